@@ -1,0 +1,325 @@
+"""The kernels' contract: arrays in, arrays out, no tensor and no graph.
+
+Every name below is stated once, here: its arguments, shapes and results. Two modules implement
+it, with the same names and arguments:
+
+- `reference`: plain NumPy, any float dtype. Slow, obviously right, the text to read.
+- `cpu`: Numba, float32. What training uses.
+
+A call is checked here, so that a wrong shape is met with a sentence, and then goes to `cpu` where
+all arrays are float32 and Numba is installed, otherwise to `reference`. The environment variable
+`MINIRES_KERNELS=reference` sends every call to the reference.
+
+Conventions: activations are `(N, H, W, C)`, weights `(kh, kw, C_in, C_out)`, both C-contiguous.
+`stride` and `padding` are whole numbers and hold for both axes; padding adds zeros. An output has
+`(H + 2 * padding - kh) // stride + 1` rows: rows of the input left over are not read. All arrays
+of a call share one dtype. Nothing is written but fresh results, except where the text says so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checks
+from .dispatch import implementation_for, report
+
+Array = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.integer]
+
+__all__ = [
+    "avg_pool",
+    "avg_pool_grad",
+    "batch_norm",
+    "batch_norm_eval",
+    "batch_norm_eval_grad",
+    "batch_norm_grad",
+    "col2im",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "crop_flip",
+    "im2col",
+    "max_pool",
+    "max_pool_grad",
+    "relu",
+    "relu_grad",
+    "report",
+    "sgd_step",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_grad",
+]
+
+
+# ---------------------------------------------------------------------------- convolution
+
+
+def im2col(x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0) -> Array:
+    """Copy the window under every output pixel into a row: (N, H, W, C) -> (N, OH, OW, kh*kw*C).
+
+    Within a row the order is (kernel row, kernel column, channel), as in a weight, so that a
+    convolution is `im2col(x) @ weight.reshape(kh*kw*C_in, C_out)`.
+    """
+    checks.window("im2col", x, kernel_size, stride, padding)
+    return implementation_for(x).im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
+
+
+def col2im(
+    columns: Array,
+    *,
+    x_shape: tuple[int, int, int, int],
+    kernel_size: tuple[int, int],
+    stride: int = 1,
+    padding: int = 0,
+) -> Array:
+    """Add every window back to where `im2col` took it from; the transpose of `im2col`."""
+    checks.columns("col2im", columns, x_shape, kernel_size, stride, padding)
+    return implementation_for(columns).col2im(
+        columns, x_shape=x_shape, kernel_size=kernel_size, stride=stride, padding=padding
+    )
+
+
+def conv2d(x: Array, weight: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """Slide `weight` (kh, kw, C_in, C_out) over `x` (N, H, W, C_in): (N, OH, OW, C_out).
+
+    A cross-correlation, as everywhere in deep learning: the kernel is not flipped.
+    """
+    checks.convolution("conv2d", x, weight, stride, padding)
+    return implementation_for(x, weight).conv2d(x, weight, stride=stride, padding=padding)
+
+
+def conv2d_input_grad(
+    dy: Array,
+    weight: Array,
+    *,
+    x_shape: tuple[int, int, int, int],
+    stride: int = 1,
+    padding: int = 0,
+) -> Array:
+    """Gradient of `conv2d` with respect to `x`, of shape `x_shape`, for dy (N, OH, OW, C_out)."""
+    checks.convolution_grad("conv2d_input_grad", dy, x_shape, weight.shape, stride, padding)
+    return implementation_for(dy, weight).conv2d_input_grad(
+        dy, weight, x_shape=x_shape, stride=stride, padding=padding
+    )
+
+
+def conv2d_weight_grad(
+    dy: Array,
+    x: Array,
+    *,
+    kernel_size: tuple[int, int],
+    stride: int = 1,
+    padding: int = 0,
+) -> Array:
+    """Gradient of `conv2d` with respect to `weight`, (kh, kw, C_in, C_out), summed over images."""
+    weight_shape = (*kernel_size, x.shape[-1], dy.shape[-1])
+    checks.convolution_grad("conv2d_weight_grad", dy, x.shape, weight_shape, stride, padding)
+    return implementation_for(dy, x).conv2d_weight_grad(
+        dy, x, kernel_size=kernel_size, stride=stride, padding=padding
+    )
+
+
+# --------------------------------------------------------------------- batch normalisation
+
+
+def batch_norm(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    *,
+    eps: float,
+    residual: Array | None = None,
+    relu: bool = False,
+) -> tuple[Array, Array, Array]:
+    """Normalise every channel of `x` (N, H, W, C) by the batch's own mean and variance.
+
+    Returns `(y, mean, var)`: y = (x - mean) / sqrt(var + eps) * gamma + beta, and the mean and
+    the *biased* variance, each (C,). With `residual` (as x) that is added to y; with `relu` the
+    sum is then cut off at zero: the end of a residual block in one pass over memory.
+    Ioffe & Szegedy 2015, algorithm 1.
+    """
+    checks.batch_norm("batch_norm", x, gamma, beta, residual=residual)
+    checks.several_values("batch_norm", x)
+    return implementation_for(x, gamma, beta, residual).batch_norm(
+        x, gamma, beta, eps=eps, residual=residual, relu=relu
+    )
+
+
+def batch_norm_grad(
+    dy: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    *,
+    eps: float,
+    y: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """Gradients of `batch_norm`: `(dx, dgamma, dbeta, dresidual)`.
+
+    `mean` and `var` are those that the forward pass returned: gradients flow through both. `y` is
+    the forward result where `relu` was set, else None: dy counts only where y > 0. `dresidual`
+    is that dy (the same array as dy where y is None).
+    """
+    checks.batch_norm("batch_norm_grad", x, gamma, mean, var, dy=dy, y=y)
+    return implementation_for(dy, x, gamma, mean, var, y).batch_norm_grad(
+        dy, x, gamma, mean, var, eps=eps, y=y
+    )
+
+
+def batch_norm_eval(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    mean: Array,
+    var: Array,
+    *,
+    eps: float,
+    residual: Array | None = None,
+    relu: bool = False,
+) -> Array:
+    """Normalise `x` by a given mean and variance (C,), those gathered during training."""
+    checks.batch_norm("batch_norm_eval", x, gamma, beta, mean, var, residual=residual)
+    return implementation_for(x, gamma, beta, mean, var, residual).batch_norm_eval(
+        x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu
+    )
+
+
+def batch_norm_eval_grad(
+    dy: Array,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    *,
+    eps: float,
+    y: Array | None = None,
+) -> tuple[Array, Array, Array, Array]:
+    """Gradients of `batch_norm_eval`, as `batch_norm_grad`; `mean` and `var` are constants."""
+    checks.batch_norm("batch_norm_eval_grad", x, gamma, mean, var, dy=dy, y=y)
+    return implementation_for(dy, x, gamma, mean, var, y).batch_norm_eval_grad(
+        dy, x, gamma, mean, var, eps=eps, y=y
+    )
+
+
+# ------------------------------------------------------------------- activation and pooling
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0), of any shape; NaN stays NaN."""
+    return implementation_for(x).relu(x)
+
+
+def relu_grad(dy: Array, y: Array) -> Array:
+    """Gradient of `relu` from its *output*: dy where y > 0, else 0 (0 at the kink)."""
+    checks.same_shape("relu_grad", dy=dy, y=y)
+    return implementation_for(dy, y).relu_grad(dy, y)
+
+
+def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
+    """Largest value under every size x size window: `(y, argmax)`, both (N, OH, OW, C).
+
+    `argmax` (int32) is the place within the window, row * size + column: the first of equals.
+    Padding never wins (it counts as minus infinity); a NaN does.
+    """
+    checks.pool("max_pool", x.shape, size, stride, padding)
+    return implementation_for(x).max_pool(x, size=size, stride=stride, padding=padding)
+
+
+def max_pool_grad(
+    dy: Array,
+    argmax: Ints,
+    *,
+    x_shape: tuple[int, int, int, int],
+    size: int,
+    stride: int,
+    padding: int = 0,
+) -> Array:
+    """Gradient of `max_pool`: each dy goes to its window's winner; overlaps are added."""
+    checks.pool("max_pool_grad", x_shape, size, stride, padding, dy=dy)
+    checks.same_shape("max_pool_grad", dy=dy, argmax=argmax)
+    return implementation_for(dy).max_pool_grad(
+        dy, argmax, x_shape=x_shape, size=size, stride=stride, padding=padding
+    )
+
+
+def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
+    """Mean over every size x size window, (N, OH, OW, C); padding counts as zeros."""
+    checks.pool("avg_pool", x.shape, size, stride, padding)
+    return implementation_for(x).avg_pool(x, size=size, stride=stride, padding=padding)
+
+
+def avg_pool_grad(
+    dy: Array,
+    *,
+    x_shape: tuple[int, int, int, int],
+    size: int,
+    stride: int,
+    padding: int = 0,
+) -> Array:
+    """Gradient of `avg_pool`: dy / size² to every pixel of the window; overlaps are added."""
+    checks.pool("avg_pool_grad", x_shape, size, stride, padding, dy=dy)
+    return implementation_for(dy).avg_pool_grad(
+        dy, x_shape=x_shape, size=size, stride=stride, padding=padding
+    )
+
+
+# ------------------------------------------------------------------- loss, step, augmentation
+
+
+def softmax_cross_entropy(logits: Array, labels: Ints) -> tuple[Array, Array]:
+    """Mean over the batch of -log softmax(logits)[label]: `(loss, probabilities)`.
+
+    `logits` (N, K), `labels` (N,) whole numbers in 0 .. K-1; loss is a 0-d array in nats,
+    probabilities (N, K). Exact for logits of any size: the largest is subtracted first.
+    """
+    checks.labels("softmax_cross_entropy", logits, labels)
+    return implementation_for(logits).softmax_cross_entropy(logits, labels)
+
+
+def softmax_cross_entropy_grad(probabilities: Array, labels: Ints) -> Array:
+    """Gradient of the mean loss with respect to the logits: (probabilities - one_hot) / N."""
+    checks.labels("softmax_cross_entropy_grad", probabilities, labels)
+    return implementation_for(probabilities).softmax_cross_entropy_grad(probabilities, labels)
+
+
+def sgd_step(
+    parameter: Array,
+    grad: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """One step of SGD with momentum; changes `parameter` and `velocity` in place.
+
+    velocity = momentum * velocity + (grad + weight_decay * parameter), then
+    parameter -= lr * velocity. This is PyTorch's convention; Caffe's, lr inside the velocity,
+    differs from it only in the steps after a change of lr.
+    """
+    checks.same_shape("sgd_step", parameter=parameter, grad=grad, velocity=velocity)
+    implementation_for(parameter, grad, velocity).sgd_step(
+        parameter, grad, velocity, lr=lr, momentum=momentum, weight_decay=weight_decay
+    )
+
+
+def crop_flip(
+    images: npt.NDArray[np.uint8],
+    offsets: Ints,
+    flips: npt.NDArray[np.bool_],
+    mean: Array,
+    scale: Array,
+    *,
+    padding: int,
+) -> Array:
+    """Normalise, pad, crop and flip a batch of uint8 images: (N, H, W, C) of mean's dtype.
+
+    `(images - mean) * scale`, with mean (H, W, C) and scale (C,), is padded with zeros, cut to
+    H x W at `offsets` (N, 2) (row, column; padding, padding is the middle) and, where `flips`
+    (N,) says so, mirrored left to right. He et al. 2015, sec. 4.2.
+    """
+    checks.crop_flip("crop_flip", images, offsets, flips, mean, scale, padding)
+    return implementation_for(mean, scale).crop_flip(
+        images, offsets, flips, mean, scale, padding=padding
+    )

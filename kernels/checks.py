@@ -1,0 +1,249 @@
+"""What a call must look like: each check says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def fail_unless(condition: object, message: str) -> None:
+    """Raise a ValueError with `message` unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Number of places where a kernel fits along one axis."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def output_shape(
+    x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padding: int
+) -> tuple[int, int]:
+    """(OH, OW) of a window slid over images of shape (N, H, W, C)."""
+    return (
+        output_size(x_shape[1], kernel_size[0], stride, padding),
+        output_size(x_shape[2], kernel_size[1], stride, padding),
+    )
+
+
+def contiguous(name: str, **arrays: np.ndarray | None) -> None:
+    """Refuse views that a kernel would read in the wrong order."""
+    for argument, array in arrays.items():
+        if array is not None and not array.flags.c_contiguous:
+            raise ValueError(
+                f"{name}: {argument} {array.shape} is not C-contiguous (a strided or transposed "
+                f"view?): pass np.ascontiguousarray({argument})"
+            )
+
+
+def same_shape(name: str, **arrays: np.ndarray) -> None:
+    """Refuse arrays of different shapes, naming each."""
+    shapes = {argument: array.shape for argument, array in arrays.items()}
+    text = ", ".join(f"{argument} {shape}" for argument, shape in shapes.items())
+    fail_unless(len(set(shapes.values())) == 1, f"{name}: shapes must be equal, but are {text}")
+    contiguous(name, **arrays)
+
+
+def images(name: str, shape: Sequence[int], argument: str = "x") -> None:
+    """Refuse anything but a batch of images (N, H, W, C)."""
+    fail_unless(
+        len(shape) == 4,
+        f"{name}: {argument} must be images (N, H, W, C), but has shape {tuple(shape)}",
+    )
+
+
+def geometry(
+    name: str, x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padding: int
+) -> None:
+    """Refuse a window that cannot be slid over images of this shape."""
+    images(name, x_shape)
+    kh, kw = kernel_size
+    for argument, value in {"stride": stride, "padding": padding}.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+            raise TypeError(f"{name}: {argument} must be a whole number, but is {value!r}")
+    fail_unless(stride >= 1, f"{name}: stride must be at least 1, but is {stride}")
+    fail_unless(padding >= 0, f"{name}: padding must be at least 0, but is {padding}")
+    fail_unless(kh >= 1 and kw >= 1, f"{name}: kernel size must be at least 1, but is {kh} x {kw}")
+    fail_unless(
+        min(output_shape(x_shape, kernel_size, stride, padding)) >= 1,
+        f"{name}: a {kh} x {kw} kernel does not fit into {x_shape[1]} x {x_shape[2]} images with "
+        f"padding {padding}: use a smaller kernel, more padding or larger images",
+    )
+
+
+def window(
+    name: str, x: np.ndarray, kernel_size: tuple[int, int], stride: int, padding: int
+) -> None:
+    """Check the arguments of `im2col`."""
+    geometry(name, x.shape, kernel_size, stride, padding)
+    contiguous(name, x=x)
+
+
+def columns(
+    name: str,
+    array: np.ndarray,
+    x_shape: tuple[int, ...],
+    kernel_size: tuple[int, int],
+    stride: int,
+    padding: int,
+) -> None:
+    """Check the arguments of `col2im`."""
+    geometry(name, x_shape, kernel_size, stride, padding)
+    expected = (
+        x_shape[0],
+        *output_shape(x_shape, kernel_size, stride, padding),
+        kernel_size[0] * kernel_size[1] * x_shape[3],
+    )
+    fail_unless(
+        array.shape == expected,
+        f"{name}: columns for images {tuple(x_shape)} must have shape {expected}, "
+        f"but have {array.shape}",
+    )
+    contiguous(name, columns=array)
+
+
+def weights(name: str, x_shape: Sequence[int], weight_shape: Sequence[int]) -> None:
+    """Refuse a weight that is not (kh, kw, C_in, C_out) for these images."""
+    images(name, x_shape)
+    fail_unless(
+        len(weight_shape) == 4,
+        f"{name}: weight must be (kh, kw, C_in, C_out), but has shape {tuple(weight_shape)}",
+    )
+    fail_unless(
+        x_shape[3] == weight_shape[2],
+        f"{name}: x has {x_shape[3]} channels {tuple(x_shape)} but weight {tuple(weight_shape)} "
+        f"expects {weight_shape[2]}; activations are (N, H, W, C)",
+    )
+
+
+def convolution(name: str, x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> None:
+    """Check the arguments of `conv2d`."""
+    weights(name, x.shape, weight.shape)
+    geometry(name, x.shape, weight.shape[:2], stride, padding)
+    contiguous(name, x=x, weight=weight)
+
+
+def convolution_grad(
+    name: str,
+    dy: np.ndarray,
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: int,
+    padding: int,
+) -> None:
+    """Check that dy has the shape of the convolution's result."""
+    weights(name, x_shape, weight_shape)
+    geometry(name, x_shape, weight_shape[:2], stride, padding)
+    expected = (
+        x_shape[0],
+        *output_shape(x_shape, weight_shape[:2], stride, padding),
+        weight_shape[3],
+    )
+    fail_unless(
+        dy.shape == expected,
+        f"{name}: for x {tuple(x_shape)} and weight {tuple(weight_shape)}, stride {stride}, "
+        f"padding {padding}, dy must have shape {expected}, but has {dy.shape}",
+    )
+    contiguous(name, dy=dy)
+
+
+def batch_norm(
+    name: str, x: np.ndarray, *per_channel: np.ndarray, **like_x: np.ndarray | None
+) -> None:
+    """Check the arguments of the batch norm kernels: (C,) arrays, and arrays shaped as x."""
+    images(name, x.shape)
+    for array in per_channel:
+        fail_unless(
+            array.shape == x.shape[3:],
+            f"{name}: x has {x.shape[3]} channels {x.shape}, so gamma, beta, mean and var must "
+            f"have shape ({x.shape[3]},), but one has {array.shape}",
+        )
+    for argument, other in like_x.items():
+        if other is not None:
+            same_shape(name, x=x, **{argument: other})
+    contiguous(name, x=x)
+
+
+def several_values(name: str, x: np.ndarray) -> None:
+    """Refuse a batch that gives one value a channel: its variance is zero."""
+    fail_unless(
+        x.shape[0] * x.shape[1] * x.shape[2] > 1,
+        f"{name}: x {x.shape} holds one value per channel, which has no variance: train with a "
+        "larger batch (drop a last batch of one), or call eval() first",
+    )
+
+
+def pool(
+    name: str,
+    x_shape: Sequence[int],
+    size: int,
+    stride: int,
+    padding: int,
+    dy: np.ndarray | None = None,
+) -> None:
+    """Check the arguments of the pooling kernels."""
+    geometry(name, x_shape, (size, size), stride, padding)
+    fail_unless(
+        2 * padding <= size,
+        f"{name}: padding must be at most half of size {size}, but is {padding}: "
+        "some windows would hold nothing but padding",
+    )
+    if dy is not None:
+        expected = (x_shape[0], *output_shape(x_shape, (size, size), stride, padding), x_shape[3])
+        fail_unless(
+            dy.shape == expected,
+            f"{name}: for x {tuple(x_shape)}, dy must have shape {expected}, but has {dy.shape}",
+        )
+        contiguous(name, dy=dy)
+
+
+def labels(name: str, logits: np.ndarray, classes: np.ndarray) -> None:
+    """Refuse labels that are not one class number an image."""
+    fail_unless(
+        logits.ndim == 2 and classes.shape == logits.shape[:1],
+        f"{name}: expected logits (N, K) and labels (N,), but got {logits.shape} and "
+        f"{classes.shape}",
+    )
+    fail_unless(len(logits), f"{name}: the batch is empty")
+    if classes.dtype.kind not in "iu":
+        raise TypeError(f"{name}: labels must be whole numbers, but are {classes.dtype}")
+    fail_unless(
+        classes.min() >= 0 and classes.max() < logits.shape[1],
+        f"{name}: labels must lie in 0 .. {logits.shape[1] - 1}, but range over "
+        f"{classes.min()} .. {classes.max()}: does the model have enough classes?",
+    )
+    contiguous(name, logits=logits)
+
+
+def crop_flip(
+    name: str,
+    batch: np.ndarray,
+    offsets: np.ndarray,
+    flips: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    padding: int,
+) -> None:
+    """Check the arguments of `crop_flip`."""
+    if batch.dtype != np.uint8:
+        raise TypeError(f"{name}: images must be uint8, but are {batch.dtype}")
+    images(name, batch.shape, "images")
+    expected = {
+        "offsets": (offsets, (len(batch), 2)),
+        "flips": (flips, (len(batch),)),
+        "mean": (mean, batch.shape[1:]),
+        "scale": (scale, batch.shape[3:]),
+    }
+    for argument, (array, shape) in expected.items():
+        fail_unless(
+            array.shape == shape,
+            f"{name}: for images {batch.shape}, {argument} must have shape {shape}, "
+            f"but has {array.shape}",
+        )
+    fail_unless(
+        len(offsets) == 0 or (offsets.min() >= 0 and offsets.max() <= 2 * padding),
+        f"{name}: offsets must lie in 0 .. {2 * padding} (twice the padding)",
+    )
+    contiguous(name, images=batch, offsets=offsets, flips=flips, mean=mean, scale=scale)

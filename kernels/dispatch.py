@@ -1,0 +1,62 @@
+"""Which implementation of the contract serves a call, and why."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import reference
+
+
+def implementation_for(*arrays: Any) -> Any:
+    """The module that serves a call with these arrays (None stands for one left out)."""
+    dtype = shared_dtype([array for array in arrays if array is not None])
+    if dtype != np.float32:
+        return reference
+    return cpu_module() or reference
+
+
+def shared_dtype(arrays: list[np.ndarray]) -> np.dtype:
+    """The one float dtype of all arrays; mixed or other dtypes are refused, never cast."""
+    for array in arrays:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"a kernel takes NumPy arrays, but got {type(array).__name__}")
+        if array.dtype != arrays[0].dtype:
+            names = ", ".join(str(a.dtype) for a in arrays)
+            raise TypeError(f"the arrays of one call must share a dtype, but have {names}")
+    if arrays[0].dtype.kind != "f":
+        raise TypeError(
+            f"a kernel takes float32 or float64, but got {arrays[0].dtype}: "
+            "convert with .astype(np.float32)"
+        )
+    return arrays[0].dtype
+
+
+@functools.cache
+def cpu_module() -> ModuleType | None:
+    """`minires.kernels.cpu`, loaded at the first call that wants it; None where it can't serve."""
+    return None if why_no_cpu() else importlib.import_module(".cpu", __package__)
+
+
+@functools.cache
+def why_no_cpu() -> str:
+    """The reason why float32 runs on the reference, or an empty string."""
+    if os.environ.get("MINIRES_KERNELS") == "reference":
+        return "MINIRES_KERNELS=reference is set"
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        return f"Numba can't be imported ({error})"
+    return ""
+
+
+def report() -> dict[str, str]:
+    """What serves float32 and float64, in words; `minires.info()` prints it."""
+    reason = why_no_cpu()
+    float32 = f"reference (NumPy), because {reason}" if reason else "cpu (Numba)"
+    return {"float32": float32, "float64": "reference (NumPy)"}

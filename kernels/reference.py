@@ -1,0 +1,206 @@
+"""The kernels in plain NumPy: slow, obviously right, the text to read and the oracle of tests.
+
+The names and arguments are explained once, in `minires.kernels`. Two ideas carry the file. A
+convolution is one matrix product: `im2col` copies the window under every output pixel into a row,
+and the rows times the flattened weight are the result. And the gradient of a copy is a sum:
+wherever the forward pass reads a value several times, the backward pass adds (`col2im`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .checks import output_shape
+
+# ---------------------------------------------------------------------------- convolution
+
+
+def im2col(x, *, kernel_size, stride=1, padding=0):
+    """Windows as rows: a strided view of the padded images, copied out."""
+    return windows(pad(x, padding), kernel_size, stride).reshape(
+        len(x), *output_shape(x.shape, kernel_size, stride, padding), -1
+    )
+
+
+def windows(x, kernel_size, stride):
+    """(N, OH, OW, kh, kw, C) view of every window of already padded images."""
+    view = np.lib.stride_tricks.sliding_window_view(x, kernel_size, axis=(1, 2))
+    return view[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+
+
+def pad(x, padding, value=0.0):
+    """Images with a border of `padding` pixels of `value` on every side."""
+    margins = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    return np.pad(x, margins, constant_values=value)
+
+
+def col2im(columns, *, x_shape, kernel_size, stride=1, padding=0):
+    """Add the windows back, one kernel position at a time."""
+    n, height, width, channels = x_shape
+    rows, cols = output_shape(x_shape, kernel_size, stride, padding)
+    by_position = columns.reshape(n, rows, cols, *kernel_size, channels)
+    padded = np.zeros((n, height + 2 * padding, width + 2 * padding, channels), columns.dtype)
+    for i in range(kernel_size[0]):
+        for j in range(kernel_size[1]):
+            target = padded[:, i : i + stride * rows : stride, j : j + stride * cols : stride]
+            target += by_position[:, :, :, i, j]
+    return crop(padded, padding, height, width)
+
+
+def crop(padded, padding, height, width):
+    """The images inside a border, as a fresh array."""
+    return padded[:, padding : padding + height, padding : padding + width].copy()
+
+
+def conv2d(x, weight, *, stride=1, padding=0):
+    """The columns times the flattened weight."""
+    columns = im2col(x, kernel_size=weight.shape[:2], stride=stride, padding=padding)
+    return columns @ weight.reshape(-1, weight.shape[3])
+
+
+def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0):
+    """Y = columns @ W, so dcolumns = dY @ W.T; the columns were copies of x, so add them up."""
+    dcolumns = dy @ weight.reshape(-1, weight.shape[3]).T
+    return col2im(
+        dcolumns, x_shape=x_shape, kernel_size=weight.shape[:2], stride=stride, padding=padding
+    )
+
+
+def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0):
+    """Y = columns @ W, so dW = columns.T @ dY. The columns are made anew: x is all that is kept."""
+    columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
+    dweight = columns.reshape(-1, columns.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    return dweight.reshape(*kernel_size, x.shape[-1], dy.shape[-1])
+
+
+# --------------------------------------------------------------------- batch normalisation
+
+PER_CHANNEL = (0, 1, 2)  # the axes that a channel's statistics are taken over
+
+
+def batch_norm(x, gamma, beta, *, eps, residual=None, relu=False):
+    """Normalise by the mean and the biased variance of this batch."""
+    mean, var = x.mean(PER_CHANNEL), x.var(PER_CHANNEL)
+    y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
+    return y, mean, var
+
+
+def batch_norm_eval(x, gamma, beta, mean, var, *, eps, residual=None, relu=False):
+    """Normalise by a given mean and variance."""
+    y = (x - mean) / np.sqrt(var + eps) * gamma + beta
+    if residual is not None:
+        y = y + residual
+    return np.maximum(y, 0) if relu else y
+
+
+def batch_norm_grad(dy, x, gamma, mean, var, *, eps, y=None):
+    """Gradients with mean and variance as functions of x.
+
+    With x_hat = (x - mean) / std: dx = gamma / std * (dy - average(dy) - x_hat * average(dy * x_hat)).
+    The second term flows through the mean, the third through the variance.
+    """
+    dz = dy if y is None else relu_grad(dy, y)
+    x_hat, dgamma, dbeta = parameter_grads(dz, x, mean, var, eps)
+    count = x.size // x.shape[3]
+    dx = gamma / np.sqrt(var + eps) * (dz - dbeta / count - x_hat * dgamma / count)
+    return dx, dgamma, dbeta, dz
+
+
+def batch_norm_eval_grad(dy, x, gamma, mean, var, *, eps, y=None):
+    """Gradients with mean and variance held constant: the map is linear in x."""
+    dz = dy if y is None else relu_grad(dy, y)
+    _, dgamma, dbeta = parameter_grads(dz, x, mean, var, eps)
+    return dz * (gamma / np.sqrt(var + eps)), dgamma, dbeta, dz
+
+
+def parameter_grads(dz, x, mean, var, eps):
+    """x_hat and the gradients of gamma and beta."""
+    x_hat = (x - mean) / np.sqrt(var + eps)
+    return x_hat, (dz * x_hat).sum(PER_CHANNEL), dz.sum(PER_CHANNEL)
+
+
+# ------------------------------------------------------------------- activation and pooling
+
+
+def relu(x):
+    """Keep what is positive."""
+    return np.maximum(x, 0)
+
+
+def relu_grad(dy, y):
+    """Pass the gradient where the output was positive."""
+    return np.where(y > 0, dy, 0).astype(dy.dtype)
+
+
+def max_pool(x, *, size, stride, padding=0):
+    """The largest of each window and where it was."""
+    view = windows(pad(x, padding, -np.inf), (size, size), stride)
+    flat = view.reshape(*view.shape[:3], size * size, x.shape[3])
+    argmax = flat.argmax(3)
+    return np.take_along_axis(flat, argmax[:, :, :, None], 3)[:, :, :, 0], argmax.astype(np.int32)
+
+
+def max_pool_grad(dy, argmax, *, x_shape, size, stride, padding=0):
+    """Rows that hold dy at the winner's place, added back like columns."""
+    places = np.arange(size * size, dtype=np.int32)[:, None]
+    columns = np.where(argmax[:, :, :, None] == places, dy[:, :, :, None], 0).astype(dy.dtype)
+    return col2im(
+        columns.reshape(*dy.shape[:3], -1),
+        x_shape=x_shape,
+        kernel_size=(size, size),
+        stride=stride,
+        padding=padding,
+    )
+
+
+def avg_pool(x, *, size, stride, padding=0):
+    """The mean of each window."""
+    return windows(pad(x, padding), (size, size), stride).mean((3, 4))
+
+
+def avg_pool_grad(dy, *, x_shape, size, stride, padding=0):
+    """An equal share of dy for every pixel of the window."""
+    share = np.repeat((dy / (size * size))[:, :, :, None], size * size, axis=3)
+    return col2im(
+        share.reshape(*dy.shape[:3], -1),
+        x_shape=x_shape,
+        kernel_size=(size, size),
+        stride=stride,
+        padding=padding,
+    )
+
+
+# ------------------------------------------------------------------- loss, step, augmentation
+
+
+def softmax_cross_entropy(logits, labels):
+    """Mean of log(sum(exp(logits))) - logits[label], shifted so that exp cannot overflow."""
+    shifted = logits - logits.max(1, keepdims=True)
+    exponentials = np.exp(shifted)
+    totals = exponentials.sum(1)
+    losses = np.log(totals) - shifted[np.arange(len(labels)), labels]
+    return np.asarray(losses.mean()), exponentials / totals[:, None]
+
+
+def softmax_cross_entropy_grad(probabilities, labels):
+    """What the model believes minus what is true, over the batch size."""
+    one_hot = labels[:, None] == np.arange(probabilities.shape[1])
+    return (probabilities - one_hot.astype(probabilities.dtype)) / len(labels)
+
+
+def sgd_step(parameter, grad, velocity, *, lr, momentum, weight_decay):
+    """The velocity remembers past gradients; the parameter follows it."""
+    velocity *= momentum
+    velocity += grad + weight_decay * parameter
+    parameter -= lr * velocity
+
+
+def crop_flip(images, offsets, flips, mean, scale, *, padding):
+    """One image at a time: normalise, pad, cut, mirror."""
+    height, width = images.shape[1:3]
+    padded = pad((images.astype(mean.dtype) - mean) * scale, padding)
+    batch = np.empty(images.shape, mean.dtype)
+    for image, source, (top, left), flip in zip(batch, padded, offsets, flips, strict=True):
+        cut = source[top : top + height, left : left + width]
+        image[:] = cut[:, ::-1] if flip else cut
+    return batch

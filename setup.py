@@ -1,0 +1,39 @@
+"""Packaging. The folder `kernels/` is installed as the import package `minires.kernels`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3"]
+
+setup(
+    name="minires-dl",  # `minires` on the package index is an unrelated reservoir simulator
+    version="0.1.0",
+    description="A from-scratch deep learning engine that shows why residual networks train",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["minires", "minires.*"]),
+        "minires.kernels",
+        *(f"minires.kernels.{name}" for name in find_packages("kernels")),
+    ],
+    package_dir={"minires.kernels": "kernels"},
+    package_data={"minires": ["py.typed"]},
+    install_requires=[
+        "numpy>=2.0",
+        "numba>=0.61",
+        "rich>=13",
+        "matplotlib>=3.8",
+        "pooch>=1.8",
+        "tqdm>=4.60",  # pooch's progress bar
+        "safetensors>=0.4.3",
+        "typer>=0.12",
+    ],
+    extras_require={
+        "test": TEST,
+        "dev": [*TEST, "ruff", "mypy", "pre-commit"],
+        "bench": ["torch"],
+    },
+)
