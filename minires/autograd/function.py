@@ -1,0 +1,178 @@
+"""What an operation is, and what it leaves behind for the backward sweep.
+
+An operation is a subclass of `Function` with `forward` and `backward` side by side. Arrays are
+positional arguments, settings are keywords:
+
+    class Multiply(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save(a=a, b=b)
+            return a * b
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * ctx.saved.b, grad * ctx.saved.a
+
+`Multiply.apply(x, y)` runs `forward` on the arrays inside the tensors and, where a gradient will be
+wanted, keeps `ctx` as a node of the graph. The context holds what `save` named and nothing else,
+so memory is exactly what the operations ask for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Array = np.ndarray
+Edge = Union["Context", "Tensor", None]
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Within `with no_grad():` operations record nothing, so nothing is kept for a backward."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class Version:
+    """Counts the changes in place of one array; shared by all tensors that view it."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Context:
+    """One recorded operation: a node of the graph.
+
+    `parents` are where gradients go next: the context that made each input, the input itself if it
+    is a leaf, or None where none is needed. Contexts never hold tensors that were computed on the
+    way, so an array that no operation saved is freed as soon as the user lets go of it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_inputs",
+        "_saved",
+        "_versions",
+        "function",
+        "hooks",
+        "needs_grad",
+        "parents",
+        "released",
+        "shapes",
+    )
+
+    def __init__(self, function: type[Function], inputs: tuple[Tensor | None, ...]) -> None:
+        self.function = function
+        self._inputs: tuple[Tensor | None, ...] = inputs  # until forward has run
+        self.needs_grad = tuple(t is not None and t.requires_grad for t in inputs)
+        self.parents: tuple[Edge, ...] = tuple(
+            None if t is None or not t.requires_grad else t.context or t for t in inputs
+        )
+        self.shapes = tuple(None if t is None else t.shape for t in inputs)
+        self.hooks: list[Callable[[Array], None]] = []
+        self._saved = SimpleNamespace()
+        self._versions: list[tuple[str, Version, int]] = []
+        self.released = False
+
+    def save(self, **values: Any) -> None:
+        """Keep arrays and settings for `backward`, under these names."""
+        self._saved = SimpleNamespace(**values)
+
+    @property
+    def saved(self) -> SimpleNamespace:
+        """What `save` kept; raises if an array was changed in place since."""
+        for name, version, count in self._versions:
+            if version.count != count:
+                raise RuntimeError(
+                    f"{self.function.__name__} saved {name} for its backward, but that array has "
+                    f"been changed in place {version.count - count} time(s) since: call backward() "
+                    "before the change, or change a copy"
+                )
+        return self._saved
+
+    def seal(self, output: Tensor) -> None:
+        """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
+        for name, value in vars(self._saved).items():
+            for tensor in (*self._inputs, output):
+                if tensor is not None and value is tensor.data:
+                    label = f"{name} ({tensor.name})" if tensor.name else name
+                    self._versions.append((label, tensor.version, tensor.version.count))
+                    break
+        self._inputs = ()
+
+    def release(self) -> None:
+        """Forget everything: the sweep has passed."""
+        self._saved, self._versions, self.parents = SimpleNamespace(), [], ()
+        self.released = True
+
+
+class Function:
+    """Base of every operation; see the module's text for how to write one."""
+
+    @staticmethod
+    def forward(ctx: Context, *arrays: Any, **settings: Any) -> Any:
+        """Compute the result; `ctx.save` what `backward` needs.
+
+        May return a tuple: its first entry is the result, the others are plain arrays, constants to
+        the gradient, that `apply` hands on.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Any:
+        """From the gradient of the result, that of every array: one, or a tuple in order.
+
+        May give None for an array that gets no gradient; `ctx.needs_grad` says which want one. Must
+        not change `grad`: another branch may hold the same array.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def apply(cls, *inputs: Tensor | None, **settings: Any) -> Any:
+        """Run the operation on tensors (None stands for an optional one left out)."""
+        from .tensor import Tensor
+
+        same_dtype(cls.__name__, inputs)
+        ctx = Context(cls, inputs)
+        result = cls.forward(ctx, *(None if t is None else t.data for t in inputs), **settings)
+        data, *extras = result if isinstance(result, tuple) else (result,)
+        output = Tensor(data, version=shared_version(data, inputs))
+        if _recording.get() and any(ctx.needs_grad):
+            output.requires_grad, output.context = True, ctx
+            ctx.seal(output)
+        return (output, *extras) if extras else output
+
+
+def same_dtype(name: str, inputs: tuple[Tensor | None, ...]) -> None:
+    """Refuse to mix float32 and float64: there are no silent casts."""
+    dtypes = [t.dtype for t in inputs if t is not None]
+    if any(dtype != dtypes[0] for dtype in dtypes):
+        raise TypeError(
+            f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "
+            "make them with the same dtype"
+        )
+
+
+def shared_version(data: Array, inputs: tuple[Tensor | None, ...]) -> Version | None:
+    """The version counter of the input that the result is a view of, if it is one."""
+    if isinstance(data, np.ndarray) and (data.base is not None or not data.flags.owndata):
+        for tensor in inputs:
+            if tensor is not None and np.may_share_memory(data, tensor.data):
+                return tensor.version
+    return None

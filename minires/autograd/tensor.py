@@ -1,0 +1,226 @@
+"""The tensor: an array, its gradient, and the operation that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .backward import backward
+from .function import Array, Context, Version
+
+
+class Tensor:
+    """A float32 or float64 array that remembers how it was computed.
+
+    Attributes:
+        data: the array. Change its values through the tensor (`t[...] = v`, `t += v`), which is
+            noticed by operations that saved it; writing into `t.data` is not.
+        grad: after `backward()`, the gradient (an array of the same shape) of a leaf that
+            `requires_grad`; calls add up until you set it to None.
+        requires_grad: whether gradients flow to this tensor.
+        name: what error messages call it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "context",
+        "data",
+        "grad",
+        "hooks",
+        "name",
+        "requires_grad",
+        "version",
+    )
+    __array_ufunc__ = None  # so that `array * tensor` asks the tensor
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        requires_grad: bool = False,
+        name: str = "",
+        version: Version | None = None,
+    ) -> None:
+        self.data = float_array(data)
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self.name = name
+        self.context: Context | None = None
+        self.hooks: list[Callable[[Array], None]] = []
+        self.version = version or Version()
+
+    # -- what it is ------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the array: float32 or float64."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        made_by = f", made by {self.context.function.__name__}" if self.context else ""
+        label = f" {self.name}" if self.name else ""
+        return f"<Tensor{label} {self.shape} {self.dtype}{made_by}>\n{self.data}"
+
+    def item(self) -> float:
+        """The value of a tensor of one element, as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same array in a tensor that has no history."""
+        return Tensor(self.data, name=self.name, version=self.version)
+
+    # -- gradients -------------------------------------------------------------------------
+
+    def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor with respect to every leaf to the leaf's `grad`.
+
+        `grad` (as this tensor) weights the elements; it may be left out for a scalar, a loss. The
+        graph is freed on the way, so a second call raises RuntimeError unless the first one set
+        `retain_graph`.
+        """
+        backward(self, self.seed(grad), retain_graph=retain_graph)
+
+    def seed(self, grad: Any) -> Array:
+        """The gradient that a sweep from here starts with."""
+        if grad is None:
+            if self.data.size != 1:
+                raise ValueError(
+                    f"backward() without a gradient needs a scalar, but this tensor has shape "
+                    f"{self.shape}: pass one of that shape, or reduce it first (.mean(), .sum())"
+                )
+            return np.ones_like(self.data)
+        seed = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
+        if seed.shape != self.shape:
+            raise ValueError(f"backward: the gradient must have shape {self.shape}, not {seed.shape}")
+        return seed
+
+    def register_hook(self, hook: Callable[[Array], None]) -> Callable[[], None]:
+        """Call `hook(gradient)` when this tensor's gradient is complete; returns a remover."""
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: this tensor gets no gradient (requires_grad=False)")
+        hooks = self.context.hooks if self.context else self.hooks
+        hooks.append(hook)
+        return lambda: hooks.remove(hook)
+
+    # -- changes in place ------------------------------------------------------------------
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.changes_in_place()
+        self.data[index] = value.data if isinstance(value, Tensor) else value
+
+    def __iadd__(self, other: Any) -> Tensor:
+        self[...] = self.data + (other.data if isinstance(other, Tensor) else other)
+        return self
+
+    def __isub__(self, other: Any) -> Tensor:
+        self[...] = self.data - (other.data if isinstance(other, Tensor) else other)
+        return self
+
+    def __imul__(self, other: Any) -> Tensor:
+        self[...] = self.data * (other.data if isinstance(other, Tensor) else other)
+        return self
+
+    def changes_in_place(self) -> None:
+        """Note that the array is about to change: graphs that saved it can't be used any more."""
+        if self.context is not None:
+            raise RuntimeError(
+                "a tensor that an operation made can't be changed in place, the graph would not "
+                "see it: write y = y + x instead of y += x, or change y.detach()"
+            )
+        self.version.count += 1
+
+    # -- the calculus: see ops.py ----------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return ops.Add.apply(self, as_tensor(other, self))
+
+    def __sub__(self, other: Any) -> Tensor:
+        return ops.Subtract.apply(self, as_tensor(other, self))
+
+    def __mul__(self, other: Any) -> Tensor:
+        return ops.Multiply.apply(self, as_tensor(other, self))
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return ops.Divide.apply(self, as_tensor(other, self))
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return as_tensor(other, self) - self
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return as_tensor(other, self) / self
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return ops.MatMul.apply(self, as_tensor(other, self))
+
+    def __neg__(self) -> Tensor:
+        return ops.Multiply.apply(self, as_tensor(-1.0, self))
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return ops.Power.apply(self, exponent=exponent)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.GetItem.apply(self, index=index)
+
+    def exp(self) -> Tensor:
+        """e to the power of every element."""
+        return ops.Exp.apply(self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm of every element."""
+        return ops.Log.apply(self)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+        """Sum over some axes, or all."""
+        return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+        """Mean over some axes, or all."""
+        total = self.sum(axis, keepdims=keepdims)
+        return total * (total.data.size / self.data.size)
+
+    def reshape(self, *shape: int) -> Tensor:
+        """The same elements in another shape; one -1 is worked out."""
+        return ops.Reshape.apply(self, shape=shape)
+
+    def transpose(self, *axes: int) -> Tensor:
+        """The axes in another order; reversed if none are given."""
+        return ops.Transpose.apply(self, axes=axes or tuple(reversed(range(self.ndim))))
+
+
+def as_tensor(value: Any, like: Tensor) -> Tensor:
+    """A tensor as it is; numbers and lists become constants of the other operand's dtype."""
+    if isinstance(value, Tensor):
+        return value
+    return Tensor(value if isinstance(value, np.ndarray) else np.asarray(value, like.dtype))
+
+
+def float_array(data: Any) -> Array:
+    """Numbers and lists as float32; arrays as they are, if they hold float32 or float64."""
+    if isinstance(data, Tensor):
+        raise TypeError("Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()")
+    if not isinstance(data, np.ndarray | np.generic):
+        return np.asarray(data, np.float32)
+    if data.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"a Tensor holds float32 or float64, but got {data.dtype}: "
+            "convert with .astype(np.float32) (labels stay plain integer arrays)"
+        )
+    return np.asarray(data)
