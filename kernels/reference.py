@@ -96,7 +96,8 @@ def batch_norm_eval(x, gamma, beta, mean, var, *, eps, residual=None, relu=False
 def batch_norm_grad(dy, x, gamma, mean, var, *, eps, y=None):
     """Gradients with mean and variance as functions of x.
 
-    With x_hat = (x - mean) / std: dx = gamma / std * (dy - average(dy) - x_hat * average(dy * x_hat)).
+    With x_hat = (x - mean) / std,
+    dx = gamma / std * (dy - average(dy) - x_hat * average(dy * x_hat)).
     The second term flows through the mean, the third through the variance.
     """
     dz = dy if y is None else relu_grad(dy, y)

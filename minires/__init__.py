@@ -1,3 +1,18 @@
 """minires: a deep learning engine, from scratch, that shows why residual networks train."""
 
+from .autograd import Function, Tensor, no_grad
+from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
+from .info import info
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "GradcheckReport",
+    "KinkError",
+    "Tensor",
+    "gradcheck",
+    "info",
+    "no_grad",
+]

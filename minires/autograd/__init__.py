@@ -2,22 +2,11 @@
 
 Read in this order: `function.py` (what an operation is and what it records), `ops.py` (the
 calculus, each operation with its derivative beside it), `tensor.py` (what a user holds) and
-`backward.py` (the sweep that applies the chain rule). `gradcheck.py` tests any of it.
+`backward.py` (the sweep that applies the chain rule). `minires.gradcheck` tests any of it.
 """
 
 from .backward import backward
 from .function import Context, Function, no_grad
-from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .tensor import Tensor
 
-__all__ = [
-    "Context",
-    "Function",
-    "GradcheckError",
-    "GradcheckReport",
-    "KinkError",
-    "Tensor",
-    "backward",
-    "gradcheck",
-    "no_grad",
-]
+__all__ = ["Context", "Function", "Tensor", "backward", "no_grad"]

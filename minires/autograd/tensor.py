@@ -107,7 +107,9 @@ class Tensor:
             return np.ones_like(self.data)
         seed = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
         if seed.shape != self.shape:
-            raise ValueError(f"backward: the gradient must have shape {self.shape}, not {seed.shape}")
+            raise ValueError(
+                f"backward: the gradient must have shape {self.shape}, not {seed.shape}"
+            )
         return seed
 
     def register_hook(self, hook: Callable[[Array], None]) -> Callable[[], None]:
@@ -215,7 +217,9 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
 def float_array(data: Any) -> Array:
     """Numbers and lists as float32; arrays as they are, if they hold float32 or float64."""
     if isinstance(data, Tensor):
-        raise TypeError("Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()")
+        raise TypeError(
+            "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
+        )
     if not isinstance(data, np.ndarray | np.generic):
         return np.asarray(data, np.float32)
     if data.dtype not in (np.float32, np.float64):

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .function import no_grad
-from .tensor import Tensor
+from .autograd import Tensor, no_grad
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
 

@@ -1,0 +1,100 @@
+"""The CIFAR-10 networks of He et al. 2015, sec. 4.2, with their plain twins.
+
+| output map | 32 x 32 | 16 x 16 | 8 x 8 |
+|---|---|---|---|
+| layers | 1 + 2n | 2n | 2n |
+| filters | 16 | 32 | 64 |
+
+and global average pooling and a fully connected layer at the end: 6n + 2 layers with weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..nn import BasicBlock, BatchNorm2d, Conv2d, GlobalAvgPool, Linear, Module, ReLU, Sequential
+from ..nn.blocks import SHORTCUTS, Shortcut
+from ..nn.layers import DType
+
+STAGES = ((16, 1), (32, 2), (64, 2))  # filters, and the stride of the stage's first block
+
+
+class CifarResNet(Module):
+    """3x3 convolution, three stages of n blocks, global average pooling, linear classifier."""
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        shortcut: Shortcut,
+        classes: int,
+        rng: np.random.Generator,
+        shortcut_rng: np.random.Generator,
+        dtype: DType,
+    ) -> None:
+        super().__init__()
+        self.depth, self.shortcut = depth, shortcut
+        self.conv1 = Conv2d(3, 16, 3, padding=1, rng=rng, dtype=dtype)
+        self.bn1 = BatchNorm2d(16, dtype=dtype)
+        self.relu = ReLU()
+        in_channels = 16
+        for number, (channels, first_stride) in enumerate(STAGES, 1):
+            blocks = []
+            for stride in (first_stride, *[1] * ((depth - 2) // 6 - 1)):
+                blocks.append(
+                    BasicBlock(
+                        in_channels,
+                        channels,
+                        stride=stride,
+                        shortcut=shortcut,
+                        rng=rng,
+                        shortcut_rng=shortcut_rng,
+                        dtype=dtype,
+                    )
+                )
+                in_channels = channels
+            setattr(self, f"layer{number}", Sequential(*blocks))
+        self.pool = GlobalAvgPool()
+        self.fc = Linear(64, classes, rng=rng, dtype=dtype)
+
+    @property
+    def name(self) -> str:
+        """The network's name in tables and pictures, such as ResNet-20 or plain-56."""
+        option = "" if self.shortcut in ("A", None) else f" ({self.shortcut})"
+        return f"{'plain' if self.shortcut is None else 'ResNet'}-{self.depth}{option}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, 32, 32, 3), normalised -> logits (N, classes)."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(self.pool(x))
+
+
+def cifar_resnet(
+    depth: int,
+    *,
+    shortcut: Shortcut = "A",
+    seed: int = 0,
+    classes: int = 10,
+    dtype: DType = np.float32,
+) -> CifarResNet:
+    """The network with `depth` = 6n + 2 layers (the paper: 20, 32, 44, 56, 110, 1202).
+
+    `shortcut` "A" is the paper's CIFAR network; None its plain twin, which for the same seed has
+    the same parameters with the same initial values. So have "B" and "C" but for their projections.
+
+    Raises: ValueError for a depth that is not 6n + 2, or an unknown shortcut.
+    """
+    if not isinstance(depth, int | np.integer) or depth < 8 or (depth - 2) % 6:
+        near = max(8, round((depth - 2) / 6) * 6 + 2)
+        raise ValueError(
+            f"cifar_resnet: depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, ...), but is {depth}: "
+            f"the nearest is {near}"
+        )
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
+    rng, shortcut_rng = np.random.default_rng(seed).spawn(2)
+    return CifarResNet(
+        depth, shortcut=shortcut, classes=classes, rng=rng, shortcut_rng=shortcut_rng, dtype=dtype
+    )

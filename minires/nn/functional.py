@@ -1,0 +1,185 @@
+"""The operations of a network: each kernel with its gradient, as one `Function`.
+
+The functions at the end are what layers call; they take and return tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Context, Function, Tensor
+from ..autograd.function import Array
+from ..autograd.ops import Gradients
+
+
+class Conv2d(Function):
+    """Convolution; keeps its input for the weight gradient, never the columns."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, weight: Array, *, stride: int, padding: int) -> Array:
+        geometry = {"stride": stride, "padding": padding}
+        ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=geometry)
+        return kernels.conv2d(x, weight, **geometry)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        x, weight, geometry = ctx.saved.x, ctx.saved.weight, ctx.saved.geometry
+        dx = dweight = None
+        if ctx.needs_grad[0]:
+            dx = kernels.conv2d_input_grad(grad, weight, x_shape=ctx.shapes[0], **geometry)
+        if ctx.needs_grad[1]:
+            dweight = kernels.conv2d_weight_grad(grad, x, kernel_size=weight.shape[:2], **geometry)
+        return dx, dweight
+
+
+class BatchNorm(Function):
+    """Batch norm by the batch's own statistics, which are also returned."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
+        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps)
+        ctx.save(x=x, gamma=gamma, mean=mean, var=var, eps=eps)
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        s = ctx.saved
+        return kernels.batch_norm_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps)[:3]
+
+
+class BatchNormEval(Function):
+    """Batch norm by given statistics, constants to the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Context, x: Array, gamma: Array, beta: Array, *, mean: Array, var: Array, eps: float
+    ) -> Array:
+        ctx.save(x=x, gamma=gamma, mean=mean.copy(), var=var.copy(), eps=eps)
+        return kernels.batch_norm_eval(x, gamma, beta, mean, var, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        s = ctx.saved
+        return kernels.batch_norm_eval_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps)[:3]
+
+
+class ReLU(Function):
+    """max(x, 0); its own output tells where the gradient passes."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array) -> Array:
+        y = kernels.relu(x)
+        ctx.save(y=y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        return kernels.relu_grad(grad, ctx.saved.y)
+
+
+class MaxPool(Function):
+    """Largest value of each window."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, **geometry: int) -> Array:
+        y, argmax = kernels.max_pool(x, **geometry)
+        ctx.save(argmax=argmax, geometry=geometry)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        s = ctx.saved
+        return kernels.max_pool_grad(grad, s.argmax, x_shape=ctx.shapes[0], **s.geometry)
+
+
+class AvgPool(Function):
+    """Mean of each window."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, **geometry: int) -> Array:
+        ctx.save(geometry=geometry)
+        return kernels.avg_pool(x, **geometry)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        return kernels.avg_pool_grad(grad, x_shape=ctx.shapes[0], **ctx.saved.geometry)
+
+
+class SubsampleAndPad(Function):
+    """Shortcut A: every stride-th pixel, then channels of zeros (He et al. 2015, sec. 3.3)."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, channels: int, stride: int) -> Array:
+        ctx.save(stride=stride)
+        picked = x[:, ::stride, ::stride]
+        y = np.zeros((*picked.shape[:3], channels), x.dtype)
+        y[..., : x.shape[3]] = picked
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        dx = np.zeros(ctx.shapes[0], grad.dtype)
+        dx[:, :: ctx.saved.stride, :: ctx.saved.stride] = grad[..., : dx.shape[3]]
+        return dx
+
+
+class SoftmaxCrossEntropy(Function):
+    """Mean negative log-likelihood of the true classes."""
+
+    @staticmethod
+    def forward(ctx: Context, logits: Array, *, labels: Array) -> Array:
+        loss, probabilities = kernels.softmax_cross_entropy(logits, labels)
+        ctx.save(probabilities=probabilities, labels=labels)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        s = ctx.saved
+        return grad * kernels.softmax_cross_entropy_grad(s.probabilities, s.labels)
+
+
+def conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
+    """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out)."""
+    return Conv2d.apply(x, weight, stride=stride, padding=padding)
+
+
+def batch_norm(
+    x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5
+) -> tuple[Tensor, Array, Array]:
+    """Normalise by the batch: the result, its mean and its biased variance per channel."""
+    return BatchNorm.apply(x, gamma, beta, eps=eps)
+
+
+def batch_norm_eval(
+    x: Tensor, gamma: Tensor, beta: Tensor, *, mean: Array, var: Array, eps: float = 1e-5
+) -> Tensor:
+    """Normalise by given statistics."""
+    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0); the gradient at 0 is 0."""
+    return ReLU.apply(x)
+
+
+def max_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Largest value of every size x size window; stride defaults to size."""
+    return MaxPool.apply(x, size=size, stride=stride or size, padding=padding)
+
+
+def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """Mean of every size x size window, padding counted as zeros; stride defaults to size."""
+    return AvgPool.apply(x, size=size, stride=stride or size, padding=padding)
+
+
+def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
+    """The shortcut without parameters where the map shrinks and channels are added."""
+    return SubsampleAndPad.apply(x, channels=channels, stride=stride)
+
+
+def softmax_cross_entropy(logits: Tensor, labels: Array) -> Tensor:
+    """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers."""
+    return SoftmaxCrossEntropy.apply(logits, labels=np.asarray(labels))

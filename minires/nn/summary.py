@@ -1,0 +1,99 @@
+"""What a network is made of: layers, map sizes, parameters, multiply-adds."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..autograd import Tensor, no_grad
+from .module import Module
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: its name, kind, output shape (without N), parameters, multiply-adds an image."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All layers of a network in the order of their use; `print` shows a table."""
+
+    rows: tuple[Row, ...]
+    parameters: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications of an image's forward pass in convolutions and matrix products."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    def __str__(self) -> str:
+        head = ("layer", "kind", "output", "parameters", "multiply-adds")
+        body = [
+            (
+                r.name,
+                r.kind,
+                " x ".join(map(str, r.output)),
+                count(r.parameters),
+                count(r.multiply_adds),
+            )
+            for r in self.rows
+        ]
+        total = ("total", "", "", count(self.parameters), count(self.multiply_adds))
+        return table([head, *body, total])
+
+
+def count(number: int) -> str:
+    """A whole number with separators; nothing for zero."""
+    return f"{number:,}" if number else ""
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Columns of text; the last two to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i >= len(row) - 2 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Summary:
+    """Run one image of zeros (H, W, C) through the network and note every layer that has no parts.
+
+    The network is left as it was: in the same mode, without hooks.
+    """
+    rows: list[Row] = []
+    modes = {module: module.training for _, module in model.named_modules()}
+    with ExitStack() as hooks, no_grad():
+        for name, module in model.named_modules():
+            if not list(module.named_children()):
+                hooks.enter_context(module.register_forward_hook(row_recorder(name, rows)))
+        model.eval()
+        dtype = next(iter(model.parameters())).dtype
+        model(Tensor(np.zeros((1, *input_shape), dtype)))
+    for module, mode in modes.items():
+        module.training = mode
+    return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
+
+
+def row_recorder(name: str, rows: list[Row]):
+    """A hook that adds a row for one layer."""
+
+    def record(module: Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        parameters = sum(p.data.size for p in module.parameters())
+        kind = type(module).__name__
+        rows.append(
+            Row(name, kind, output.shape[1:], parameters, module.multiply_adds(output.shape))
+        )
+
+    return record
