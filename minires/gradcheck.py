@@ -11,6 +11,7 @@ ReLU at 0): there no derivative exists, and that is what the error says.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -202,5 +203,5 @@ class Check:
             return abs(right - 2 * middle + left) / (steps * STEP)
 
         changes = [change(steps) for steps in (1, 2, 4)]
-        smooth = all(1.8 * a < b < 2.2 * a for a, b in zip(changes, changes[1:], strict=False))
+        smooth = all(1.8 * a < b < 2.2 * a for a, b in itertools.pairwise(changes))
         return changes[0] > allowed and not smooth

@@ -89,7 +89,7 @@ def cifar_resnet(
     if not isinstance(depth, int | np.integer) or depth < 8 or (depth - 2) % 6:
         near = max(8, round((depth - 2) / 6) * 6 + 2)
         raise ValueError(
-            f"cifar_resnet: depth must be 6n + 2 (8, 14, 20, 32, 44, 56, 110, ...), but is {depth}: "
+            f"cifar_resnet: depth must be 6n + 2 (20, 32, 44, 56, 110, ...), but is {depth}: "
             f"the nearest is {near}"
         )
     if shortcut not in SHORTCUTS:

@@ -24,7 +24,7 @@ class Identity(Module):
 
 
 class SubsampleAndPad(Module):
-    """Shortcut A where the shape changes: every stride-th pixel, new channels zero, no parameters."""
+    """Shortcut A where the shape changes: every stride-th pixel, new channels zero."""
 
     def __init__(self, channels: int, *, stride: int) -> None:
         super().__init__()

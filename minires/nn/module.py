@@ -42,9 +42,9 @@ class HookHandle:
 class Module:
     """Base of every layer and network: write `__init__` and `forward`.
 
-    Attributes that are parameters or modules are registered in the order of assignment; arrays that
-    belong to the state but are not trained (running statistics) through `register_buffer`. Names are
-    dotted paths, `layer1.0.conv1.weight`.
+    Attributes that are parameters or modules are registered in the order of assignment; arrays
+    that belong to the state but are not trained (running statistics) through `register_buffer`.
+    Names are dotted paths, `layer1.0.conv1.weight`.
     """
 
     training: bool
@@ -99,6 +99,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`, then the hooks."""
         output = self.forward(*inputs)
         for hook in tuple(self._hooks.values()):
             hook(self, inputs, output)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from .module import Module
+from .module import Hook, Module
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Row:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text."""
+        size = " x ".join(map(str, self.output))
+        return self.name, self.kind, size, count(self.parameters), count(self.multiply_adds)
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,7 @@ class Summary:
 
     def __str__(self) -> str:
         head = ("layer", "kind", "output", "parameters", "multiply-adds")
-        body = [
-            (
-                r.name,
-                r.kind,
-                " x ".join(map(str, r.output)),
-                count(r.parameters),
-                count(r.multiply_adds),
-            )
-            for r in self.rows
-        ]
+        body = [row.cells() for row in self.rows]
         total = ("total", "", "", count(self.parameters), count(self.multiply_adds))
         return table([head, *body, total])
 
@@ -86,7 +82,7 @@ def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> S
     return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
 
 
-def row_recorder(name: str, rows: list[Row]):
+def row_recorder(name: str, rows: list[Row]) -> Hook:
     """A hook that adds a row for one layer."""
 
     def record(module: Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
