@@ -1,1 +1,49 @@
-"""."""
+"""Data sets and batches: CIFAR-10, the built-in drawings, augmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import cifar10
+from .batches import Batches, evaluation_batches
+from .builtin import generate
+from .dataset import Dataset
+
+__all__ = ["Batches", "Dataset", "evaluation_batches", "how_to_get_cifar10", "load"]
+
+
+def load(name: str = "auto", *, data_dir: Path | None = None) -> Dataset:
+    """Load a data set, as uint8 in memory.
+
+    - "auto": CIFAR-10 where it lies in `data_dir` or in the cache, otherwise the built-in
+      drawings, at once: nothing is downloaded.
+    - "cifar10": the same, but downloaded where it is in neither, to `data_dir` or else the cache.
+    - "builtin": the built-in drawings, 12,000 for training and 2,000 for testing.
+
+    `data_dir` may be a folder with an official archive (`cifar-10-binary.tar.gz` or
+    `cifar-10-python.tar.gz`), the archive itself, or the folder that it unpacks to. The cache is
+    the user's cache folder for minires, or $MINIRES_DATA. Raises ValueError for another name or
+    damaged files, FileNotFoundError for a `data_dir` that is not there, ConnectionError where
+    the download fails.
+    """
+    if name not in ("auto", "cifar10", "builtin"):
+        raise ValueError(f"data set {name!r}: expected 'auto', 'cifar10' or 'builtin'")
+    if data_dir is not None and not data_dir.exists():
+        raise FileNotFoundError(f"data_dir {data_dir} is not there: check the path or create it")
+    if name == "builtin":
+        return generate()
+    roots = [cifar10.cache_dir()] if data_dir is None else [data_dir, cifar10.cache_dir()]
+    place = cifar10.find(*roots)
+    if place is None and name == "cifar10":
+        from .download import download
+
+        place = download(roots[0])
+    return generate() if place is None else cifar10.read(place)
+
+
+def how_to_get_cifar10() -> str:
+    """One line for those who see the built-in drawings and want the real images."""
+    return (
+        f"For real images, put {cifar10.BINARY.archive} in {cifar10.cache_dir()} or choose the "
+        f"data set cifar10, which downloads it"
+    )

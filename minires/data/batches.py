@@ -1,0 +1,107 @@
+"""From uint8 images to what a network sees: a stateless stream of normalised, augmented batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import crop_flip
+from .dataset import Dataset
+
+Batch = tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]
+
+PADDING = 4  # He et al. 2015, sec. 4.2: 4 pixels on each side, a random crop, a random flip
+
+
+class Batches:
+    """Training batches: batch `step` is a pure function of the data, `seed` and `step`.
+
+    So a resumed run needs nothing but its step, and two networks trained with the same seed see
+    the same batches and the same crops. Every epoch is a new order of the training images; the
+    last ones, too few for a batch, are left out until the next epoch's order.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        *,
+        augment: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        images, labels = dataset.split("train")
+        _check_batch_size(batch_size)
+        if batch_size > len(images):
+            raise ValueError(
+                f"batch_size {batch_size} is more than the {len(images)} training images of "
+                f"{dataset.name!r}: take a batch_size of at most {len(images)}"
+            )
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, but is {seed}")
+        self.images, self.labels = images, labels
+        self.batch_size, self.seed, self.augment = batch_size, seed, augment
+        self.mean = dataset.pixel_mean.astype(dtype)
+        self.scale = dataset.channel_scale.astype(dtype)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self.images) // self.batch_size
+
+    def batch(self, step: int) -> Batch:
+        """Images (batch_size, H, W, C), normalised, and labels (batch_size,) as int64.
+
+        `step` counts from 0 and runs on through the epochs.
+        """
+        if step < 0:
+            raise ValueError(f"step must be 0 or more, but is {step}")
+        epoch, place = divmod(step, len(self))
+        order = _order(len(self.images), self.seed, epoch)
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        offsets, flips = self._crops(step) if self.augment else _no_crops(self.batch_size)
+        images = self.images[chosen]
+        batch = crop_flip(images, offsets, flips, self.mean, self.scale, padding=PADDING)
+        return batch, self.labels[chosen].astype(np.int64)
+
+    def _crops(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        rng = np.random.default_rng([self.seed, 1, step])
+        offsets = rng.integers(0, 2 * PADDING + 1, (self.batch_size, 2))
+        return offsets, rng.random(self.batch_size) < 0.5
+
+
+def evaluation_batches(
+    dataset: Dataset, split: str, batch_size: int, *, dtype: npt.DTypeLike = np.float32
+) -> Iterator[Batch]:
+    """All images of "train" or "test", in order, normalised, neither cropped nor mirrored.
+
+    The last batch may be short: a mean over the split must weigh each batch by its length.
+    """
+    images, labels = dataset.split(split)
+    _check_batch_size(batch_size)
+    mean, scale = dataset.pixel_mean.astype(dtype), dataset.channel_scale.astype(dtype)
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, len(images), batch_size):
+            some = images[start : start + batch_size]
+            batch = crop_flip(some, *_no_crops(len(some)), mean, scale, padding=PADDING)
+            yield batch, labels[start : start + batch_size].astype(np.int64)
+
+    return batches()  # an inner generator, so that wrong arguments fail at the call
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The epoch's permutation of the training images."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+
+
+def _no_crops(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    return np.full((count, 2), PADDING), np.zeros(count, np.bool_)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, but is {batch_size}")
