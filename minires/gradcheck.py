@@ -157,7 +157,7 @@ class Check:
             direction = np.zeros(grad.shape)
             direction[index] = 1.0
             place = tuple(map(int, index))
-            comparisons.append(self.along(tensor, direction, place, grad[index], scale))
+            comparisons.append(self.along(tensor, direction, place, float(grad[index]), scale))
         direction = self.rng.standard_normal(grad.shape) / np.sqrt(max(grad.size, 1))
         slope = float((grad * direction).sum())
         return [*comparisons, self.along(tensor, direction, "random direction", slope, scale)]

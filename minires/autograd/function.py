@@ -84,7 +84,7 @@ class Context:
         self.parents: tuple[Edge, ...] = tuple(
             None if t is None or not t.requires_grad else t.context or t for t in inputs
         )
-        self.shapes = tuple(None if t is None else t.shape for t in inputs)
+        self.shapes: tuple[Any, ...] = tuple(None if t is None else t.shape for t in inputs)
         self.hooks: list[Callable[[Array], None]] = []
         self._saved = SimpleNamespace()
         self._versions: list[tuple[str, Version, int]] = []
