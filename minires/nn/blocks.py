@@ -103,8 +103,16 @@ class BasicBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        if self.downsample is not None:
-            y = y + self.downsample(x)
-        return self.relu(y)
+        y = normalise_and_relu(self.bn1, self.relu, self.conv1(x))
+        shortcut = None if self.downsample is None else self.downsample(x)
+        return normalise_and_relu(self.bn2, self.relu, self.conv2(y), shortcut)
+
+
+def normalise_and_relu(
+    bn: BatchNorm2d, relu: ReLU, x: Tensor, residual: Tensor | None = None
+) -> Tensor:
+    """relu(bn(x) + residual): in one pass over memory, or step by step where a hook watches."""
+    if not (bn.is_watched or relu.is_watched):
+        return bn(x, residual, relu=True)
+    y = bn(x)
+    return relu(y if residual is None else y + residual)

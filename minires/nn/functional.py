@@ -39,15 +39,24 @@ class BatchNorm(Function):
     """Batch norm by the batch's own statistics, which are also returned."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
-        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps)
-        ctx.save(x=x, gamma=gamma, mean=mean, var=var, eps=eps)
+    def forward(
+        ctx: Context,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        residual: Array | None,
+        *,
+        eps: float,
+        relu: bool,
+    ) -> Any:
+        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps, residual=residual, relu=relu)
+        ctx.save(x=x, gamma=gamma, mean=mean, var=var, y=y if relu else None, eps=eps)
         return y, mean, var
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
         s = ctx.saved
-        return kernels.batch_norm_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps)[:3]
+        return kernels.batch_norm_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps, y=s.y)
 
 
 class BatchNormEval(Function):
@@ -55,15 +64,28 @@ class BatchNormEval(Function):
 
     @staticmethod
     def forward(
-        ctx: Context, x: Array, gamma: Array, beta: Array, *, mean: Array, var: Array, eps: float
+        ctx: Context,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        residual: Array | None,
+        *,
+        mean: Array,
+        var: Array,
+        eps: float,
+        relu: bool,
     ) -> Array:
-        ctx.save(x=x, gamma=gamma, mean=mean.copy(), var=var.copy(), eps=eps)
-        return kernels.batch_norm_eval(x, gamma, beta, mean, var, eps=eps)
+        y = kernels.batch_norm_eval(
+            x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu
+        )
+        # copies: the running statistics move on before the backward pass
+        ctx.save(x=x, gamma=gamma, mean=mean.copy(), var=var.copy(), y=y if relu else None, eps=eps)
+        return y
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
         s = ctx.saved
-        return kernels.batch_norm_eval_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps)[:3]
+        return kernels.batch_norm_eval_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps, y=s.y)
 
 
 class ReLU(Function):
@@ -147,17 +169,34 @@ def conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> T
 
 
 def batch_norm(
-    x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    eps: float = 1e-5,
+    residual: Tensor | None = None,
+    relu: bool = False,
 ) -> tuple[Tensor, Array, Array]:
-    """Normalise by the batch: the result, its mean and its biased variance per channel."""
-    return BatchNorm.apply(x, gamma, beta, eps=eps)
+    """Normalise by the batch: the result, its mean and its biased variance per channel.
+
+    With `residual` and `relu`, the result is relu(normalised x + residual), made in one pass.
+    """
+    return BatchNorm.apply(x, gamma, beta, residual, eps=eps, relu=relu)
 
 
 def batch_norm_eval(
-    x: Tensor, gamma: Tensor, beta: Tensor, *, mean: Array, var: Array, eps: float = 1e-5
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    mean: Array,
+    var: Array,
+    eps: float = 1e-5,
+    residual: Tensor | None = None,
+    relu: bool = False,
 ) -> Tensor:
-    """Normalise by given statistics."""
-    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
+    """Normalise by given statistics; otherwise as `batch_norm`."""
+    return BatchNormEval.apply(x, gamma, beta, residual, mean=mean, var=var, eps=eps, relu=relu)
 
 
 def relu(x: Tensor) -> Tensor:

@@ -82,18 +82,13 @@ class BatchNorm2d(Module):
         self.register_buffer("running_mean", np.zeros(channels, dtype))
         self.register_buffer("running_var", np.ones(channels, dtype))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C), unchanged in shape."""
+    def forward(self, x: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
+        """(N, H, W, C), unchanged in shape; with `residual` and `relu`, relu(result + residual)."""
+        fused = {"eps": self.eps, "residual": residual, "relu": relu}
         if not self.training:
-            return F.batch_norm_eval(
-                x,
-                self.weight,
-                self.bias,
-                mean=self.running_mean,
-                var=self.running_var,
-                eps=self.eps,
-            )
-        y, mean, var = F.batch_norm(x, self.weight, self.bias, eps=self.eps)
+            running = {"mean": self.running_mean, "var": self.running_var}
+            return F.batch_norm_eval(x, self.weight, self.bias, **running, **fused)
+        y, mean, var = F.batch_norm(x, self.weight, self.bias, **fused)
         count = x.data.size // x.shape[-1]
         self.follow(mean, var * (count / (count - 1)))
         return y

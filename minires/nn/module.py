@@ -94,13 +94,13 @@ class Module:
 
     # -- running ---------------------------------------------------------------------------
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """Compute the result; every module defines it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, then the hooks."""
-        output = self.forward(*inputs)
+        output = self.forward(*inputs, **options)
         for hook in tuple(self._hooks.values()):
             hook(self, inputs, output)
         return output
@@ -110,6 +110,11 @@ class Module:
         handle = HookHandle(self._hooks)
         self._hooks[handle] = hook
         return handle
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a hook wants to see what this module computes."""
+        return bool(self._hooks)
 
     def train(self, mode: bool = True) -> Self:
         """Use the batch's statistics (training) from here down; returns the module."""

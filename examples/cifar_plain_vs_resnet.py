@@ -1,0 +1,153 @@
+"""Do deeper networks train worse? Plain and residual networks under the same conditions.
+
+    python examples/cifar_plain_vs_resnet.py
+
+trains plain-20, plain-56, ResNet-20 and ResNet-56 (He et al. 2015, sec. 4.2) from the same initial
+weights, on the same batches and crops, and prints what came out. `--help` shows the options.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from minires.data import Dataset, how_to_get_cifar10, load
+from minires.report import (
+    draw_error_curves,
+    draw_gradient_norms,
+    group_runs,
+    load_runs,
+    results_table,
+    verdict,
+)
+from minires.training import DivergedError, InterruptedTraining
+from minires.training.comparison import make_trainer, plain_and_residual, run_all
+from minires.training.display import Display
+from minires.training.files import read_json, write_json
+
+Preset = Enum("Preset", {name: name for name in ("quick", "standard", "paper")}, type=str)
+Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
+Device = Enum("Device", {name: name for name in ("auto", "cpu")}, type=str)
+
+console = Console()
+
+
+def main(
+    preset: Annotated[Preset, typer.Option(help="minutes, hours, or the paper's recipe")] = Preset[
+        "quick"
+    ],
+    data: Annotated[
+        Data, typer.Option(help="auto: CIFAR-10 if it is here; only cifar10 downloads")
+    ] = Data["auto"],
+    data_dir: Annotated[Path | None, typer.Option(help="folder that holds CIFAR-10")] = None,
+    depths: Annotated[str, typer.Option(help="6n + 2 each, separated by commas")] = "20,56",
+    seed: Annotated[int, typer.Option(min=0, help="of weights, batches and crops")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="how many, counted from --seed")] = 1,
+    device: Annotated[Device, typer.Option(help="what to compute on")] = Device["auto"],
+    out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with what this folder holds; no other options")
+    ] = None,
+) -> None:
+    """Train plain and residual networks of several depths; show error curves and a verdict."""
+    if resume:
+        folder, options = resume, read_json(resume / "options.json")
+    else:
+        folder = out or Path("runs") / time.strftime(f"{preset.value}-%Y%m%d-%H%M%S")
+        options = {
+            "preset": preset.value,
+            "data": data.value,
+            "data_dir": data_dir and str(data_dir.resolve()),
+            "depths": parse_depths(depths),
+            "seeds": list(range(seed, seed + seeds)),
+        }
+        start_folder(folder, options)
+    try:
+        train(folder, **options)
+    except InterruptedTraining as stopped:
+        console.print(f"\n{stopped}. To go on: python {sys.argv[0]} --resume {folder}")
+        raise SystemExit(130) from None
+    show_results(folder)
+
+
+def train(
+    folder: Path,
+    *,
+    preset: str,
+    data: str,
+    data_dir: str | None,
+    depths: list[int],
+    seeds: list[int],
+) -> None:
+    """Train every network to its end, from its checkpoint where it has one."""
+    dataset = load_data(data, data_dir and Path(data_dir))
+    with Display(console) as display:
+        trainers = [
+            make_trainer(entry, dataset, preset=preset, folder=folder, watch=display.watch)
+            for entry in plain_and_residual(depths, seeds)
+        ]
+        display.add(trainers)
+        run_all(trainers)
+
+
+def parse_depths(text: str) -> list[int]:
+    """Depths from "20,56"."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"--depths takes whole numbers separated by commas, such as 20,56, but got {text!r}"
+        ) from None
+
+
+def start_folder(folder: Path, options: dict[str, Any]) -> None:
+    """Note the options in a new folder; earlier results are never written over."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(
+            f"{folder} already holds something: go on with it by --resume {folder}, or choose "
+            "another folder with --out"
+        )
+    write_json(folder / "options.json", options)
+
+
+def load_data(name: str, data_dir: Path | None) -> Dataset:
+    """The data set, and a line that says which it is."""
+    dataset = load(name, data_dir=data_dir)
+    console.print(
+        f"Data: {dataset.name}, {len(dataset.train_images):,} training and "
+        f"{len(dataset.test_images):,} test images."
+    )
+    if name == "auto" and not dataset.name.startswith("CIFAR-10"):
+        console.print(how_to_get_cifar10())
+    return dataset
+
+
+def show_results(folder: Path) -> None:
+    """Table, verdict and pictures of the runs in a folder."""
+    groups = group_runs(load_runs(folder))
+    console.print(results_table(groups))
+    console.print(verdict(groups))
+    for path in (
+        draw_error_curves(groups, folder / "error.png"),
+        draw_gradient_norms(groups, folder / "gradients.png"),
+    ):
+        console.print(f"Picture: {path}")
+
+
+def run() -> None:
+    """Turn expected failures into one sentence each."""
+    try:
+        typer.run(main)
+    except (DivergedError, ValueError, OSError) as error:
+        console.print(f"[red]Error:[/] {error}")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    run()

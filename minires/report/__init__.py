@@ -1,0 +1,17 @@
+"""From the records of runs to a table, a verdict in plain words, and pictures."""
+
+from .figures import draw_error_curves, draw_gradient_norms
+from .runs import Group, Run, group_runs, load_runs
+from .tables import results_table
+from .verdict import verdict
+
+__all__ = [
+    "Group",
+    "Run",
+    "draw_error_curves",
+    "draw_gradient_norms",
+    "group_runs",
+    "load_runs",
+    "results_table",
+    "verdict",
+]

@@ -1,0 +1,89 @@
+"""What the numbers say, in plain words. Every sentence is chosen by the measurement.
+
+The question of He et al. 2015 is about *training*: a deeper plain network could copy a shallower
+one and add identities, so a higher training loss means that it was not found, not that it does not
+exist. Whether two networks differ is judged by the spread over seeds: the difference of means must
+exceed twice its standard error. With one seed there is no spread to judge by; then a difference of
+a twentieth is called a difference, and the text says that one seed is one draw.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .runs import Group
+
+WITHOUT_SPREAD = 0.05
+
+
+def verdict(groups: list[Group]) -> str:
+    """A few sentences about degradation and its cure, for the shallowest and deepest networks."""
+    plain = sorted((g for g in groups if g.is_plain), key=lambda g: g.depth)
+    residual = sorted((g for g in groups if not g.is_plain), key=lambda g: g.depth)
+    if min(g.mean("training_loss") for g in groups) > 0.95 * math.log(10):
+        return "Nothing has been learned yet: every training loss is near 2.30, that of a guess."
+    if len(plain) < 2 or len(residual) < 2:
+        return "One depth alone shows no degradation: compare at least two, as in --depths 20,56."
+    shallow, deep, shallow_res, deep_res = plain[0], plain[-1], residual[0], residual[-1]
+    sentences = [
+        about_degradation(shallow, deep),
+        about_cure(deep, deep_res),
+        about_depth(shallow, shallow_res, deep_res),
+    ]
+    if len(deep.runs) == 1:
+        sentences.append("This is one seed, one draw: --seeds 3 shows the spread.")
+    return "\n".join(sentences)
+
+
+def compare(a: Group, b: Group) -> int:
+    """1 if the training loss of `a` is higher than that of `b`, -1 if lower, 0 if alike."""
+    difference = a.mean("training_loss") - b.mean("training_loss")
+    if min(len(a.runs), len(b.runs)) > 1:
+        variances = [g.std("training_loss") ** 2 / len(g.runs) for g in (a, b)]
+        bound = 2 * math.sqrt(sum(variances))
+    else:
+        bound = WITHOUT_SPREAD * max(a.mean("training_loss"), b.mean("training_loss"))
+    return 0 if abs(difference) <= bound else int(math.copysign(1, difference))
+
+
+def loss(group: Group) -> str:
+    """A network with its training loss."""
+    return f"{group.name} ({group.mean('training_loss'):.2f})"
+
+
+def about_degradation(shallow: Group, deep: Group) -> str:
+    """Does depth hurt the plain network?"""
+    return {
+        1: f"Degradation: {loss(deep)} has a higher training loss than {loss(shallow)}. It has "
+        "more layers and parameters and could do at least as well, so this is not overfitting: "
+        "it is harder to train.",
+        0: f"No degradation seen: the training losses of {loss(deep)} and {loss(shallow)} are "
+        "alike.",
+        -1: f"No degradation seen: {loss(deep)} has a lower training loss than {loss(shallow)}.",
+    }[compare(deep, shallow)]
+
+
+def about_cure(deep: Group, deep_res: Group) -> str:
+    """Do shortcuts help the deep network?"""
+    return {
+        1: f"Cure: with shortcuts and the very same parameters, {loss(deep_res)} trains better "
+        f"than {loss(deep)}.",
+        0: f"No cure seen: {loss(deep_res)} and {loss(deep)} are alike.",
+        -1: f"No cure seen: {loss(deep_res)} trains worse than {loss(deep)}.",
+    }[compare(deep, deep_res)]
+
+
+def about_depth(shallow: Group, shallow_res: Group, deep_res: Group) -> str:
+    """Where does the deep residual network stand among the shallow ones?"""
+    place = {1: "ahead of", 0: "level with", -1: "behind"}
+    against_residual = compare(shallow_res, deep_res)
+    text = (
+        f"{loss(deep_res)} is {place[compare(shallow, deep_res)]} {loss(shallow)}, and "
+        f"{place[against_residual]} {loss(shallow_res)}."
+    )
+    if against_residual < 1:
+        text += (
+            " More depth does not pay here; in the paper, after 64,000 iterations, the deeper "
+            "residual network has the lower error."
+        )
+    return text

@@ -1,0 +1,102 @@
+"""The files of a run: written whole or not at all, read with a sentence for what is damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+METADATA_KEY = "minires"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, which takes its place when the block ends well.
+
+    A crash at any moment leaves the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; ValueError says which file is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path} is not valid JSON ({error}): delete the folder or its run"
+        ) from None
+
+
+def append_record(path: Path, record: dict[str, Any]) -> None:
+    """Add one JSON line."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All records; a last line cut off by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Replace all records."""
+    with atomic(path) as temporary:
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
+
+
+def save_checkpoint(path: Path, arrays: Arrays, state: dict[str, Any]) -> None:
+    """Write arrays, and `state` as JSON in the header, into one safetensors file."""
+    from safetensors.numpy import save_file
+
+    with atomic(path) as temporary:
+        save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(state)})
+
+
+def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises: FileNotFoundError, or ValueError for a file that is damaged or not from minires.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}: nothing to resume from")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}): delete it to start afresh"
+        ) from None
+    if METADATA_KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not a checkpoint of a minires run")
+    return arrays, json.loads(metadata[METADATA_KEY])

@@ -1,0 +1,334 @@
+"""The training loop, with everything that makes a long run safe: records, checkpoints, resuming.
+
+The state of a run is its parameters, buffers, velocities and the number of steps done. Nothing
+else: batches, crops and learning rates are functions of the seed and the step. So a run that is
+stopped and resumed gives, bit for bit, what an uninterrupted one gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor, no_grad
+from ..data import Batches, Dataset, evaluation_batches
+from ..info import environment
+from ..nn import Module
+from ..nn import functional as F
+from ..optim import SGD
+from . import files
+from .diagnosis import DivergedError, first_fault, first_faulty_gradient
+from .interrupt import InterruptedTraining, StopRequest
+from .recipes import Recipe
+
+
+@dataclasses.dataclass
+class Meter:
+    """Running sums over images; their means are what records hold."""
+
+    loss_sum: float = 0.0
+    wrong: int = 0
+    images: int = 0
+
+    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Count one batch with its mean loss."""
+        self.loss_sum += loss * len(labels)
+        self.wrong += int((logits.argmax(1) != labels).sum())
+        self.images += len(labels)
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+        return self.loss_sum / self.images
+
+    @property
+    def error(self) -> float:
+        """Share of images whose most likely class is not the true one, 0 to 1."""
+        return self.wrong / self.images
+
+
+def evaluate(
+    model: Module,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    limit: int | None = None,
+    batch_size: int = 250,
+) -> Meter:
+    """Loss and error over a split, or its first `limit` images, with the running statistics.
+
+    The network's mode is put back.
+    """
+    meter, was_training = Meter(), model.training
+    model.eval()
+    dtype = model.parameters()[0].dtype
+    with no_grad():
+        batches = evaluation_batches(dataset, split, batch_size, limit=limit, dtype=dtype)
+        for images, labels in batches:
+            logits = model(Tensor(images))
+            loss = F.softmax_cross_entropy(logits, labels).item()
+            meter.add(loss, logits.data, labels)
+    model.train(was_training)
+    return meter
+
+
+class Trainer:
+    """Trains one network by one recipe and keeps everything about it in one folder.
+
+    Files: `config.json` (network, data, recipe, seed, versions, machine), `records.jsonl` and
+    `checkpoint.safetensors`. Records are JSON lines of three kinds; errors are shares (0 to 1),
+    `step` counts the iterations done, `seconds` the wall-clock time of training so far:
+
+    - interval: every `record_every` iterations; mean training loss and error since the last such
+      line (on augmented batches, while the network learns), lr, norm of the last gradient.
+    - evaluation: every `evaluate_every` iterations; training loss and error since the last such
+      line, test loss and error.
+    - gradients: at the first and the last iteration; norm of each weight's gradient.
+
+    Args:
+        model: the network; its parameters are changed.
+        dataset: the images.
+        recipe: see `recipes.py`.
+        folder: where the files go; created if need be.
+        seed: of the batches' order and crops.
+        name: what tables and pictures call the network.
+        watch: called with the trainer after every step, for a progress bar.
+
+    Raises (in run): DivergedError, InterruptedTraining.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        folder: Path,
+        seed: int,
+        name: str,
+        watch: Callable[[Trainer], None] | None = None,
+    ) -> None:
+        self.model, self.dataset, self.recipe = model, dataset, recipe
+        self.folder, self.name = folder, name
+        self.watch = watch or (lambda trainer: None)
+        dtype = model.parameters()[0].dtype
+        self.batches = Batches(dataset, recipe.batch_size, seed, dtype=dtype)
+        self.optimizer = SGD(
+            model.parameters(),
+            lr=recipe.schedule(0),
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        self.step, self.seconds = 0, 0.0
+        self.loss: float | None = None  # of the last record interval
+        self.since_record, self.since_evaluation = Meter(), Meter()
+        self.identity = {
+            "network": name,
+            "parameters": sum(p.data.size for p in model.parameters()),
+            "data": dataset.name,
+            "training_images": len(dataset.train_images),
+            "test_images": len(dataset.test_labels[: recipe.test_images]),
+            "seed": seed,
+            "recipe": recipe.settings(),
+        }
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the last good state lies."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def records_path(self) -> Path:
+        """Where the records lie."""
+        return self.folder / "records.jsonl"
+
+    # -- the loop --------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the end of the recipe, from wherever the trainer stands."""
+        if self.step == 0:
+            self.begin()
+        self.model.train()
+        with StopRequest() as stop:
+            while self.step < self.recipe.iterations:
+                started = time.perf_counter()
+                self.train_step()
+                self.seconds += time.perf_counter() - started
+                self.write_what_is_due()
+                self.watch(self)
+                if stop.requested:
+                    self.stop()
+
+    def begin(self) -> None:
+        """Write the configuration of a new run; an older one in the folder makes way."""
+        files.write_json(self.folder / "config.json", self.identity | {"made with": environment()})
+        files.write_records(self.records_path, [])
+        self.checkpoint_path.unlink(missing_ok=True)
+
+    def train_step(self) -> None:
+        """One iteration: forward, backward, update."""
+        images, labels = self.batches.batch(self.step)
+        logits = self.model(Tensor(images))
+        loss = F.softmax_cross_entropy(logits, labels)
+        if not np.isfinite(loss.item()):
+            self.diverge("loss", loss.item(), first_fault(self.model, images))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.record_gradients()
+        self.optimizer.lr = self.recipe.schedule(self.step)
+        self.optimizer.step()
+        self.step += 1
+        for meter in (self.since_record, self.since_evaluation):
+            meter.add(loss.item(), logits.data, labels)
+
+    def record_gradients(self) -> None:
+        """Look at the gradients where a record is due, before they are used."""
+        last = self.step + 1 == self.recipe.iterations
+        if self.step == 0 or last:
+            norms = {
+                name: norm(p.grad)
+                for name, p in self.model.named_parameters()
+                if p.grad is not None and p.ndim > 1
+            }
+            self.record("gradients", step=self.step, norms=norms)
+        if self.due(self.recipe.record_every, self.step + 1):
+            self.gradient_norm = gradient_norm(self.model)
+            if not np.isfinite(self.gradient_norm):
+                fault = first_faulty_gradient(self.model)
+                self.diverge("gradient norm", self.gradient_norm, fault)
+
+    def due(self, every: int, step: int) -> bool:
+        """Whether something done every so many iterations is due after `step` of them."""
+        return step % every == 0 or step == self.recipe.iterations
+
+    def write_what_is_due(self) -> None:
+        """Records, evaluation and checkpoint, each in its rhythm."""
+        if self.due(self.recipe.record_every, self.step):
+            self.record_interval()
+        if self.due(self.recipe.evaluate_every, self.step):
+            self.record_evaluation()
+        if self.due(self.recipe.checkpoint_every, self.step):
+            self.save()
+
+    def record_interval(self) -> None:
+        """The line of a record interval."""
+        self.loss = self.since_record.loss
+        self.record(
+            "interval",
+            step=self.step,
+            loss=self.loss,
+            training_error=self.since_record.error,
+            lr=self.optimizer.lr,
+            gradient_norm=self.gradient_norm,
+        )
+        self.since_record = Meter()
+
+    def record_evaluation(self) -> None:
+        """The line of an evaluation; its time counts too."""
+        started = time.perf_counter()
+        test = evaluate(self.model, self.dataset, limit=self.recipe.test_images)
+        self.seconds += time.perf_counter() - started
+        self.record(
+            "evaluation",
+            step=self.step,
+            epoch=self.step / len(self.batches),
+            loss=self.since_evaluation.loss,
+            training_error=self.since_evaluation.error,
+            test_loss=test.loss,
+            test_error=test.error,
+        )
+        self.since_evaluation = Meter()
+
+    def record(self, kind: str, *, step: int, **values: Any) -> None:
+        """Append one line to the records."""
+        line = {"kind": kind, "step": step, **values, "seconds": round(self.seconds, 3)}
+        files.append_record(self.records_path, line)
+
+    def diverge(self, what: str, value: float, fault: str) -> None:
+        """Stop, naming the first layer at fault; the last good checkpoint stays."""
+        kept = (
+            f"the last good checkpoint is {self.checkpoint_path}"
+            if self.checkpoint_path.exists()
+            else "no checkpoint had been written yet"
+        )
+        raise DivergedError(
+            f"{self.name}: the {what} is {value} at iteration {self.step}; the first fault is in "
+            f"{fault}. Try a smaller learning rate (it is {self.recipe.schedule(self.step):g}) or "
+            f"a longer warm-up; {kept}."
+        )
+
+    def stop(self) -> None:
+        """Save at the user's wish."""
+        self.save()
+        raise InterruptedTraining(
+            f"{self.name}: stopped after {self.step} of {self.recipe.iterations} iterations; "
+            f"saved in {self.folder}"
+        )
+
+    # -- state -----------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write everything that the rest of the run depends on into the checkpoint."""
+        model = {f"model.{name}": array for name, array in self.model.state_dict().items()}
+        optimizer = {f"sgd.{name}": array for name, array in self.optimizer.state_dict().items()}
+        state = {
+            "identity": self.identity,
+            "step": self.step,
+            "seconds": self.seconds,
+            "since_record": dataclasses.asdict(self.since_record),
+            "since_evaluation": dataclasses.asdict(self.since_evaluation),
+        }
+        files.save_checkpoint(self.checkpoint_path, model | optimizer, state)
+
+    def resume(self) -> None:
+        """Go back to the folder's checkpoint; records of later steps are dropped.
+
+        Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run.
+        """
+        arrays, state = files.load_checkpoint(self.checkpoint_path)
+        refuse_other_run(self.checkpoint_path, self.identity, state["identity"])
+        parts: dict[str, files.Arrays] = {"model": {}, "sgd": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = array
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.load_state_dict(parts["sgd"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.since_record = Meter(**state["since_record"])
+        self.since_evaluation = Meter(**state["since_evaluation"])
+        records = files.read_records(self.records_path)
+        files.write_records(self.records_path, [r for r in records if self.is_past(r)])
+
+    def is_past(self, record: dict[str, Any]) -> bool:
+        """Whether a record belongs to the steps done; gradients are noted at a step's beginning."""
+        return record["step"] + (record["kind"] == "gradients") <= self.step
+
+
+def gradient_norm(model: Module) -> float:
+    """Euclidean norm of the gradient of all parameters together."""
+    return norm(*(p.grad for p in model.parameters() if p.grad is not None))
+
+
+def norm(*arrays: np.ndarray) -> float:
+    """Euclidean norm of all elements together, summed in float64.
+
+    Not by np.linalg.norm: BLAS splits a long sum by the number of threads, and records must not
+    depend on that.
+    """
+    return float(np.sqrt(sum(np.square(a, dtype=np.float64).sum() for a in arrays)))
+
+
+def refuse_other_run(path: Path, own: dict[str, Any], saved: dict[str, Any]) -> None:
+    """A checkpoint may only be resumed by the run that wrote it."""
+    differing = [key for key in own if own[key] != saved.get(key)]
+    if differing:
+        lines = [f"{key}: saved {saved.get(key)!r}, now {own[key]!r}" for key in differing]
+        raise ValueError(
+            f"{path} belongs to another run; resume with the same options, or choose another "
+            "folder:\n  " + "\n  ".join(lines)
+        )
