@@ -105,7 +105,8 @@ def parse_python(content: bytes) -> tuple[Images, Labels]:
     data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXELS:
         raise ValueError(
-            f"'data' must be uint8 of shape (N, {PIXELS}), but is {data.dtype} of shape {data.shape}"
+            f"'data' must be uint8 of shape (N, {PIXELS}), but is {data.dtype} of shape "
+            f"{data.shape}"
         )
     if labels.shape != (len(data),) or labels.dtype.kind not in "iu":
         raise ValueError(
