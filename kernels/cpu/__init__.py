@@ -1,1 +1,41 @@
-"""The kernels in Numba, float32."""
+"""The kernels in Numba, float32: what training uses.
+
+    compiling.py    when kernels are compiled, and where the machine code is kept
+    memory.py       results and scratch space
+    simd.py         a vector of eight floats, as a Numba type
+    tile.py         the register tile: one matrix product for every convolution
+    window.py       the window under an output pixel, copied and added back
+    im2col.py       convolution of any shape
+    batch_norm.py   elementwise.py   pooling.py   loss.py   augment.py
+
+Names and arguments are those of `minires.kernels`, which checks them before they come here.
+"""
+
+from .augment import crop_flip
+from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
+from .elementwise import relu, relu_grad, sgd_step
+from .im2col import col2im, conv2d, conv2d_input_grad, conv2d_weight_grad, im2col
+from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+
+__all__ = [
+    "avg_pool",
+    "avg_pool_grad",
+    "batch_norm",
+    "batch_norm_eval",
+    "batch_norm_eval_grad",
+    "batch_norm_grad",
+    "col2im",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "crop_flip",
+    "im2col",
+    "max_pool",
+    "max_pool_grad",
+    "relu",
+    "relu_grad",
+    "sgd_step",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_grad",
+]

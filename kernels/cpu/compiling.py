@@ -1,0 +1,121 @@
+"""How the kernels are compiled: when, with what options, and where the machine code is kept.
+
+A kernel is compiled at its first call and never at import. The machine code is kept on disk, in a
+folder named after a hash of all sources of this package: Numba by itself looks only at the file
+that a function stands in, and would go on using old code after a change in a file it calls into.
+Numba's own key adds the processor and its features, so the folder may be shared by machines.
+
+`NUMBA_CACHE_DIR` moves the folder; where none can be written, kernels are compiled in each process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config, event
+
+PRANGE_ONLY = {
+    "prange": True,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+}
+
+
+def helper(function: Callable) -> Any:
+    """A function called by kernels only: compiled into each of them, never by itself."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def kernel(function: Callable) -> Any:
+    """An entry point that runs on the calling thread."""
+    with cache_folder() as cache:
+        return numba.njit(nogil=True, error_model="numpy", cache=cache)(function)
+
+
+def parallel_kernel(function: Callable) -> Any:
+    """An entry point whose `prange` loop runs on all threads.
+
+    The loop must run over chunks whose number depends on shapes alone, each writing its own part
+    of the result: then the result has the same bits for any number of threads.
+    """
+    with cache_folder() as cache:
+        compiled = numba.njit(nogil=True, error_model="numpy", cache=cache, parallel=PRANGE_ONLY)
+        return compiled(function)
+
+
+@contextlib.contextmanager
+def cache_folder() -> Iterator[bool]:
+    """While open, functions decorated are cached in our folder; yields whether there is one."""
+    folder, before = writable_folder(), config.CACHE_DIR
+    config.CACHE_DIR = str(folder or before)
+    try:
+        yield folder is not None
+    finally:
+        config.CACHE_DIR = before
+
+
+@functools.cache
+def writable_folder() -> Path | None:
+    """The cache folder for this version of the sources, or None where it can't be written."""
+    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return None
+    return folder
+
+
+def user_cache() -> Path:
+    """Where programs of this user keep what they can make again."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "minires"
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/minires").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minires"
+
+
+def source_hash() -> str:
+    """A short name for the text of all files of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Announcer(event.Listener):
+    """Says once a process that compiling has begun, so that a wait is not taken for a hang."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def on_start(self, event: Any) -> None:
+        """Numba begins to compile a function; it may be anybody's."""
+        module = event.data["dispatcher"].py_func.__module__
+        if module.startswith(__package__) and not self.said:
+            self.said = True
+            print(
+                "minires: compiling the CPU kernels for this machine (once, under a minute) ...",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to say."""
+
+
+event.register("numba:compile", Announcer())

@@ -1,0 +1,251 @@
+"""Convolution of any shape: columns made in cache, times the weight, in register tiles.
+
+`im2col` turns a convolution into a matrix product with kh * kw times the input's bytes. Made for
+all images at once these columns would fill the memory (72 MiB for one 16-channel layer at batch
+128) and come back from it. So a chunk of BLOCK output pixels is taken through the whole
+computation while its columns stay in the L2 cache, and nothing but the result leaves it:
+
+    forward          y[block]  = columns(block) @ weight
+    weight gradient  dweight  += columns(block).T @ dy[block]
+    input gradient   dcolumns  = dy[block] @ weight.T, added back to the images (col2im)
+
+Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
+The columns cost one load and one store for every 2 * C_out operations.
+
+The weight is re-packed first into panels of 16 columns, zero-padded, so that the product reads it
+as one stream.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .compiling import helper, parallel_kernel
+from .memory import Array, Shape, empty, scratch
+from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, store_tile, write, zero_tile
+from .window import (
+    Window,
+    add_window,
+    copy,
+    copy_window,
+    fill_zero,
+    pixels,
+    window,
+    window_size,
+)
+
+BLOCK = 16 * ROWS  # output pixels whose columns are made at a time
+DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
+MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
+PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB
+
+
+# ------------------------------------------------------------------------ the public calls
+
+
+def im2col(x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0) -> Array:
+    """Windows as rows."""
+    w = window(x.shape, kernel_size, stride, padding)
+    columns = empty((w.images, w.rows, w.cols, window_size.py_func(w)))
+    im2col_kernel(x.ravel(), w, columns.reshape(-1))
+    return columns
+
+
+def col2im(
+    columns: Array,
+    *,
+    x_shape: Shape,
+    kernel_size: tuple[int, int],
+    stride: int = 1,
+    padding: int = 0,
+) -> Array:
+    """Windows added back."""
+    x = empty(x_shape)
+    col2im_kernel(columns.ravel(), window(x_shape, kernel_size, stride, padding), x.reshape(-1))
+    return x
+
+
+def conv2d(x: Array, weight: Array, *, stride: int = 1, padding: int = 0) -> Array:
+    """Columns times weight, block by block."""
+    w = window(x.shape, weight.shape[:2], stride, padding)
+    y = empty((w.images, w.rows, w.cols, weight.shape[3]))
+    forward_kernel(x.ravel(), w, panels(flat(weight)), weight.shape[3], y.reshape(-1))
+    return y
+
+
+def conv2d_input_grad(
+    dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+) -> Array:
+    """Gradient columns, block by block, each added back while in cache."""
+    w = window(x_shape, weight.shape[:2], stride, padding)
+    dx = empty(x_shape)
+    input_grad_kernel(dy.ravel(), w, panels(flat(weight).T), weight.shape[3], dx.reshape(-1))
+    return dx
+
+
+def conv2d_weight_grad(
+    dy: Array, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
+) -> Array:
+    """Partial sums over fixed parts of the pixels, added in order in float64."""
+    w = window(x.shape, kernel_size, stride, padding)
+    depth, channels = window_size.py_func(w), dy.shape[3]
+    parts = empty((number_of_parts(w, depth, channels), round_up(depth, ROWS), wide(channels)))
+    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
+    total = parts[:, :depth, :channels].sum(0, dtype=np.float64)
+    return total.astype(np.float32).reshape(*kernel_size, x.shape[3], channels)
+
+
+# ------------------------------------------------------------------------ packing and sizes
+
+
+def flat(weight: Array) -> Array:
+    """A weight as the matrix that columns are multiplied by."""
+    return weight.reshape(-1, weight.shape[3])
+
+
+def panels(matrix: Array) -> Array:
+    """(K, C) -> all rows of its first 16 columns, of the next 16 ...; zeros fill the last."""
+    depth, channels = matrix.shape
+    packed = np.zeros((wide(channels) // COLUMNS, depth, COLUMNS), np.float32)
+    for start, panel in zip(range(0, channels, COLUMNS), packed, strict=True):
+        panel[:, : channels - start] = matrix[:, start : start + COLUMNS]
+    return packed.reshape(-1)
+
+
+def round_up(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
+
+
+def wide(channels: int) -> int:
+    """Channels, filled up to whole tiles."""
+    return round_up(channels, COLUMNS)
+
+
+def number_of_parts(w: Window, depth: int, channels: int) -> int:
+    """How many partial sums a weight gradient is made of."""
+    blocks = -(-pixels.py_func(w) // BLOCK)
+    room = PART_FLOATS // (round_up(depth, ROWS) * wide(channels))
+    return max(1, min(blocks, room, MAX_PARTS))
+
+
+# ------------------------------------------------------------------------ kernels
+
+
+@parallel_kernel
+def im2col_kernel(x, w, columns):
+    """Copy every window; a chunk is an output row."""
+    size = window_size(w)
+    for row in prange(w.images * w.rows):
+        for pixel in range(row * w.cols, (row + 1) * w.cols):
+            copy_window(x, w, pixel, 0, size, columns, pixel * size)
+
+
+@parallel_kernel
+def col2im_kernel(columns, w, x):
+    """Add every window; a chunk is an image, since windows overlap."""
+    size = window_size(w)
+    for image in prange(w.images):
+        clear_image(x, w, image)
+        for pixel in range(image * w.rows * w.cols, (image + 1) * w.rows * w.cols):
+            add_window(columns, pixel * size, w, pixel, x)
+
+
+@helper
+def clear_image(x, w, image):
+    """Zero one image."""
+    size = w.height * w.width * w.channels
+    fill_zero(x, image * size, size)
+
+
+@parallel_kernel
+def forward_kernel(x, w, packed, channels, y):
+    """A chunk is a block of output pixels."""
+    for block in prange((pixels(w) + BLOCK - 1) // BLOCK):
+        forward_block(x, w, packed, channels, block * BLOCK, y)
+
+
+@helper
+def forward_block(x, w, packed, channels, first, y):
+    """BLOCK output pixels from `first`: DEPTH floats of their windows at a time."""
+    size = window_size(w)
+    count = min(BLOCK, pixels(w) - first)
+    columns, spare = scratch(BLOCK * DEPTH), scratch(SIZE)
+    for start in range(0, size, DEPTH):
+        depth = min(DEPTH, size - start)
+        for p in range(count):
+            copy_window(x, w, first + p, start, start + depth, columns, p * depth)
+        for c in range(0, channels, COLUMNS):
+            panel = c * size + start * COLUMNS
+            for p in range(0, count, ROWS):
+                tile = multiply(
+                    zero_tile(), columns, p * depth, depth, 1, packed, panel, COLUMNS, depth
+                )
+                at = (first + p) * channels + c
+                write(tile, y, at, channels, count - p, channels - c, start > 0, spare)
+
+
+@parallel_kernel
+def input_grad_kernel(dy, w, packed, channels, dx):
+    """A chunk is an image, since windows overlap."""
+    for image in prange(w.images):
+        clear_image(dx, w, image)
+        last = (image + 1) * w.rows * w.cols
+        for first in range(image * w.rows * w.cols, last, BLOCK // 4):
+            input_grad_block(dy, w, packed, channels, first, min(BLOCK // 4, last - first), dx)
+
+
+@helper
+def input_grad_block(dy, w, packed, channels, first, count, dx):
+    """Gradient columns of `count` output pixels from `first`, added to the images."""
+    size = window_size(w)
+    step = (size + COLUMNS - 1) // COLUMNS * COLUMNS
+    grads, columns = scratch(BLOCK * channels), scratch(BLOCK * step)
+    copy(dy, first * channels, grads, 0, count * channels)
+    for c in range(0, step, COLUMNS):
+        for p in range(0, count, ROWS):
+            tile = multiply(
+                zero_tile(),
+                grads,
+                p * channels,
+                channels,
+                1,
+                packed,
+                c * channels,
+                COLUMNS,
+                channels,
+            )
+            store_tile(tile, columns, p * step + c, step)
+    for p in range(count):
+        add_window(columns, p * step, w, first + p, dx)
+
+
+@parallel_kernel
+def weight_grad_kernel(x, w, dy, channels, parts):
+    """A chunk is one partial sum, over every `len(parts)`-th part of the pixels."""
+    count = len(parts)
+    blocks = (pixels(w) + BLOCK - 1) // BLOCK
+    for part in prange(count):
+        total = parts[part].reshape(-1)
+        fill_zero(total, 0, len(total))
+        for block in range(part * blocks // count, (part + 1) * blocks // count):
+            weight_grad_block(x, w, dy, channels, block * BLOCK, total)
+
+
+@helper
+def weight_grad_block(x, w, dy, channels, first, total):
+    """Add the products of BLOCK pixels' columns and dy to a partial sum."""
+    size = window_size(w)
+    step = (size + ROWS - 1) // ROWS * ROWS
+    wide = len(total) // step
+    count = min(BLOCK, pixels(w) - first)
+    columns, grads = scratch(BLOCK * step), scratch(BLOCK * wide)
+    for p in range(count):
+        copy_window(x, w, first + p, 0, size, columns, p * step)
+        copy(dy, (first + p) * channels, grads, p * wide, channels)
+    for k in range(0, step, ROWS):
+        for c in range(0, wide, COLUMNS):
+            tile = load_tile(total, k * wide + c, wide)
+            tile = multiply(tile, columns, k, 1, step, grads, c, wide, count)
+            store_tile(tile, total, k * wide + c, wide)

@@ -1,0 +1,44 @@
+"""Softmax and cross-entropy: a row of logits at a time, exponentials and sums in float64.
+
+Bytes: logits read, probabilities written; N * K exponentials. Next to a convolution it is nothing,
+so it runs on one thread, in float64, and the order of its sums is plain to see.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .compiling import kernel
+from .memory import Array, Ints, empty
+
+
+def softmax_cross_entropy(logits: Array, labels: Ints) -> tuple[Array, Array]:
+    """Mean loss and probabilities."""
+    probabilities = empty(logits.shape)
+    loss = cross_entropy_kernel(logits, labels.astype(np.int64), probabilities)
+    return np.asarray(loss, np.float32), probabilities
+
+
+def softmax_cross_entropy_grad(probabilities: Array, labels: Ints) -> Array:
+    """What the model believes minus what is true, over the batch size."""
+    grad = probabilities.copy()
+    grad[np.arange(len(labels)), labels] -= 1
+    grad /= np.float32(len(labels))
+    return grad
+
+
+@kernel
+def cross_entropy_kernel(logits, labels, probabilities):
+    """Fill the probabilities; return the mean loss."""
+    loss = 0.0
+    for n in range(len(logits)):
+        largest = np.float64(logits[n].max())
+        total = 0.0
+        for logit in logits[n]:
+            total += math.exp(logit - largest)
+        for k in range(logits.shape[1]):
+            probabilities[n, k] = math.exp(logits[n, k] - largest) / total
+        loss += math.log(total) + largest - logits[n, labels[n]]
+    return loss / len(logits)

@@ -1,0 +1,124 @@
+"""Pooling: every window read once; chunks are images, so that gradients may overlap freely.
+
+Bytes: the input once (its overlaps come from cache), the output once. The innermost loop runs over
+channels and becomes vector code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .compiling import helper, parallel_kernel
+from .memory import Array, Ints, Shape, empty
+from .window import window
+
+
+def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
+    """The largest of each window and where it was."""
+    w = window(x.shape, (size, size), stride, padding)
+    y = np.full((w.images, w.rows, w.cols, w.channels), -np.inf, np.float32)
+    argmax = np.zeros(y.shape, np.int32)
+    max_pool_kernel(x, w, y, argmax)
+    return y, argmax
+
+
+def max_pool_grad(
+    dy: Array, argmax: Ints, *, x_shape: Shape, size: int, stride: int, padding: int = 0
+) -> Array:
+    """Each dy goes to the winner."""
+    dx = np.zeros(x_shape, np.float32)
+    places = np.ascontiguousarray(argmax, np.int32)
+    max_pool_grad_kernel(dy, places, window(x_shape, (size, size), stride, padding), dx)
+    return dx
+
+
+def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
+    """The mean of each window."""
+    w = window(x.shape, (size, size), stride, padding)
+    y = np.zeros((w.images, w.rows, w.cols, w.channels), np.float32)
+    avg_pool_kernel(x, w, y)
+    return y
+
+
+def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0) -> Array:
+    """An equal share for every pixel of the window."""
+    dx = np.zeros(x_shape, np.float32)
+    avg_pool_grad_kernel(dy, window(x_shape, (size, size), stride, padding), dx)
+    return dx
+
+
+@helper
+def inside(w, row, col, i, j):
+    """`(y, x, exists)` of the pixel at place (i, j) of an output pixel's window."""
+    y, x = row * w.stride - w.padding + i, col * w.stride - w.padding + j
+    return y, x, 0 <= y < w.height and 0 <= x < w.width
+
+
+@parallel_kernel
+def max_pool_kernel(x, w, best, argmax):
+    """Start from minus infinity; a NaN wins and, as nothing compares with it, stays."""
+    for n in prange(w.images):
+        for row in range(w.rows):
+            for col in range(w.cols):
+                for i in range(w.kernel_rows):
+                    for j in range(w.kernel_cols):
+                        h, v, exists = inside(w, row, col, i, j)
+                        if exists:
+                            place = np.int32(i * w.kernel_cols + j)
+                            keep_larger(x[n, h, v], place, best[n, row, col], argmax[n, row, col])
+
+
+@helper
+def keep_larger(values, place, best, argmax):
+    """Take what is larger than the best so far, or the first NaN."""
+    for c in range(len(values)):
+        value, old = values[c], best[c]
+        if value > old or (value != value and old == old):
+            best[c] = value
+            argmax[c] = place
+
+
+@parallel_kernel
+def max_pool_grad_kernel(dy, argmax, w, dx):
+    """Scatter; a window of minus infinities alone may have its winner in the padding."""
+    for n in prange(w.images):
+        for row in range(w.rows):
+            for col in range(w.cols):
+                for c in range(w.channels):
+                    i, j = divmod(argmax[n, row, col, c], w.kernel_cols)
+                    y, x, exists = inside(w, row, col, i, j)
+                    if exists:
+                        dx[n, y, x, c] += dy[n, row, col, c]
+
+
+@parallel_kernel
+def avg_pool_kernel(x, w, y):
+    """Sum, then scale."""
+    share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
+    for n in prange(w.images):
+        for row in range(w.rows):
+            for col in range(w.cols):
+                for i in range(w.kernel_rows):
+                    for j in range(w.kernel_cols):
+                        h, v, exists = inside(w, row, col, i, j)
+                        if exists:
+                            for c in range(w.channels):
+                                y[n, row, col, c] += x[n, h, v, c]
+                for c in range(w.channels):
+                    y[n, row, col, c] *= share
+
+
+@parallel_kernel
+def avg_pool_grad_kernel(dy, w, dx):
+    """Scatter shares."""
+    share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
+    for n in prange(w.images):
+        for row in range(w.rows):
+            for col in range(w.cols):
+                for i in range(w.kernel_rows):
+                    for j in range(w.kernel_cols):
+                        h, v, exists = inside(w, row, col, i, j)
+                        if exists:
+                            for c in range(w.channels):
+                                dx[n, h, v, c] += dy[n, row, col, c] * share

@@ -1,0 +1,214 @@
+"""A vector of eight float32 for Numba, so that a kernel says what the processor does.
+
+Numba leaves it to LLVM to find vectors in scalar loops, which fails for the loops that matter: a
+convolution is fast only if a block of results stays in registers from the first product to the
+last. Here a *vector* is a type of its own, over LLVM's `<8 x float>`, and so a local variable of
+a kernel is a register:
+
+    total = fma(load(x, i), load(w, j), total)        # eight products, eight sums, one instruction
+
+Eight lanes are one AVX register. On other machines LLVM splits the vector by itself: into two SSE
+or NEON registers, and AVX-512 machines use half of theirs. Nothing here asks which machine it is.
+
+Arrays are one-dimensional and float32; `i` counts elements. A load or store touches exactly the
+eight elements from `i`, which must exist: at the end of a row use `load_some` and `store_some`.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+LANES = 8
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+MASK = ir.VectorType(ir.IntType(1), LANES)
+COUNT = ir.IntType(64)
+ALIGNMENT = 4  # bytes: promised to LLVM of any address, so that unaligned loads are chosen
+
+
+class Vector(types.Type):
+    """The Numba type of a vector."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x8")
+
+
+vector = Vector()
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    """A vector is stored and passed as the LLVM value itself."""
+
+    def __init__(self, manager: Any, numba_type: types.Type) -> None:
+        super().__init__(manager, numba_type, VECTOR)
+
+
+# ------------------------------------------------------------------------ code generation
+
+
+def address(context, builder, array_type, array, index, pointee=VECTOR):
+    """Pointer to element `index` of an array, as a pointer to vectors."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+
+
+def constant(value):
+    """A vector with `value` in every lane, known at compile time."""
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+def spread(builder, scalar):
+    """A vector with a run-time scalar in every lane."""
+    nothing = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, nothing, lanes)
+
+
+def fused(builder, a, b, c):
+    """a * b + c: one rounding where the machine has the instruction, two elsewhere."""
+    signature = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    function = cgutils.get_or_insert_function(
+        builder.module, signature, f"llvm.fmuladd.v{LANES}f32"
+    )
+    return builder.call(function, [a, b, c])
+
+
+def first_lanes(builder, count):
+    """Mask of the lanes below `count`."""
+    nothing = ir.Constant(ir.VectorType(COUNT, LANES), ir.Undefined)
+    first = builder.insert_element(nothing, count, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    counts = builder.shuffle_vector(first, nothing, zeros)
+    numbers = ir.Constant(ir.VectorType(COUNT, LANES), list(range(LANES)))
+    return builder.icmp_signed("<", numbers, counts)
+
+
+def masked(builder, operation, result, arguments):
+    """Call LLVM's masked load or store."""
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    name = f"llvm.masked.{operation}.v{LANES}f32.p0"
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    return builder.call(function, arguments)
+
+
+# ------------------------------------------------------------------------ what kernels call
+
+
+@intrinsic
+def load(typing_context, array, index):
+    """Eight elements from `index`."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = address(context, builder, signature.args[0], *arguments)
+        return builder.load(pointer, align=ALIGNMENT)
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
+def load_some(typing_context, array, index, count):
+    """The first `count` lanes from `index`, zeros in the others; nothing else is read."""
+
+    def codegen(context, builder, signature, arguments):
+        data, index, count = arguments
+        pointer = address(context, builder, signature.args[0], data, index)
+        align = ir.Constant(ir.IntType(32), ALIGNMENT)
+        mask = first_lanes(builder, count)
+        return masked(builder, "load", VECTOR, [pointer, align, mask, constant(0.0)])
+
+    return vector(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store(typing_context, value, array, index):
+    """Write eight elements from `index`."""
+
+    def codegen(context, builder, signature, arguments):
+        value, data, index = arguments
+        pointer = address(context, builder, signature.args[1], data, index)
+        builder.store(value, pointer, align=ALIGNMENT)
+        return context.get_dummy_value()
+
+    return types.void(vector, array, types.intp), codegen
+
+
+@intrinsic
+def store_some(typing_context, value, array, index, count):
+    """Write the first `count` lanes from `index`; nothing else is touched."""
+
+    def codegen(context, builder, signature, arguments):
+        value, data, index, count = arguments
+        pointer = address(context, builder, signature.args[1], data, index)
+        align = ir.Constant(ir.IntType(32), ALIGNMENT)
+        mask = first_lanes(builder, count)
+        masked(builder, "store", ir.VoidType(), [value, pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(vector, array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def broadcast(typing_context, scalar):
+    """A float32 in every lane."""
+
+    def codegen(context, builder, signature, arguments):
+        return spread(builder, arguments[0])
+
+    return vector(types.float32), codegen
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """a * b + c."""
+
+    def codegen(context, builder, signature, arguments):
+        return fused(builder, *arguments)
+
+    return vector(vector, vector, vector), codegen
+
+
+@intrinsic
+def where_positive(typing_context, condition, value):
+    """`value` in the lanes where condition > 0, else zero."""
+
+    def codegen(context, builder, signature, arguments):
+        condition, value = arguments
+        positive = builder.fcmp_ordered(">", condition, constant(0.0))
+        return builder.select(positive, value, constant(0.0))
+
+    return vector(vector, vector), codegen
+
+
+@intrinsic
+def cut_below_zero(typing_context, value):
+    """max(value, 0); NaN stays NaN."""
+
+    def codegen(context, builder, signature, arguments):
+        negative = builder.fcmp_ordered("<=", arguments[0], constant(0.0))
+        return builder.select(negative, constant(0.0), arguments[0])
+
+    return vector(vector), codegen
+
+
+def define_operator(symbol, instruction):
+    """Give vectors one of Python's arithmetic operators."""
+
+    @type_callable(symbol)
+    def typer(context):
+        return lambda a, b: vector if a is vector and b is vector else None
+
+    @lower_builtin(symbol, vector, vector)
+    def lower(context, builder, signature, arguments):
+        return getattr(builder, instruction)(*arguments)
+
+
+for name in ("add", "sub", "mul"):
+    define_operator(getattr(operator, name), f"f{name}")
+    define_operator(getattr(operator, f"i{name}"), f"f{name}")
