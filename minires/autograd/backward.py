@@ -37,7 +37,7 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
         for hook in node.hooks:
             hook(grad)
         if not isinstance(node, Context):
-            node.grad = grad.copy() if node.grad is None else node.grad + grad
+            node.grad = grad.copy() if node.grad is None else np.asarray(node.grad + grad)
             continue
         for parent, parent_grad in gradients_of_inputs(node, grad):
             sums.add(parent, parent_grad)
@@ -102,7 +102,7 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
         if parent is None:
             continue
         check_gradient(name, position, parent_grad, grad.dtype, node.shapes[position])
-        yield parent, parent_grad
+        yield parent, np.asarray(parent_grad)  # NumPy turns arrays without axes into scalars
 
 
 def check_gradient(

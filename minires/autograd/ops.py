@@ -170,11 +170,11 @@ class Transpose(Function):
     @staticmethod
     def forward(ctx: Context, a: Array, *, axes: tuple[int, ...]) -> Array:
         ctx.save(inverse=np.argsort(axes))
-        return np.ascontiguousarray(a.transpose(axes))
+        return np.asarray(a.transpose(axes), order="C")
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        return np.ascontiguousarray(grad.transpose(ctx.saved.inverse))
+        return np.asarray(grad.transpose(ctx.saved.inverse), order="C")
 
 
 class GetItem(Function):

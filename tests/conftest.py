@@ -1,0 +1,32 @@
+"""What all tests share: Hypothesis profiles, a seeded generator, and what the markers do.
+
+`HYPOTHESIS_PROFILE=ci` draws more examples than the default `dev`, the same ones every time. Tests
+marked `mutation` plant bugs and run other tests; they take part only where `-m` names them.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("dev", max_examples=15, deadline=None)
+settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile(
+    "mutation", max_examples=25, deadline=None, derandomize=True, database=None
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.fixture
+def rng():
+    """A generator that starts alike in every test."""
+    return np.random.default_rng(2015)
+
+
+def pytest_collection_modifyitems(config, items):
+    if "mutation" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("mutation")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

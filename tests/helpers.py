@@ -1,0 +1,67 @@
+"""Small tools that many tests use."""
+
+import gc
+import tracemalloc
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from minires import Tensor
+from minires.autograd import Context
+
+generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def leaf(data, *, dtype=np.float64, name=""):
+    """A tensor that collects a gradient."""
+    return Tensor(np.array(data, dtype), requires_grad=True, name=name)
+
+
+def away_from_zero(rng, shape, margin=0.1):
+    """Numbers of both signs, none nearer to 0 than `margin`: a ReLU has no kink there."""
+    return rng.uniform(margin, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+def distinct(rng, shape, gap=0.01):
+    """Numbers in random order, no two nearer than `gap`: a maximum has no ties there."""
+    return gap * rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float64)
+
+
+def relative_error(actual, expected):
+    """Largest difference, relative to the largest value."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    return np.abs(actual - expected).max() / max(np.abs(expected).max(), np.finfo(float).tiny)
+
+
+def live_contexts():
+    """How many recorded operations are alive."""
+    return sum(isinstance(thing, Context) for thing in gc.get_objects())
+
+
+@contextmanager
+def no_garbage_collector():
+    """What is freed in here is freed by reference counts alone: there are no cycles."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def traced_memory():
+    """Yields an object whose `peak` and `kept`, in bytes, are set at the end of the block."""
+    usage = SimpleNamespace(peak=0, kept=0)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        yield usage
+        after, peak = tracemalloc.get_traced_memory()
+        usage.peak, usage.kept = peak - before, after - before
+    finally:
+        tracemalloc.stop()
