@@ -92,7 +92,8 @@ def evaluation_batches(
     def batches() -> Iterator[Batch]:
         for start in range(0, len(images), batch_size):
             some = images[start : start + batch_size]
-            batch = crop_flip(some, *_no_crops(len(some)), mean, scale, padding=PADDING)
+            offsets, flips = _no_crops(len(some))
+            batch = crop_flip(some, offsets, flips, mean, scale, padding=PADDING)
             yield batch, labels[start : start + batch_size].astype(np.int64)
 
     return batches()  # an inner generator, so that wrong arguments fail at the call
