@@ -26,12 +26,12 @@ from minires.report import (
     results_table,
     verdict,
 )
-from minires.training import DivergedError, InterruptedTraining
+from minires.training import PRESETS, DivergedError, InterruptedTraining
 from minires.training.comparison import make_trainer, plain_and_residual, run_all
 from minires.training.display import Display
 from minires.training.files import read_json, write_json
 
-Preset = Enum("Preset", {name: name for name in ("quick", "standard", "paper")}, type=str)
+Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
 Device = Enum("Device", {name: name for name in ("auto", "cpu")}, type=str)
 
@@ -39,9 +39,9 @@ console = Console()
 
 
 def main(
-    preset: Annotated[Preset, typer.Option(help="minutes, hours, or the paper's recipe")] = Preset[
-        "quick"
-    ],
+    preset: Annotated[
+        Preset, typer.Option(help="seconds, minutes, hours, or the paper's recipe")
+    ] = Preset["quick"],
     data: Annotated[
         Data, typer.Option(help="auto: CIFAR-10 if it is here; only cifar10 downloads")
     ] = Data["auto"],
@@ -57,9 +57,10 @@ def main(
 ) -> None:
     """Train plain and residual networks of several depths; show error curves and a verdict."""
     if resume:
-        folder, options = resume, read_json(resume / "options.json")
+        folder, options = resume, read_options(resume)
     else:
         folder = out or Path("runs") / time.strftime(f"{preset.value}-%Y%m%d-%H%M%S")
+        refuse_overwriting(folder)
         options = {
             "preset": preset.value,
             "data": data.value,
@@ -67,33 +68,35 @@ def main(
             "depths": parse_depths(depths),
             "seeds": list(range(seed, seed + seeds)),
         }
-        start_folder(folder, options)
     try:
-        train(folder, **options)
+        train(folder, options)
     except InterruptedTraining as stopped:
         console.print(f"\n{stopped}. To go on: python {sys.argv[0]} --resume {folder}")
         raise SystemExit(130) from None
     show_results(folder)
 
 
-def train(
-    folder: Path,
-    *,
-    preset: str,
-    data: str,
-    data_dir: str | None,
-    depths: list[int],
-    seeds: list[int],
-) -> None:
+def train(folder: Path, options: dict[str, Any]) -> None:
     """Train every network to its end, from its checkpoint where it has one."""
-    dataset = load_data(data, data_dir and Path(data_dir))
+    dataset = load_data(options["data"], options["data_dir"] and Path(options["data_dir"]))
     with Display(console) as display:
         trainers = [
-            make_trainer(entry, dataset, preset=preset, folder=folder, watch=display.watch)
-            for entry in plain_and_residual(depths, seeds)
+            make_trainer(
+                entry, dataset, preset=options["preset"], folder=folder, watch=display.watch
+            )
+            for entry in plain_and_residual(options["depths"], options["seeds"])
         ]
+        write_json(folder / "options.json", options)
         display.add(trainers)
         run_all(trainers)
+
+
+def read_options(folder: Path) -> dict[str, Any]:
+    """The options of an earlier call."""
+    path = folder / "options.json"
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}: --resume takes the folder of earlier results")
+    return read_json(path)
 
 
 def parse_depths(text: str) -> list[int]:
@@ -106,14 +109,13 @@ def parse_depths(text: str) -> list[int]:
         ) from None
 
 
-def start_folder(folder: Path, options: dict[str, Any]) -> None:
-    """Note the options in a new folder; earlier results are never written over."""
+def refuse_overwriting(folder: Path) -> None:
+    """Earlier results are never written over."""
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(
             f"{folder} already holds something: go on with it by --resume {folder}, or choose "
             "another folder with --out"
         )
-    write_json(folder / "options.json", options)
 
 
 def load_data(name: str, data_dir: Path | None) -> Dataset:

@@ -21,6 +21,7 @@ import numpy as np
 from .autograd import Tensor, no_grad
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
+SHARP = 1e-3  # slopes left and right that differ by this part of their size look like a kink's
 
 
 class GradcheckError(AssertionError):
@@ -63,7 +64,8 @@ class GradcheckReport:
     def worst(self) -> dict[str, Comparison]:
         """The comparison with the largest error, by input."""
         ordered = sorted(self.comparisons, key=lambda c: np.nan_to_num(c.error, nan=np.inf))
-        return {c.name: c for c in ordered}
+        by_name = {c.name: c for c in ordered}
+        return {name: by_name[name] for name in dict.fromkeys(c.name for c in self.comparisons)}
 
     @property
     def wrong(self) -> list[Comparison]:
@@ -96,10 +98,13 @@ def gradcheck(
         GradcheckError: a derivative is wrong; the text is the report.
         KinkError: `f` has a kink at the given point.
         TypeError: an input is not float64.
+        ValueError: an input was computed from other tensors.
     """
-    tensors = [as_leaf(value, name) for value, name in zip(inputs, names(f, inputs), strict=True)]
-    check = Check(f, tensors, rng, tolerance)
-    comparisons = [c for tensor in tensors for c in check.compare(tensor, max_elements)]
+    leaves = {
+        name: as_leaf(value, name) for value, name in zip(inputs, names(f, inputs), strict=True)
+    }
+    check = Check(f, leaves, rng, tolerance)
+    comparisons = [c for name in leaves for c in check.compare(name, max_elements)]
     report = GradcheckReport(tuple(comparisons))
     if report.wrong:
         raise GradcheckError(f"the gradient is wrong:\n{report}")
@@ -107,7 +112,10 @@ def gradcheck(
 
 
 def names(f: Callable[..., Tensor], inputs: tuple[Any, ...]) -> list[str]:
-    """What to call each input: its own name, else the parameter of `f`, else its number."""
+    """What to call each input: its own name, else the parameter of `f`, else its number.
+
+    No two are alike.
+    """
     try:
         parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):
@@ -115,7 +123,8 @@ def names(f: Callable[..., Tensor], inputs: tuple[Any, ...]) -> list[str]:
     known = [p.name for p in parameters if p.kind != p.VAR_POSITIONAL]
     numbered = [f"input {i}" for i in range(len(known), len(inputs))]
     by_position = (known + numbered)[: len(inputs)]
-    return [getattr(x, "name", "") or n for x, n in zip(inputs, by_position, strict=True)]
+    own = [getattr(x, "name", "") or n for x, n in zip(inputs, by_position, strict=True)]
+    return [n if own.count(n) == 1 else f"{n} (input {i})" for i, n in enumerate(own)]
 
 
 def as_leaf(value: Tensor | np.ndarray, name: str) -> Tensor:
@@ -126,7 +135,12 @@ def as_leaf(value: Tensor | np.ndarray, name: str) -> Tensor:
             f"gradcheck: input '{name}' is {tensor.dtype}, but differences need float64: "
             "convert with .astype(np.float64)"
         )
-    tensor.requires_grad, tensor.name, tensor.grad = True, name, None
+    if tensor.context is not None:
+        raise ValueError(
+            f"gradcheck: input '{name}' was computed from other tensors, so it collects no "
+            "gradient: pass .detach() of it"
+        )
+    tensor.requires_grad, tensor.grad = True, None
     return tensor
 
 
@@ -136,43 +150,46 @@ class Check:
     def __init__(
         self,
         f: Callable[..., Tensor],
-        tensors: list[Tensor],
+        leaves: dict[str, Tensor],
         rng: np.random.Generator,
         tolerance: float,
     ) -> None:
-        self.f, self.tensors, self.rng, self.tolerance = f, tensors, rng, tolerance
-        result = f(*tensors)
+        self.f, self.leaves, self.rng, self.tolerance = f, leaves, rng, tolerance
+        result = f(*leaves.values())
         self.cotangent = rng.standard_normal(result.shape)
-        weighted = np.abs(self.cotangent * result.data).sum()
-        self.rounding = 64 * np.finfo(np.float64).eps * (1 + weighted) / STEP
+        weighted = self.cotangent * result.data
+        self.value = float(weighted.sum())
+        self.rounding = 64 * np.finfo(np.float64).eps * (1 + np.abs(weighted).sum()) / STEP
         result.backward(self.cotangent)
 
-    def compare(self, tensor: Tensor, max_elements: int) -> list[Comparison]:
+    def compare(self, name: str, max_elements: int) -> list[Comparison]:
         """Some elements of one input, then the whole of it along a random direction."""
-        grad = np.zeros(tensor.shape) if tensor.grad is None else tensor.grad
+        shape, grad = self.leaves[name].shape, self.leaves[name].grad
+        grad = np.zeros(shape) if grad is None else grad
+        chosen = np.sort(self.rng.permutation(grad.size)[:max_elements])
+        directions: list[tuple[Any, np.ndarray]] = [
+            (tuple(map(int, np.unravel_index(i, shape))), one_at(i, shape)) for i in chosen
+        ]
+        random = self.rng.standard_normal(shape) / np.sqrt(max(grad.size, 1))
+        directions.append(("random direction", random))
         scale = np.sqrt(np.mean(grad**2)) if grad.size else 0.0
-        chosen = self.rng.permutation(grad.size)[:max_elements]
-        comparisons = []
-        for index in (np.unravel_index(i, grad.shape) for i in np.sort(chosen)):
-            direction = np.zeros(grad.shape)
-            direction[index] = 1.0
-            place = tuple(map(int, index))
-            comparisons.append(self.along(tensor, direction, place, float(grad[index]), scale))
-        direction = self.rng.standard_normal(grad.shape) / np.sqrt(max(grad.size, 1))
-        slope = float((grad * direction).sum())
-        return [*comparisons, self.along(tensor, direction, "random direction", slope, scale)]
+        return [
+            self.along(name, direction, place, float((grad * direction).sum()), scale)
+            for place, direction in directions
+        ]
 
     def along(
-        self, tensor: Tensor, direction: np.ndarray, place: Any, analytic: float, scale: float
+        self, name: str, direction: np.ndarray, place: Any, analytic: float, scale: float
     ) -> Comparison:
-        """Both derivatives along a direction; raises KinkError if that is why they differ."""
-        numeric = (self.shifted(tensor, direction, 1) - self.shifted(tensor, direction, -1)) / (
-            2 * STEP
-        )
+        """Both derivatives along a direction; raises KinkError if there is none."""
+        left, right = (self.shifted(name, direction, side) for side in (-1, 1))
+        numeric = (right - left) / (2 * STEP)
         size = max(abs(numeric), abs(analytic), scale)
         allowed = self.tolerance * size + self.rounding
-        comparison = Comparison(tensor.name, place, float(analytic), numeric, float(allowed))
-        if comparison.error > 1 and self.has_kink(tensor, direction, allowed):
+        comparison = Comparison(name, place, analytic, numeric, float(allowed))
+        bend = abs(right - 2 * self.value + left) / STEP
+        suspicious = comparison.error > 1 or bend > SHARP * size
+        if suspicious and self.has_kink(name, direction, allowed):
             raise KinkError(
                 f"{comparison}. But the function itself has a kink within {STEP:g} of there, so it "
                 "has no derivative: move the inputs away from it (a ReLU's from 0, a pool's from "
@@ -180,17 +197,18 @@ class Check:
             )
         return comparison
 
-    def shifted(self, tensor: Tensor, direction: np.ndarray, steps: float) -> float:
+    def shifted(self, name: str, direction: np.ndarray, steps: float) -> float:
         """L with one input moved along a direction."""
+        tensor = self.leaves[name]
         original = tensor.data
         tensor.data = original + steps * STEP * direction
         try:
             with no_grad():
-                return float((self.cotangent * self.f(*self.tensors).data).sum())
+                return float((self.cotangent * self.f(*self.leaves.values()).data).sum())
         finally:
             tensor.data = original
 
-    def has_kink(self, tensor: Tensor, direction: np.ndarray, allowed: float) -> bool:
+    def has_kink(self, name: str, direction: np.ndarray, allowed: float) -> bool:
         """Whether the slopes left and right of the point differ by more than curvature explains.
 
         Between the two sides a smooth function's slope changes in proportion to the step, a kink's
@@ -198,10 +216,16 @@ class Check:
         """
 
         def change(steps: float) -> float:
-            left, right = (self.shifted(tensor, direction, side * steps) for side in (-1, 1))
-            middle = self.shifted(tensor, direction, 0)
-            return abs(right - 2 * middle + left) / (steps * STEP)
+            left, right = (self.shifted(name, direction, side * steps) for side in (-1, 1))
+            return abs(right - 2 * self.value + left) / (steps * STEP)
 
         changes = [change(steps) for steps in (1, 2, 4)]
         smooth = all(1.8 * a < b < 2.2 * a for a, b in itertools.pairwise(changes))
         return changes[0] > allowed and not smooth
+
+
+def one_at(index: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros with a single 1."""
+    direction = np.zeros(shape)
+    direction.flat[index] = 1.0
+    return direction

@@ -1,4 +1,4 @@
-"""How a network is trained: the presets `quick`, `standard` and `paper`."""
+"""How a network is trained: the presets `toy`, `quick`, `standard` and `paper`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,20 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""
         return asdict(self) | {"schedule": repr(self.schedule)}
+
+
+def toy(depth: int, training_images: int) -> Recipe:
+    """Seconds: 16 iterations that show that everything works, and teach the network nothing."""
+    return Recipe(
+        name="toy",
+        iterations=16,
+        batch_size=16,
+        schedule=LinearDecay(peak=0.05, start=8, stop=16),
+        record_every=2,
+        evaluate_every=8,
+        checkpoint_every=8,
+        test_images=100,
+    )
 
 
 def quick(depth: int, training_images: int) -> Recipe:
@@ -87,6 +101,7 @@ def paper(depth: int, training_images: int) -> Recipe:
 
 
 PRESETS: dict[str, Callable[[int, int], Recipe]] = {
+    "toy": toy,
     "quick": quick,
     "standard": standard,
     "paper": paper,

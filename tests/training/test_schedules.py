@@ -1,0 +1,54 @@
+import pytest
+
+from minires.training import (
+    PRESETS,
+    ConstantWarmUp,
+    LinearDecay,
+    LinearWarmUp,
+    Recipe,
+    StepDecay,
+)
+
+PINNED = {0: 0.1, 399: 0.1, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001}
+
+
+@pytest.mark.parametrize("depth", [20, 32, 44, 56])
+def test_the_papers_schedule(depth):
+    recipe = PRESETS["paper"](depth, 50_000)
+    assert {step: recipe.schedule(step) for step in PINNED} == pytest.approx(PINNED)
+    assert (recipe.iterations, recipe.batch_size) == (64_000, 128)
+    assert (recipe.momentum, recipe.weight_decay) == (0.9, 1e-4)
+
+
+@pytest.mark.parametrize("depth", [110, 1202])
+def test_the_papers_warm_up_is_undone_after_400_iterations(depth):
+    schedule = PRESETS["paper"](depth, 50_000).schedule
+    warm = {step: schedule(step) for step in (0, 399)}
+    assert warm == pytest.approx({0: 0.01, 399: 0.01})
+    later = {step: rate for step, rate in PINNED.items() if step >= 400}
+    assert {step: schedule(step) for step in later} == pytest.approx(later)
+
+
+def test_the_quick_preset_goes_up_and_down_in_straight_lines():
+    schedule = PRESETS["quick"](20, 50_000).schedule
+    rates = [schedule(step) for step in (0, 47, 95, 96, 288, 479)]
+    assert rates == pytest.approx([0.05 / 96, 0.025, 0.05, 0.05, 0.025, 0.05 / 384])
+
+
+def test_the_standard_preset_is_twenty_epochs():
+    recipe = PRESETS["standard"](20, 50_000)
+    assert recipe.iterations == 20 * 390
+    rates = [recipe.schedule(step) for step in (0, 389, 3899, 3900, 5849, 5850)]
+    assert rates == pytest.approx([0.1 / 390, 0.1, 0.1, 0.01, 0.01, 0.001])
+
+
+def test_schedules_compose():
+    after = StepDecay(peak=1.0, drops=(2,), factor=0.5)
+    assert [LinearWarmUp(2, after)(t) for t in range(4)] == [0.5, 1.0, 0.5, 0.5]
+    assert [ConstantWarmUp(1, 0.1, after)(t) for t in range(3)] == [0.1, 1.0, 0.5]
+    assert [LinearDecay(1.0, start=1, stop=3)(t) for t in range(5)] == [1.0, 1.0, 0.5, 0.0, 0.0]
+
+
+def test_a_recipe_refuses_no_iterations():
+    with pytest.raises(ValueError, match="iterations must be at least 1, not 0"):
+        Recipe("x", 0, 1, StepDecay(0.1, ()), record_every=1, evaluate_every=1, checkpoint_every=1)

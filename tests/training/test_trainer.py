@@ -1,0 +1,223 @@
+import hashlib
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from minires import kernels
+from minires.data import Batches
+from minires.nn import summary
+from minires.training import DivergedError, InterruptedTraining, evaluate
+from minires.training.diagnosis import first_faulty_gradient
+
+from . import small
+
+
+def test_loss_falls_and_records_say_so(tmp_path):
+    small.trainer(tmp_path, iterations=40, batch_size=32).run()
+    losses = [r["loss"] for r in small.records(tmp_path) if r["kind"] == "interval"]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.2
+
+
+def test_records_come_in_their_rhythm(tmp_path):
+    small.trainer(tmp_path).run()
+    steps = {kind: [] for kind in ("interval", "evaluation", "gradients")}
+    for record in small.records(tmp_path):
+        steps[record["kind"]].append(record["step"])
+    assert steps["interval"] == [3, 6, 9, 12, 15, 18, 20]
+    assert steps["evaluation"] == [7, 14, 20]
+    assert steps["gradients"] == [0, 19]
+
+
+def test_an_evaluations_loss_is_the_mean_of_its_intervals(tmp_path):
+    small.trainer(tmp_path, record_every=1, evaluate_every=4, iterations=4).run()
+    records = small.records(tmp_path)
+    intervals, evaluations = (
+        [r["loss"] for r in records if r["kind"] == kind] for kind in ("interval", "evaluation")
+    )
+    assert len(intervals) == 4
+    assert evaluations == pytest.approx([np.mean(intervals)])
+
+
+def test_gradient_norms_name_every_weight(tmp_path):
+    trained = small.trainer(tmp_path, iterations=1)
+    trained.run()
+    norms = next(r["norms"] for r in small.records(tmp_path) if r["kind"] == "gradients")
+    assert list(norms) == [n for n, p in trained.model.named_parameters() if p.ndim > 1]
+    assert all(value > 0 for value in norms.values())
+
+
+def test_resumed_is_uninterrupted_bit_for_bit(tmp_path):
+    whole, first, second = (small.trainer(tmp_path / n) for n in ("whole", "parts", "parts"))
+    whole.run()
+
+    def interrupt(trainer):
+        if trainer.step == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    first.watch = interrupt
+    with pytest.raises(InterruptedTraining, match="after 10 of 20 iterations; saved in"):
+        first.run()
+    second.resume()
+    assert second.step == 10
+    second.run()
+    assert small.same(small.state(whole), small.state(second))
+    assert small.records(tmp_path / "whole") == small.records(tmp_path / "parts")
+    final = [(tmp_path / n / "checkpoint.safetensors") for n in ("whole", "parts")]
+    assert final[0].exists()
+    assert final[1].exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.training import small
+die = lambda t: t.step == 13 and os.kill(os.getpid(), signal.SIGKILL)
+small.trainer(Path(sys.argv[1]), watch=die).run()
+"""
+
+
+def test_resumed_after_a_kill_bit_for_bit(tmp_path):
+    whole, resumed = small.trainer(tmp_path / "whole"), small.trainer(tmp_path / "killed")
+    whole.run()
+    assert small.run_python(KILLED, tmp_path / "killed").returncode == -signal.SIGKILL
+    with (tmp_path / "killed" / "records.jsonl").open("a") as file:
+        file.write('{"kind": "interval", "st')  # as if killed while writing
+    resumed.resume()
+    assert resumed.step == 10
+    resumed.run()
+    assert small.same(small.state(whole), small.state(resumed))
+    assert small.records(tmp_path / "whole") == small.records(tmp_path / "killed")
+
+
+THREADS = """
+import sys
+from pathlib import Path
+from tests.training import small
+small.trainer(Path(sys.argv[1]), depth=20, iterations=4, batch_size=50).run()
+"""
+
+
+@pytest.mark.skipif(
+    "cpu" not in kernels.report()["float32"],
+    reason="the NumPy reference leaves the order of its sums to BLAS",
+)
+def test_results_do_not_depend_on_the_number_of_threads(tmp_path):
+    digests = []
+    for threads in ("1", "2"):
+        folder = tmp_path / threads
+        settings = {"NUMBA_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        done = small.run_python(THREADS, folder, **settings)
+        assert done.returncode == 0, done.stderr
+        arrays = small.files_arrays(folder)
+        digest = hashlib.sha256(b"".join(arrays[k].tobytes() for k in sorted(arrays)))
+        digests.append((digest.hexdigest(), small.records(folder)))
+    assert digests[0] == digests[1]
+
+
+def test_plain_and_residual_start_alike_and_see_the_same_batches(tmp_path):
+    plain = small.trainer(tmp_path / "plain", shortcut=None)
+    residual = small.trainer(tmp_path / "residual", shortcut="A")
+    assert small.same(plain.model.state_dict(), residual.model.state_dict())
+    for step in (0, 7):
+        batches = plain.batches.batch(step), residual.batches.batch(step)
+        assert all(np.array_equal(a, b) for a, b in zip(*batches, strict=True))
+    assert summary(plain.model).multiply_adds == summary(residual.model).multiply_adds
+
+
+def test_evaluation_weighs_a_short_last_batch_by_its_length():
+    data = small.dataset(test=40)
+    model = small.cifar_resnet(8)
+    in_one, in_parts = (evaluate(model, data, batch_size=size) for size in (40, 17))
+    assert in_parts.images == 40
+    assert in_parts.wrong == in_one.wrong
+    assert in_parts.loss == pytest.approx(in_one.loss, rel=1e-6)
+
+
+def test_evaluation_leaves_the_network_as_it_was():
+    model = small.cifar_resnet(8)
+    before = model.state_dict()
+    evaluate(model, small.dataset())
+    assert model.training
+    assert small.same(before, model.state_dict())
+
+
+def test_a_step_uses_the_rate_of_its_own_iteration(tmp_path):
+    rates = []
+    small.trainer(tmp_path, watch=lambda t: rates.append(t.optimizer.lr)).run()
+    assert rates == [small.RECIPE.schedule(step) for step in range(20)]
+
+
+class TestDivergence:
+    def test_a_rate_too_high_is_met_with_advice(self, tmp_path):
+        wild = small.trainer(tmp_path, schedule=lambda step: 1e20)
+        with pytest.raises(DivergedError, match=r"iteration \d+; the first fault .* Try a smaller"):
+            wild.run()
+
+    def test_the_first_layer_at_fault_is_named_and_the_checkpoint_kept(self, tmp_path):
+        def plant(trainer):
+            if trainer.step == 12:
+                trainer.model.layer2[0].conv2.weight[0, 0, 0, 0] = np.nan
+
+        hurt = small.trainer(tmp_path, watch=plant)
+        with pytest.raises(DivergedError, match=r"the parameter layer2\.0\.conv2\.weight"):
+            hurt.run()
+        whole = small.trainer(tmp_path)
+        whole.resume()
+        assert whole.step == 10
+        assert all(np.isfinite(array).all() for array in whole.model.state_dict().values())
+
+    def test_an_overflowing_layer_is_named(self, tmp_path):
+        def plant(trainer):
+            trainer.model.fc.weight[...] = 1e38
+
+        with pytest.raises(DivergedError, match=r"the output of layer fc \(Linear\)"):
+            small.trainer(tmp_path, watch=plant).run()
+
+    def test_a_gradient_that_is_not_finite_is_named(self, tmp_path):
+        hurt = small.trainer(tmp_path, record_every=1)
+        hurt.begin()
+        hurt.train_step()
+        hurt.model.parameters()[0].grad[...] = np.inf
+        assert first_faulty_gradient(hurt.model) == "the gradient of conv1.weight"
+
+
+class TestRefusals:
+    def test_a_checkpoint_of_another_network(self, tmp_path):
+        small.trainer(tmp_path).run()
+        with pytest.raises(ValueError, match=r"belongs to another run; (?s:.*)network: saved"):
+            small.trainer(tmp_path, depth=14).resume()
+
+    def test_a_checkpoint_of_another_seed(self, tmp_path):
+        small.trainer(tmp_path).run()
+        with pytest.raises(ValueError, match="seed: saved 0, now 1"):
+            small.trainer(tmp_path, seed=1).resume()
+
+    def test_a_checkpoint_of_other_data(self, tmp_path):
+        small.trainer(tmp_path).run()
+        with pytest.raises(ValueError, match="training_images: saved 100, now 90"):
+            small.trainer(tmp_path, data=small.dataset(train=90)).resume()
+
+    def test_no_checkpoint(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="nothing to resume from"):
+            small.trainer(tmp_path).resume()
+
+    def test_a_damaged_checkpoint(self, tmp_path):
+        trained = small.trainer(tmp_path)
+        trained.run()
+        data = trained.checkpoint_path.read_bytes()
+        trained.checkpoint_path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(ValueError, match="not a whole safetensors file"):
+            small.trainer(tmp_path).resume()
+
+    def test_somebody_elses_safetensors(self, tmp_path):
+        from safetensors.numpy import save_file
+
+        save_file({"a": np.zeros(3)}, tmp_path / "checkpoint.safetensors")
+        with pytest.raises(ValueError, match="not a checkpoint of a minires run"):
+            small.trainer(tmp_path).resume()
+
+    def test_more_images_a_batch_than_there_are(self):
+        with pytest.raises(ValueError, match="batch_size 200 is more than the 100 training images"):
+            Batches(small.dataset(), 200, seed=0)
