@@ -34,7 +34,7 @@ class Batches:
         dtype: npt.DTypeLike = np.float32,
     ) -> None:
         images, labels = dataset.split("train")
-        _check_batch_size(batch_size)
+        _at_least_one("batch_size", batch_size)
         if batch_size > len(images):
             raise ValueError(
                 f"batch_size {batch_size} is more than the {len(images)} training images of "
@@ -82,11 +82,13 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """All images of "train" or "test", in order, normalised, neither cropped nor mirrored.
 
-    With `limit`, only the first so many.
-    The last batch may be short: a mean over the split must weigh each batch by its length.
+    With `limit`, only the first so many. The last batch may be short: a mean over the split must
+    weigh each batch by its length.
     """
-    images, labels = (array[:limit] for array in dataset.split(split))
-    _check_batch_size(batch_size)
+    images, labels = dataset.split(split)
+    images, labels = images[:limit], labels[:limit]
+    _at_least_one("batch_size", batch_size)
+    _at_least_one("limit", 1 if limit is None else limit)
     mean, scale = dataset.pixel_mean.astype(dtype), dataset.channel_scale.astype(dtype)
 
     def batches() -> Iterator[Batch]:
@@ -109,6 +111,6 @@ def _no_crops(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
     return np.full((count, 2), PADDING), np.zeros(count, np.bool_)
 
 
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be 1 or more, but is {batch_size}")
+def _at_least_one(name: str, number: int) -> None:
+    if number < 1:
+        raise ValueError(f"{name} must be 1 or more, but is {number}")

@@ -115,6 +115,11 @@ def test_evaluation_keeps_the_order_and_the_last_short_batch(
     np.testing.assert_allclose(np.concatenate([images for images, _ in batches]), expected)
 
 
+def test_evaluation_may_be_limited_to_the_first_images() -> None:
+    labels = [labels for _, labels in evaluation_batches(dataset(), "test", 3, limit=5)]
+    np.testing.assert_array_equal(np.concatenate(labels), np.arange(5))
+
+
 def test_wrong_requests_get_a_sentence() -> None:
     data = dataset()
     with pytest.raises(ValueError, match="batch_size 31 is more than the 30 training images"):
@@ -127,5 +132,7 @@ def test_wrong_requests_get_a_sentence() -> None:
         Batches(data, 4, seed=0).batch(-1)
     with pytest.raises(ValueError, match="batch_size must be 1 or more, but is -2"):
         evaluation_batches(data, "test", -2)
+    with pytest.raises(ValueError, match="limit must be 1 or more, but is 0"):
+        evaluation_batches(data, "test", 2, limit=0)
     with pytest.raises(ValueError, match="'train' or 'test'"):
         evaluation_batches(data, "tset", 2)
