@@ -32,6 +32,8 @@ class SGD:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("SGD: there are no parameters to train: pass model.parameters()")
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ValueError("SGD: a parameter is given twice, and would be moved twice a step")
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
             if not value >= 0:
                 raise ValueError(f"SGD: {name} must be at least 0, but is {value}")

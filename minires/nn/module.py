@@ -65,6 +65,7 @@ class Module:
         if registry is None:
             super().__setattr__(name, value)
         else:
+            self.__dict__.pop(name, None)  # None, say, until now: it would hide what is registered
             registry[name] = value
 
     def _registry_for(self, name: str, value: Any) -> dict[str, Any] | None:
@@ -152,8 +153,8 @@ class Module:
                 yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, in order."""
-        return [parameter for _, parameter in self.named_parameters()]
+        """All parameters, in order; one that several modules share is there once."""
+        return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def zero_grad(self) -> None:
         """Forget all gradients; the next backward starts afresh."""

@@ -70,16 +70,21 @@ def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> S
     """
     rows: list[Row] = []
     modes = {module: module.training for _, module in model.named_modules()}
-    with ExitStack() as hooks, no_grad():
+    with ExitStack() as undo, no_grad():
+        undo.callback(restore, modes)
         for name, module in model.named_modules():
             if not list(module.named_children()):
-                hooks.enter_context(module.register_forward_hook(row_recorder(name, rows)))
+                undo.enter_context(module.register_forward_hook(row_recorder(name, rows)))
         model.eval()
         dtype = next(iter(model.parameters())).dtype
         model(Tensor(np.zeros((1, *input_shape), dtype)))
+    return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
+
+
+def restore(modes: dict[Module, bool]) -> None:
+    """Put every module back into its mode."""
     for module, mode in modes.items():
         module.training = mode
-    return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
 
 
 def row_recorder(name: str, rows: list[Row]) -> Hook:

@@ -1,0 +1,118 @@
+"""The residual block: its gradient, what its shortcut does, and its plain twin."""
+
+import numpy as np
+import pytest
+
+from minires import Tensor
+from minires.nn import SHORTCUTS, BasicBlock
+from tests.helpers import gradcheck_where_smooth, leaf, randomise
+
+GEOMETRIES = {"same shape": (3, 3, 1), "half the map, more channels": (2, 3, 2)}
+
+
+def make_block(shortcut, in_channels=3, channels=3, stride=1, dtype=np.float64):
+    rng, shortcut_rng = np.random.default_rng(0).spawn(2)
+    return BasicBlock(
+        in_channels,
+        channels,
+        stride=stride,
+        shortcut=shortcut,
+        rng=rng,
+        shortcut_rng=shortcut_rng,
+        dtype=dtype,
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_the_gradient_of_a_whole_block(shortcut, geometry, training, rng):
+    in_channels, channels, stride = geometry
+    block = make_block(shortcut, in_channels, channels, stride).train(training)
+    randomise(block, rng)
+
+    def draw():
+        return rng.standard_normal((2, 5, 4, in_channels)), *block.parameters()
+
+    gradcheck_where_smooth(lambda x, *_: block(x), draw, rng=rng, max_elements=12)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+@pytest.mark.parametrize("shortcut", ["A", "B", "C"])
+def test_a_block_adds_its_shortcut_to_its_plain_twin(shortcut, geometry, rng):
+    """Where the last ReLU passes everything, output and gradient are sums of two paths."""
+    in_channels, channels, stride = geometry
+    block, plain = (make_block(kind, in_channels, channels, stride) for kind in (shortcut, None))
+    for each in (block, plain):
+        each.bn2.bias += 100.0
+    x = rng.standard_normal((2, 4, 4, in_channels))
+    inputs = [leaf(x) for _ in range(3)]
+    outputs = [f(x) for f, x in zip((block, plain, block.downsample), inputs, strict=True)]
+    dy = rng.standard_normal(outputs[0].shape)
+    for output in outputs:
+        output.backward(dy)
+    np.testing.assert_allclose(outputs[0].data, outputs[1].data + outputs[2].data, rtol=1e-13)
+    np.testing.assert_allclose(
+        inputs[0].grad, inputs[1].grad + inputs[2].grad, rtol=1e-12, atol=1e-13
+    )
+
+
+def test_with_a_silent_branch_the_gradient_passes_whole_through_the_shortcut():
+    block, x = make_block("A"), leaf(np.full((2, 4, 4, 3), 0.5))
+    block.bn2.weight *= 0.0
+    dy = np.arange(96.0).reshape(2, 4, 4, 3)
+    y = block(x)
+    y.backward(dy)
+    np.testing.assert_array_equal(y.data, x.data)
+    np.testing.assert_array_equal(x.grad, dy)
+
+
+def test_with_a_silent_branch_a_plain_block_passes_nothing():
+    block, x = make_block(None), leaf(np.full((2, 4, 4, 3), 0.5))
+    block.bn2.weight *= 0.0
+    block(x).backward(np.ones((2, 4, 4, 3)))
+    assert not x.grad.any()
+
+
+def test_a_block_leaves_its_input_alone(rng):
+    """The shortcut hands the input on as it is: nothing may be written into it."""
+    x = rng.standard_normal((2, 4, 4, 3))
+    before = x.copy()
+    make_block("A")(Tensor(x, requires_grad=True)).sum().backward()
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_blocks_have_the_same_branch_whatever_their_shortcut(geometry):
+    in_channels, channels, stride = geometry
+    states = {
+        kind: make_block(kind, in_channels, channels, stride).state_dict() for kind in SHORTCUTS
+    }
+    assert list(states["A"]) == list(states[None])
+    for state in states.values():
+        for name, array in states[None].items():
+            np.testing.assert_array_equal(state[name], array)
+
+
+PROJECTION = ["downsample.0.weight", "downsample.1.weight", "downsample.1.bias"]
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "same_shape", "half"),
+    [("A", [], []), ("B", [], PROJECTION), ("C", PROJECTION, PROJECTION), (None, [], [])],
+)
+def test_which_shortcuts_have_parameters(shortcut, same_shape, half):
+    for geometry, expected in zip(GEOMETRIES.values(), (same_shape, half), strict=True):
+        names = [name for name, _ in make_block(shortcut, *geometry).named_parameters()]
+        assert [name for name in names if name.startswith("downsample")] == expected
+
+
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+def test_the_stride_halves_the_map_rounding_up(shortcut):
+    block = make_block(shortcut, 2, 3, 2)
+    assert block(Tensor(np.ones((1, 7, 4, 2)))).shape == (1, 4, 2, 3)
+
+
+def test_an_unknown_shortcut_is_refused():
+    with pytest.raises(ValueError, match=r"'A', 'B', 'C' or None \(plain\), but is 'identity'"):
+        make_block("identity")

@@ -1,0 +1,306 @@
+"""Module: names and their order, modes, hooks, state, and what it refuses."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from minires import Tensor
+from minires.nn import BatchNorm2d, Conv2d, Linear, Module, Parameter, ReLU, Sequential
+from minires.nn.functional import relu
+
+
+class Small(Module):
+    def __init__(self):
+        super().__init__()
+        rng = np.random.default_rng(0)
+        self.scale = Parameter(np.ones(2))
+        self.body = Sequential(Conv2d(3, 4, 3, rng=rng), BatchNorm2d(4), ReLU())
+        self.head = Linear(4, 2, rng=rng)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((1, 2)))
+
+
+@pytest.fixture
+def model():
+    return Small()
+
+
+@pytest.fixture
+def images(rng):
+    return Tensor(rng.standard_normal((2, 5, 5, 3)).astype(np.float32))
+
+
+PARAMETERS = [
+    "scale",
+    "body.0.weight",
+    "body.1.weight",
+    "body.1.bias",
+    "head.weight",
+    "head.bias",
+]
+BUFFERS = ["body.1.running_mean", "body.1.running_var"]
+
+
+# -------------------------------------------------------------------------------------- names
+
+
+def test_parameters_and_buffers_have_dotted_names_in_the_order_of_assignment(model):
+    assert [name for name, _ in model.named_parameters()] == PARAMETERS
+    assert [name for name, _ in model.named_buffers()] == BUFFERS
+    assert list(model.state_dict()) == PARAMETERS + BUFFERS
+    assert model.parameters() == [parameter for _, parameter in model.named_parameters()]
+
+
+def test_modules_come_before_their_children(model):
+    names = [name for name, _ in model.named_modules()]
+    assert names == ["", "body", "body.0", "body.1", "body.2", "head"]
+
+
+def test_a_replaced_parameter_keeps_its_place(model):
+    model.scale = Parameter(np.zeros(2))
+    assert [name for name, _ in model.named_parameters()] == PARAMETERS
+    assert not model.parameters()[0].data.any()
+
+
+def test_an_attribute_that_was_none_can_become_a_parameter_or_a_module(model):
+    model.extra = model.late = None
+    model.extra = Parameter(np.ones(1))
+    model.late = ReLU()
+    assert isinstance(model.extra, Parameter)
+    assert isinstance(model.late, ReLU)
+    assert "extra" in dict(model.named_parameters())
+
+
+def test_a_module_in_two_places_has_two_names_and_is_trained_once(model):
+    model.same_head = model.head
+    assert len(model.parameters()) == len(PARAMETERS)
+    assert "same_head.weight" in model.state_dict()
+
+
+def test_a_sequence_can_be_iterated_counted_and_indexed(model):
+    assert len(model.body) == len(list(model.body)) == 3
+    assert model.body[1] is list(model.body)[1]
+    assert isinstance(model.body[-1], ReLU)
+
+
+def test_repr_shows_the_tree(model):
+    lines = [line.strip() for line in repr(model).splitlines()]
+    assert lines[0] == "Small("
+    assert "(0): Conv2d(3, 4, kernel_size=3, stride=1, padding=0)" in lines
+    assert "(head): Linear(4, 2)" in lines
+    assert repr(model).splitlines()[2].startswith("    (0)")
+
+
+# -------------------------------------------------------------------------------------- modes
+
+
+def test_eval_and_train_reach_every_module(model):
+    assert model.eval() is model
+    assert not any(module.training for _, module in model.named_modules())
+    model.train()
+    assert all(module.training for _, module in model.named_modules())
+
+
+def test_a_part_can_be_switched_alone(model):
+    model.body[1].eval()
+    assert model.training
+    assert not model.body[1].training
+
+
+def test_zero_grad_forgets_every_gradient(model, images):
+    model(images).sum().backward()
+    assert model.head.weight.grad is not None
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_copy_is_independent(model, images):
+    twin = copy.deepcopy(model)
+    twin.head.weight += 1.0
+    assert [name for name, _ in twin.named_parameters()] == PARAMETERS
+    assert not np.array_equal(twin(images).data, model(images).data)
+    assert np.array_equal(twin.body[0].weight.data, model.body[0].weight.data)
+
+
+# -------------------------------------------------------------------------------------- hooks
+
+
+def test_a_forward_hook_sees_module_inputs_and_output_until_it_is_removed(model, images):
+    seen = []
+    handle = model.head.register_forward_hook(lambda *call: seen.append(call))
+    output = model(images)
+    handle.remove()
+    handle.remove()
+    model(images)
+    [(module, inputs, result)] = seen
+    assert module is model.head
+    assert result is output
+    assert inputs[0].shape == (2, 4)
+
+
+def test_a_hook_in_a_with_block_ends_with_it_even_when_it_fails(model, images):
+    calls = []
+
+    def fail_after_a_forward():
+        with model.register_forward_hook(lambda *_: calls.append(1)):
+            model(images)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_forward()
+    model(images)
+    assert calls == [1]
+
+
+def test_hooks_run_in_order_and_may_remove_themselves(model, images):
+    calls = []
+    first = model.register_forward_hook(lambda *_: (calls.append("first"), first.remove()))
+    model.register_forward_hook(lambda *_: calls.append("second"))
+    model(images)
+    model(images)
+    assert calls == ["first", "second", "second"]
+
+
+# -------------------------------------------------------------------------------------- state
+
+
+def test_a_state_that_was_saved_and_loaded_gives_the_same_outputs(model, images):
+    model(images)  # moves the running statistics
+    state = model.state_dict()
+    other = Small()
+    other.head.weight += 1.0
+    other.load_state_dict(state)
+    for network in (model, other):
+        network.eval()
+    np.testing.assert_array_equal(other(images).data, model(images).data)
+
+
+def test_a_state_is_a_copy_both_ways(model):
+    state = model.state_dict()
+    model.scale += 1.0
+    assert state["scale"].tolist() == [1, 1]
+    model.load_state_dict(state)
+    state["scale"] += 5
+    assert model.scale.data.tolist() == [1, 1]
+
+
+def test_loading_keeps_the_parameters_themselves(model):
+    """An optimiser holds them."""
+    before = [(p, p.data) for p in model.parameters()]
+    model.load_state_dict(Small().state_dict())
+    assert all(p is q and p.data is d for p, (q, d) in zip(model.parameters(), before, strict=True))
+
+
+def without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+MISFITS = {
+    "missing parameter": (lambda s: without(s, "head.bias"), r"missing: head\.bias \(2,\)"),
+    "missing buffer": (
+        lambda s: without(s, "body.1.running_var"),
+        r"missing: body\.1\.running_var \(4,\)",
+    ),
+    "unexpected": (lambda s: s | {"tail": np.ones(3)}, r"unexpected: tail \(3,\)"),
+    "wrong shape": (
+        lambda s: s | {"head.weight": np.ones((2, 4), np.float32)},
+        r"head\.weight: expected \(4, 2\) float32, but got \(2, 4\) float32",
+    ),
+    "shape that would broadcast": (
+        lambda s: s | {"head.bias": np.ones(1, np.float32)},
+        r"head\.bias: expected \(2,\) float32, but got \(1,\) float32",
+    ),
+    "wrong dtype": (
+        lambda s: s | {"head.bias": np.ones(2)},
+        r"head\.bias: expected \(2,\) float32, but got \(2,\) float64",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), MISFITS.values(), ids=MISFITS.keys())
+def test_a_state_that_does_not_fit_is_refused_whole(model, spoil, sentence):
+    before = model.state_dict()
+    state = spoil({name: array + 1 for name, array in before.items()})
+    with pytest.raises(ValueError, match=f"does not fit the Small:\n  {sentence}"):
+        model.load_state_dict(state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_every_misfit_is_listed(model):
+    state = model.state_dict()
+    for spoil, _ in MISFITS.values():
+        state = spoil(state)
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        model.load_state_dict(state)
+    assert len(str(caught.value).splitlines()) == 1 + 4  # of two with head.bias, one is left
+
+
+def test_loading_between_forward_and_backward_is_noticed(model, images):
+    loss = model(images).sum()
+    model.load_state_dict(model.state_dict())
+    with pytest.raises(RuntimeError, match="has been changed in place"):
+        loss.backward()
+
+
+# ------------------------------------------------------------------------------------ refusals
+
+
+def test_assignment_before_init_is_refused():
+    class Hasty(Module):
+        def __init__(self):
+            self.weight = Parameter(np.ones(1))
+
+    with pytest.raises(
+        AttributeError, match=r"Hasty: call super\(\).__init__\(\) before.*'weight'"
+    ):
+        Hasty()
+
+
+def test_a_missing_attribute_is_an_error_and_not_none(model):
+    with pytest.raises(AttributeError, match="Small has no attribute 'mode'"):
+        _ = model.mode
+    assert not hasattr(model, "mode")
+
+
+REPLACEMENTS = {
+    "a parameter by an array": ("scale", np.ones(2), "Small.scale is a Parameter .* by a ndarray"),
+    "a parameter by a tensor": ("scale", Tensor([1.0]), "is a Parameter and can't .* by a Tensor"),
+    "a module by a function": ("head", relu, "Small.head is a Module .* by a function"),
+    "a module by a parameter": ("head", Parameter(np.ones(1)), "is a Module .* by a Parameter"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"), REPLACEMENTS.values(), ids=REPLACEMENTS.keys()
+)
+def test_what_is_registered_cannot_become_something_else(model, name, value, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        setattr(model, name, value)
+    assert list(model.state_dict()) == PARAMETERS + BUFFERS
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match=r"Module does not define forward\(\)"):
+        Module()(1)
+
+
+def test_a_linear_layer_says_what_images_need():
+    layer = Linear(4, 2, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"x must be \(N, 4\).*GlobalAvgPool or Flatten first"):
+        layer(Tensor(np.ones((2, 3, 3, 4), np.float32)))
+
+
+def test_a_convolution_names_the_channels_it_expects():
+    layer = Conv2d(16, 16, 3, rng=np.random.default_rng(0))
+    with pytest.raises(
+        ValueError, match=r"x has 3 channels \(1, 5, 5, 3\) but weight .* expects 16"
+    ):
+        layer(Tensor(np.ones((1, 5, 5, 3), np.float32)))
+
+
+def test_a_network_in_float32_refuses_images_in_float64(model):
+    with pytest.raises(TypeError, match="Conv2d: all tensors must share a dtype"):
+        model(Tensor(np.ones((1, 5, 5, 3))))
