@@ -6,6 +6,8 @@
     tile.py         the register tile: one matrix product for every convolution
     window.py       the window under an output pixel, copied and added back
     im2col.py       convolution of any shape
+    winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
+    convolution.py  which of the two
     batch_norm.py   elementwise.py   pooling.py   loss.py   augment.py
 
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
@@ -13,10 +15,14 @@ Names and arguments are those of `minires.kernels`, which checks them before the
 
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
+from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import relu, relu_grad, sgd_step
-from .im2col import col2im, conv2d, conv2d_input_grad, conv2d_weight_grad, im2col
+from .im2col import col2im, im2col
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .memory import keep_freed_memory
 from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+
+keep_freed_memory()
 
 __all__ = [
     "avg_pool",

@@ -20,16 +20,17 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, empty, scratch
+from .memory import Array, empty
 from .simd import (
     LANES,
     broadcast,
     cut_below_zero,
     fma,
-    load,
-    load_some,
-    store,
-    store_some,
+    lane,
+    load_lanes,
+    pointer,
+    store_lanes,
+    where_positive,
 )
 
 CHUNK = 1 << 15  # floats a chunk holds: 128 KB, a quarter of an L2 cache
@@ -169,38 +170,20 @@ def parameter_grads(
 # ------------------------------------------------------------------------ kernels
 
 
-@helper
-def load_lanes(array, i, lanes):
-    """A vector of which at least `lanes` exist: the branch is cheaper than a mask."""
-    if lanes >= LANES:
-        return load(array, i)
-    return load_some(array, i, lanes)
-
-
-@helper
-def store_lanes(value, array, i, lanes):
-    """Write a vector of which at least `lanes` exist."""
-    if lanes >= LANES:
-        store(value, array, i)
-    else:
-        store_some(value, array, i, lanes)
-
-
 @parallel_kernel
 def moments_kernel(x, channels, chunk, means, squares):
     """Mean and sum of squared distances from it, of every chunk and channel."""
     total = len(x) // channels
     for i in prange(len(means)):
-        last = min(total, (i + 1) * chunk)
+        first, last = i * chunk, min(total, (i + 1) * chunk)
         for c in range(0, channels, LANES):
-            chunk_moments(x, channels, i * chunk, last, c, means[i], squares[i])
+            chunk_moments(pointer(x), channels, first, last, c, means[i], squares[i])
 
 
 @helper
 def chunk_moments(x, channels, first, last, c, means, squares):
     """The moments of eight channels from `c` over pixels first .. last."""
     lanes = min(LANES, channels - c)
-    lane = scratch(3 * LANES)
     count = np.float32(last - first)
     zero = broadcast(np.float32(0))
     total = zero
@@ -212,13 +195,10 @@ def chunk_moments(x, channels, first, last, c, means, squares):
         distance = load_lanes(x, p * channels + c, lanes) - mean
         rest += distance
         square = fma(distance, distance, square)
-    store(mean, lane, 0)
-    store(rest, lane, LANES)
-    store(square, lane, 2 * LANES)
     for i in range(lanes):
-        correction = np.float64(lane[LANES + i])
-        means[c + i] = lane[i] + correction / count
-        squares[c + i] = lane[2 * LANES + i] - correction * correction / count
+        correction = np.float64(lane(rest, i))
+        means[c + i] = lane(mean, i) + correction / count
+        squares[c + i] = lane(square, i) - correction * correction / count
 
 
 @parallel_kernel
@@ -228,16 +208,35 @@ def normalise_kernel(x, mean, scale, beta, residual, has_residual, relu, y):
     total = len(x) // channels
     chunk = max(1, CHUNK // channels)
     for i in prange((total + chunk - 1) // chunk):
-        for p in range(i * chunk, min(total, (i + 1) * chunk)):
-            for c in range(0, channels, LANES):
-                at, lanes = p * channels + c, channels - c
-                value = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
-                value = fma(value, load_lanes(scale, c, lanes), load_lanes(beta, c, lanes))
-                if has_residual:
-                    value += load_lanes(residual, at, lanes)
-                if relu:
-                    value = cut_below_zero(value)
-                store_lanes(value, y, at, lanes)
+        first, last = i * chunk, min(total, (i + 1) * chunk)
+        normalise_chunk(
+            pointer(x),
+            pointer(mean),
+            pointer(scale),
+            pointer(beta),
+            pointer(residual),
+            has_residual,
+            relu,
+            pointer(y),
+            channels,
+            first,
+            last,
+        )
+
+
+@helper
+def normalise_chunk(x, mean, scale, beta, residual, has_residual, relu, y, channels, first, last):
+    """Pixels first .. last, eight channels at a time."""
+    for p in range(first, last):
+        for c in range(0, channels, LANES):
+            at, lanes = p * channels + c, channels - c
+            value = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
+            value = fma(value, load_lanes(scale, c, lanes), load_lanes(beta, c, lanes))
+            if has_residual:
+                value += load_lanes(residual, at, lanes)
+            if relu:
+                value = cut_below_zero(value)
+            store_lanes(value, y, at, lanes)
 
 
 @parallel_kernel
@@ -246,20 +245,36 @@ def grad_sums_kernel(dy, x, mean, y, cut, chunk, dz, sums, products):
     channels = len(mean)
     total = len(x) // channels
     for i in prange(len(sums)):
-        last = min(total, (i + 1) * chunk)
+        first, last = i * chunk, min(total, (i + 1) * chunk)
         if cut:
-            for at in range(i * chunk * channels, last * channels):
-                dz[at] = dy[at] if y[at] > 0 else np.float32(0)
+            cut_grad(pointer(dy), pointer(y), pointer(dz), first * channels, last * channels)
         for c in range(0, channels, LANES):
-            chunk_grad_sums(dz, x, mean, i * chunk, last, c, sums[i], products[i])
+            chunk_grad_sums(
+                pointer(dz),
+                pointer(x),
+                pointer(mean),
+                channels,
+                first,
+                last,
+                c,
+                sums[i],
+                products[i],
+            )
 
 
 @helper
-def chunk_grad_sums(dz, x, mean, first, last, c, sums, products):
+def cut_grad(dy, y, dz, first, last):
+    """dz = dy where y > 0."""
+    for i in range(first, last, LANES):
+        lanes = last - i
+        value = where_positive(load_lanes(y, i, lanes), load_lanes(dy, i, lanes))
+        store_lanes(value, dz, i, lanes)
+
+
+@helper
+def chunk_grad_sums(dz, x, mean, channels, first, last, c, sums, products):
     """The sums of eight channels from `c` over pixels first .. last."""
-    channels = len(mean)
     lanes = min(LANES, channels - c)
-    lane = scratch(2 * LANES)
     total = broadcast(np.float32(0))
     product = total
     middle = load_lanes(mean, c, lanes)
@@ -268,11 +283,9 @@ def chunk_grad_sums(dz, x, mean, first, last, c, sums, products):
         value = load_lanes(dz, at, lanes)
         total += value
         product = fma(value, load_lanes(x, at, lanes) - middle, product)
-    store(total, lane, 0)
-    store(product, lane, LANES)
     for i in range(lanes):
-        sums[c + i] = lane[i]
-        products[c + i] = lane[LANES + i]
+        sums[c + i] = lane(total, i)
+        products[c + i] = lane(product, i)
 
 
 @parallel_kernel
@@ -282,10 +295,27 @@ def input_grad_kernel(dz, x, mean, scale, mean_dz, slope, dx):
     total = len(x) // channels
     chunk = max(1, CHUNK // channels)
     for i in prange((total + chunk - 1) // chunk):
-        for p in range(i * chunk, min(total, (i + 1) * chunk)):
-            for c in range(0, channels, LANES):
-                at, lanes = p * channels + c, channels - c
-                grad = load_lanes(dz, at, lanes) - load_lanes(mean_dz, c, lanes)
-                distance = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
-                grad -= distance * load_lanes(slope, c, lanes)
-                store_lanes(grad * load_lanes(scale, c, lanes), dx, at, lanes)
+        input_grad_chunk(
+            pointer(dz),
+            pointer(x),
+            pointer(mean),
+            pointer(scale),
+            pointer(mean_dz),
+            pointer(slope),
+            pointer(dx),
+            channels,
+            i * chunk,
+            min(total, (i + 1) * chunk),
+        )
+
+
+@helper
+def input_grad_chunk(dz, x, mean, scale, mean_dz, slope, dx, channels, first, last):
+    """Pixels first .. last, eight channels at a time."""
+    for p in range(first, last):
+        for c in range(0, channels, LANES):
+            at, lanes = p * channels + c, channels - c
+            grad = load_lanes(dz, at, lanes) - load_lanes(mean_dz, c, lanes)
+            distance = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
+            grad -= distance * load_lanes(slope, c, lanes)
+            store_lanes(grad * load_lanes(scale, c, lanes), dx, at, lanes)

@@ -22,7 +22,8 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, Shape, empty, scratch
+from .memory import Array, Shape, empty, part, scratch
+from .simd import keep, pointer
 from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, store_tile, write, zero_tile
 from .window import (
     Window,
@@ -139,7 +140,7 @@ def im2col_kernel(x, w, columns):
     size = window_size(w)
     for row in prange(w.images * w.rows):
         for pixel in range(row * w.cols, (row + 1) * w.cols):
-            copy_window(x, w, pixel, 0, size, columns, pixel * size)
+            copy_window(pointer(x), w, pixel, 0, size, pointer(columns), pixel * size)
 
 
 @parallel_kernel
@@ -147,9 +148,9 @@ def col2im_kernel(columns, w, x):
     """Add every window; a chunk is an image, since windows overlap."""
     size = window_size(w)
     for image in prange(w.images):
-        clear_image(x, w, image)
+        clear_image(pointer(x), w, image)
         for pixel in range(image * w.rows * w.cols, (image + 1) * w.rows * w.cols):
-            add_window(columns, pixel * size, w, pixel, x)
+            add_window(pointer(columns), pixel * size, w, pixel, pointer(x))
 
 
 @helper
@@ -163,7 +164,7 @@ def clear_image(x, w, image):
 def forward_kernel(x, w, packed, channels, y):
     """A chunk is a block of output pixels."""
     for block in prange((pixels(w) + BLOCK - 1) // BLOCK):
-        forward_block(x, w, packed, channels, block * BLOCK, y)
+        forward_block(pointer(x), w, pointer(packed), channels, block * BLOCK, pointer(y))
 
 
 @helper
@@ -171,7 +172,8 @@ def forward_block(x, w, packed, channels, first, y):
     """BLOCK output pixels from `first`: DEPTH floats of their windows at a time."""
     size = window_size(w)
     count = min(BLOCK, pixels(w) - first)
-    columns, spare = scratch(BLOCK * DEPTH), scratch(SIZE)
+    room = scratch(BLOCK * DEPTH + SIZE)
+    columns, spare = part(room, SIZE), part(room, 0)
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
         for p in range(count):
@@ -184,16 +186,25 @@ def forward_block(x, w, packed, channels, first, y):
                 )
                 at = (first + p) * channels + c
                 write(tile, y, at, channels, count - p, channels - c, start > 0, spare)
+    keep(room)
 
 
 @parallel_kernel
 def input_grad_kernel(dy, w, packed, channels, dx):
     """A chunk is an image, since windows overlap."""
     for image in prange(w.images):
-        clear_image(dx, w, image)
+        clear_image(pointer(dx), w, image)
         last = (image + 1) * w.rows * w.cols
         for first in range(image * w.rows * w.cols, last, BLOCK // 4):
-            input_grad_block(dy, w, packed, channels, first, min(BLOCK // 4, last - first), dx)
+            input_grad_block(
+                pointer(dy),
+                w,
+                pointer(packed),
+                channels,
+                first,
+                min(BLOCK // 4, last - first),
+                pointer(dx),
+            )
 
 
 @helper
@@ -201,7 +212,8 @@ def input_grad_block(dy, w, packed, channels, first, count, dx):
     """Gradient columns of `count` output pixels from `first`, added to the images."""
     size = window_size(w)
     step = (size + COLUMNS - 1) // COLUMNS * COLUMNS
-    grads, columns = scratch(BLOCK * channels), scratch(BLOCK * step)
+    room = scratch(BLOCK // 4 * (channels + step))
+    columns, grads = part(room, 0), part(room, BLOCK // 4 * step)
     copy(dy, first * channels, grads, 0, count * channels)
     for c in range(0, step, COLUMNS):
         for p in range(0, count, ROWS):
@@ -219,6 +231,7 @@ def input_grad_block(dy, w, packed, channels, first, count, dx):
             store_tile(tile, columns, p * step + c, step)
     for p in range(count):
         add_window(columns, p * step, w, first + p, dx)
+    keep(room)
 
 
 @parallel_kernel
@@ -226,11 +239,11 @@ def weight_grad_kernel(x, w, dy, channels, parts):
     """A chunk is one partial sum, over every `len(parts)`-th part of the pixels."""
     count = len(parts)
     blocks = (pixels(w) + BLOCK - 1) // BLOCK
-    for part in prange(count):
-        total = parts[part].reshape(-1)
-        fill_zero(total, 0, len(total))
-        for block in range(part * blocks // count, (part + 1) * blocks // count):
-            weight_grad_block(x, w, dy, channels, block * BLOCK, total)
+    for i in prange(count):
+        total = pointer(parts[i])
+        fill_zero(total, 0, parts[i].size)
+        for block in range(i * blocks // count, (i + 1) * blocks // count):
+            weight_grad_block(pointer(x), w, pointer(dy), channels, block * BLOCK, total)
 
 
 @helper
@@ -238,9 +251,10 @@ def weight_grad_block(x, w, dy, channels, first, total):
     """Add the products of BLOCK pixels' columns and dy to a partial sum."""
     size = window_size(w)
     step = (size + ROWS - 1) // ROWS * ROWS
-    wide = len(total) // step
+    wide = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
     count = min(BLOCK, pixels(w) - first)
-    columns, grads = scratch(BLOCK * step), scratch(BLOCK * wide)
+    room = scratch(BLOCK * (step + wide))
+    grads, columns = part(room, 0), part(room, BLOCK * wide)
     for p in range(count):
         copy_window(x, w, first + p, 0, size, columns, p * step)
         copy(dy, (first + p) * channels, grads, p * wide, channels)
@@ -249,3 +263,4 @@ def weight_grad_block(x, w, dy, channels, first, total):
             tile = load_tile(total, k * wide + c, wide)
             tile = multiply(tile, columns, k, 1, step, grads, c, wide, count)
             store_tile(tile, total, k * wide + c, wide)
+    keep(room)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, Ints, Shape, empty
+from .memory import Array, Ints, Shape
 from .window import window
 
 

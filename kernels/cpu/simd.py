@@ -10,8 +10,10 @@ a kernel is a register:
 Eight lanes are one AVX register. On other machines LLVM splits the vector by itself: into two SSE
 or NEON registers, and AVX-512 machines use half of theirs. Nothing here asks which machine it is.
 
-Arrays are one-dimensional and float32; `i` counts elements. A load or store touches exactly the
-eight elements from `i`, which must exist: at the end of a row use `load_some` and `store_some`.
+Inside a kernel arrays are bare pointers to float32, `x = pointer(array)`, so that passing one to a
+helper costs nothing (Numba would count references to an array, in the innermost loop too); x[i]
+reads and writes one element, `i` always counts elements. A load or store touches exactly the
+eight elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from .compiling import helper
 
 LANES = 8
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
@@ -39,6 +43,7 @@ class Vector(types.Type):
 
 
 vector = Vector()
+floats = types.CPointer(types.float32)
 
 
 @register_model(Vector)
@@ -52,10 +57,9 @@ class VectorModel(models.PrimitiveModel):
 # ------------------------------------------------------------------------ code generation
 
 
-def address(context, builder, array_type, array, index, pointee=VECTOR):
-    """Pointer to element `index` of an array, as a pointer to vectors."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), pointee.as_pointer())
+def address(builder, pointer, index, pointee=VECTOR):
+    """Where element `index` lies, as a pointer to vectors."""
+    return builder.bitcast(builder.gep(pointer, [index]), pointee.as_pointer())
 
 
 def constant(value):
@@ -102,14 +106,34 @@ def masked(builder, operation, result, arguments):
 
 
 @intrinsic
+def pointer(typing_context, array):
+    """The first element of a float32 array. It keeps nothing alive: see `keep`."""
+
+    def codegen(context, builder, signature, arguments):
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return floats(array), codegen
+
+
+@intrinsic
+def keep(typing_context, array):
+    """Do nothing, with an array that Numba would free after its last use, too early otherwise."""
+
+    def codegen(context, builder, signature, arguments):
+        return context.get_dummy_value()
+
+    return types.void(array), codegen
+
+
+@intrinsic
 def load(typing_context, array, index):
     """Eight elements from `index`."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = address(context, builder, signature.args[0], *arguments)
+        pointer = address(builder, *arguments)
         return builder.load(pointer, align=ALIGNMENT)
 
-    return vector(array, types.intp), codegen
+    return vector(floats, types.intp), codegen
 
 
 @intrinsic
@@ -118,12 +142,12 @@ def load_some(typing_context, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         data, index, count = arguments
-        pointer = address(context, builder, signature.args[0], data, index)
+        pointer = address(builder, data, index)
         align = ir.Constant(ir.IntType(32), ALIGNMENT)
         mask = first_lanes(builder, count)
         return masked(builder, "load", VECTOR, [pointer, align, mask, constant(0.0)])
 
-    return vector(array, types.intp, types.intp), codegen
+    return vector(floats, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -132,11 +156,11 @@ def store(typing_context, value, array, index):
 
     def codegen(context, builder, signature, arguments):
         value, data, index = arguments
-        pointer = address(context, builder, signature.args[1], data, index)
+        pointer = address(builder, data, index)
         builder.store(value, pointer, align=ALIGNMENT)
         return context.get_dummy_value()
 
-    return types.void(vector, array, types.intp), codegen
+    return types.void(vector, floats, types.intp), codegen
 
 
 @intrinsic
@@ -145,13 +169,13 @@ def store_some(typing_context, value, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         value, data, index, count = arguments
-        pointer = address(context, builder, signature.args[1], data, index)
+        pointer = address(builder, data, index)
         align = ir.Constant(ir.IntType(32), ALIGNMENT)
         mask = first_lanes(builder, count)
         masked(builder, "store", ir.VoidType(), [value, pointer, align, mask])
         return context.get_dummy_value()
 
-    return types.void(vector, array, types.intp, types.intp), codegen
+    return types.void(vector, floats, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -162,6 +186,16 @@ def broadcast(typing_context, scalar):
         return spread(builder, arguments[0])
 
     return vector(types.float32), codegen
+
+
+@intrinsic
+def lane(typing_context, value, index):
+    """One element of a vector."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.extract_element(*arguments)
+
+    return types.float32(vector, types.intp), codegen
 
 
 @intrinsic
@@ -212,3 +246,20 @@ def define_operator(symbol, instruction):
 for name in ("add", "sub", "mul"):
     define_operator(getattr(operator, name), f"f{name}")
     define_operator(getattr(operator, f"i{name}"), f"f{name}")
+
+
+@helper
+def load_lanes(array, i, lanes):
+    """A vector of which at least `lanes` exist: the branch is cheaper than a mask."""
+    if lanes >= LANES:
+        return load(array, i)
+    return load_some(array, i, lanes)
+
+
+@helper
+def store_lanes(value, array, i, lanes):
+    """Write a vector of which at least `lanes` exist."""
+    if lanes >= LANES:
+        store(value, array, i)
+    else:
+        store_some(value, array, i, lanes)

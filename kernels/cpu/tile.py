@@ -25,7 +25,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compiling import helper
-from .simd import ALIGNMENT, COUNT, LANES, VECTOR, address, constant, fused, spread, vector
+from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spread, vector
 
 ROWS = 6
 VECTORS = 2  # a row
@@ -42,10 +42,10 @@ def places(builder, step):
             yield builder.add(start, ir.Constant(COUNT, column))
 
 
-def tile_addresses(context, builder, array_type, array, index, step):
+def tile_addresses(builder, array, index, step):
     """Pointer to every vector of a tile within an array."""
     for offset in places(builder, step):
-        yield address(context, builder, array_type, array, builder.add(index, offset))
+        yield address(builder, array, builder.add(index, offset))
 
 
 @intrinsic
@@ -63,11 +63,11 @@ def load_tile(typing_context, array, index, step):
     """A tile from rows that lie `step` elements apart."""
 
     def codegen(context, builder, signature, arguments):
-        pointers = tile_addresses(context, builder, signature.args[0], *arguments)
+        pointers = tile_addresses(builder, *arguments)
         values = [builder.load(pointer, align=ALIGNMENT) for pointer in pointers]
         return context.make_tuple(builder, tile_type, values)
 
-    return tile_type(array, types.intp, types.intp), codegen
+    return tile_type(floats, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -76,11 +76,11 @@ def store_tile(typing_context, tile, array, index, step):
 
     def codegen(context, builder, signature, arguments):
         tile, *place = arguments
-        for i, pointer in enumerate(tile_addresses(context, builder, signature.args[1], *place)):
+        for i, pointer in enumerate(tile_addresses(builder, *place)):
             builder.store(builder.extract_value(tile, i), pointer, align=ALIGNMENT)
         return context.get_dummy_value()
 
-    return types.void(tile_type, array, types.intp, types.intp), codegen
+    return types.void(tile_type, floats, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -94,7 +94,7 @@ def add_outer_product(typing_context, tile, a, i, step, b, j):
         tile, a, i, step, b, j = arguments
         columns = [
             builder.load(
-                address(context, builder, signature.args[4], b, builder.add(j, offset)),
+                address(builder, b, builder.add(j, offset)),
                 align=ALIGNMENT,
             )
             for offset in (ir.Constant(COUNT, LANES * v) for v in range(VECTORS))
@@ -102,14 +102,14 @@ def add_outer_product(typing_context, tile, a, i, step, b, j):
         sums = []
         for row in range(ROWS):
             at = builder.add(i, builder.mul(step, ir.Constant(COUNT, row)))
-            pointer = address(context, builder, signature.args[1], a, at, ir.FloatType())
+            pointer = address(builder, a, at, ir.FloatType())
             factor = spread(builder, builder.load(pointer))
             for column in columns:
                 old = builder.extract_value(tile, len(sums))
                 sums.append(fused(builder, factor, column, old))
         return context.make_tuple(builder, tile_type, sums)
 
-    return tile_type(tile_type, a, types.intp, types.intp, b, types.intp), codegen
+    return tile_type(tile_type, floats, types.intp, types.intp, floats, types.intp), codegen
 
 
 @helper
