@@ -118,7 +118,10 @@ def parse_python(content: bytes) -> tuple[Images, Labels]:
 
 def _images(planes: Images) -> Images:
     """(N, 3072) planes -> (N, 32, 32, 3), contiguous."""
-    return np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    images = np.empty((len(planes), 32, 32, 3), np.uint8)
+    for channel, plane in enumerate(np.split(planes, 3, axis=1)):
+        images[..., channel] = plane.reshape(-1, 32, 32)
+    return images
 
 
 @dataclass(frozen=True)
@@ -229,4 +232,5 @@ def _name(train_images: Images, test_images: Images, about: str) -> str:
 
 
 def _sums(images: Images) -> tuple[int, ...]:
-    return tuple(int(total) for total in images.sum(axis=(0, 1, 2), dtype=np.int64))
+    by_pixel = images.sum(axis=0, dtype=np.int64)  # first over the images: 10 times as fast
+    return tuple(int(total) for total in by_pixel.sum(axis=(0, 1)))
