@@ -26,7 +26,7 @@ from minires.report import (
     results_table,
     verdict,
 )
-from minires.training import PRESETS, DivergedError, InterruptedTraining
+from minires.training import PRESETS, DivergedError
 from minires.training.comparison import make_trainer, plain_and_residual, run_all
 from minires.training.display import Display
 from minires.training.files import read_json, write_json
@@ -70,8 +70,8 @@ def main(
         }
     try:
         train(folder, options)
-    except InterruptedTraining as stopped:
-        console.print(f"\n{stopped}. To go on: python {sys.argv[0]} --resume {folder}")
+    except KeyboardInterrupt as stopped:
+        console.print(f"\n{stopped}\nTo go on: python {sys.argv[0]} --resume {folder}")
         raise SystemExit(130) from None
     show_results(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
         """(N, H, W, C), unchanged in shape; with `residual` and `relu`, relu(result + residual)."""
-        fused = {"eps": self.eps, "residual": residual, "relu": relu}
+        fused: dict[str, Any] = {"eps": self.eps, "residual": residual, "relu": relu}
         if not self.training:
             running = {"mean": self.running_mean, "var": self.running_var}
             return F.batch_norm_eval(x, self.weight, self.bias, **running, **fused)

@@ -1,0 +1,118 @@
+"""The main job, run as a user runs it, at toy size."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = "examples/cifar_plain_vs_resnet.py"
+TOY = ("--preset", "toy", "--data", "builtin", "--depths", "8,14")
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
+    )
+
+
+def finish(process):
+    text, _ = process.communicate(timeout=300)
+    return process.returncode, text
+
+
+def run(*arguments):
+    return finish(start(*arguments))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "results"
+    code, text = run(*TOY, "--out", folder)
+    assert code == 0, text
+    return folder, text
+
+
+@pytest.mark.slow
+class TestMainJob:
+    def test_shows_a_table_a_verdict_and_pictures(self, toy):
+        folder, text = toy
+        assert "Data: built-in" in text
+        for name in ("plain-8", "plain-14", "ResNet-8", "ResNet-14"):
+            assert name in text
+        assert "preset toy, one seed" in text
+        assert "one draw" in text or "Nothing has been learned" in text
+        assert (folder / "error.png").exists()
+        assert (folder / "gradients.png").exists()
+
+    def test_leaves_a_folder_for_each_network(self, toy):
+        folder, _ = toy
+        config = json.loads((folder / "ResNet-14-seed0" / "config.json").read_text())
+        assert config["network"] == "ResNet-14"
+        assert config["data"].startswith("built-in")
+        assert config["made with"]["numpy"]
+
+    def test_never_writes_over_earlier_results(self, toy):
+        code, text = run(*TOY, "--out", toy[0])
+        assert code == 1
+        assert "already holds something" in text
+
+    def test_resuming_what_is_finished_shows_it_again(self, toy):
+        code, text = run("--resume", toy[0])
+        assert code == 0, text
+        assert "ResNet-14" in text
+
+    def test_ctrl_c_saves_and_says_how_to_go_on(self, toy, tmp_path):
+        folder = tmp_path / "stopped"
+        process = start(*TOY, "--out", folder)
+        checkpoint = folder / "plain-14-seed0" / "checkpoint.safetensors"
+        while not checkpoint.exists():
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        code, text = finish(process)
+        assert code == 130, text
+        assert f"--resume {folder}" in " ".join(text.split())
+        assert run("--resume", folder)[0] == 0
+        whole = toy[0] / "ResNet-14-seed0" / "checkpoint.safetensors"
+        resumed = folder / "ResNet-14-seed0" / "checkpoint.safetensors"
+        assert arrays(whole) == arrays(resumed)
+
+
+def arrays(path):
+    from safetensors.numpy import load_file
+
+    return {name: array.tobytes() for name, array in load_file(path).items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--depths", "21"), "depth must be 6n + 2"),
+        (("--depths", "20;56"), "takes whole numbers separated by commas"),
+        (("--preset", "fast"), "is not one of"),
+        (("--device", "tpu"), "is not one of"),
+        (("--data", "imagenet"), "is not one of"),
+        (("--seeds", "0"), "greater than or equal to 1"),
+        (("--seed", "-1"), "greater than or equal to 0"),
+        (("--resume", "nowhere"), "--resume takes the folder of earlier results"),
+        (("--data", "builtin", "--depths", ""), "takes whole numbers"),
+        (("--data-dir", "nowhere"), "not there"),
+    ],
+)
+def test_a_wrong_option_gets_a_sentence(arguments, sentence, tmp_path):
+    code, text = run("--data", "builtin", "--out", tmp_path / "out", *arguments)
+    assert code != 0
+    assert sentence in " ".join(text.replace("│", " ").split())
+    assert "Traceback" not in text
+    assert not (tmp_path / "out").exists()
