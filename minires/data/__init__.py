@@ -12,7 +12,7 @@ from .dataset import Dataset
 __all__ = ["Batches", "Dataset", "evaluation_batches", "how_to_get_cifar10", "load"]
 
 
-def load(name: str = "auto", *, data_dir: Path | None = None) -> Dataset:
+def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
     """Load a data set, as uint8 in memory.
 
     - "auto": CIFAR-10 where it lies in `data_dir` or in the cache, otherwise the built-in
@@ -28,11 +28,12 @@ def load(name: str = "auto", *, data_dir: Path | None = None) -> Dataset:
     """
     if name not in ("auto", "cifar10", "builtin"):
         raise ValueError(f"data set {name!r}: expected 'auto', 'cifar10' or 'builtin'")
-    if data_dir is not None and not data_dir.exists():
+    given = [] if data_dir is None else [Path(data_dir).expanduser()]
+    if given and not given[0].exists():
         raise FileNotFoundError(f"data_dir {data_dir} is not there: check the path or create it")
     if name == "builtin":
         return generate()
-    roots = [cifar10.cache_dir()] if data_dir is None else [data_dir, cifar10.cache_dir()]
+    roots = [*given, cifar10.cache_dir()]
     place = cifar10.find(*roots)
     if place is None and name == "cifar10":
         from .download import download

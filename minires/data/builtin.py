@@ -33,7 +33,7 @@ def generate(*, train: int = 12_000, test: int = 2_000, seed: int = 0) -> Datase
 
 def _split(count: int, seed: tuple[int, int]) -> tuple[Images, npt.NDArray[np.uint8]]:
     """Draw 100 images of a class at a time, on all cores, each hundred from a seed of its own."""
-    labels = np.random.default_rng(seed).permutation(np.arange(count, dtype=np.uint8) % 10)
+    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10).astype(np.uint8)
     images = np.empty((count, SIZE, SIZE, 3), np.uint8)
 
     def draw(label: int, start: int) -> None:

@@ -64,18 +64,14 @@ def read(place: Path) -> Dataset:
     Raises ValueError for a file that is truncated, damaged or not what its name says.
     """
     layout, files = _archived(place) if place.is_file() else _unpacked(place)
-    batches = [f"data_batch_{number}{layout.suffix}" for number in range(1, 6)]
-    present = [name for name in batches if name in files]
-    for name in (*batches[: max(len(present), 1)], f"test_batch{layout.suffix}"):
-        if name not in files:
-            raise ValueError(f"{place}: {name} is missing; unpack the official archive again")
-    parsed = {
-        name: _parsed(place / name, files[name], layout.parse)
-        for name in (*present, f"test_batch{layout.suffix}")
-    }
-    test_images, test_labels = parsed.pop(f"test_batch{layout.suffix}")
-    train_images = np.concatenate([images for images, _ in parsed.values()])
-    train_labels = np.concatenate([labels for _, labels in parsed.values()])
+    count = max(1, sum(name in files for name in layout.train_files))
+    names = (*layout.train_files[:count], layout.test_file)
+    if missing := [name for name in names if name not in files]:
+        raise ValueError(f"{place}: {missing[0]} is missing; unpack the official archive again")
+    *train, test = (_parsed(place / name, files[name], layout.parse) for name in names)
+    train_images = np.concatenate([images for images, _ in train])
+    train_labels = np.concatenate([labels for _, labels in train])
+    test_images, test_labels = test
     about = files.get("about.txt", b"").decode(errors="replace").strip().partition("\n")[0]
     name = _name(train_images, test_images, about.strip())
     return Dataset(name, train_images, train_labels, test_images, test_labels, CLASSES)
@@ -135,6 +131,16 @@ class Layout:
     suffix: str
     parse: Callable[[bytes], tuple[Images, Labels]]
 
+    @property
+    def train_files(self) -> tuple[str, ...]:
+        """The names of the five training batches."""
+        return tuple(f"data_batch_{number}{self.suffix}" for number in range(1, 6))
+
+    @property
+    def test_file(self) -> str:
+        """The name of the test batch."""
+        return f"test_batch{self.suffix}"
+
 
 BINARY = Layout(
     archive="cifar-10-binary.tar.gz",
@@ -167,17 +173,14 @@ def _places(root: Path) -> Iterator[Path]:
 
 
 def _has_batches(folder: Path, layout: Layout) -> bool:
-    return any(
-        (folder / f"{name}{layout.suffix}").is_file() for name in ("data_batch_1", "test_batch")
-    )
+    return any((folder / name).is_file() for name in (layout.train_files[0], layout.test_file))
 
 
 def _unpacked(folder: Path) -> tuple[Layout, dict[str, bytes]]:
     """The files of a folder of batches, by name."""
     layout = next(layout for layout in LAYOUTS if _has_batches(folder, layout))
-    names = (f"data_batch_{number}{layout.suffix}" for number in range(1, 6))
-    wanted = (*names, f"test_batch{layout.suffix}", "about.txt")
-    return layout, {n: (folder / n).read_bytes() for n in wanted if (folder / n).is_file()}
+    names = (*layout.train_files, layout.test_file, "about.txt")
+    return layout, {n: (folder / n).read_bytes() for n in names if (folder / n).is_file()}
 
 
 def _archived(archive: Path) -> tuple[Layout, dict[str, bytes]]:
@@ -198,8 +201,8 @@ def _archived(archive: Path) -> tuple[Layout, dict[str, bytes]]:
     with tarfile.open(archive, "r:gz") as members:
         for member in members:
             path = PurePosixPath(member.name)
-            if member.isfile() and path.parent.name == layout.folder:
-                files[path.name] = members.extractfile(member).read()  # type: ignore[union-attr]
+            if path.parent.name == layout.folder and (file := members.extractfile(member)):
+                files[path.name] = file.read()
     return layout, files
 
 

@@ -8,13 +8,13 @@ from minires.data.drawing import Canvas, box, disc, ellipse, polygon
 
 
 def test_shapes_dtypes_and_balance() -> None:
-    data = generate(train=200, test=50)
+    data = generate(train=1000, test=50)
     assert data.name == NAME
-    assert (data.train_images.shape, data.train_images.dtype) == ((200, 32, 32, 3), np.uint8)
+    assert (data.train_images.shape, data.train_images.dtype) == ((1000, 32, 32, 3), np.uint8)
     assert data.test_images.shape == (50, 32, 32, 3)
     assert data.train_images.flags.c_contiguous
     assert data.classes == CLASSES
-    assert np.bincount(data.train_labels).tolist() == [20] * 10
+    assert np.bincount(data.train_labels).tolist() == [100] * 10
     assert np.bincount(data.test_labels).tolist() == [5] * 10
 
 
@@ -23,6 +23,18 @@ def test_a_seed_names_a_data_set() -> None:
     np.testing.assert_array_equal(first.train_images, again.train_images)
     np.testing.assert_array_equal(first.test_images, again.test_images)
     assert not np.array_equal(first.train_images, other.train_images)
+
+
+def test_training_images_do_not_depend_on_the_test_images() -> None:
+    one, other = generate(train=50, test=10), generate(train=50, test=20)
+    np.testing.assert_array_equal(one.train_images, other.train_images)
+
+
+@pytest.mark.parametrize("count", [3, 1000, 1003])
+def test_any_number_of_images_can_be_drawn(count: int) -> None:
+    data = generate(train=count, test=1)
+    assert len(data.train_images) == count
+    assert np.all(data.train_images.std(axis=(1, 2, 3)) > 0)  # none was left out
 
 
 def test_no_image_comes_twice_and_test_is_not_train() -> None:
