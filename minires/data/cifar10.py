@@ -187,8 +187,8 @@ def _archived(archive: Path) -> tuple[Layout, dict[str, bytes]]:
     """The files of an official archive, by name, read in one pass and never unpacked to disk."""
     import tarfile
 
-    with archive.open("rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    with archive.open("rb") as packed:
+        md5 = hashlib.file_digest(packed, "md5").hexdigest()
     layout = next((layout for layout in LAYOUTS if layout.md5 == md5), None)
     if layout is None:
         raise ValueError(
