@@ -67,7 +67,7 @@ def split_kinds(groups: list[Group]) -> list[tuple[str, list[Group]]]:
 def draw_error_curves(groups: list[Group], path: Path) -> Path:
     """Training error (dashed) and test error (solid) against iterations, as in Fig. 6."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
-    figure, axes = new_figure(described(groups), len(kinds))
+    figure, axes = new_figure(f"Error while training\n{described(groups)}", len(kinds))
     for axis, (title, members) in zip(axes, kinds, strict=True):
         axis.set(title=title, xlabel="iterations")
         for group in members:
@@ -91,9 +91,10 @@ def draw_mean(axis: Axes, group: Group, value: str, colour: str, style: str, wha
 def draw_gradient_norms(groups: list[Group], path: Path) -> Path:
     """Norm of each layer's weight gradient at the first and at the last iteration."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
-    figure, axes = new_figure(described(groups), len(kinds))
+    figure, axes = new_figure(f"Gradient of each layer\n{described(groups)}", len(kinds))
     for axis, (title, members) in zip(axes, kinds, strict=True):
-        axis.set(title=title, xlabel="position of the layer, first to last", yscale="log")
+        axis.set(title=title, xlabel="layer", yscale="log")
+        axis.set_xticks([0, 1], ["first", "last"])
         for group in members:
             for place, style, what in ((0, ":", "first iteration"), (-1, "-", "last iteration")):
                 norms = np.mean([layer_norms(run, place) for run in group.runs], axis=0)
