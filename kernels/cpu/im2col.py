@@ -27,9 +27,9 @@ from .simd import keep, pointer
 from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, store_tile, write, zero_tile
 from .window import (
     Window,
-    add_window,
+    add_windows,
     copy,
-    copy_window,
+    copy_windows,
     fill_zero,
     pixels,
     window,
@@ -139,18 +139,18 @@ def im2col_kernel(x, w, columns):
     """Copy every window; a chunk is an output row."""
     size = window_size(w)
     for row in prange(w.images * w.rows):
-        for pixel in range(row * w.cols, (row + 1) * w.cols):
-            copy_window(pointer(x), w, pixel, 0, size, pointer(columns), pixel * size)
+        target = pointer(columns[row * w.cols * size :])
+        copy_windows(pointer(x), w, row * w.cols, w.cols, 0, size, target, size)
 
 
 @parallel_kernel
 def col2im_kernel(columns, w, x):
     """Add every window; a chunk is an image, since windows overlap."""
-    size = window_size(w)
+    size, pixels = window_size(w), w.rows * w.cols
     for image in prange(w.images):
         clear_image(pointer(x), w, image)
-        for pixel in range(image * w.rows * w.cols, (image + 1) * w.rows * w.cols):
-            add_window(pointer(columns), pixel * size, w, pixel, pointer(x))
+        source = pointer(columns[image * pixels * size :])
+        add_windows(source, size, w, image * pixels, pixels, pointer(x))
 
 
 @helper
@@ -176,8 +176,7 @@ def forward_block(x, w, packed, channels, first, y):
     columns, spare = part(room, SIZE), part(room, 0)
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
-        for p in range(count):
-            copy_window(x, w, first + p, start, start + depth, columns, p * depth)
+        copy_windows(x, w, first, count, start, start + depth, columns, depth)
         for c in range(0, channels, COLUMNS):
             panel = c * size + start * COLUMNS
             for p in range(0, count, ROWS):
@@ -229,8 +228,7 @@ def input_grad_block(dy, w, packed, channels, first, count, dx):
                 channels,
             )
             store_tile(tile, columns, p * step + c, step)
-    for p in range(count):
-        add_window(columns, p * step, w, first + p, dx)
+    add_windows(columns, step, w, first, count, dx)
     keep(room)
 
 
@@ -255,8 +253,8 @@ def weight_grad_block(x, w, dy, channels, first, total):
     count = min(BLOCK, pixels(w) - first)
     room = scratch(BLOCK * (step + wide))
     grads, columns = part(room, 0), part(room, BLOCK * wide)
+    copy_windows(x, w, first, count, 0, size, columns, step)
     for p in range(count):
-        copy_window(x, w, first + p, 0, size, columns, p * step)
         copy(dy, (first + p) * channels, grads, p * wide, channels)
     for k in range(0, step, ROWS):
         for c in range(0, wide, COLUMNS):

@@ -8,6 +8,7 @@ they are freed, so each training step would pay again. `keep_freed_memory` tells
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,13 +25,16 @@ LINE = 16  # floats in a cache line
 
 
 def empty(shape: Shape) -> Array:
-    """A float32 array, not filled."""
-    return np.empty(shape, np.float32)
+    """A float32 array, not filled, from a cache line's start: no vector lies across two."""
+    size = math.prod(shape)
+    buffer = np.empty(size + LINE, np.float32)
+    skip = -(buffer.__array_interface__["data"][0] // buffer.itemsize) % LINE
+    return buffer[skip : skip + size].reshape(shape)
 
 
 @helper
 def scratch(size):
-    """Floats for a chunk to work in, from a cache line's start: no vector lies across two."""
+    """`empty` for kernels: floats for a chunk to work in."""
     buffer = np.empty(size + LINE, np.float32)
     skip = (-(buffer.ctypes.data // 4)) % LINE
     return buffer[skip : skip + size]

@@ -54,13 +54,29 @@ def pixels(w):
 
 
 @helper
-def window_row(w, pixel, i):
+def position(w, pixel):
+    """`(image, row, column)` of an output pixel counted through all images."""
+    image, rest = divmod(pixel, w.rows * w.cols)
+    row, col = divmod(rest, w.cols)
+    return image, row, col
+
+
+@helper
+def next_position(w, image, row, col):
+    """The pixel after: divisions are slow, so a run of pixels is stepped through."""
+    if col + 1 < w.cols:
+        return image, row, col + 1
+    if row + 1 < w.rows:
+        return image, row + 1, 0
+    return image + 1, 0, 0
+
+
+@helper
+def window_row(w, image, row, col, i):
     """Where row `i` of the window under an output pixel lies: `(start, low, high)`.
 
     Float q of the row is x[start + q], for low <= q < high; the others are padding.
     """
-    image, rest = divmod(pixel, w.rows * w.cols)
-    row, col = divmod(rest, w.cols)
     y = row * w.stride - w.padding + i
     x = col * w.stride - w.padding
     start = ((image * w.height + y) * w.width + x) * w.channels
@@ -71,37 +87,55 @@ def window_row(w, pixel, i):
 
 
 @helper
-def copy_window(x, w, pixel, first, last, columns, at):
-    """Copy floats first .. last of the window under an output pixel to columns[at ...]."""
+def copy_windows(x, w, first, count, begin, end, columns, step):
+    """Floats begin .. end of the windows under `count` output pixels, as rows `step` apart."""
     width = w.kernel_cols * w.channels
-    for i in range(first // width, (last + width - 1) // width):
-        start, low, high = window_row(w, pixel, i)
-        begin, end = max(first - i * width, 0), min(last - i * width, width)
-        low, high = min(max(low, begin), end), min(max(high, begin), end)
-        to = at + i * width - first
-        fill_zero(columns, to + begin, low - begin)
-        copy(x, start + low, columns, to + low, high - low)
-        fill_zero(columns, to + high, end - high)
+    for i in range(begin // width, (end + width - 1) // width):
+        left, right = max(begin - i * width, 0), min(end - i * width, width)
+        image, row, col = position(w, first)
+        for p in range(count):
+            start, low, high = window_row(w, image, row, col, i)
+            low, high = min(max(low, left), right), max(min(high, right), left)
+            to = p * step + i * width - begin
+            if low > left or high < right:
+                fill_zero(columns, to + left, low - left)
+                fill_zero(columns, to + max(low, high), right - max(low, high))
+            copy(x, start + low, columns, to + low, high - low)
+            image, row, col = next_position(w, image, row, col)
 
 
 @helper
-def add_window(columns, at, w, pixel, x):
-    """Add the row columns[at ...] to the window under an output pixel."""
+def add_windows(columns, step, w, first, count, x):
+    """Add rows `step` apart to the windows under `count` output pixels."""
     width = w.kernel_cols * w.channels
-    for i in range(w.kernel_rows):
-        start, low, high = window_row(w, pixel, i)
-        for q in range(low, high):
-            x[start + q] += columns[at + i * width + q]
+    image, row, col = position(w, first)
+    for p in range(count):
+        for i in range(w.kernel_rows):
+            start, low, high = window_row(w, image, row, col, i)
+            add(columns, p * step + i * width + low, x, start + low, high - low)
+        image, row, col = next_position(w, image, row, col)
 
 
 @helper
 def copy(source, i, target, j, count):
-    """Copy `count` floats."""
+    """Copy `count` floats; the last vector may overlap the one before."""
+    if count >= LANES:
+        for k in range(0, count - LANES, LANES):
+            store(load(source, i + k), target, j + k)
+        store(load(source, i + count - LANES), target, j + count - LANES)
+    else:
+        for k in range(count):
+            target[j + k] = source[i + k]
+
+
+@helper
+def add(source, i, target, j, count):
+    """target += source, for `count` floats."""
     whole = count - count % LANES
     for k in range(0, whole, LANES):
-        store(load(source, i + k), target, j + k)
+        store(load(target, j + k) + load(source, i + k), target, j + k)
     for k in range(whole, count):
-        target[j + k] = source[i + k]
+        target[j + k] += source[i + k]
 
 
 @helper

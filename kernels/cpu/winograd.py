@@ -46,7 +46,7 @@ from .window import Window, fill_zero, window
 TILE = 4  # output pixels a side
 EDGE = 6  # input pixels a side
 FREQUENCIES = EDGE * EDGE
-BLOCK_FLOATS = 1 << 16  # about what V and M of a block may take together
+BLOCK = 4 * ROWS  # tiles taken through all steps together
 MAX_PARTS = 8  # partial sums of a weight gradient
 SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
 
@@ -76,7 +76,8 @@ def conv2d_weight_grad(dy: Array, x: Array, *, padding: int = 1) -> Array:
     w = window(x.shape, (3, 3), 1, padding)
     channels = dy.shape[3]
     rows = -(-w.channels // ROWS) * ROWS
-    parts = empty((number_of_parts(w, channels), FREQUENCIES * rows * wide(channels)))
+    count = number_of_parts(w)
+    parts = empty((count, FREQUENCIES * rows * wide(channels)))
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
     dweight = empty((3, 3, w.channels, channels))
     weight_grad_back_kernel(parts, rows, dweight)
@@ -88,23 +89,15 @@ def wide(channels: int) -> int:
     return -(-channels // COLUMNS) * COLUMNS
 
 
-def number_of_parts(w: Window, channels: int) -> int:
+def number_of_parts(w: Window) -> int:
     """How many partial sums a weight gradient is made of."""
-    blocks = -(-tiles.py_func(w) // block_tiles.py_func(w.channels, channels))
-    return max(1, min(blocks, MAX_PARTS))
+    return max(1, min(-(-tiles.py_func(w) // BLOCK), MAX_PARTS))
 
 
 @helper
 def tiles(w):
     """Tiles of all images."""
     return w.images * ((w.rows + TILE - 1) // TILE) * ((w.cols + TILE - 1) // TILE)
-
-
-@helper
-def block_tiles(channels_in, channels_out):
-    """Tiles taken through all steps together: a multiple of ROWS."""
-    groups = BLOCK_FLOATS // (FREQUENCIES * ROWS * (channels_in + channels_out))
-    return ROWS * max(2, min(16, groups))
 
 
 @helper
@@ -340,21 +333,20 @@ def weight_kernel(weight, depth, channels, u):
 @parallel_kernel
 def forward_kernel(x, w, u, channels, y):
     """A chunk is a block of tiles."""
-    block = block_tiles(w.channels, channels)
-    for i in prange((tiles(w) + block - 1) // block):
-        forward_block(pointer(x), w, pointer(u), channels, i * block, block, pointer(y))
+    for i in prange((tiles(w) + BLOCK - 1) // BLOCK):
+        forward_block(pointer(x), w, pointer(u), channels, i * BLOCK, pointer(y))
 
 
 @helper
-def forward_block(x, w, u, channels, first, block, y):
-    """Transform, 36 products, transform back: `block` tiles from `first`."""
+def forward_block(x, w, u, channels, first, y):
+    """Transform, 36 products, transform back: BLOCK tiles from `first`."""
     depth = (w.channels + LANES - 1) // LANES * LANES
     width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
-    v_step, m_step = block * depth + SKEW, block * width + SKEW
+    v_step, m_step = BLOCK * depth + SKEW, BLOCK * width + SKEW
     room = scratch(FREQUENCIES * (v_step + m_step + LANES))
     v, m = part(room, 0), part(room, FREQUENCIES * v_step)
     spare = part(room, FREQUENCIES * (v_step + m_step))
-    count = min(block, tiles(w) - first)
+    count = min(BLOCK, tiles(w) - first)
     for t in range(count):
         transform_input(x, w, first + t, v, t * depth, v_step, depth, spare)
     for f in range(FREQUENCIES):
@@ -372,27 +364,26 @@ def forward_block(x, w, u, channels, first, block, y):
 @parallel_kernel
 def weight_grad_kernel(x, w, dy, channels, parts):
     """A chunk is one partial sum."""
-    block = block_tiles(w.channels, channels)
-    blocks = (tiles(w) + block - 1) // block
+    blocks = (tiles(w) + BLOCK - 1) // BLOCK
     count = len(parts)
     for i in prange(count):
         total = pointer(parts[i])
         fill_zero(total, 0, parts.shape[1])
         for b in range(i * blocks // count, (i + 1) * blocks // count):
-            weight_grad_block(pointer(x), w, pointer(dy), channels, b * block, block, total)
+            weight_grad_block(pointer(x), w, pointer(dy), channels, b * BLOCK, total)
 
 
 @helper
-def weight_grad_block(x, w, dy, channels, first, block, total):
-    """Add V.T @ dM of `block` tiles from `first` to a partial sum."""
+def weight_grad_block(x, w, dy, channels, first, total):
+    """Add V.T @ dM of BLOCK tiles from `first` to a partial sum."""
     depth = (w.channels + LANES - 1) // LANES * LANES
     width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
     rows = (w.channels + ROWS - 1) // ROWS * ROWS
-    v_step, d_step = block * depth + SKEW, block * width + SKEW
+    v_step, d_step = BLOCK * depth + SKEW, BLOCK * width + SKEW
     room = scratch(FREQUENCIES * (v_step + d_step + LANES))
     v, d = part(room, 0), part(room, FREQUENCIES * v_step)
     spare = part(room, FREQUENCIES * (v_step + d_step))
-    count = min(block, tiles(w) - first)
+    count = min(BLOCK, tiles(w) - first)
     for t in range(count):
         transform_input(x, w, first + t, v, t * depth, v_step, depth, spare)
         transform_output_grad(dy, w, first + t, channels, d, t * width, d_step, spare)
@@ -409,39 +400,32 @@ def weight_grad_block(x, w, dy, channels, first, block, total):
 
 @parallel_kernel
 def weight_grad_back_kernel(parts, rows, dweight):
-    """dg = G.T dU G, for every pair of channels, from the partial sums; a chunk is an input channel."""
+    """dg = G.T dU G from the partial sums; a chunk is an input channel."""
     depth, channels = dweight.shape[2:]
     width = parts.shape[1] // (FREQUENCIES * rows)
     for k in prange(depth):
-        grad = np.empty((EDGE, EDGE))
-        half = np.empty((3, EDGE))
-        for c in range(channels):
-            for f in range(FREQUENCIES):
-                grad[f // EDGE, f % EDGE] = in_order(parts, (f * rows + k) * width + c)
-            for j in range(EDGE):
-                column = grad[:, j]
-                half[0, j], half[1, j], half[2, j] = weight_grad_back(column)
-            for i in range(3):
-                three = weight_grad_back(half[i])
-                for j in range(3):
-                    dweight[i, j, k, c] = three[j]
+        total = np.zeros(FREQUENCIES * width)
+        half = np.empty(3 * EDGE * width)
+        for f in range(FREQUENCIES):
+            for i in range(len(parts)):
+                for c in range(width):
+                    total[f * width + c] += parts[i, (f * rows + k) * width + c]
+        for j in range(EDGE):
+            weight_grad_back(total, j * width, EDGE * width, half, j * width, EDGE * width, width)
+        for i in range(3):
+            weight_grad_back(half, i * EDGE * width, width, total, i * 3 * width, width, width)
+            for j in range(3):
+                for c in range(channels):
+                    dweight[i, j, k, c] = total[(i * 3 + j) * width + c]
 
 
 @helper
-def in_order(parts, at):
-    """The sum of an element over all parts."""
-    total = 0.0
-    for part in range(len(parts)):
-        total += parts[part, at]
-    return total
-
-
-@helper
-def weight_grad_back(u):
-    """Six values by G.T: three."""
-    near, far = (u[1] + u[2]) / 6, (u[3] + u[4]) / 24
-    return (
-        u[0] / 4 - near + far,
-        (u[2] - u[1]) / 6 + (u[3] - u[4]) / 12,
-        -near + 4 * far + u[5],
-    )
+def weight_grad_back(u, at, step, g, to, g_step, width):
+    """Six rows by G.T: three."""
+    for c in range(width):
+        u0, u1, u2 = u[at + c], u[at + step + c], u[at + 2 * step + c]
+        u3, u4, u5 = u[at + 3 * step + c], u[at + 4 * step + c], u[at + 5 * step + c]
+        near, far = (u1 + u2) / 6, (u3 + u4) / 24
+        g[to + c] = u0 / 4 - near + far
+        g[to + g_step + c] = (u2 - u1) / 6 + (u3 - u4) / 12
+        g[to + 2 * g_step + c] = 4 * far - near + u5
