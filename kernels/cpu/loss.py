@@ -34,7 +34,9 @@ def cross_entropy_kernel(logits, labels, probabilities):
     """Fill the probabilities; return the mean loss."""
     loss = 0.0
     for n in range(len(logits)):
-        largest = np.float64(logits[n].max())
+        largest = -math.inf
+        for logit in logits[n]:
+            largest = max(largest, logit)
         total = 0.0
         for logit in logits[n]:
             total += math.exp(logit - largest)

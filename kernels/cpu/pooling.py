@@ -11,7 +11,8 @@ from numba import prange
 
 from .compiling import helper, parallel_kernel
 from .memory import Array, Ints, Shape
-from .window import window
+from .simd import pointer
+from .window import add, window, window_row
 
 
 def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
@@ -37,14 +38,14 @@ def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
     """The mean of each window."""
     w = window(x.shape, (size, size), stride, padding)
     y = np.zeros((w.images, w.rows, w.cols, w.channels), np.float32)
-    avg_pool_kernel(x, w, y)
+    avg_pool_kernel(x.ravel(), w, y.reshape(-1))
     return y
 
 
 def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0) -> Array:
     """An equal share for every pixel of the window."""
     dx = np.zeros(x_shape, np.float32)
-    avg_pool_grad_kernel(dy, window(x_shape, (size, size), stride, padding), dx)
+    avg_pool_grad_kernel(dy.ravel(), window(x_shape, (size, size), stride, padding), dx.reshape(-1))
     return dx
 
 
@@ -94,31 +95,27 @@ def max_pool_grad_kernel(dy, argmax, w, dx):
 
 @parallel_kernel
 def avg_pool_kernel(x, w, y):
-    """Sum, then scale."""
+    """y gathers a share of every pixel under its window."""
     share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
     for n in prange(w.images):
         for row in range(w.rows):
             for col in range(w.cols):
+                to = ((n * w.rows + row) * w.cols + col) * w.channels
                 for i in range(w.kernel_rows):
-                    for j in range(w.kernel_cols):
-                        h, v, exists = inside(w, row, col, i, j)
-                        if exists:
-                            for c in range(w.channels):
-                                y[n, row, col, c] += x[n, h, v, c]
-                for c in range(w.channels):
-                    y[n, row, col, c] *= share
+                    start, low, high = window_row(w, n, row, col, i)
+                    for q in range(low, high, w.channels):
+                        add(pointer(x), start + q, pointer(y), to, w.channels, share)
 
 
 @parallel_kernel
 def avg_pool_grad_kernel(dy, w, dx):
-    """Scatter shares."""
+    """Every pixel under a window gathers a share of dy."""
     share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
     for n in prange(w.images):
         for row in range(w.rows):
             for col in range(w.cols):
+                at = ((n * w.rows + row) * w.cols + col) * w.channels
                 for i in range(w.kernel_rows):
-                    for j in range(w.kernel_cols):
-                        h, v, exists = inside(w, row, col, i, j)
-                        if exists:
-                            for c in range(w.channels):
-                                dx[n, h, v, c] += dy[n, row, col, c] * share
+                    start, low, high = window_row(w, n, row, col, i)
+                    for q in range(low, high, w.channels):
+                        add(pointer(dy), at, pointer(dx), start + q, w.channels, share)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..checks import output_shape
 from .compiling import helper
-from .simd import LANES, load, store
+from .simd import LANES, broadcast, fma, load, load_lanes, store, store_lanes
 
 
 class Window(NamedTuple):
@@ -90,18 +90,31 @@ def window_row(w, image, row, col, i):
 def copy_windows(x, w, first, count, begin, end, columns, step):
     """Floats begin .. end of the windows under `count` output pixels, as rows `step` apart."""
     width = w.kernel_cols * w.channels
-    for i in range(begin // width, (end + width - 1) // width):
-        left, right = max(begin - i * width, 0), min(end - i * width, width)
-        image, row, col = position(w, first)
-        for p in range(count):
-            start, low, high = window_row(w, image, row, col, i)
+    image, row, col = position(w, first)
+    done = 0
+    while done < count:
+        run = min(w.cols - col, count - done)  # pixels left in this row of the output
+        for i in range(begin // width, (end + width - 1) // width):
+            left, right = max(begin - i * width, 0), min(end - i * width, width)
+            at = done * step + i * width - begin
+            copy_window_rows(x, w, image, row, col, run, i, left, right, columns, at, step)
+        done += run
+        image, row, col = next_position(w, image, row, w.cols - 1)
+
+
+@helper
+def copy_window_rows(x, w, image, row, col, run, i, left, right, columns, at, step):
+    """Floats left .. right of row `i` of the windows under `run` neighbours in a row."""
+    for p in range(run):
+        start, low, high = window_row(w, image, row, col + p, i)
+        if low <= left and right <= high:
+            copy(x, start + left, columns, at + left, right - left)
+        else:
             low, high = min(max(low, left), right), max(min(high, right), left)
-            to = p * step + i * width - begin
-            if low > left or high < right:
-                fill_zero(columns, to + left, low - left)
-                fill_zero(columns, to + max(low, high), right - max(low, high))
-            copy(x, start + low, columns, to + low, high - low)
-            image, row, col = next_position(w, image, row, col)
+            fill_zero(columns, at + left, low - left)
+            copy(x, start + low, columns, at + low, high - low)
+            fill_zero(columns, at + max(low, high), right - max(low, high))
+        at += step
 
 
 @helper
@@ -112,7 +125,7 @@ def add_windows(columns, step, w, first, count, x):
     for p in range(count):
         for i in range(w.kernel_rows):
             start, low, high = window_row(w, image, row, col, i)
-            add(columns, p * step + i * width + low, x, start + low, high - low)
+            add(columns, p * step + i * width + low, x, start + low, high - low, np.float32(1))
         image, row, col = next_position(w, image, row, col)
 
 
@@ -129,13 +142,13 @@ def copy(source, i, target, j, count):
 
 
 @helper
-def add(source, i, target, j, count):
-    """target += source, for `count` floats."""
-    whole = count - count % LANES
-    for k in range(0, whole, LANES):
-        store(load(target, j + k) + load(source, i + k), target, j + k)
-    for k in range(whole, count):
-        target[j + k] += source[i + k]
+def add(source, i, target, j, count, factor):
+    """target += factor * source, for `count` floats."""
+    factors = broadcast(factor)
+    for k in range(0, count, LANES):
+        lanes = count - k
+        old = load_lanes(target, j + k, lanes)
+        store_lanes(fma(factors, load_lanes(source, i + k, lanes), old), target, j + k, lanes)
 
 
 @helper

@@ -80,7 +80,7 @@ def conv2d_weight_grad(dy: Array, x: Array, *, padding: int = 1) -> Array:
     parts = empty((count, FREQUENCIES * rows * wide(channels)))
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
     dweight = empty((3, 3, w.channels, channels))
-    weight_grad_back_kernel(parts, rows, dweight)
+    weight_grad_back_kernel(parts, rows, channels, dweight.reshape(-1))
     return dweight
 
 
@@ -163,6 +163,19 @@ def weight_transform(g0, g1, g2):
     far, lean = fma(quarter * sixth, g0, sixth * g2), twelfth * g1
     zero = broadcast(np.float32(0))
     return quarter * g0, zero - near - middle, middle - near, far + lean, far - lean, g2
+
+
+@helper
+def weight_grad_transform(u0, u1, u2, u3, u4, u5):
+    """Six values by G.T: three."""
+    quarter, sixth, twelfth = (
+        broadcast(np.float32(1 / 4)),
+        broadcast(np.float32(1 / 6)),
+        broadcast(np.float32(1 / 12)),
+    )
+    near, far = sixth * (u1 + u2), sixth * (u3 + u4)
+    first = fma(quarter, u0 + far, broadcast(np.float32(0)) - near)
+    return first, fma(sixth, u2 - u1, twelfth * (u3 - u4)), far - near + u5
 
 
 # ------------------------------------------------------------------------ transforms in 2-D
@@ -312,6 +325,22 @@ def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
         store_six(weight_transform(*three), u, at + i * EDGE * step, step)
 
 
+@helper
+def transform_weight_grad(u, at, step, dweight, target, lanes, spare):
+    """Gradient of eight output channels of a weight; `target` is (first, distance of taps)."""
+    for j in range(EDGE):
+        column = weight_grad_transform(*load_six(u, at + j * step, EDGE * step))
+        store(column[0], spare, j * LANES)
+        store(column[1], spare, (EDGE + j) * LANES)
+        store(column[2], spare, (2 * EDGE + j) * LANES)
+    for i in range(3):
+        row = weight_grad_transform(*load_six(spare, i * EDGE * LANES, LANES))
+        here = target[0] + 3 * i * target[1]
+        store_lanes(row[0], dweight, here, lanes)
+        store_lanes(row[1], dweight, here + target[1], lanes)
+        store_lanes(row[2], dweight, here + 2 * target[1], lanes)
+
+
 # ------------------------------------------------------------------------ kernels
 
 
@@ -399,33 +428,26 @@ def weight_grad_block(x, w, dy, channels, first, total):
 
 
 @parallel_kernel
-def weight_grad_back_kernel(parts, rows, dweight):
+def weight_grad_back_kernel(parts, rows, channels, dweight):
     """dg = G.T dU G from the partial sums; a chunk is an input channel."""
-    depth, channels = dweight.shape[2:]
+    depth = len(dweight) // (9 * channels)
     width = parts.shape[1] // (FREQUENCIES * rows)
     for k in prange(depth):
-        total = np.zeros(FREQUENCIES * width)
-        half = np.empty(3 * EDGE * width)
+        room = scratch(FREQUENCIES * (width + LANES))
+        grad, spare = pointer(room), part(room, FREQUENCIES * width)
         for f in range(FREQUENCIES):
-            for i in range(len(parts)):
-                for c in range(width):
-                    total[f * width + c] += parts[i, (f * rows + k) * width + c]
-        for j in range(EDGE):
-            weight_grad_back(total, j * width, EDGE * width, half, j * width, EDGE * width, width)
-        for i in range(3):
-            weight_grad_back(half, i * EDGE * width, width, total, i * 3 * width, width, width)
-            for j in range(3):
-                for c in range(channels):
-                    dweight[i, j, k, c] = total[(i * 3 + j) * width + c]
+            sum_in_order(parts, (f * rows + k) * width, width, grad, f * width)
+        for c in range(0, channels, LANES):
+            target = (k * channels + c, depth * channels)
+            transform_weight_grad(grad, c, width, pointer(dweight), target, channels - c, spare)
+        keep(room)
 
 
 @helper
-def weight_grad_back(u, at, step, g, to, g_step, width):
-    """Six rows by G.T: three."""
+def sum_in_order(parts, at, width, target, to):
+    """Add `width` floats of all parts, in float64."""
     for c in range(width):
-        u0, u1, u2 = u[at + c], u[at + step + c], u[at + 2 * step + c]
-        u3, u4, u5 = u[at + 3 * step + c], u[at + 4 * step + c], u[at + 5 * step + c]
-        near, far = (u1 + u2) / 6, (u3 + u4) / 24
-        g[to + c] = u0 / 4 - near + far
-        g[to + g_step + c] = (u2 - u1) / 6 + (u3 - u4) / 12
-        g[to + 2 * g_step + c] = 4 * far - near + u5
+        total = 0.0
+        for i in range(len(parts)):
+            total += parts[i, at + c]
+        target[to + c] = np.float32(total)
