@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import im2col, winograd
+from . import winograd
+from .im2col import conv2d as conv2d_by_columns
+from .im2col import conv2d_input_grad as input_grad_by_columns
+from .im2col import conv2d_weight_grad as weight_grad_by_columns
 from .memory import Array, Shape
 from .window import window
 
@@ -23,7 +26,7 @@ def conv2d(
     """Slide a weight over images."""
     if use_winograd(x.shape, weight.shape, stride, padding, algorithm):
         return winograd.conv2d(x, weight, padding=padding)
-    return im2col.conv2d(x, weight, stride=stride, padding=padding)
+    return conv2d_by_columns(x, weight, stride=stride, padding=padding)
 
 
 def conv2d_input_grad(
@@ -38,7 +41,7 @@ def conv2d_input_grad(
     """Gradient with respect to the images."""
     if use_winograd(x_shape, weight.shape, stride, padding, algorithm):
         return winograd.conv2d_input_grad(dy, weight, padding=padding)
-    return im2col.conv2d_input_grad(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
+    return input_grad_by_columns(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
 
 
 def conv2d_weight_grad(
@@ -54,7 +57,7 @@ def conv2d_weight_grad(
     weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
     if use_winograd(x.shape, weight_shape, stride, padding, algorithm):
         return winograd.conv2d_weight_grad(dy, x, padding=padding)
-    return im2col.conv2d_weight_grad(dy, x, kernel_size=kernel_size, stride=stride, padding=padding)
+    return weight_grad_by_columns(dy, x, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
 def use_winograd(

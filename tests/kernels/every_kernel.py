@@ -1,0 +1,58 @@
+"""Run every CPU kernel on fixed numbers and print a hash of all results' bits.
+
+Started as a program, with the number of threads in NUMBA_NUM_THREADS.
+"""
+
+import hashlib
+
+import numpy as np
+from minires.kernels import cpu
+
+
+def convolutions(rng):
+    for shape, filters, kernel, stride in (
+        ((40, 16, 16, 16), 16, 3, 1),
+        ((9, 17, 15, 13), 24, 3, 1),
+        ((20, 16, 16, 16), 32, 3, 2),
+        ((20, 16, 16, 3), 16, 3, 1),
+        ((20, 16, 16, 24), 32, 1, 2),
+    ):
+        x = rng.standard_normal(shape, np.float32)
+        weight = rng.standard_normal((kernel, kernel, shape[3], filters), np.float32)
+        settings = {"stride": stride, "padding": kernel // 2}
+        y = cpu.conv2d(x, weight, **settings)
+        yield y
+        yield cpu.conv2d_input_grad(y, weight, x_shape=shape, **settings)
+        yield cpu.conv2d_weight_grad(y, x, kernel_size=(kernel, kernel), **settings)
+
+
+def others(rng):
+    x, dy = rng.standard_normal((2, 30, 32, 32, 21), np.float32)
+    gamma, beta = rng.standard_normal((2, 21), np.float32)
+    y, mean, var = cpu.batch_norm(x, gamma, beta, eps=1e-5, residual=dy, relu=True)
+    yield from (y, mean, var)
+    yield from cpu.batch_norm_grad(dy, x, gamma, mean, var, eps=1e-5, y=y)
+    yield from cpu.batch_norm_eval_grad(dy, x, gamma, mean, var, eps=1e-5, y=y)
+    yield cpu.relu(x)
+    yield cpu.relu_grad(dy, x)
+    pool = {"size": 3, "stride": 2, "padding": 1}
+    y, argmax = cpu.max_pool(x, **pool)
+    yield y
+    yield cpu.max_pool_grad(y, argmax, x_shape=x.shape, **pool)
+    yield cpu.avg_pool(x, **pool)
+    yield cpu.avg_pool_grad(y, x_shape=x.shape, **pool)
+    yield from cpu.softmax_cross_entropy(x.reshape(-1, 21), np.arange(x.size // 21) % 21)
+    cpu.sgd_step(x, dy, y := x.copy(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    yield from (x, y)
+    columns = cpu.im2col(dy, kernel_size=(3, 3), padding=1)
+    yield columns
+    yield cpu.col2im(columns, x_shape=dy.shape, kernel_size=(3, 3), padding=1)
+
+
+if __name__ == "__main__":
+    digest = hashlib.sha256()
+    generator = np.random.default_rng(0)
+    for part in (convolutions, others):
+        for result in part(generator):
+            digest.update(result.tobytes())
+    print(digest.hexdigest())

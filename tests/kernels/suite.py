@@ -1,0 +1,93 @@
+"""What the tests of the kernels share: implementations, drawn shapes, and bounds on rounding.
+
+A bound is derived, not tuned: a sum of n products, whatever its order, is off by at most
+(n + 2) * UNIT times the same sum of absolute values (Higham 2002, "Accuracy and stability of
+numerical algorithms", sec. 3.1). The right value is the reference in float64.
+"""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+from minires.kernels import cpu, reference
+from minires.kernels.checks import output_shape
+from minires.kernels.cpu import convolution
+
+UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
+
+IMPLEMENTATIONS = {
+    "reference float64": (reference, np.float64),
+    "reference float32": (reference, np.float32),
+    "cpu": (cpu, np.float32),
+}
+
+im2col_only = SimpleNamespace(
+    **{
+        name: partial(getattr(convolution, name), algorithm="im2col")
+        for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    }
+)
+winograd_only = SimpleNamespace(
+    **{
+        name: partial(getattr(convolution, name), algorithm="winograd")
+        for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    }
+)
+CONVOLUTIONS = {
+    "reference float64": (reference, np.float64),
+    "reference float32": (reference, np.float32),
+    "im2col": (im2col_only, np.float32),
+}
+
+channels = st.sampled_from([1, 2, 3, 5, 8, 10, 13, 16, 17, 24, 33])
+generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+@st.composite
+def images(draw, largest=11, channels=channels):
+    """Shape of a small batch."""
+    size = st.integers(1, largest)
+    return draw(st.integers(1, 3)), draw(size), draw(size), draw(channels)
+
+
+@st.composite
+def windows(draw, largest_kernel=4, square=False):
+    """`(x_shape, kernel_size, stride, padding)` of a window that fits."""
+    side = st.integers(1, largest_kernel)
+    shape, kernel = draw(images()), (draw(side), draw(side))
+    kernel = (kernel[0],) * 2 if square else kernel
+    stride, padding = draw(st.integers(1, 3)), draw(st.integers(0, 3))
+    assume(min(output_shape(shape, kernel, stride, padding)) >= 1)
+    return shape, kernel, stride, padding
+
+
+def guarded(array):
+    """A copy between NaNs, at an address that is no multiple of a vector."""
+    buffer = np.full(array.size + 40, np.nan, array.dtype)
+    copy = buffer[19 : 19 + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def normal(rng, dtype, *shape):
+    """Normal numbers between NaNs: who reads past an end shows it."""
+    return guarded(rng.standard_normal(shape).astype(dtype))
+
+
+def wide(*arrays):
+    """The same numbers in float64."""
+    return [None if array is None else array.astype(np.float64) for array in arrays]
+
+
+def assert_within(actual, expected, bound, dtype):
+    """Compare shape, dtype and values; `bound` is in units of the dtype's rounding."""
+    assert actual.shape == expected.shape
+    assert actual.dtype == dtype
+    error = np.abs(actual - expected)
+    bad = ~(error <= bound * UNIT[dtype])
+    assert not bad.any(), (
+        f"{bad.sum()} of {bad.size} values are off, the worst by {np.nanmax(error)} "
+        f"where {np.broadcast_to(bound, bad.shape).max() * UNIT[dtype]} is allowed at most"
+    )

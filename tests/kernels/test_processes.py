@@ -1,0 +1,103 @@
+"""What shows only in processes of its own: thread counts, compiling, the cache; and writes."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from minires.kernels import cpu
+from minires.kernels.cpu import memory
+
+RELU = "import numpy as np; from minires.kernels import cpu; cpu.relu(np.ones(3, np.float32))"
+MESSAGE = "minires: compiling the CPU kernels"
+
+
+def run(*arguments, **environment):
+    """A fresh interpreter's output and error output."""
+    process = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout, process.stderr
+
+
+def test_results_have_the_same_bits_for_any_number_of_threads():
+    program = ("-m", "tests.kernels.every_kernel")
+    hashes = {run(*program, NUMBA_NUM_THREADS=str(count))[0] for count in (1, 2, 3)}
+    assert len(hashes) == 1
+
+
+@pytest.mark.slow
+def test_compiling_is_announced_once_and_kept(tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    assert run("-c", RELU, **cache)[1].count(MESSAGE) == 1
+    assert run("-c", RELU, **cache)[1] == ""
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
+    (tmp_path / "file").touch()
+    assert MESSAGE in run("-c", RELU, NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache"))[1]
+
+
+def test_importing_compiles_nothing():
+    program = """
+from numba.core import event
+
+class Fail(event.Listener):
+    def on_start(self, event):
+        raise SystemExit("compiled at import")
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Fail())
+from minires.kernels import cpu
+"""
+    run("-c", program)
+
+
+@pytest.fixture
+def fenced(monkeypatch):
+    """Results lie between fence posts; the test fails if one is knocked over."""
+    buffers = []
+
+    def empty(shape):
+        size = int(np.prod(shape))
+        buffer = np.full(size + 64, 7777, np.float32)
+        buffers.append((buffer, size))
+        return buffer[32 : 32 + size].reshape(shape)
+
+    for name in ("batch_norm", "elementwise", "im2col", "loss", "winograd"):
+        module = importlib.import_module(f"minires.kernels.cpu.{name}")
+        assert module.empty is memory.empty
+        monkeypatch.setattr(module, "empty", empty)
+    yield
+    assert buffers
+    for buffer, size in buffers:
+        assert (buffer[:32] == 7777).all()
+        assert (buffer[32 + size :] == 7777).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 13, 16, 33])
+@pytest.mark.parametrize("side", [1, 5, 13])
+def test_nothing_is_written_past_the_ends(fenced, channels, side, rng):
+    shape = (3, side, side + 1, channels)
+    x, dy = rng.standard_normal((2, *shape), np.float32)
+    weight = rng.standard_normal((3, 3, channels, channels), np.float32)
+    for algorithm in ("im2col", "winograd"):
+        settings = {"padding": 1, "algorithm": algorithm}
+        cpu.conv2d(x, weight, **settings)
+        cpu.conv2d_input_grad(dy, weight, x_shape=shape, **settings)
+        cpu.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
+    columns = cpu.im2col(x, kernel_size=(3, 3), padding=1)
+    cpu.col2im(columns, x_shape=shape, kernel_size=(3, 3), padding=1)
+    y, mean, var = cpu.batch_norm(x, x[0, 0, 0], x[0, 0, 0], eps=1e-5, relu=True)
+    cpu.batch_norm_grad(dy, x, mean, mean, var, eps=1e-5, y=y)
+    cpu.relu_grad(cpu.relu(x), x)
