@@ -9,8 +9,10 @@
     winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
     convolution.py  which of the two
     batch_norm.py   elementwise.py   pooling.py   loss.py   augment.py
+    warm_up.py      compiling before work begins
 
-Names and arguments are those of `minires.kernels`, which checks them before they come here.
+Names and arguments are those of `minires.kernels`, which checks them before they come here;
+convolutions take one more, `algorithm`, for tests.
 """
 
 from .augment import crop_flip
@@ -21,6 +23,7 @@ from .im2col import col2im, im2col
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .memory import keep_freed_memory
 from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+from .warm_up import warm_up
 
 keep_freed_memory()
 
@@ -44,4 +47,5 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "warm_up",
 ]

@@ -249,16 +249,18 @@ def weight_grad_block(x, w, dy, channels, first, total):
     """Add the products of BLOCK pixels' columns and dy to a partial sum."""
     size = window_size(w)
     step = (size + ROWS - 1) // ROWS * ROWS
-    wide = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
+    width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
     count = min(BLOCK, pixels(w) - first)
-    room = scratch(BLOCK * (step + wide))
-    grads, columns = part(room, 0), part(room, BLOCK * wide)
+    room = scratch(BLOCK * (step + width))
+    columns, grads, at = part(room, BLOCK * width), dy, first * channels
     copy_windows(x, w, first, count, 0, size, columns, step)
-    for p in range(count):
-        copy(dy, (first + p) * channels, grads, p * wide, channels)
+    if width != channels:  # a tile would read past the end of dy
+        grads, at = part(room, 0), 0
+        for p in range(count):
+            copy(dy, (first + p) * channels, grads, p * width, channels)
     for k in range(0, step, ROWS):
-        for c in range(0, wide, COLUMNS):
-            tile = load_tile(total, k * wide + c, wide)
-            tile = multiply(tile, columns, k, 1, step, grads, c, wide, count)
-            store_tile(tile, total, k * wide + c, wide)
+        for c in range(0, width, COLUMNS):
+            tile = load_tile(total, k * width + c, width)
+            tile = multiply(tile, columns, k, 1, step, grads, at + c, width, count)
+            store_tile(tile, total, k * width + c, width)
     keep(room)

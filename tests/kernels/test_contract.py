@@ -28,7 +28,7 @@ EPS = 1e-3
 
 def test_every_name_of_the_contract_is_there():
     names = set(contract.__all__) - {"report"}
-    assert names == set(cpu.__all__)
+    assert names == set(cpu.__all__) - {"warm_up"}
     assert all(callable(getattr(reference, name)) for name in names)
 
 

@@ -63,6 +63,36 @@ from minires.kernels import cpu
     run("-c", program)
 
 
+def test_warm_up_leaves_nothing_to_compile_for_training():
+    """Nor to read from disk: afterwards no kernel gains a version."""
+    program = """
+import sys
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from minires import Tensor, optim
+from minires.kernels import cpu
+from minires.models import cifar_resnet
+from minires.nn.functional import softmax_cross_entropy
+
+def versions():
+    modules = [m for name, m in sys.modules.items() if name.startswith("minires.kernels.cpu.")]
+    things = [thing for module in modules for thing in vars(module).values()]
+    return {t.py_func.__qualname__ + t.py_func.__module__: len(t.overloads)
+            for t in things if isinstance(t, Dispatcher)}
+
+assert sum(versions().values()) == 0
+cpu.warm_up()
+before = versions()
+model = cifar_resnet(8)
+x, labels = np.ones((16, 32, 32, 3), np.float32), np.zeros(16, np.int64)
+softmax_cross_entropy(model(Tensor(x)), labels).backward()
+optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4).step()
+changed = {name for name, count in versions().items() if count != before[name]}
+assert not changed, changed
+"""
+    run("-c", program)
+
+
 @pytest.fixture
 def fenced(monkeypatch):
     """Results lie between fence posts; the test fails if one is knocked over."""

@@ -1,0 +1,34 @@
+"""Compiling before work begins, so that a progress bar does not stand still at its start."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import convolution
+from .augment import crop_flip
+from .batch_norm import batch_norm, batch_norm_grad
+from .elementwise import relu, relu_grad, sgd_step
+from .loss import softmax_cross_entropy
+from .pooling import avg_pool, avg_pool_grad
+
+
+def warm_up() -> None:
+    """Run the kernels that training a CIFAR ResNet needs, on next to nothing.
+
+    Each is compiled at its first call (half a minute in all), or read from disk (half a second).
+    """
+    x = np.ones((2, 8, 8, 16), np.float32)
+    weight, per_channel = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
+    for algorithm in convolution.ALGORITHMS[1:]:
+        settings = {"padding": 1, "algorithm": algorithm}
+        convolution.conv2d(x, weight, **settings)
+        convolution.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)
+        convolution.conv2d_weight_grad(x, x, kernel_size=(3, 3), **settings)
+    y, mean, var = batch_norm(x, per_channel, per_channel, eps=1.0)
+    batch_norm_grad(relu_grad(y, relu(x)), x, per_channel, mean, var, eps=1.0)
+    pooled = avg_pool(x, size=8, stride=8)
+    avg_pool_grad(pooled, x_shape=x.shape, size=8, stride=8)
+    softmax_cross_entropy(pooled.reshape(2, 16), np.zeros(2, np.int64))
+    sgd_step(weight, weight.copy(), weight.copy(), lr=0.1, momentum=0.9, weight_decay=0.0)
+    offsets, flips = np.zeros((2, 2), np.int64), np.zeros(2, np.bool_)
+    crop_flip(x.astype(np.uint8), offsets, flips, x[0], per_channel, padding=0)
