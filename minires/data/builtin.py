@@ -58,16 +58,16 @@ def _draw(name: str, count: int, rng: np.random.Generator) -> Images:
     _blob(canvas)
     _blob(canvas)
     _bar(canvas)
-    canvas.place(scale=(0.45, 0.85), tilt=0.35, reach=0.3, stretch=(0.8, 1.25))
+    canvas.place(scale=(0.35, 0.85), tilt=0.4, reach=0.3, stretch=(0.75, 1.3))
     paint(canvas)
     _bar(canvas)
     return canvas.developed()
 
 
 def _surroundings(canvas: Canvas, own: int) -> None:
-    """Two colours and a texture: the object's own scene for 3 in 5, for the others any."""
+    """Two colours and a texture: the object's own scene for two in three, for the others any."""
     any_scene = canvas.rng.integers(len(SCENES), size=canvas.count)
-    numbers = np.where(canvas.rng.random(canvas.count) < 0.6, own, any_scene)
+    numbers = np.where(canvas.rng.random(canvas.count) < 2 / 3, own, any_scene)
     colours = np.array([(scene.upper, scene.lower) for scene in SCENES], np.float32)[numbers]
     colours += canvas.rng.normal(0, 0.08, colours.shape).astype(np.float32)
     upper, lower = colours[:, 0, :, None, None], colours[:, 1, :, None, None]
@@ -99,7 +99,8 @@ SKY, SEA, BLUE = (0.5, 0.7, 0.95), (0.1, 0.35, 0.6), (0.2, 0.3, 0.8)
 GRASS, GREEN, BROWN = (0.35, 0.6, 0.25), (0.1, 0.45, 0.15), (0.4, 0.25, 0.1)
 SAND, STREET, BRICK = (0.85, 0.75, 0.5), (0.5, 0.5, 0.52), (0.7, 0.6, 0.5)
 RED, PINK, ORANGE, YELLOW = (0.8, 0.15, 0.1), (0.9, 0.5, 0.7), (0.9, 0.5, 0.1), (0.95, 0.85, 0.2)
-WHITE, BLACK, EVENING = (0.95, 0.95, 0.95), (0.1, 0.1, 0.1), (0.9, 0.65, 0.5)
+WHITE, BLACK, SNOW, FOG = (0.95, 0.95, 0.95), (0.1, 0.1, 0.1), (0.88, 0.9, 0.95), (0.75, 0.75, 0.75)
+EVENING, DUSK = (0.9, 0.65, 0.5), (0.45, 0.35, 0.6)
 
 
 def house(c: Canvas) -> None:
@@ -222,23 +223,17 @@ class Scene:
     roughness: float  # of the texture, its standard deviation in brightness 0 .. 1
 
 
-TOWN = Scene(SKY, STREET, cells=4, roughness=0.05)
-ROAD = Scene(EVENING, STREET, cells=3, roughness=0.05)
-WATER = Scene(SKY, SEA, cells=8, roughness=0.1)
-HILLS = Scene(SKY, GRASS, cells=16, roughness=0.1)
-FOREST = Scene(GREEN, BROWN, cells=12, roughness=0.12)
-SCENES = (TOWN, ROAD, WATER, HILLS, FOREST)
-
 OBJECTS = {
-    "house": (house, TOWN),
-    "church": (church, TOWN),
-    "car": (car, ROAD),
-    "truck": (truck, ROAD),
-    "sailboat": (sailboat, WATER),
-    "steamer": (steamer, WATER),
-    "tree": (tree, HILLS),
-    "fir": (fir, HILLS),
-    "flower": (flower, FOREST),
-    "mushroom": (mushroom, FOREST),
+    "house": (house, Scene(SKY, STREET, cells=4, roughness=0.05)),
+    "church": (church, Scene(DUSK, GRASS, cells=10, roughness=0.08)),
+    "car": (car, Scene(BRICK, STREET, cells=16, roughness=0.12)),
+    "truck": (truck, Scene(EVENING, SAND, cells=3, roughness=0.05)),
+    "sailboat": (sailboat, Scene(SKY, SEA, cells=8, roughness=0.1)),
+    "steamer": (steamer, Scene(FOG, SEA, cells=5, roughness=0.06)),
+    "tree": (tree, Scene(SKY, GRASS, cells=16, roughness=0.12)),
+    "fir": (fir, Scene(BLUE, SNOW, cells=6, roughness=0.06)),
+    "flower": (flower, Scene(GRASS, GREEN, cells=12, roughness=0.16)),
+    "mushroom": (mushroom, Scene(GREEN, BROWN, cells=16, roughness=0.16)),
 }
+SCENES = tuple(scene for _, scene in OBJECTS.values())
 CLASSES = tuple(OBJECTS)

@@ -53,7 +53,7 @@ class Canvas:
         change *= cover[:, None]
         self.images += change
 
-    def colour(self, *palette: RGB, faithful: float = 0.6) -> Colour:
+    def colour(self, *palette: RGB, faithful: float = 0.5) -> Colour:
         """A colour near one of the palette, or with probability 1 - faithful any at all."""
         near = np.array(palette, np.float32)[self.rng.integers(len(palette), size=self.count)]
         near += self.rng.normal(0, 0.1, near.shape).astype(np.float32)
@@ -62,8 +62,8 @@ class Canvas:
 
     def developed(self) -> npt.NDArray[np.uint8]:
         """The images under changed contrast and light and with grain, (n, 32, 32, 3), uint8."""
-        contrast, grain = self.uniform(0.5, 1.1)[..., None], self.uniform(0.02, 0.12)[..., None]
-        light = self.rng.uniform(0.35, 0.65, (self.count, 3, 1, 1)).astype(np.float32)
+        contrast, grain = self.uniform(0.6, 1.1)[..., None], self.uniform(0.02, 0.1)[..., None]
+        light = self.rng.uniform(0.4, 0.6, (self.count, 3, 1, 1)).astype(np.float32)
         images = self.rng.standard_normal(self.images.shape, np.float32)
         images *= 255 * grain
         images += 255 * contrast * self.images
