@@ -9,7 +9,7 @@ Bytes: 3 (4 with a residual) arrays forward, 6 or 7 backward; some 10 operations
 sets the speed, and adding the residual and cutting off at zero in the same pass are free.
 
 Statistics. The textbook E[x²] - E[x]² loses everything where |mean| >> std. Here every chunk of
-PIXELS, small enough to be in cache the second time, is reduced twice: its mean, then squared
+CHUNK floats, small enough to be in cache the second time, is reduced twice: its mean, then squared
 distances from that mean, with the correction for the mean's own rounding (Chan, Golub & LeVeque
 1983, "Algorithms for computing the sample variance", eq. 1.7). Chunks are combined in float64.
 """

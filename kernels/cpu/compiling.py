@@ -5,6 +5,10 @@ folder named after a hash of all sources of this package: Numba by itself looks 
 that a function stands in, and would go on using old code after a change in a file it calls into.
 Numba's own key adds the processor and its features, so the folder may be shared by machines.
 
+Threads are Numba's: OpenMP where there is one, else its own pool, on which only one parallel kernel
+may run at a time. So what a data loader calls beside training (`crop_flip`) is no parallel kernel,
+and loaders use threads, never fork: a forked child of GNU OpenMP dies at its first parallel kernel.
+
 `NUMBA_CACHE_DIR` moves the folder; where none can be written, kernels are compiled in each process.
 """
 

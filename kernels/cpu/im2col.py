@@ -24,7 +24,7 @@ from numba import prange
 from .compiling import helper, parallel_kernel
 from .memory import Array, Shape, empty, part, scratch
 from .simd import keep, pointer
-from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, store_tile, write, zero_tile
+from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, round_up, store_tile, write, zero_tile
 from .window import (
     Window,
     add_windows,
@@ -91,7 +91,13 @@ def conv2d_weight_grad(
     """Partial sums over fixed parts of the pixels, added in order in float64."""
     w = window(x.shape, kernel_size, stride, padding)
     depth, channels = window_size.py_func(w), dy.shape[3]
-    parts = empty((number_of_parts(w, depth, channels), round_up(depth, ROWS), wide(channels)))
+    parts = empty(
+        (
+            number_of_parts(w, depth, channels),
+            round_up.py_func(depth, ROWS),
+            round_up.py_func(channels, COLUMNS),
+        )
+    )
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
     total = parts[:, :depth, :channels].sum(0, dtype=np.float64)
     return total.astype(np.float32).reshape(*kernel_size, x.shape[3], channels)
@@ -108,26 +114,16 @@ def flat(weight: Array) -> Array:
 def panels(matrix: Array) -> Array:
     """(K, C) -> all rows of its first 16 columns, of the next 16 ...; zeros fill the last."""
     depth, channels = matrix.shape
-    packed = np.zeros((wide(channels) // COLUMNS, depth, COLUMNS), np.float32)
+    packed = np.zeros((round_up.py_func(channels, COLUMNS) // COLUMNS, depth, COLUMNS), np.float32)
     for start, panel in zip(range(0, channels, COLUMNS), packed, strict=True):
         panel[:, : channels - start] = matrix[:, start : start + COLUMNS]
     return packed.reshape(-1)
 
 
-def round_up(size: int, multiple: int) -> int:
-    """The next multiple."""
-    return -(-size // multiple) * multiple
-
-
-def wide(channels: int) -> int:
-    """Channels, filled up to whole tiles."""
-    return round_up(channels, COLUMNS)
-
-
 def number_of_parts(w: Window, depth: int, channels: int) -> int:
     """How many partial sums a weight gradient is made of."""
     blocks = -(-pixels.py_func(w) // BLOCK)
-    room = PART_FLOATS // (round_up(depth, ROWS) * wide(channels))
+    room = PART_FLOATS // (round_up.py_func(depth, ROWS) * round_up.py_func(channels, COLUMNS))
     return max(1, min(blocks, room, MAX_PARTS))
 
 
@@ -210,7 +206,7 @@ def input_grad_kernel(dy, w, packed, channels, dx):
 def input_grad_block(dy, w, packed, channels, first, count, dx):
     """Gradient columns of `count` output pixels from `first`, added to the images."""
     size = window_size(w)
-    step = (size + COLUMNS - 1) // COLUMNS * COLUMNS
+    step = round_up(size, COLUMNS)
     room = scratch(BLOCK // 4 * (channels + step))
     columns, grads = part(room, 0), part(room, BLOCK // 4 * step)
     copy(dy, first * channels, grads, 0, count * channels)
@@ -234,7 +230,7 @@ def input_grad_block(dy, w, packed, channels, first, count, dx):
 
 @parallel_kernel
 def weight_grad_kernel(x, w, dy, channels, parts):
-    """A chunk is one partial sum, over every `len(parts)`-th part of the pixels."""
+    """A chunk is one partial sum, over its share of the pixels."""
     count = len(parts)
     blocks = (pixels(w) + BLOCK - 1) // BLOCK
     for i in prange(count):
@@ -248,8 +244,8 @@ def weight_grad_kernel(x, w, dy, channels, parts):
 def weight_grad_block(x, w, dy, channels, first, total):
     """Add the products of BLOCK pixels' columns and dy to a partial sum."""
     size = window_size(w)
-    step = (size + ROWS - 1) // ROWS * ROWS
-    width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
+    step = round_up(size, ROWS)
+    width = round_up(channels, COLUMNS)
     count = min(BLOCK, pixels(w) - first)
     room = scratch(BLOCK * (step + width))
     columns, grads, at = part(room, BLOCK * width), dy, first * channels

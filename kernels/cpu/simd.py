@@ -179,22 +179,6 @@ def store_some(typing_context, value, array, index, count):
 
 
 @intrinsic
-def prefetch_to_write(typing_context, array, index):
-    """Ask for the cache line of an element that will be written; any address is allowed."""
-
-    def codegen(context, builder, signature, arguments):
-        number = ir.IntType(32)
-        place = address(builder, *arguments, pointee=ir.IntType(8))
-        signature = ir.FunctionType(ir.VoidType(), [place.type] + [number] * 3)
-        name = "llvm.prefetch.p0"
-        function = cgutils.get_or_insert_function(builder.module, signature, name)
-        builder.call(function, [place, number(1), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(floats, types.intp), codegen
-
-
-@intrinsic
 def broadcast(typing_context, scalar):
     """A float32 in every lane."""
 

@@ -113,6 +113,12 @@ def add_outer_product(typing_context, tile, a, i, step, b, j):
 
 
 @helper
+def round_up(size, multiple):
+    """The next multiple."""
+    return (size + multiple - 1) // multiple * multiple
+
+
+@helper
 def multiply(tile, a, i, a_row, a_step, b, j, b_step, depth):
     """Add the product of a 6 x depth block of `a` and a depth x 16 block of `b` to a tile.
 

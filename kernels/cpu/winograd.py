@@ -41,7 +41,7 @@ from .simd import (
     store,
     store_lanes,
 )
-from .tile import COLUMNS, ROWS, load_tile, multiply, store_tile, zero_tile
+from .tile import COLUMNS, ROWS, load_tile, multiply, round_up, store_tile, zero_tile
 from .window import Window, fill_zero, window
 
 TILE = 4  # output pixels a side
@@ -60,7 +60,7 @@ def conv2d(x: Array, weight: Array, *, padding: int = 1) -> Array:
     w = window(x.shape, (3, 3), 1, padding)
     channels = weight.shape[3]
     y = empty((w.images, w.rows, w.cols, channels))
-    transformed = empty((FREQUENCIES * wide(channels) * w.channels,))
+    transformed = empty((FREQUENCIES * round_up.py_func(channels, COLUMNS) * w.channels,))
     weight_kernel(weight.ravel(), w.channels, channels, transformed)
     forward_kernel(x.ravel(), w, transformed, channels, y.reshape(-1))
     return y
@@ -76,18 +76,13 @@ def conv2d_weight_grad(dy: Array, x: Array, *, padding: int = 1) -> Array:
     """Sums over fixed parts of the tiles, added in order in float64, transformed back."""
     w = window(x.shape, (3, 3), 1, padding)
     channels = dy.shape[3]
-    rows = -(-w.channels // ROWS) * ROWS
+    rows = round_up.py_func(w.channels, ROWS)
     count = number_of_parts(w)
-    parts = empty((count, FREQUENCIES * rows * wide(channels)))
+    parts = empty((count, FREQUENCIES * rows * round_up.py_func(channels, COLUMNS)))
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
     dweight = empty((3, 3, w.channels, channels))
     weight_grad_back_kernel(parts, rows, channels, dweight.reshape(-1))
     return dweight
-
-
-def wide(channels: int) -> int:
-    """Channels, filled up to whole tiles."""
-    return -(-channels // COLUMNS) * COLUMNS
 
 
 def number_of_parts(w: Window) -> int:
@@ -370,8 +365,8 @@ def forward_kernel(x, w, u, channels, y):
 @helper
 def forward_block(x, w, u, channels, first, y):
     """Transform, 36 products, transform back: BLOCK tiles from `first`."""
-    depth = (w.channels + LANES - 1) // LANES * LANES
-    width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
+    depth = round_up(w.channels, LANES)
+    width = round_up(channels, COLUMNS)
     v_step, m_step = BLOCK * depth + SKEW, BLOCK * width + SKEW
     room = scratch(FREQUENCIES * (v_step + m_step + LANES))
     v, m = part(room, 0), part(room, FREQUENCIES * v_step)
@@ -406,9 +401,9 @@ def weight_grad_kernel(x, w, dy, channels, parts):
 @helper
 def weight_grad_block(x, w, dy, channels, first, total):
     """Add V.T @ dM of BLOCK tiles from `first` to a partial sum."""
-    depth = (w.channels + LANES - 1) // LANES * LANES
-    width = (channels + COLUMNS - 1) // COLUMNS * COLUMNS
-    rows = (w.channels + ROWS - 1) // ROWS * ROWS
+    depth = round_up(w.channels, LANES)
+    width = round_up(channels, COLUMNS)
+    rows = round_up(w.channels, ROWS)
     v_step, d_step = BLOCK * depth + SKEW, BLOCK * width + SKEW
     room = scratch(FREQUENCIES * (v_step + d_step + LANES))
     v, d = part(room, 0), part(room, FREQUENCIES * v_step)
