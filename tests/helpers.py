@@ -54,7 +54,7 @@ def relative_error(actual, expected):
 
 def live_contexts():
     """How many recorded operations are alive."""
-    return sum(isinstance(thing, Context) for thing in gc.get_objects())
+    return sum(type(thing) is Context for thing in gc.get_objects())
 
 
 @contextmanager
@@ -70,8 +70,8 @@ def no_garbage_collector():
 
 @contextmanager
 def traced_memory():
-    """Yields an object whose `peak` and `kept`, in bytes, are set at the end of the block."""
-    usage = SimpleNamespace(peak=0, kept=0)
+    """Yields an object with `now()`; its `peak` and `kept` are set at the end of the block. Bytes."""
+    usage = SimpleNamespace(peak=0, kept=0, now=lambda: tracemalloc.get_traced_memory()[0])
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import convolution
@@ -20,7 +22,7 @@ def warm_up() -> None:
     x = np.ones((2, 8, 8, 16), np.float32)
     weight, per_channel = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
     for algorithm in convolution.ALGORITHMS[1:]:
-        settings = {"padding": 1, "algorithm": algorithm}
+        settings: dict[str, Any] = {"padding": 1, "algorithm": algorithm}
         convolution.conv2d(x, weight, **settings)
         convolution.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)
         convolution.conv2d_weight_grad(x, x, kernel_size=(3, 3), **settings)

@@ -144,16 +144,18 @@ def test_training_does_not_grow():
         optimiser.step()
         return loss.item()
 
-    with no_garbage_collector():
-        before = live_contexts()
-        for _ in range(5):
+    def kept():
+        gc.collect()  # empties Python's own store of small tuples
+        return memory.now()
+
+    with no_garbage_collector(), traced_memory() as memory:
+        for _ in range(5):  # what is made once, such as gradients, is there after these
             total += step()
-        with traced_memory() as memory:
-            for _ in range(50):
-                total += step()
-            assert live_contexts() == before
-            gc.collect()  # empties Python's own store of small tuples
-    assert memory.kept < 15_000  # 7 kB of gradients; a graph left behind would be 40 kB a step
+        contexts, before = live_contexts(), kept()
+        for _ in range(50):
+            total += step()
+        assert live_contexts() == contexts
+        assert kept() - before < 50 * 1000  # bytes; a graph left behind would be 40 kB a step
 
 
 def test_a_running_total_of_tensors_is_what_grows():
