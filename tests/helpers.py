@@ -70,7 +70,7 @@ def no_garbage_collector():
 
 @contextmanager
 def traced_memory():
-    """Yields an object with `now()`; its `peak` and `kept` are set at the end of the block. Bytes."""
+    """Yields an object with `now()`; its `peak` and `kept` are set at the end. Bytes."""
     usage = SimpleNamespace(peak=0, kept=0, now=lambda: tracemalloc.get_traced_memory()[0])
     tracemalloc.start()
     try:
