@@ -2,7 +2,7 @@
 
     compiling.py    when kernels are compiled, and where the machine code is kept
     memory.py       results and scratch space
-    simd.py         a vector of eight floats, as a Numba type
+    simd.py         a vector of floats, as a Numba type
     tile.py         the register tile: one matrix product for every convolution
     window.py       the window under an output pixel, copied and added back
     im2col.py       convolution of any shape

@@ -182,7 +182,7 @@ def moments_kernel(x, channels, chunk, means, squares):
 
 @helper
 def chunk_moments(x, channels, first, last, c, means, squares):
-    """The moments of eight channels from `c` over pixels first .. last."""
+    """The moments of LANES channels from `c` over pixels first .. last."""
     lanes = min(LANES, channels - c)
     count = np.float32(last - first)
     zero = broadcast(np.float32(0))
@@ -226,7 +226,7 @@ def normalise_kernel(x, mean, scale, beta, residual, has_residual, relu, y):
 
 @helper
 def normalise_chunk(x, mean, scale, beta, residual, has_residual, relu, y, channels, first, last):
-    """Pixels first .. last, eight channels at a time."""
+    """Pixels first .. last, LANES channels at a time."""
     for p in range(first, last):
         for c in range(0, channels, LANES):
             at, lanes = p * channels + c, channels - c
@@ -273,7 +273,7 @@ def cut_grad(dy, y, dz, first, last):
 
 @helper
 def chunk_grad_sums(dz, x, mean, channels, first, last, c, sums, products):
-    """The sums of eight channels from `c` over pixels first .. last."""
+    """The sums of LANES channels from `c` over pixels first .. last."""
     lanes = min(LANES, channels - c)
     total = broadcast(np.float32(0))
     product = total
@@ -311,7 +311,7 @@ def input_grad_kernel(dz, x, mean, scale, mean_dz, slope, dx):
 
 @helper
 def input_grad_chunk(dz, x, mean, scale, mean_dz, slope, dx, channels, first, last):
-    """Pixels first .. last, eight channels at a time."""
+    """Pixels first .. last, LANES channels at a time."""
     for p in range(first, last):
         for c in range(0, channels, LANES):
             at, lanes = p * channels + c, channels - c

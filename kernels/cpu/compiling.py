@@ -3,13 +3,15 @@
 A kernel is compiled at its first call and never at import. The machine code is kept on disk, in a
 folder named after a hash of all sources of this package: Numba by itself looks only at the file
 that a function stands in, and would go on using old code after a change in a file it calls into.
-Numba's own key adds the processor and its features, so the folder may be shared by machines.
+The width of vectors is in the name too, and Numba's own key adds the processor and its features,
+so the folder may be shared by machines.
 
 Threads are Numba's: OpenMP where there is one, else its own pool, on which only one parallel kernel
 may run at a time. So what a data loader calls beside training (`crop_flip`) is no parallel kernel,
 and loaders use threads, never fork: a forked child of GNU OpenMP dies at its first parallel kernel.
 
 `NUMBA_CACHE_DIR` moves the folder; where none can be written, kernels are compiled in each process.
+`MINIRES_LANES=8` compiles for 8 floats a vector where the processor has 16, for comparison.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba.core import config, event
 
@@ -31,6 +34,17 @@ from numba.core import config, event
 # do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
 # a training step took three times as long. Read by OpenMP when Numba first starts its threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def vector_lanes() -> int:
+    """Floats in a vector: 16 where the processor has AVX-512, else 8."""
+    wish = os.environ.get("MINIRES_LANES")
+    if wish not in (None, "8", "16"):
+        raise ValueError(f"MINIRES_LANES must be 8 or 16, but is {wish!r}")
+    return int(wish or (16 if llvm.get_host_cpu_features().get("avx512f") else 8))
+
+
+LANES = vector_lanes()
 
 PRANGE_ONLY = {
     "prange": True,
@@ -80,7 +94,7 @@ def cache_folder() -> Iterator[bool]:
 @functools.cache
 def writable_folder() -> Path | None:
     """The cache folder for this version of the sources, or None where it can't be written."""
-    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash()}"
+    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash()}-{LANES}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

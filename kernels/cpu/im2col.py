@@ -36,7 +36,7 @@ from .window import (
     window_size,
 )
 
-BLOCK = 16 * ROWS  # output pixels whose columns are made at a time
+BLOCK = 96  # output pixels whose columns are made at a time
 DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
 MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
 PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB

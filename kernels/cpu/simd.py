@@ -1,19 +1,19 @@
-"""A vector of eight float32 for Numba, so that a kernel says what the processor does.
+"""A vector of float32 for Numba, so that a kernel says what the processor does.
 
 Numba leaves it to LLVM to find vectors in scalar loops, which fails for the loops that matter: a
 convolution is fast only if a block of results stays in registers from the first product to the
-last. Here a *vector* is a type of its own, over LLVM's `<8 x float>`, and so a local variable of
-a kernel is a register:
+last. Here a *vector* is a type of its own, over LLVM's `<8 x float>` or `<16 x float>`, and so a
+local variable of a kernel is a register:
 
-    total = fma(load(x, i), load(w, j), total)        # eight products, eight sums, one instruction
+    total = fma(load(x, i), load(w, j), total)        # LANES products and sums, one instruction
 
-Eight lanes are one AVX register. On other machines LLVM splits the vector by itself: into two SSE
-or NEON registers, and AVX-512 machines use half of theirs. Nothing here asks which machine it is.
+A vector has 16 lanes where the processor has AVX-512, else 8: one AVX register; elsewhere LLVM
+splits it by itself, into two SSE or NEON registers. Kernels say LANES and never ask which it is.
 
 Inside a kernel arrays are bare pointers to float32, `x = pointer(array)`, so that passing one to a
 helper costs nothing (Numba would count references to an array, in the innermost loop too); x[i]
 reads and writes one element, `i` always counts elements. A load or store touches exactly the
-eight elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
+LANES elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from .compiling import helper
+from .compiling import LANES, helper
 
-LANES = 8
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
 COUNT = ir.IntType(64)
@@ -39,7 +38,7 @@ class Vector(types.Type):
     """The Numba type of a vector."""
 
     def __init__(self) -> None:
-        super().__init__(name="float32x8")
+        super().__init__(name=f"float32x{LANES}")
 
 
 vector = Vector()
@@ -127,7 +126,7 @@ def keep(typing_context, array):
 
 @intrinsic
 def load(typing_context, array, index):
-    """Eight elements from `index`."""
+    """The elements from `index`."""
 
     def codegen(context, builder, signature, arguments):
         pointer = address(builder, *arguments)
@@ -152,7 +151,7 @@ def load_some(typing_context, array, index, count):
 
 @intrinsic
 def store(typing_context, value, array, index):
-    """Write eight elements from `index`."""
+    """Write the elements from `index`."""
 
     def codegen(context, builder, signature, arguments):
         value, data, index = arguments

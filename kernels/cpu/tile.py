@@ -1,8 +1,8 @@
-"""The register tile: 6 x 16 sums that stay in registers while a matrix product runs.
+"""The register tile: a block of sums that stays in registers while a matrix product runs.
 
 A matrix product is limited by memory unless each number loaded is used several times. The tile
-holds 6 rows x 16 columns of the result in 12 vector registers; one step of the inner dimension
-loads two vectors of B and six numbers of A and does twelve multiply-adds:
+holds 6 rows x 16 columns of the result in 12 vector registers (8 lanes); one step of the inner
+dimension loads two vectors of B and six numbers of A and does twelve multiply-adds:
 
                  B: 16 columns
                [ b0      ][ b1      ]
@@ -12,9 +12,11 @@ loads two vectors of B and six numbers of A and does twelve multiply-adds:
         a5     [ sums 10 ][ sums 11 ]
 
 12 sums + 2 of B + 1 of A fill 15 of the 16 registers that AVX2 has, and 12 independent sums hide
-the latency of the multiply-add (4 cycles, 2 a cycle: 8 needed). Every convolution here, forward or
-backward, direct or Winograd, is this one product with other strides. (The idea: Goto & van de
-Geijn 2008, "Anatomy of high-performance matrix multiplication".)
+the latency of the multiply-add (4 cycles, 2 a cycle: 8 needed). With AVX-512 a vector is a whole
+row of 16, and the same 12 registers make a tile of 12 rows, whose numbers of A are operands in
+memory. Every convolution here, forward or backward, direct or Winograd, is this one product with
+other strides. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance matrix
+multiplication".)
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ from numba.extending import intrinsic
 from .compiling import helper
 from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spread, vector
 
-ROWS = 6
-VECTORS = 2  # a row
-COLUMNS = VECTORS * LANES
+COLUMNS = 16
+VECTORS = COLUMNS // LANES  # a row
+ROWS = 12 // VECTORS
 SIZE = ROWS * COLUMNS
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 
@@ -120,7 +122,7 @@ def round_up(size, multiple):
 
 @helper
 def multiply(tile, a, i, a_row, a_step, b, j, b_step, depth):
-    """Add the product of a 6 x depth block of `a` and a depth x 16 block of `b` to a tile.
+    """Add the product of a ROWS x depth block of `a` and a depth x 16 block of `b` to a tile.
 
     Rows of `a` lie `a_row` elements apart, its columns `a_step`: either may be 1, so the same
     product serves A and its transpose. Rows of `b` lie `b_step` apart.

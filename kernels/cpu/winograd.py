@@ -47,7 +47,7 @@ from .window import Window, fill_zero, window
 TILE = 4  # output pixels a side
 EDGE = 6  # input pixels a side
 FREQUENCIES = EDGE * EDGE
-BLOCK = 4 * ROWS  # tiles taken through all steps together
+BLOCK = 24  # tiles taken through all steps together
 MAX_PARTS = 8  # partial sums of a weight gradient
 SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
 
@@ -305,7 +305,7 @@ def transform_output_grad(dy, w, tile, channels, d, at, step, spare):
 
 @helper
 def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
-    """U of input channel k and eight output channels from c."""
+    """U of input channel k and LANES output channels from c."""
     line, lanes = 3 * depth * channels, channels - c
     for j in range(3):
         here = (j * depth + k) * channels + c
@@ -323,7 +323,7 @@ def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
 
 @helper
 def transform_weight_grad(u, at, step, dweight, target, lanes, spare):
-    """Gradient of eight output channels of a weight; `target` is (first, distance of taps)."""
+    """Gradient of LANES output channels of a weight; `target` is (first, distance of taps)."""
     for j in range(EDGE):
         column = weight_grad_transform(*load_six(u, at + j * step, EDGE * step))
         store(column[0], spare, j * LANES)
