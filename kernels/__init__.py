@@ -30,12 +30,17 @@ Ints = npt.NDArray[np.integer]
 __all__ = [
     "avg_pool",
     "avg_pool_grad",
+    "basic_block",
+    "basic_block_grad",
     "batch_norm",
     "batch_norm_eval",
     "batch_norm_eval_grad",
     "batch_norm_grad",
     "col2im",
     "conv2d",
+    "conv2d_batch_norm",
+    "conv2d_batch_norm_eval",
+    "conv2d_batch_norm_grad",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
@@ -139,7 +144,7 @@ def batch_norm(
     Ioffe & Szegedy 2015, algorithm 1.
     """
     checks.batch_norm("batch_norm", x, gamma, beta, residual=residual)
-    checks.several_values("batch_norm", x)
+    checks.several_values("batch_norm", x.shape)
     return implementation_for(x, gamma, beta, residual).batch_norm(
         x, gamma, beta, eps=eps, residual=residual, relu=relu
     )
@@ -199,6 +204,143 @@ def batch_norm_eval_grad(
     checks.batch_norm("batch_norm_eval_grad", x, gamma, mean, var, dy=dy, y=y)
     return implementation_for(dy, x, gamma, mean, var, y).batch_norm_eval_grad(
         dy, x, gamma, mean, var, eps=eps, y=y
+    )
+
+
+# ------------------------------------------- a convolution and its batch norm, fused
+
+
+def conv2d_batch_norm(
+    x: Array,
+    weight: Array,
+    gamma: Array,
+    beta: Array,
+    *,
+    eps: float,
+    stride: int = 1,
+    padding: int = 0,
+    residual: Array | None = None,
+    relu: bool = False,
+) -> tuple[Array, Array, Array, Array]:
+    """`batch_norm` of `conv2d` in fewer passes over memory: `(y, z, mean, var)`.
+
+    z (N, OH, OW, C_out) is the convolution's result, which the gradient needs; `residual` is as z.
+    """
+    arrays, geometry = (x, weight, gamma, beta), {"stride": stride, "padding": padding}
+    shape = checks.conv2d_batch_norm("conv2d_batch_norm", *arrays, **geometry, residual=residual)
+    checks.several_values("conv2d_batch_norm", shape)
+    return implementation_for(*arrays, residual).conv2d_batch_norm(
+        *arrays, eps=eps, **geometry, residual=residual, relu=relu
+    )
+
+
+def conv2d_batch_norm_grad(
+    dy: Array,
+    x: Array,
+    weight: Array,
+    z: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    *,
+    eps: float,
+    stride: int = 1,
+    padding: int = 0,
+    y: Array | None = None,
+    needs_dx: bool = True,
+    needs_dresidual: bool = True,
+) -> tuple[Array | None, Array, Array, Array, Array | None]:
+    """Gradients of `conv2d_batch_norm`: `(dx, dweight, dgamma, dbeta, dresidual)`.
+
+    `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
+    set, else None. What is not needed is None.
+    """
+    arrays, geometry = (gamma, mean, var), {"stride": stride, "padding": padding}
+    checks.conv2d_batch_norm(
+        "conv2d_batch_norm_grad", x, weight, *arrays, **geometry, dy=dy, y=y, z=z
+    )
+    needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
+    return implementation_for(dy, x, weight, z, *arrays, y).conv2d_batch_norm_grad(
+        dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs
+    )
+
+
+def conv2d_batch_norm_eval(
+    x: Array,
+    weight: Array,
+    gamma: Array,
+    beta: Array,
+    mean: Array,
+    var: Array,
+    *,
+    eps: float,
+    stride: int = 1,
+    padding: int = 0,
+    residual: Array | None = None,
+    relu: bool = False,
+) -> Array:
+    """`batch_norm_eval` of `conv2d` in one pass over memory: the result y alone."""
+    arrays, geometry = (x, weight, gamma, beta, mean, var), {"stride": stride, "padding": padding}
+    checks.conv2d_batch_norm("conv2d_batch_norm_eval", *arrays, **geometry, residual=residual)
+    return implementation_for(*arrays, residual).conv2d_batch_norm_eval(
+        *arrays, eps=eps, **geometry, residual=residual, relu=relu
+    )
+
+
+def basic_block(
+    x: Array,
+    weight1: Array,
+    gamma1: Array,
+    beta1: Array,
+    weight2: Array,
+    gamma2: Array,
+    beta2: Array,
+    *,
+    eps: float,
+    skip: bool,
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """Two 3 x 3 convolutions with batch norm and ReLU, C channels in, between and out.
+
+    y = relu(norm2(conv2(relu(norm1(conv1(x))))) + x), or without "+ x" where `skip` is False: the
+    plain twin. Returns `(y, z1, mean1, var1, z2, mean2, var2)` with the convolutions' results z and
+    their statistics, which the gradient needs. He et al. 2015, fig. 2.
+    """
+    arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
+    checks.basic_block("basic_block", x, *arrays)
+    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, skip=skip)
+
+
+def basic_block_grad(
+    dy: Array,
+    x: Array,
+    weight1: Array,
+    gamma1: Array,
+    beta1: Array,
+    weight2: Array,
+    gamma2: Array,
+    beta2: Array,
+    y: Array,
+    z1: Array,
+    mean1: Array,
+    var1: Array,
+    z2: Array,
+    mean2: Array,
+    var2: Array,
+    *,
+    eps: float,
+    skip: bool,
+    needs_dx: bool = True,
+) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
+    """Gradients of `basic_block` from its arguments and results, in the arguments' order.
+
+    `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed.
+    """
+    arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
+    results = (y, z1, mean1, var1, z2, mean2, var2)
+    checks.basic_block("basic_block_grad", x, *arrays)
+    checks.batch_norm("basic_block_grad", x, mean1, var1, mean2, var2, dy=dy, y=y, z1=z1, z2=z2)
+    return implementation_for(dy, x, *arrays, *results).basic_block_grad(
+        dy, x, *arrays, *results, eps=eps, skip=skip, needs_dx=needs_dx
     )
 
 

@@ -154,23 +154,76 @@ def batch_norm(
 ) -> None:
     """Check the arguments of the batch norm kernels: (C,) arrays, and arrays shaped as x."""
     images(name, x.shape)
-    for array in per_channel:
-        fail_unless(
-            array.shape == x.shape[3:],
-            f"{name}: x has {x.shape[3]} channels {x.shape}, so gamma, beta, mean and var must "
-            f"have shape ({x.shape[3]},), but one has {array.shape}",
-        )
+    channels(name, "x", x.shape, *per_channel)
     for argument, other in like_x.items():
         if other is not None:
             same_shape(name, x=x, **{argument: other})
     contiguous(name, x=x)
 
 
-def several_values(name: str, x: np.ndarray) -> None:
+def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:
+    """Refuse arrays that do not hold one value for each channel of what is normalised."""
+    for array in per_channel:
+        fail_unless(
+            array.shape == (shape[3],),
+            f"{name}: {what} has {shape[3]} channels {tuple(shape)}, so gamma, beta, mean and var "
+            f"must have shape ({shape[3]},), but one has {array.shape}",
+        )
+
+
+def conv2d_batch_norm(
+    name: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    *per_channel: np.ndarray,
+    stride: int,
+    padding: int,
+    **like_result: np.ndarray | None,
+) -> tuple[int, ...]:
+    """Check the arguments of the fused kernels; the shape of the convolution's result."""
+    convolution(name, x, weight, stride, padding)
+    size = output_shape(x.shape, weight.shape[:2], stride, padding)
+    shape = (x.shape[0], *size, weight.shape[3])
+    channels(name, "the convolution's result", shape, *per_channel)
+    for argument, array in like_result.items():
+        if array is not None:
+            fail_unless(
+                array.shape == shape,
+                f"{name}: the result has shape {shape}, so {argument} must have it too, but has "
+                f"{array.shape}",
+            )
+    contiguous(name, **like_result)
+    return shape
+
+
+def basic_block(
+    name: str,
+    x: np.ndarray,
+    weight1: np.ndarray,
+    gamma1: np.ndarray,
+    beta1: np.ndarray,
+    weight2: np.ndarray,
+    gamma2: np.ndarray,
+    beta2: np.ndarray,
+) -> None:
+    """Check the arguments of `basic_block`: all maps alike, 3 x 3 kernels."""
+    batch_norm(name, x, gamma1, beta1, gamma2, beta2)
+    several_values(name, x.shape)
+    expected = (3, 3, x.shape[3], x.shape[3])
+    for weight in (weight1, weight2):
+        fail_unless(
+            weight.shape == expected,
+            f"{name}: for x {x.shape} both weights must have shape {expected}, but one has "
+            f"{weight.shape}",
+        )
+        contiguous(name, weight=weight)
+
+
+def several_values(name: str, shape: Sequence[int]) -> None:
     """Refuse a batch that gives one value a channel: its variance is zero."""
     fail_unless(
-        x.shape[0] * x.shape[1] * x.shape[2] > 1,
-        f"{name}: x {x.shape} holds one value per channel, which has no variance: train with a "
+        shape[0] * shape[1] * shape[2] > 1,
+        f"{name}: {tuple(shape)} holds one value per channel, which has no variance: train with a "
         "larger batch (drop a last batch of one), or call eval() first",
     )
 

@@ -120,6 +120,93 @@ def parameter_grads(dz, x, mean, var, eps):
     return x_hat, (dz * x_hat).sum(PER_CHANNEL), dz.sum(PER_CHANNEL)
 
 
+# ----------------------------------------------- a convolution and its batch norm, as one
+
+
+def conv2d_batch_norm(
+    x, weight, gamma, beta, *, eps, stride=1, padding=0, residual=None, relu=False
+):
+    """One after the other."""
+    z = conv2d(x, weight, stride=stride, padding=padding)
+    y, mean, var = batch_norm(z, gamma, beta, eps=eps, residual=residual, relu=relu)
+    return y, z, mean, var
+
+
+def conv2d_batch_norm_grad(
+    dy,
+    x,
+    weight,
+    z,
+    gamma,
+    mean,
+    var,
+    *,
+    eps,
+    stride=1,
+    padding=0,
+    y=None,
+    needs_dx=True,
+    needs_dresidual=True,
+):
+    """The same backwards."""
+    geometry = {"stride": stride, "padding": padding}
+    dz, dgamma, dbeta, dresidual = batch_norm_grad(dy, z, gamma, mean, var, eps=eps, y=y)
+    dx = conv2d_input_grad(dz, weight, x_shape=x.shape, **geometry) if needs_dx else None
+    dweight = conv2d_weight_grad(dz, x, kernel_size=weight.shape[:2], **geometry)
+    return dx, dweight, dgamma, dbeta, dresidual if needs_dresidual else None
+
+
+def conv2d_batch_norm_eval(
+    x, weight, gamma, beta, mean, var, *, eps, stride=1, padding=0, residual=None, relu=False
+):
+    """One after the other."""
+    z = conv2d(x, weight, stride=stride, padding=padding)
+    return batch_norm_eval(z, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
+
+
+def basic_block(x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, skip):
+    """relu(norm(conv(relu(norm(conv(x))))) + x)."""
+    settings = {"eps": eps, "padding": 1, "relu": True}
+    between, z1, mean1, var1 = conv2d_batch_norm(x, weight1, gamma1, beta1, **settings)
+    y, z2, mean2, var2 = conv2d_batch_norm(
+        between, weight2, gamma2, beta2, residual=x if skip else None, **settings
+    )
+    return y, z1, mean1, var1, z2, mean2, var2
+
+
+def basic_block_grad(
+    dy,
+    x,
+    weight1,
+    gamma1,
+    beta1,
+    weight2,
+    gamma2,
+    beta2,
+    y,
+    z1,
+    mean1,
+    var1,
+    z2,
+    mean2,
+    var2,
+    *,
+    eps,
+    skip,
+    needs_dx=True,
+):
+    """The map between the convolutions is made anew; the skip connection hands on dresidual."""
+    settings = {"eps": eps, "padding": 1}
+    between = batch_norm_eval(z1, gamma1, beta1, mean1, var1, eps=eps, relu=True)
+    dbetween, *grads2, dresidual = conv2d_batch_norm_grad(
+        dy, between, weight2, z2, gamma2, mean2, var2, y=y, **settings
+    )
+    dx, *grads1, _ = conv2d_batch_norm_grad(
+        dbetween, x, weight1, z1, gamma1, mean1, var1, y=between, needs_dx=needs_dx, **settings
+    )
+    return dx + dresidual if needs_dx and skip else dx, *grads1, *grads2
+
+
 # ------------------------------------------------------------------- activation and pooling
 
 

@@ -7,8 +7,11 @@
     window.py       the window under an output pixel, copied and added back
     im2col.py       convolution of any shape
     winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
+    transforms.py   its transforms
     convolution.py  which of the two
-    batch_norm.py   elementwise.py   pooling.py   loss.py   augment.py
+    batch_norm.py   statistics, normalising, gradients
+    normalised.py   a convolution and its batch norm as one: finish.py, operands.py
+    elementwise.py   pooling.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
 Names and arguments are those of `minires.kernels`, which checks them before they come here;
@@ -22,6 +25,13 @@ from .elementwise import relu, relu_grad, sgd_step
 from .im2col import col2im, im2col
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from .memory import keep_freed_memory
+from .normalised import (
+    basic_block,
+    basic_block_grad,
+    conv2d_batch_norm,
+    conv2d_batch_norm_eval,
+    conv2d_batch_norm_grad,
+)
 from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from .warm_up import warm_up
 
@@ -30,12 +40,17 @@ keep_freed_memory()
 __all__ = [
     "avg_pool",
     "avg_pool_grad",
+    "basic_block",
+    "basic_block_grad",
     "batch_norm",
     "batch_norm_eval",
     "batch_norm_eval_grad",
     "batch_norm_grad",
     "col2im",
     "conv2d",
+    "conv2d_batch_norm",
+    "conv2d_batch_norm_eval",
+    "conv2d_batch_norm_grad",
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",

@@ -20,18 +20,17 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, empty
-from .simd import (
-    LANES,
-    broadcast,
-    cut_below_zero,
-    fma,
-    lane,
-    load_lanes,
-    pointer,
-    store_lanes,
-    where_positive,
+from .memory import NO_FLOATS, Array, Doubles, Ints, empty
+from .operands import (
+    Input,
+    OutputGrad,
+    cut_to,
+    flat_grad,
+    grad_pointers,
+    grad_terms,
+    load_grad,
 )
+from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
 
 CHUNK = 1 << 15  # floats a chunk holds: 128 KB, a quarter of an L2 cache
 
@@ -92,20 +91,46 @@ def batch_norm_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Sums, then dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat))."""
-    dz, dgamma, dbeta = parameter_grads(dy, x, mean, var, eps, y)
-    std = inverse_std(var, eps)
-    count = max(1, x.size // x.shape[3])
-    dx = empty(x.shape)
-    input_grad_kernel(
-        dz.ravel(),
-        x.ravel(),
-        mean,
-        gamma * std,
-        (dbeta / count).astype(np.float32),
-        (dgamma * std / count).astype(np.float32),
-        dx.reshape(-1),
-    )
+    grad = cut_grad(dy, y)
+    dgamma, dbeta, dz = parameter_grads(grad, x, mean, var, eps, write_dz=y is not None)
+    dz = dy if y is None else dz
+    dx = written(through_batch_norm(OutputGrad(dz), x, gamma, mean, var, dgamma, dbeta, eps))
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
+
+
+def cut_grad(dy: Array, y: Array | None) -> OutputGrad:
+    """dy where y > 0; all of it where there is no y."""
+    return OutputGrad(dy) if y is None else cut_to(dy, Input(y))
+
+
+def through_batch_norm(
+    grad: OutputGrad,
+    x: Array,
+    gamma: Array,
+    mean: Array,
+    var: Array,
+    dgamma: Doubles,
+    dbeta: Doubles,
+    eps: float,
+) -> OutputGrad:
+    """The gradient of batch norm's input x, from that of its result."""
+    std, count = inverse_std(var, eps), max(1, x.size // x.shape[3])
+    scale = gamma * std
+    return grad._replace(
+        normalised=True,
+        z=x,
+        mean=mean,
+        scale=scale,
+        slope=(-scale * std * dgamma / count).astype(np.float32),
+        shift=(-scale * dbeta / count).astype(np.float32),
+    )
+
+
+def written(grad: OutputGrad) -> Array:
+    """The values of a gradient."""
+    dx = empty(grad.dy.shape)
+    write_grad_kernel(flat_grad(grad), dx.shape[3], dx.reshape(-1))
+    return dx
 
 
 def batch_norm_eval_grad(
@@ -119,7 +144,9 @@ def batch_norm_eval_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """dx = dz * gamma / std: the map is linear."""
-    dz, dgamma, dbeta = parameter_grads(dy, x, mean, var, eps, y)
+    grad = cut_grad(dy, y)
+    dgamma, dbeta, dz = parameter_grads(grad, x, mean, var, eps, write_dz=y is not None)
+    dz = dy if y is None else dz
     zero, one = np.zeros_like(gamma), np.ones_like(var)
     dx = batch_norm_eval(dz, gamma * inverse_std(var, eps), zero, zero, one, eps=0.0)
     return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
@@ -139,32 +166,32 @@ def chunk_pixels(channels: int) -> int:
 
 
 def moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of every channel, from those of chunks (Chan et al., eq. 2.1)."""
+    """Mean and biased variance of every channel."""
     channels = x.shape[3]
     chunk, total = chunk_pixels(channels), x.size // channels
-    parts = np.empty((2, -(-total // chunk), channels))
-    moments_kernel(x.ravel(), channels, chunk, *parts)
-    means, squares = parts
-    counts = np.minimum(chunk, total - chunk * np.arange(len(means)))[:, None]
-    mean = (counts * means).sum(0) / total
-    var = (squares.sum(0) + (counts * (means - mean) ** 2).sum(0)) / total
+    means, squares = np.empty((2, -(-total // chunk), channels))
+    moments_kernel(x.ravel(), channels, chunk, means, squares)
+    return combined(means, squares, np.minimum(chunk, total - chunk * np.arange(len(means))))
+
+
+def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Array]:
+    """Mean and variance from those of chunks of `counts` pixels (Chan et al., eq. 2.1)."""
+    total = counts.sum()
+    mean = counts @ means / total
+    var = (squares.sum(0) + counts @ (means - mean) ** 2) / total
     return mean.astype(np.float32), var.astype(np.float32)
 
 
 def parameter_grads(
-    dy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
-) -> tuple[Array, Array, Array]:
-    """`(dz, dgamma, dbeta)`, the last two in float64."""
+    grad: OutputGrad, x: Array, mean: Array, var: Array, eps: float, *, write_dz: bool
+) -> tuple[Doubles, Doubles, Array]:
+    """`(dgamma, dbeta, dz)` from dz, the gradient of batch norm's result; dz empty if not asked."""
     channels = x.shape[3]
     chunk, total = chunk_pixels(channels), x.size // channels
-    parts = np.empty((2, -(-total // chunk), channels))
-    dz = dy if y is None else empty(dy.shape)
-    cut = dy if y is None else y
-    grad_sums_kernel(
-        dy.ravel(), x.ravel(), mean, cut.ravel(), y is not None, chunk, dz.reshape(-1), *parts
-    )
-    sums, products = parts.sum(1)
-    return dz, products * inverse_std(var, eps), sums
+    sums, products = np.empty((2, -(-total // chunk), channels))
+    dz = empty(x.shape) if write_dz else NO_FLOATS
+    grad_sums_kernel(flat_grad(grad), x.ravel(), mean, chunk, dz.reshape(-1), sums, products)
+    return products.sum(0) * inverse_std(var, eps), sums.sum(0), dz
 
 
 # ------------------------------------------------------------------------ kernels
@@ -240,47 +267,41 @@ def normalise_chunk(x, mean, scale, beta, residual, has_residual, relu, y, chann
 
 
 @parallel_kernel
-def grad_sums_kernel(dy, x, mean, y, cut, chunk, dz, sums, products):
-    """Sums of dz and of dz * (x - mean), of every chunk and channel; dz = dy where y > 0."""
+def grad_sums_kernel(grad, x, mean, chunk, dz, sums, products):
+    """Sums of dz and of dz * (x - mean), of every chunk and channel; dz where there is room."""
     channels = len(mean)
     total = len(x) // channels
     for i in prange(len(sums)):
         first, last = i * chunk, min(total, (i + 1) * chunk)
-        if cut:
-            cut_grad(pointer(dy), pointer(y), pointer(dz), first * channels, last * channels)
         for c in range(0, channels, LANES):
             chunk_grad_sums(
-                pointer(dz),
+                grad_pointers(grad),
                 pointer(x),
                 pointer(mean),
                 channels,
                 first,
                 last,
                 c,
+                len(dz) > 0,
+                pointer(dz),
                 sums[i],
                 products[i],
             )
 
 
 @helper
-def cut_grad(dy, y, dz, first, last):
-    """dz = dy where y > 0."""
-    for i in range(first, last, LANES):
-        lanes = last - i
-        value = where_positive(load_lanes(y, i, lanes), load_lanes(dy, i, lanes))
-        store_lanes(value, dz, i, lanes)
-
-
-@helper
-def chunk_grad_sums(dz, x, mean, channels, first, last, c, sums, products):
+def chunk_grad_sums(grad, x, mean, channels, first, last, c, write_dz, dz, sums, products):
     """The sums of LANES channels from `c` over pixels first .. last."""
     lanes = min(LANES, channels - c)
     total = broadcast(np.float32(0))
     product = total
     middle = load_lanes(mean, c, lanes)
+    terms = grad_terms(grad, c, lanes)
     for p in range(first, last):
         at = p * channels + c
-        value = load_lanes(dz, at, lanes)
+        value = load_grad(grad, terms, at, lanes, True)
+        if write_dz:
+            store_lanes(value, dz, at, lanes)
         total += value
         product = fma(value, load_lanes(x, at, lanes) - middle, product)
     for i in range(lanes):
@@ -289,33 +310,21 @@ def chunk_grad_sums(dz, x, mean, channels, first, last, c, sums, products):
 
 
 @parallel_kernel
-def input_grad_kernel(dz, x, mean, scale, mean_dz, slope, dx):
-    """dx = scale * (dz - mean_dz - (x - mean) * slope)."""
-    channels = len(mean)
-    total = len(x) // channels
+def write_grad_kernel(grad, channels, dx):
+    """Every value of a gradient."""
+    total = len(dx) // channels
     chunk = max(1, CHUNK // channels)
     for i in prange((total + chunk - 1) // chunk):
-        input_grad_chunk(
-            pointer(dz),
-            pointer(x),
-            pointer(mean),
-            pointer(scale),
-            pointer(mean_dz),
-            pointer(slope),
-            pointer(dx),
-            channels,
-            i * chunk,
-            min(total, (i + 1) * chunk),
-        )
+        first, last = i * chunk, min(total, (i + 1) * chunk)
+        write_grad_chunk(grad_pointers(grad), channels, first, last, pointer(dx))
 
 
 @helper
-def input_grad_chunk(dz, x, mean, scale, mean_dz, slope, dx, channels, first, last):
+def write_grad_chunk(grad, channels, first, last, dx):
     """Pixels first .. last, LANES channels at a time."""
-    for p in range(first, last):
-        for c in range(0, channels, LANES):
-            at, lanes = p * channels + c, channels - c
-            grad = load_lanes(dz, at, lanes) - load_lanes(mean_dz, c, lanes)
-            distance = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
-            grad -= distance * load_lanes(slope, c, lanes)
-            store_lanes(grad * load_lanes(scale, c, lanes), dx, at, lanes)
+    for c in range(0, channels, LANES):
+        lanes = channels - c
+        terms = grad_terms(grad, c, lanes)
+        for p in range(first, last):
+            at = p * channels + c
+            store_lanes(load_grad(grad, terms, at, lanes, True), dx, at, lanes)

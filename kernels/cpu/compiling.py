@@ -30,11 +30,6 @@ import llvmlite.binding as llvm
 import numba
 from numba.core import config, event
 
-# OpenMP's threads wait for work in a busy loop by default. On a machine that has something else to
-# do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
-# a training step took three times as long. Read by OpenMP when Numba first starts its threads.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 
 def vector_lanes() -> int:
     """Floats in a vector: 16 where the processor has AVX-512, else 8."""

@@ -14,6 +14,7 @@ from .im2col import conv2d as conv2d_by_columns
 from .im2col import conv2d_input_grad as input_grad_by_columns
 from .im2col import conv2d_weight_grad as weight_grad_by_columns
 from .memory import Array, Shape
+from .operands import Input, OutputGrad
 from .window import window
 
 ALGORITHMS = ("auto", "im2col", "winograd")
@@ -25,7 +26,7 @@ def conv2d(
 ) -> Array:
     """Slide a weight over images."""
     if use_winograd(x.shape, weight.shape, stride, padding, algorithm):
-        return winograd.conv2d(x, weight, padding=padding)
+        return winograd.conv2d(Input(x), weight, padding=padding)
     return conv2d_by_columns(x, weight, stride=stride, padding=padding)
 
 
@@ -40,7 +41,8 @@ def conv2d_input_grad(
 ) -> Array:
     """Gradient with respect to the images."""
     if use_winograd(x_shape, weight.shape, stride, padding, algorithm):
-        return winograd.conv2d_input_grad(dy, weight, padding=padding)
+        grad = OutputGrad(dy)
+        return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
     return input_grad_by_columns(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
 
 
@@ -56,12 +58,17 @@ def conv2d_weight_grad(
     """Gradient with respect to the weight."""
     weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
     if use_winograd(x.shape, weight_shape, stride, padding, algorithm):
-        return winograd.conv2d_weight_grad(dy, x, padding=padding)
+        grad = OutputGrad(dy)
+        return winograd.conv2d_grads(grad, Input(x), None, x_shape=x.shape, padding=padding)[1]
     return weight_grad_by_columns(dy, x, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
 def use_winograd(
-    x_shape: Sequence[int], weight_shape: Sequence[int], stride: int, padding: int, algorithm: str
+    x_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: int,
+    padding: int,
+    algorithm: str = "auto",
 ) -> bool:
     """Whether a convolution runs on Winograd's algorithm; an impossible wish is an error."""
     if algorithm not in ALGORITHMS:
@@ -76,5 +83,5 @@ def use_winograd(
 
 def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], padding: int) -> bool:
     """Whether Winograd's algorithm is the faster one, by measurement."""
-    tiles = winograd.tiles.py_func(window(x_shape, (3, 3), 1, padding))
+    tiles = winograd.number_of_tiles(window(x_shape, (3, 3), 1, padding))
     return min(weight_shape[2:]) >= 8 and tiles >= FEW_TILES

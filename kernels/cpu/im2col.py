@@ -22,7 +22,8 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, Shape, empty, part, scratch
+from .finish import NOTHING, Finish, finish_chunk
+from .memory import Array, Ints, Shape, empty, part, scratch
 from .simd import keep, pointer
 from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, round_up, store_tile, write, zero_tile
 from .window import (
@@ -37,6 +38,7 @@ from .window import (
 )
 
 BLOCK = 96  # output pixels whose columns are made at a time
+HALF = BLOCK // 2  # where the columns of a block come out, they go back in halves
 DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
 MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
 PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB
@@ -67,12 +69,21 @@ def col2im(
     return x
 
 
-def conv2d(x: Array, weight: Array, *, stride: int = 1, padding: int = 0) -> Array:
+def conv2d(
+    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
+) -> Array:
     """Columns times weight, block by block."""
     w = window(x.shape, weight.shape[:2], stride, padding)
-    y = empty((w.images, w.rows, w.cols, weight.shape[3]))
-    forward_kernel(x.ravel(), w, panels(flat(weight)), weight.shape[3], y.reshape(-1))
+    channels = weight.shape[3]
+    y = empty((w.images, w.rows, w.cols, channels))
+    forward_kernel(x.ravel(), w, panels(flat(weight)), channels, finish, y.reshape(-1))
     return y
+
+
+def chunk_starts(w: Window) -> Ints:
+    """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
+    count = pixels.py_func(w)
+    return np.append(np.arange(0, count, BLOCK), count)
 
 
 def conv2d_input_grad(
@@ -157,10 +168,13 @@ def clear_image(x, w, image):
 
 
 @parallel_kernel
-def forward_kernel(x, w, packed, channels, y):
+def forward_kernel(x, w, packed, channels, finish, y):
     """A chunk is a block of output pixels."""
     for block in prange((pixels(w) + BLOCK - 1) // BLOCK):
-        forward_block(pointer(x), w, pointer(packed), channels, block * BLOCK, pointer(y))
+        first = block * BLOCK
+        forward_block(pointer(x), w, pointer(packed), channels, first, pointer(y))
+        last = min(first + BLOCK, pixels(w))
+        finish_chunk(finish, block, pointer(y), channels, first, last)
 
 
 @helper
@@ -190,14 +204,14 @@ def input_grad_kernel(dy, w, packed, channels, dx):
     for image in prange(w.images):
         clear_image(pointer(dx), w, image)
         last = (image + 1) * w.rows * w.cols
-        for first in range(image * w.rows * w.cols, last, BLOCK // 4):
+        for first in range(image * w.rows * w.cols, last, HALF):
             input_grad_block(
                 pointer(dy),
                 w,
                 pointer(packed),
                 channels,
                 first,
-                min(BLOCK // 4, last - first),
+                min(HALF, last - first),
                 pointer(dx),
             )
 
@@ -207,8 +221,8 @@ def input_grad_block(dy, w, packed, channels, first, count, dx):
     """Gradient columns of `count` output pixels from `first`, added to the images."""
     size = window_size(w)
     step = round_up(size, COLUMNS)
-    room = scratch(BLOCK // 4 * (channels + step))
-    columns, grads = part(room, 0), part(room, BLOCK // 4 * step)
+    room = scratch(HALF * (channels + step))
+    columns, grads = part(room, 0), part(room, HALF * step)
     copy(dy, first * channels, grads, 0, count * channels)
     for c in range(0, step, COLUMNS):
         for p in range(0, count, ROWS):

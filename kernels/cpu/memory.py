@@ -18,10 +18,12 @@ from .compiling import helper
 from .simd import pointer
 
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
 Shape = Sequence[int]
 
 LINE = 16  # floats in a cache line
+NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))  # for what a kernel is not given
 
 
 def empty(shape: Shape) -> Array:

@@ -178,6 +178,22 @@ def store_some(typing_context, value, array, index, count):
 
 
 @intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of an element, into the L2 cache, without waiting for it."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = address(builder, *arguments, ir.IntType(8))
+        flag = ir.IntType(32)
+        signature = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+        read, second_level, data = (ir.Constant(flag, value) for value in (0, 2, 1))
+        builder.call(function, [pointer, read, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(floats, types.intp), codegen
+
+
+@intrinsic
 def broadcast(typing_context, scalar):
     """A float32 in every lane."""
 

@@ -13,10 +13,10 @@ dimension loads two vectors of B and six numbers of A and does twelve multiply-a
 
 12 sums + 2 of B + 1 of A fill 15 of the 16 registers that AVX2 has, and 12 independent sums hide
 the latency of the multiply-add (4 cycles, 2 a cycle: 8 needed). With AVX-512 a vector is a whole
-row of 16, and the same 12 registers make a tile of 12 rows, whose numbers of A are operands in
-memory. Every convolution here, forward or backward, direct or Winograd, is this one product with
-other strides. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance matrix
-multiplication".)
+row and there are 32 registers: 16 rows, as channels come in sixteens, whose numbers of A are
+operands in memory. Every convolution here, forward or backward, direct or Winograd, is this one
+product with other strides. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance
+matrix multiplication".)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spr
 
 COLUMNS = 16
 VECTORS = COLUMNS // LANES  # a row
-ROWS = 12 // VECTORS
+ROWS = 16 if VECTORS == 1 else 6
 SIZE = ROWS * COLUMNS
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 
@@ -129,6 +129,22 @@ def multiply(tile, a, i, a_row, a_step, b, j, b_step, depth):
     """
     for k in range(depth):
         tile = add_outer_product(tile, a, i + k * a_step, a_row, b, j + k * b_step)
+    return tile
+
+
+@helper
+def multiply_panels(tile, a, i, b, j, depth):
+    """The same where rows of both lie 16 elements apart: all addresses are known in advance."""
+    for k in range(depth):
+        tile = add_outer_product(tile, a, i + k, COLUMNS, b, j + k * COLUMNS)
+    return tile
+
+
+@helper
+def multiply_panels_transposed(tile, a, i, b, j, depth):
+    """The same with the transpose of a depth x ROWS block of `a`."""
+    for k in range(depth):
+        tile = add_outer_product(tile, a, i + k * COLUMNS, 1, b, j + k * COLUMNS)
     return tile
 
 

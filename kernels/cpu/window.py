@@ -17,7 +17,8 @@ import numpy as np
 
 from ..checks import output_shape
 from .compiling import helper
-from .simd import LANES, broadcast, fma, load, load_lanes, store, store_lanes
+from .memory import LINE
+from .simd import LANES, broadcast, fma, load, load_lanes, prefetch, store, store_lanes
 
 
 class Window(NamedTuple):
@@ -149,6 +150,14 @@ def add(source, i, target, j, count, factor):
         lanes = count - k
         old = load_lanes(target, j + k, lanes)
         store_lanes(fma(factors, load_lanes(source, i + k, lanes), old), target, j + k, lanes)
+
+
+@helper
+def prefetch_share(array, first, last, share, shares):
+    """Ask for one of several equal shares of floats first .. last, into the L2 cache."""
+    step = (last - first + shares - 1) // shares
+    for i in range(first + share * step, min(last, first + (share + 1) * step), LINE):
+        prefetch(array, i)
 
 
 @helper

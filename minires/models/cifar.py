@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, GlobalAvgPool, Linear, Module, ReLU, Sequential
-from ..nn.blocks import SHORTCUTS, Shortcut, normalise_and_relu
+from ..nn.blocks import SHORTCUTS, Shortcut, convolve
 from ..nn.layers import DType
 
 STAGES = ((16, 1), (32, 2), (64, 2))  # filters, and the stride of the stage's first block
@@ -66,7 +66,7 @@ class CifarResNet(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, 32, 32, 3), normalised -> logits (N, classes)."""
-        x = normalise_and_relu(self.bn1, self.relu, self.conv1(x))
+        x = convolve(self.conv1, self.bn1, self.relu, x)
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.pool(x))
 

@@ -88,6 +88,114 @@ class BatchNormEval(Function):
         return kernels.batch_norm_eval_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps, y=s.y)
 
 
+class ConvBatchNorm(Function):
+    """A convolution and batch norm by the batch's own statistics, which are also returned."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Array,
+        weight: Array,
+        gamma: Array,
+        beta: Array,
+        residual: Array | None,
+        *,
+        relu: bool,
+        **settings: Any,
+    ) -> Any:
+        y, z, mean, var = kernels.conv2d_batch_norm(
+            x, weight, gamma, beta, residual=residual, relu=relu, **settings
+        )
+        results = {"z": z, "mean": mean, "var": var, "y": y if relu else None}
+        ctx.save(x=x, weight=weight, gamma=gamma, **results, **settings)
+        return y, mean, var
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        needs = {"needs_dx": ctx.needs_grad[0], "needs_dresidual": ctx.needs_grad[4]}
+        return kernels.conv2d_batch_norm_grad(grad, **vars(ctx.saved), **needs)
+
+
+class ConvBatchNormEval(Function):
+    """A convolution and batch norm by given statistics, constants to the gradient.
+
+    The convolution's result is not kept: backward, which evaluation seldom needs, makes it anew.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Array,
+        weight: Array,
+        gamma: Array,
+        beta: Array,
+        residual: Array | None,
+        *,
+        mean: Array,
+        var: Array,
+        eps: float,
+        relu: bool,
+        **geometry: int,
+    ) -> Array:
+        y = kernels.conv2d_batch_norm_eval(
+            x, weight, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu, **geometry
+        )
+        # copies: the running statistics move on before the backward pass
+        ctx.save(
+            x=x,
+            weight=weight,
+            gamma=gamma,
+            mean=mean.copy(),
+            var=var.copy(),
+            y=y if relu else None,
+            eps=eps,
+            geometry=geometry,
+        )
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        s = ctx.saved
+        z = kernels.conv2d(s.x, s.weight, **s.geometry)
+        dz, dgamma, dbeta, dresidual = kernels.batch_norm_eval_grad(
+            grad, z, s.gamma, s.mean, s.var, eps=s.eps, y=s.y
+        )
+        dx = kernels.conv2d_input_grad(dz, s.weight, x_shape=s.x.shape, **s.geometry)
+        kernel_size = s.weight.shape[:2]
+        dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
+        return dx, dweight, dgamma, dbeta, dresidual
+
+
+class BasicBlock(Function):
+    """A residual block whose maps are all alike, or its plain twin; also returns its statistics."""
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Array,
+        weight1: Array,
+        gamma1: Array,
+        beta1: Array,
+        weight2: Array,
+        gamma2: Array,
+        beta2: Array,
+        *,
+        eps: float,
+        skip: bool,
+    ) -> Any:
+        inputs = {"x": x, "weight1": weight1, "gamma1": gamma1, "beta1": beta1}
+        inputs |= {"weight2": weight2, "gamma2": gamma2, "beta2": beta2}
+        results = kernels.basic_block(**inputs, eps=eps, skip=skip)
+        names = ("y", "z1", "mean1", "var1", "z2", "mean2", "var2")
+        by_name = dict(zip(names, results, strict=True))
+        ctx.save(**inputs, **by_name, eps=eps, skip=skip)
+        return tuple(by_name[name] for name in ("y", "mean1", "var1", "mean2", "var2"))
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        return kernels.basic_block_grad(grad, **vars(ctx.saved), needs_dx=ctx.needs_grad[0])
+
+
 class ReLU(Function):
     """max(x, 0); its own output tells where the gradient passes."""
 
@@ -197,6 +305,59 @@ def batch_norm_eval(
 ) -> Tensor:
     """Normalise by given statistics; otherwise as `batch_norm`."""
     return BatchNormEval.apply(x, gamma, beta, residual, mean=mean, var=var, eps=eps, relu=relu)
+
+
+def conv2d_batch_norm(
+    x: Tensor,
+    weight: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    eps: float = 1e-5,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> tuple[Tensor, Array, Array]:
+    """`batch_norm` of `conv2d`, in fewer passes over memory."""
+    settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
+    return ConvBatchNorm.apply(x, weight, gamma, beta, residual, **settings)
+
+
+def conv2d_batch_norm_eval(
+    x: Tensor,
+    weight: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    mean: Array,
+    var: Array,
+    stride: int = 1,
+    padding: int = 0,
+    eps: float = 1e-5,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """`batch_norm_eval` of `conv2d`, in one pass over memory."""
+    settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
+    return ConvBatchNormEval.apply(x, weight, gamma, beta, residual, mean=mean, var=var, **settings)
+
+
+def basic_block(
+    x: Tensor,
+    weight1: Tensor,
+    gamma1: Tensor,
+    beta1: Tensor,
+    weight2: Tensor,
+    gamma2: Tensor,
+    beta2: Tensor,
+    *,
+    eps: float = 1e-5,
+    skip: bool,
+) -> tuple[Tensor, Array, Array, Array, Array]:
+    """Two convolutions, with the skip connection or without: y, then two means and variances."""
+    parameters = (weight1, gamma1, beta1, weight2, gamma2, beta2)
+    return BasicBlock.apply(x, *parameters, eps=eps, skip=skip)
 
 
 def relu(x: Tensor) -> Tensor:

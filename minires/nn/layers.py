@@ -83,22 +83,38 @@ class BatchNorm2d(Module):
         self.register_buffer("running_mean", np.zeros(channels, dtype))
         self.register_buffer("running_var", np.ones(channels, dtype))
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
-        """(N, H, W, C), unchanged in shape; with `residual` and `relu`, relu(result + residual)."""
-        fused: dict[str, Any] = {"eps": self.eps, "residual": residual, "relu": relu}
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C), unchanged in shape."""
+        affine = self.weight, self.bias
         if not self.training:
-            running = {"mean": self.running_mean, "var": self.running_var}
-            return F.batch_norm_eval(x, self.weight, self.bias, **running, **fused)
-        y, mean, var = F.batch_norm(x, self.weight, self.bias, **fused)
-        count = x.data.size // x.shape[-1]
-        self.follow(mean, var * (count / (count - 1)))
-        return y
+            return F.batch_norm_eval(x, *affine, **self.running(), eps=self.eps)
+        return self.follow(*F.batch_norm(x, *affine, eps=self.eps))
 
-    def follow(self, mean: np.ndarray, unbiased_var: np.ndarray) -> None:
-        """Move the running statistics towards a batch's, in place."""
-        for running, batch in ((self.running_mean, mean), (self.running_var, unbiased_var)):
+    def after(
+        self, conv: Conv2d, x: Tensor, *, residual: Tensor | None = None, relu: bool = False
+    ) -> Tensor:
+        """This layer behind a convolution without a bias, in one: relu(bn(conv(x)) + residual)."""
+        arrays = x, conv.weight, self.weight, self.bias
+        settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "eps": self.eps}
+        settings |= {"residual": residual, "relu": relu}
+        if not self.training:
+            return F.conv2d_batch_norm_eval(*arrays, **self.running(), **settings)
+        return self.follow(*F.conv2d_batch_norm(*arrays, **settings))
+
+    def running(self) -> dict[str, np.ndarray]:
+        """The statistics that evaluation normalises by."""
+        return {"mean": self.running_mean, "var": self.running_var}
+
+    def follow(self, y: Tensor, mean: np.ndarray, var: np.ndarray) -> Tensor:
+        """Move the running statistics towards a batch's, in place; returns the batch's result."""
+        count = y.data.size // y.shape[-1]
+        for running, batch in (
+            (self.running_mean, mean),
+            (self.running_var, var * (count / (count - 1))),
+        ):
             running *= 1 - self.momentum
             running += self.momentum * batch
+        return y
 
     def settings(self) -> str:
         """Number of channels."""

