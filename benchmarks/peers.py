@@ -1,150 +1,160 @@
-"""How fast is a training step, beside the same step of other engines?
+"""minires beside other engines: a training step, inference, memory.
 
-    python benchmarks/peers.py [--depths 20,56,110] [--batch 128] [--json FILE] [--compare FILE]
+    python benchmarks/peers.py [--only train|infer|memory] [--peers torch,jax,tinygrad,onnxruntime]
+                               [--depths 20,56,110] [--json FILE] [--compare FILE]
 
-Every engine runs in a process of its own, with the same number of threads, and the processes take
-turns, step by step, so that a machine that slows down slows all of them. The table gives medians
-with quartiles. A ratio above 1 means that minires is faster.
+Every engine runs in a process of its own, tied to the same number of cores; each is asked how many
+threads it uses, and refused if the answer is another. The processes take turns, step by step, so
+that a machine that slows down slows all of them. The table gives medians with quartiles, and the
+number of cores that were busy. A ratio above 1 means that minires is faster, or smaller.
+
+The machine must have nothing else to do. "Cores busy" below the number of threads may tell that it
+had (or that an engine does not use them). It would not be fair either: threads of PyTorch wait in
+a loop, as is their default, and lose more to other programs than threads that sleep, as ours do.
+
+All engines compute the same function of the same weights: `tests/benchmarks` compares them.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
+from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-import numpy as np
 import typer
+from engines import PEERS
+from networks import CIFAR_DEPTHS
 from rich.console import Console
 from rich.table import Table
+from tables import (
+    ALL_CORES,
+    JsonFile,
+    Repeats,
+    Rows,
+    Seconds,
+    Threads,
+    machine,
+    new_table,
+    ratios,
+    spread,
+    write,
+)
+from turns import Worker, compare
 
-from minires.info import available_cores, processor
+Kind = Enum("Kind", {name: name for name in ("train", "infer", "memory")}, type=str)
+Job = tuple[str, str, int]  # kind, network, images a batch
 
-WORKERS = Path(__file__).with_name("workers.py")
-PEERS = ("torch",)
+BATCH = 128
+INFERENCE: tuple[Job, ...] = (("infer", "resnet56", BATCH),)
+MEMORY: tuple[Job, ...] = (("memory", "resnet110", BATCH),)
 
-
-class Worker:
-    """A process that does a step when asked to."""
-
-    def __init__(self, engine: str, depth: int, batch: int, threads: int) -> None:
-        self.engine = engine
-        self.process = subprocess.Popen(
-            [sys.executable, WORKERS, engine, *map(str, (depth, batch, threads))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.facts = json.loads(self.read())
-        if self.facts["threads"] != threads:
-            raise RuntimeError(f"{engine} uses {self.facts['threads']} threads, not {threads}")
-
-    def read(self) -> str:
-        """The next line that the process prints."""
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the {self.engine} process ended early: see its message above")
-        return line
-
-    def step(self) -> float:
-        """Milliseconds of one step."""
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.read())
-
-    def finish(self) -> float:
-        """Peak resident memory in MiB, at the end."""
-        assert self.process.stdin
-        self.process.stdin.close()
-        return float(self.read())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
+console = Console()
 
 
-def measure(depth: int, batch: int, peer: str, threads: int, repeats: int) -> dict[str, Any]:
-    """One row of the table: minires and a peer, taking turns."""
-    with (
-        Worker("minires", depth, batch, threads) as ours,
-        Worker(peer, depth, batch, threads) as theirs,
-    ):
-        times = np.array([(ours.step(), theirs.step()) for _ in range(repeats)])
-        memory = ours.finish(), theirs.finish()
-        (low, median, high) = np.percentile(times, (25, 50, 75), axis=0)
-        ratios = np.percentile(times[:, 1] / times[:, 0], (25, 50, 75))
-        return {
-            "work": f"resnet{depth}_train_b{batch}",
-            "peer": peer,
-            "peer_version": theirs.facts["version"],
-            "threads": threads,
-            "ours_ms": median[0],
-            "ours_quartiles": [low[0], high[0]],
-            "peer_ms": median[1],
-            "peer_quartiles": [low[1], high[1]],
-            "ratio": ratios[1],
-            "ratio_quartiles": [ratios[0], ratios[2]],
-            "ours_mib": memory[0],
-            "peer_mib": memory[1],
-        }
+def speed(job: Job, peer: str, threads: int, repeats: int, seconds: float) -> dict[str, Any]:
+    """minires and a peer, taking turns."""
+    kind, network, batch = job
+    with Worker("minires", threads) as ours, Worker(peer, threads) as theirs:
+        facts = [w.prepare(kind, network=network, batch=batch) for w in (ours, theirs)]
+        times = compare([ours, theirs], repeats, seconds)
+        memory = {"ours_mib": ours.peak_memory(), "peer_mib": theirs.peak_memory()}
+        return {"peer_version": facts[1]["version"], **times, **memory}
 
 
-def show(rows: list[dict[str, Any]], earlier: dict[str, float]) -> Table:
+def memory(job: Job, peer: str, threads: int, repeats: int, _: float) -> dict[str, Any]:
+    """Peaks of two processes, one after the other, that do training steps and nothing else."""
+    peaks, facts = [], {}
+    for engine in ("minires", peer):
+        with Worker(engine, threads) as worker:
+            facts = worker.prepare("train", network=job[1], batch=job[2])
+            worker.turn(calls=3)
+            peaks.append(worker.peak_memory())
+    sizes = {"ours_mib": peaks[0], "peer_mib": peaks[1], "ratio": peaks[1] / peaks[0]}
+    return {"peer_version": facts["version"], **sizes}
+
+
+MEASURES = {"train": speed, "infer": speed, "memory": memory}
+
+
+def measure(jobs: Iterable[Job], peers: list[str], *limits: Any) -> Rows:
+    """A row for each job and each peer that can do it; what fails is named and left out."""
+    rows: Rows = []
+    for kind, network, batch in jobs:
+        for peer in (p for p in peers if kind in PEERS[p].kinds):
+            work = f"{network}_{kind}_b{batch}"
+            try:
+                with console.status(f"{work}: minires and {peer}"):
+                    row = MEASURES[kind]((kind, network, batch), peer, *limits)
+                rows.append({"work": work, "peer": peer, **row})
+            except RuntimeError as error:
+                console.print(f"{work}, {peer}: {error}: left out")
+    return rows
+
+
+def show(rows: Rows, earlier: dict[tuple[str, str], float], title: str) -> Table:
     """The table; with an earlier measurement, its ratios beside."""
-    table = Table(title=f"{processor()}, {rows[0]['threads']} threads, median (quartiles)")
-    for heading in ("work", "peer", "minires, ms", "peer, ms", "ratio", "earlier", "memory, MiB"):
-        table.add_column(heading, justify="left" if heading in ("work", "peer") else "right")
+    numbers = ["minires", "peer", "ratio", *["earlier"] * bool(earlier), "cores busy", "peak MiB"]
+    table = new_table(title, ["work", "peer"], numbers)
     for row in rows:
-        before = earlier.get(f"{row['work']} {row['peer']}")
+        before = earlier.get((row["work"], row["peer"]))
         table.add_row(
             row["work"],
             f"{row['peer']} {row['peer_version']}",
-            spread(row["ours_ms"], row["ours_quartiles"], "{:.0f}"),
-            spread(row["peer_ms"], row["peer_quartiles"], "{:.0f}"),
-            spread(row["ratio"], row["ratio_quartiles"], "{:.2f}"),
-            "" if before is None else f"{before:.2f}",
+            *timings(row),
+            *["" if before is None else f"{before:.2f}"] * bool(earlier),
+            f"{row['ours_cores']:.1f} / {row['peer_cores']:.1f}" if "ours_cores" in row else "",
             f"{row['ours_mib']:.0f} / {row['peer_mib']:.0f}",
         )
     return table
 
 
-def spread(median: float, quartiles: list[float], form: str) -> str:
-    """A median with its quartiles."""
-    return f"{form.format(median)} ({', '.join(map(form.format, quartiles))})"
+def timings(row: dict[str, Any]) -> list[str]:
+    """Ours, the peer's, their ratio; of memory only the ratio."""
+    if "ours_ms" not in row:
+        return ["", "", f"{row['ratio']:.2f}"]
+    formats = {"ours_ms": "{:.0f}", "peer_ms": "{:.0f}", "ratio": "{:.2f}"}
+    cells = [spread(row[name], row[f"{name}_quartiles"], form) for name, form in formats.items()]
+    return [f"{cells[0]} ms", f"{cells[1]} ms", cells[2]]
+
+
+def present(peers: str) -> list[str]:
+    """Those of the peers asked for that can run here; of the others it is said why not."""
+    asked = peers.split(",")
+    if unknown := set(asked) - set(PEERS):
+        raise typer.BadParameter(f"--peers knows {', '.join(PEERS)}, but not {unknown.pop()!r}")
+    for peer in asked:
+        if missing := PEERS[peer].missing():
+            console.print(f"{peer}: left out, because {', '.join(missing)} is not installed")
+    return [peer for peer in asked if not PEERS[peer].missing()]
+
+
+def training(depths: str) -> list[Job]:
+    """Jobs for depths such as 20,56."""
+    jobs = [("train", f"resnet{depth}", BATCH) for depth in depths.split(",")]
+    if unknown := [network for _, network, _ in jobs if network not in CIFAR_DEPTHS]:
+        raise typer.BadParameter(f"--depths takes 6n + 2, as 20,56, but not {unknown[0][6:]!r}")
+    return jobs
 
 
 def main(
-    depths: Annotated[str, typer.Option(help="CIFAR ResNets, separated by commas")] = "20,56,110",
-    batch: Annotated[int, typer.Option(min=2, help="images a step")] = 128,
+    only: Annotated[Kind | None, typer.Option(help="one part of the table")] = None,
     peers: Annotated[str, typer.Option(help="engines, separated by commas")] = ",".join(PEERS),
-    repeats: Annotated[int, typer.Option(min=3, help="steps of each engine")] = 15,
-    threads: Annotated[int, typer.Option(min=1)] = len(available_cores()),
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the rows here")] = None,
+    depths: Annotated[str, typer.Option(help="CIFAR ResNets to train")] = "20,56,110",
+    repeats: Repeats = 15,
+    seconds: Seconds = 60,
+    threads: Threads = ALL_CORES,
+    json_file: JsonFile = None,
     compare: Annotated[Path | None, typer.Option(help="JSON of an earlier measurement")] = None,
 ) -> None:
-    """Time training steps of minires and of the peers that are installed."""
-    console = Console()
-    present = [p for p in peers.split(",") if importlib.util.find_spec(p)]
-    for missing in set(peers.split(",")) - set(present):
-        console.print(f"{missing} is not installed: left out")
-    rows = [
-        measure(int(depth), batch, peer, threads, repeats)
-        for depth in depths.split(",")
-        for peer in present
-    ]
+    """Time minires and the peers that are installed."""
+    jobs = [*training(depths), *INFERENCE, *MEMORY]
+    chosen = [job for job in jobs if only is None or job[0] == only.value]
+    rows = measure(chosen, present(peers), threads, repeats, seconds)
     if not rows:
         raise SystemExit("no peer to compare with: pip install torch")
-    earlier = json.loads(compare.read_text())["rows"] if compare else []
-    console.print(show(rows, {f"{r['work']} {r['peer']}": r["ratio"] for r in earlier}))
-    if json_file:
-        json_file.write_text(json.dumps({"machine": processor(), "rows": rows}, indent=2) + "\n")
+    console.print(show(rows, ratios(compare), machine(threads)))
+    write(json_file, threads, rows)
 
 
 if __name__ == "__main__":

@@ -1,90 +1,92 @@
-"""One engine in one process, doing one kind of work each time it is asked to.
+"""One engine in one process, which does one kind of work each time it is asked to.
 
-    python benchmarks/workers.py ENGINE DEPTH BATCH THREADS
+    python benchmarks/workers.py ENGINE THREADS
 
-prints a JSON line with its version and thread count, then for each line on standard input does one
-training step (forward, backward, SGD with momentum and weight decay) and prints its milliseconds;
-at the end of the input, its peak resident memory in MiB. `peers.py` runs several side by side.
+answers lines of JSON by lines of JSON. A line that describes work, {"kind": "train", ...}, prepares
+it and does it twice, so that everything is compiled; {"calls": 3} does it three times and tells the
+milliseconds that each took; {} asks for the peak of resident memory. `turns.py` is the other end.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
-import numpy as np
+from engines import Step
 
-Step = Callable[[], None]
-SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
-
-
-def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same random images (N, 32, 32, 3) and labels for every engine."""
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((size, 32, 32, 3), np.float32), rng.integers(0, 10, size)
-
-
-def minires_step(depth: int, size: int, threads: int) -> tuple[Step, str, int]:
-    """A training step of minires, its version, its number of threads."""
-    import numba
-
-    import minires
-    from minires import optim
-    from minires.models import cifar_resnet
-    from minires.nn.functional import softmax_cross_entropy
-
-    numba.set_num_threads(threads)
-    images, labels = batch(size)
-    model = cifar_resnet(depth)
-    optimizer = optim.SGD(model.parameters(), **SGD)
-
-    def step() -> None:
-        loss = softmax_cross_entropy(model(minires.Tensor(images)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step, minires.__version__, numba.get_num_threads()
+WARM_UPS = 2  # the second call of tinygrad's TinyJit captures the graph
+ONE_SIZE = (
+    "NPROC",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)
 
 
-def torch_step(depth: int, size: int, threads: int) -> tuple[Step, str, int]:
-    """A training step of PyTorch, eager, channels_last: its fastest layout here."""
-    import torch
-    from torch_resnet import TorchResNet
-
-    torch.set_num_threads(threads)
-    images, labels = batch(size)
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    y = torch.from_numpy(labels)
-    model = TorchResNet(depth).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), **SGD)
-
-    def step() -> None:
-        loss = torch.nn.functional.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step, torch.__version__, torch.get_num_threads()
+def tie_to_cores(threads: int) -> None:
+    """Let this process use so many cores and no more, before any engine looks at them."""
+    os.environ.update(dict.fromkeys(ONE_SIZE, str(threads)))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-ENGINES = {"minires": minires_step, "torch": torch_step}
+def prepare(engine: ModuleType, kind: str, **description: Any) -> Step:
+    """The step of this work, warm; networks, images and shapes are made here."""
+    if "network" in description:
+        from networks import initial_weights, random_batch
+
+        network, batch = description["network"], description.pop("batch")
+        images, labels = random_batch(network, batch)
+        description |= {"weights": initial_weights(network), "images": images}
+        description |= {"labels": labels} if kind == "train" else {}
+    if "shape" in description:
+        from shapes import Convolution
+
+        description["shape"] = Convolution(*description["shape"])
+    step = getattr(engine, kind)(**description)
+    for _ in range(WARM_UPS):
+        step()
+    return step
+
+
+def clock(step: Step, calls: int) -> dict[str, float]:
+    """Milliseconds of a call, and how many cores were busy with it."""
+    busy, started = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        step()
+    seconds = time.perf_counter() - started
+    return {"ms": 1000 * seconds / calls, "cores": (time.process_time() - busy) / seconds}
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory that this process ever held, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20}
 
 
 def main() -> None:
-    """Serve steps until the input ends."""
-    engine, depth, size, threads = sys.argv[1], *map(int, sys.argv[2:])
-    step, version, used = ENGINES[engine](depth, size, threads)
-    step()  # compiles, plans, fills caches
-    print(json.dumps({"engine": engine, "version": version, "threads": used}), flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        step()
-        print(1000 * (time.perf_counter() - started), flush=True)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    """Answer until the input ends."""
+    name, threads = sys.argv[1], int(sys.argv[2])
+    tie_to_cores(threads)
+    engine, step = importlib.import_module(f"engines.{name}"), None
+    engine.use_threads(threads)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "kind" in request:
+            step = prepare(engine, **request)
+            answer = {"version": engine.version(), "threads": engine.threads()}
+        elif step and "calls" in request:
+            answer = clock(step, **request)
+        else:
+            answer = peak_memory()
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

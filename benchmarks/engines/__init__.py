@@ -1,0 +1,64 @@
+"""The engines that are timed: one module each, which no other imports.
+
+A module offers
+
+    version()                    of the engine
+    use_threads(count)           called first
+    threads()                    how many it uses, looked up after the first step
+
+and, as far as the engine can do it, kinds of work. Each takes a description and returns a step: a
+function without arguments, whose result is there for tests to compare.
+
+    train(network, weights, images, labels)     one step of SGD; the loss before it
+    infer(network, weights, images)             logits
+    convolution(shape, batch, gradient)         the layer's output, or one of its gradients
+
+Images, weights and results are NumPy arrays in the layout of minires.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Step = Callable[[], Any]
+SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+
+
+class Peer(NamedTuple):
+    """What an engine needs on this machine, and the work that it can do."""
+
+    kinds: tuple[str, ...]
+    packages: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Packages and programs that are not there."""
+        packages = [name for name in self.packages if not importlib.util.find_spec(name)]
+        return packages + [name for name in self.programs if not shutil.which(name)]
+
+
+PEERS = {
+    "torch": Peer(("train", "infer", "memory"), ("torch",)),
+    "jax": Peer(("train", "memory"), ("jax", "jaxlib")),
+    "tinygrad": Peer(("train", "memory"), ("tinygrad",), ("clang",)),
+    "onnxruntime": Peer(("infer",), ("onnxruntime", "onnx", "onnxscript", "torch")),
+}
+
+
+def running_threads(prefix: str) -> int:
+    """Threads of this process whose name begins so; 0 where the system does not tell."""
+    tasks = "/proc/self/task"
+    if not os.path.isdir(tasks):
+        return 0
+    names = [open_text(f"{tasks}/{task}/comm") for task in os.listdir(tasks)]
+    return sum(name.startswith(prefix) for name in names)
+
+
+def open_text(path: str) -> str:
+    """The whole of a small file."""
+    with open(path, encoding="utf-8") as file:
+        return file.read()

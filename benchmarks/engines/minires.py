@@ -1,0 +1,98 @@
+"""minires itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from networks import NETWORKS, Arrays
+from shapes import Convolution
+
+import minires
+from minires import Tensor, kernels, no_grad, optim
+from minires.nn import Module
+from minires.nn.functional import softmax_cross_entropy
+
+from . import SGD, Step
+
+
+def version() -> str:
+    """The installed one."""
+    return minires.__version__
+
+
+def use_threads(count: int) -> None:
+    """Nothing to set: the environment says it, NUMBA_NUM_THREADS.
+
+    `numba.set_num_threads` would start OpenMP before the kernels have told it to let its threads
+    sleep.
+    """
+
+
+def threads() -> int:
+    """As many as Numba says."""
+    return numba.get_num_threads()
+
+
+def build(network: str, weights: Arrays) -> Module:
+    """The network with these weights."""
+    model = NETWORKS[network].build()
+    model.load_state_dict(weights)
+    return model
+
+
+def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray) -> Step:
+    """Forward, backward, SGD."""
+    model = build(network, weights)
+    optimizer = optim.SGD(model.parameters(), **SGD)
+
+    def step() -> float:
+        loss = softmax_cross_entropy(model(Tensor(images)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(loss.data)
+
+    return step
+
+
+def for_inference(model: Module) -> Any:
+    """The fastest form of a trained network: what `infer` times, and nothing else decides it."""
+    return model.eval()
+
+
+def infer(network: str, weights: Arrays, images: np.ndarray) -> Step:
+    """Logits, without a graph."""
+    model = for_inference(build(network, weights))
+
+    def step() -> np.ndarray:
+        with no_grad():
+            return model(Tensor(images)).data
+
+    return step
+
+
+def convolution(shape: Convolution, batch: int, gradient: str) -> Step:
+    """One kernel."""
+    x, weight, dy = shape.arrays(batch)
+    geometry = {"stride": shape.stride, "padding": shape.padding}
+    return {
+        "forward": lambda: kernels.conv2d(x, weight, **geometry),
+        "input": lambda: kernels.conv2d_input_grad(dy, weight, x_shape=x.shape, **geometry),
+        "weight": lambda: kernels.conv2d_weight_grad(
+            dy, x, kernel_size=weight.shape[:2], **geometry
+        ),
+    }[gradient]
+
+
+def batch_norm(side: int, channels: int, batch: int, shortcut: bool, backward: bool) -> Step:
+    """Batch norm with its ReLU and, at the end of a block, the shortcut: one kernel."""
+    rng = np.random.default_rng(0)
+    x, other = rng.standard_normal((2, batch, side, side, channels), np.float32)
+    gamma, beta = rng.standard_normal((2, channels), np.float32)
+    forward = {"eps": 1e-5, "residual": other if shortcut else None, "relu": True}
+    if not backward:
+        return lambda: kernels.batch_norm(x, gamma, beta, **forward)
+    y, mean, var = kernels.batch_norm(x, gamma, beta, **forward)
+    return lambda: kernels.batch_norm_grad(other, x, gamma, mean, var, eps=1e-5, y=y)

@@ -1,0 +1,152 @@
+"""What is left: every layer of the CIFAR ResNets beside the ceilings of the machine.
+
+    python benchmarks/roofline.py [--batch 128] [--depth 56] [--threads N] [--json FILE]
+
+Two ceilings are measured first, on the same cores: the arithmetic of a large matrix product
+(NumPy's sgemm), and the memory traffic of copying an array far larger than the caches. A layer
+can't take less time than its arithmetic under the one and its traffic under the other; "of roof" is
+that least time over the measured one, whatever limits it. (Williams et al. 2009.)
+
+Arithmetic is that of the direct convolution. Winograd's algorithm does with less, so such a layer
+may exceed the ceiling. Traffic is each array once, which is what any program must move; batch norm
+needs more wherever the caches don't hold its input until its statistics are known, and a layer
+whose arrays stay in the caches from call to call needs less. Arithmetic of batch norm is not
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+from shapes import CIFAR_RESNET
+from tables import ALL_CORES, JsonFile, Repeats, Rows, Seconds, Threads, machine, new_table, write
+from turns import Worker, take_turns
+
+SGEMM_SIDE = 3072
+COPIED_MIB = 512
+BATCH_NORMS = (32, 16), (16, 32), (8, 64)
+
+console = Console()
+
+
+class Layer(NamedTuple):
+    """One pass through one layer, and how often a step of the network makes it."""
+
+    name: str
+    job: dict[str, Any]
+    operations: int
+    bytes: int
+    times: int
+
+
+def layers(batch: int, depth: int) -> Iterator[Layer]:
+    """All that a training step spends its time on."""
+    n = (depth - 2) // 6
+    for shape, times in zip(CIFAR_RESNET, (1, 2 * n, 1, 2 * n - 1, 1, 2 * n - 1), strict=True):
+        for gradient in shape.gradients():
+            job = {"kind": "convolution", "shape": shape, "batch": batch, "gradient": gradient}
+            cost = shape.operations(batch), shape.bytes(batch)
+            yield Layer(f"{shape.name}, {gradient}", job, *cost, times)
+    for side, channels in BATCH_NORMS:
+        for shortcut in (False, True):
+            times = n + (side == 32 and not shortcut)
+            yield from batch_norms(side, channels, batch, shortcut, times)
+
+
+def batch_norms(
+    side: int, channels: int, batch: int, shortcut: bool, times: int
+) -> Iterator[Layer]:
+    """Forward: x (and the shortcut) to y. Backward: dy, x, y to dx (and the shortcut's)."""
+    job = {"kind": "batch_norm", "side": side, "channels": channels, "batch": batch}
+    array = 4 * batch * side**2 * channels
+    name = f"batch norm{' + shortcut' * shortcut} + ReLU, {channels} at {side}"
+    for backward, arrays in ((False, 2 + shortcut), (True, 4 + shortcut)):
+        words = f"{name}, {'backward' if backward else 'forward'}"
+        details = {"shortcut": shortcut, "backward": backward}
+        yield Layer(words, job | details, 0, arrays * array, times)
+
+
+def ceilings(threads: int, repeats: int, seconds: float) -> dict[str, float]:
+    """GFLOP/s of sgemm and GB/s of a copy: reading counts, and so does writing."""
+    with Worker("numpy", threads) as worker:
+        worker.prepare("sgemm", side=SGEMM_SIDE)
+        sgemm = take_turns([worker], repeats, seconds)[0].min()
+        worker.prepare("copy", mebibytes=COPIED_MIB)
+        copy = take_turns([worker], repeats, seconds)[0].min()
+    return {
+        "sgemm_gflops": 2 * SGEMM_SIDE**3 / sgemm / 1e6,
+        "copy_gbs": 2 * COPIED_MIB * 2**20 / copy / 1e6,
+    }
+
+
+def measure(
+    layer: Layer, worker: Worker, ceiling: dict[str, float], repeats: int, seconds: float
+) -> dict[str, Any]:
+    """A row: the layer's time, its rates, and its share of what the machine can do."""
+    worker.prepare(**layer.job)
+    times = take_turns([worker], repeats, seconds)[0]
+    low, ms, high = np.percentile(times, (25, 50, 75)).tolist()
+    gflops, gbs = layer.operations / ms / 1e6, layer.bytes / ms / 1e6
+    shares = gflops / ceiling["sgemm_gflops"], gbs / ceiling["copy_gbs"]
+    return {
+        "work": layer.name,
+        "ms": ms,
+        "ms_quartiles": [low, high],
+        "gflops": gflops,
+        "of_sgemm": shares[0],
+        "gbs": gbs,
+        "of_copy": shares[1],
+        "of_roof": max(shares),
+        "ms_of_step": ms * layer.times,
+    }
+
+
+def show(rows: Rows, ceiling: dict[str, float], depth: int, title: str) -> Table:
+    """The table, with what the layer takes of a whole step."""
+    title += f": sgemm {ceiling['sgemm_gflops']:.0f} GFLOP/s, copy {ceiling['copy_gbs']:.1f} GB/s"
+    numbers = ["ms", "GFLOP/s", "of sgemm", "GB/s", "of copy", "of roof", f"ResNet-{depth}, ms"]
+    table = new_table(title, ["layer"], numbers)
+    for row in rows:
+        arithmetic = (
+            [f"{row['gflops']:.0f}", f"{row['of_sgemm']:.0%}"] if row["gflops"] else [""] * 2
+        )
+        table.add_row(
+            row["work"],
+            f"{row['ms']:.2f}",
+            *arithmetic,
+            f"{row['gbs']:.1f}",
+            f"{row['of_copy']:.0%}",
+            f"{row['of_roof']:.0%}",
+            f"{row['ms_of_step']:.1f}",
+        )
+    table.add_section()
+    table.add_row("together", *[""] * 6, f"{sum(row['ms_of_step'] for row in rows):.1f}")
+    return table
+
+
+def main(
+    batch: Annotated[int, typer.Option(min=2, help="images")] = 128,
+    depth: Annotated[int, typer.Option(min=8, help="of the network in the last column")] = 56,
+    repeats: Repeats = 9,
+    seconds: Seconds = 20,
+    threads: Threads = ALL_CORES,
+    json_file: JsonFile = None,
+) -> None:
+    """Set every layer of the CIFAR ResNets beside what this machine can do."""
+    ceiling = ceilings(threads, repeats, seconds)
+    rows = []
+    with Worker("minires", threads) as worker:
+        for layer in layers(batch, depth):
+            with console.status(layer.name):
+                rows.append(measure(layer, worker, ceiling, repeats, seconds))
+    console.print(show(rows, ceiling, depth, machine(threads)))
+    write(json_file, threads, rows, ceilings=ceiling, depth=depth, batch=batch)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,107 @@
+"""How the scripts measure, what they print, what they answer to wrong options."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import shapes
+from roofline import layers
+from turns import Worker, compare
+
+from minires.models import cifar_resnet
+from minires.nn import summary
+from tests.benchmarks import BENCHMARKS
+
+
+def run(script, *arguments):
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+def test_two_processes_take_turns():
+    with Worker("numpy", 1) as one, Worker("numpy", 1) as other:
+        one.prepare("sgemm", side=64)
+        other.prepare("sgemm", side=512)
+        row = compare([one, other], repeats=4, seconds=60)
+        assert one.peak_memory() > 1
+    assert row["turns"] == 4
+    assert row["ours_ms"] < row["peer_ms"]
+    assert row["ratio"] > 1
+    assert 0 < row["peer_cores"] < 1.1
+
+
+def test_there_are_three_turns_however_little_time():
+    with Worker("numpy", 1) as worker:
+        worker.prepare("sgemm", side=64)
+        assert compare([worker, worker], repeats=9, seconds=0)["turns"] == 3
+
+
+def test_an_engine_with_other_threads_is_refused():
+    with Worker("numpy", 1) as worker:
+        worker.threads = 2
+        with pytest.raises(RuntimeError, match="numpy uses 1 threads, not 2"):
+            worker.prepare("sgemm", side=8)
+
+
+def test_a_process_that_dies_is_reported():
+    with Worker("no_such_engine", 1) as worker, pytest.raises(RuntimeError, match="ended early"):
+        worker.prepare("train", network="resnet8", batch=2)
+
+
+def test_the_roofline_counts_every_convolution_of_the_network():
+    """All multiplications of ResNet-20 but those of its classifier."""
+    batch = 2
+    forward = [layer for layer in layers(batch, 20) if layer.name.endswith("forward")]
+    operations = sum(layer.operations * layer.times for layer in forward)
+    network = summary(cifar_resnet(20), (32, 32, 3))
+    assert operations / (2 * batch) + 64 * 10 == network.multiply_adds
+
+
+def test_the_roofline_counts_every_batch_norm_of_the_network():
+    names = [name for name, _ in cifar_resnet(20).named_modules() if "bn" in name]
+    counted = [layer.times for layer in layers(2, 20) if layer.name.startswith("batch norm")]
+    assert sum(counted) == 2 * len(names)  # forward and backward
+
+
+@pytest.mark.parametrize(
+    ("network", "layers"), [("cifar", 8), ("resnet18_34", 11), ("resnet50", 23), ("vgg16", 9)]
+)
+def test_distinct_convolutions(network, layers):
+    """Counted by hand in the papers' tables."""
+    assert len(shapes.distinct([network])) == layers
+
+
+@pytest.mark.slow
+def test_peers_prints_and_writes_and_compares(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    file = tmp_path / "rows.json"
+    few = ("--only", "train", "--depths", "8", "--peers", "torch", "--repeats", "3")
+    done = run("peers.py", *few, "--json", file)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(file.read_text())["rows"]
+    assert (row["work"], row["peer"]) == ("resnet8_train_b128", "torch")
+    assert row["ratio_quartiles"][0] <= row["ratio"] <= row["ratio_quartiles"][1]
+    assert "earlier" not in done.stdout
+    assert "earlier" in run("peers.py", *few, "--compare", file).stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "sentence"),
+    [
+        ("peers.py", ("--peers", "caffe"), "knows torch"),
+        ("peers.py", ("--depths", "21"), "takes 6n + 2"),
+        ("convolutions.py", ("--networks", "alexnet"), "knows cifar"),
+        ("roofline.py", ("--repeats", "1"), "greater than or equal to 3"),
+    ],
+)
+def test_a_wrong_option_gets_a_sentence(script, arguments, sentence):
+    done = run(script, *arguments)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
