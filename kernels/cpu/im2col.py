@@ -12,8 +12,9 @@ computation while its columns stay in the L2 cache, and nothing but the result l
 Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
 The columns cost one load and one store for every 2 * C_out operations.
 
-The weight is re-packed first into panels of 16 columns, zero-padded, so that the product reads it
-as one stream.
+Every matrix of a product lies in panels of 16 columns: the weight, re-packed first and padded with
+zeros, so that the product reads it as one stream; the columns and a block of dy, so that their rows
+are 16 floats apart whatever the number of channels (see `tile.py`).
 """
 
 from __future__ import annotations
@@ -25,20 +26,31 @@ from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import Array, Ints, Shape, empty, part, scratch
 from .simd import keep, pointer
-from .tile import COLUMNS, ROWS, SIZE, load_tile, multiply, round_up, store_tile, write, zero_tile
+from .tile import (
+    COLUMNS,
+    ROWS,
+    SIZE,
+    load_tile,
+    multiply,
+    multiply_transposed,
+    round_up,
+    store_tile,
+    write,
+)
 from .window import (
     Window,
     add_windows,
-    copy,
+    copy_run,
     copy_windows,
     fill_zero,
+    panel_place,
     pixels,
     window,
     window_size,
 )
 
 BLOCK = 96  # output pixels whose columns are made at a time
-HALF = BLOCK // 2  # where the columns of a block come out, they go back in halves
+PANEL = BLOCK * COLUMNS  # floats of a block in a panel
 DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
 MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
 PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB
@@ -147,7 +159,7 @@ def im2col_kernel(x, w, columns):
     size = window_size(w)
     for row in prange(w.images * w.rows):
         target = pointer(columns[row * w.cols * size :])
-        copy_windows(pointer(x), w, row * w.cols, w.cols, 0, size, target, size)
+        copy_windows(pointer(x), w, row * w.cols, w.cols, 0, size, target, size, 0)
 
 
 @parallel_kernel
@@ -157,7 +169,7 @@ def col2im_kernel(columns, w, x):
     for image in prange(w.images):
         clear_image(pointer(x), w, image)
         source = pointer(columns[image * pixels * size :])
-        add_windows(source, size, w, image * pixels, pixels, pointer(x))
+        add_windows(source, size, 0, w, image * pixels, pixels, pointer(x))
 
 
 @helper
@@ -186,13 +198,11 @@ def forward_block(x, w, packed, channels, first, y):
     columns, spare = part(room, SIZE), part(room, 0)
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
-        copy_windows(x, w, first, count, start, start + depth, columns, depth)
+        copy_windows(x, w, first, count, start, start + depth, columns, COLUMNS, PANEL)
         for c in range(0, channels, COLUMNS):
             panel = c * size + start * COLUMNS
             for p in range(0, count, ROWS):
-                tile = multiply(
-                    zero_tile(), columns, p * depth, depth, 1, packed, panel, COLUMNS, depth
-                )
+                tile = multiply(columns, p * COLUMNS, PANEL, packed, panel, depth)
                 at = (first + p) * channels + c
                 write(tile, y, at, channels, count - p, channels - c, start > 0, spare)
     keep(room)
@@ -204,14 +214,14 @@ def input_grad_kernel(dy, w, packed, channels, dx):
     for image in prange(w.images):
         clear_image(pointer(dx), w, image)
         last = (image + 1) * w.rows * w.cols
-        for first in range(image * w.rows * w.cols, last, HALF):
+        for first in range(image * w.rows * w.cols, last, BLOCK):
             input_grad_block(
                 pointer(dy),
                 w,
                 pointer(packed),
                 channels,
                 first,
-                min(HALF, last - first),
+                min(BLOCK, last - first),
                 pointer(dx),
             )
 
@@ -220,26 +230,22 @@ def input_grad_kernel(dy, w, packed, channels, dx):
 def input_grad_block(dy, w, packed, channels, first, count, dx):
     """Gradient columns of `count` output pixels from `first`, added to the images."""
     size = window_size(w)
-    step = round_up(size, COLUMNS)
-    room = scratch(HALF * (channels + step))
-    columns, grads = part(room, 0), part(room, HALF * step)
-    copy(dy, first * channels, grads, 0, count * channels)
-    for c in range(0, step, COLUMNS):
+    room = scratch(BLOCK * (round_up(channels, COLUMNS) + round_up(size, COLUMNS)))
+    grads, columns = part(room, 0), part(room, BLOCK * round_up(channels, COLUMNS))
+    copy_pixels(dy, channels, first, count, grads)
+    for k in range(0, size, COLUMNS):
         for p in range(0, count, ROWS):
-            tile = multiply(
-                zero_tile(),
-                grads,
-                p * channels,
-                channels,
-                1,
-                packed,
-                c * channels,
-                COLUMNS,
-                channels,
-            )
-            store_tile(tile, columns, p * step + c, step)
-    add_windows(columns, step, w, first, count, dx)
+            tile = multiply(grads, p * COLUMNS, PANEL, packed, k * channels, channels)
+            store_tile(tile, columns, panel_place(p, k, COLUMNS, PANEL), COLUMNS)
+    add_windows(columns, COLUMNS, PANEL, w, first, count, dx)
     keep(room)
+
+
+@helper
+def copy_pixels(dy, channels, first, count, grads):
+    """A block of dy, in panels."""
+    for p in range(count):
+        copy_run(dy, (first + p) * channels, channels, grads, p, 0, COLUMNS, PANEL)
 
 
 @parallel_kernel
@@ -257,20 +263,16 @@ def weight_grad_kernel(x, w, dy, channels, parts):
 @helper
 def weight_grad_block(x, w, dy, channels, first, total):
     """Add the products of BLOCK pixels' columns and dy to a partial sum."""
-    size = window_size(w)
-    step = round_up(size, ROWS)
-    width = round_up(channels, COLUMNS)
+    size, width = window_size(w), round_up(channels, COLUMNS)
     count = min(BLOCK, pixels(w) - first)
-    room = scratch(BLOCK * (step + width))
-    columns, grads, at = part(room, BLOCK * width), dy, first * channels
-    copy_windows(x, w, first, count, 0, size, columns, step)
-    if width != channels:  # a tile would read past the end of dy
-        grads, at = part(room, 0), 0
-        for p in range(count):
-            copy(dy, (first + p) * channels, grads, p * width, channels)
-    for k in range(0, step, ROWS):
+    room = scratch(BLOCK * (round_up(size, COLUMNS) + width))
+    grads, columns = part(room, 0), part(room, BLOCK * width)
+    copy_windows(x, w, first, count, 0, size, columns, COLUMNS, PANEL)
+    copy_pixels(dy, channels, first, count, grads)
+    for k in range(0, size, ROWS):
         for c in range(0, width, COLUMNS):
             tile = load_tile(total, k * width + c, width)
-            tile = multiply(tile, columns, k, 1, step, grads, at + c, width, count)
+            a, b = panel_place(0, k, COLUMNS, PANEL), panel_place(0, c, COLUMNS, PANEL)
+            tile = multiply_transposed(tile, columns, a, grads, b, count)
             store_tile(tile, total, k * width + c, width)
     keep(room)

@@ -121,28 +121,23 @@ def round_up(size, multiple):
 
 
 @helper
-def multiply(tile, a, i, a_row, a_step, b, j, b_step, depth):
-    """Add the product of a ROWS x depth block of `a` and a depth x 16 block of `b` to a tile.
+def multiply(a, i, size, b, j, depth):
+    """The product of ROWS rows of `a` and 16 columns of `b`, both in panels, as a tile.
 
-    Rows of `a` lie `a_row` elements apart, its columns `a_step`: either may be 1, so the same
-    product serves A and its transpose. Rows of `b` lie `b_step` apart.
+    `a` lies in panels of 16 columns, `size` floats each, `b` in one panel of `depth` rows: so rows
+    of either are 16 elements apart, and all addresses within the loop are known in advance.
     """
-    for k in range(depth):
-        tile = add_outer_product(tile, a, i + k * a_step, a_row, b, j + k * b_step)
+    tile = zero_tile()
+    for start in range(0, depth, COLUMNS):
+        at, to = i + start // COLUMNS * size, j + start * COLUMNS
+        for k in range(min(COLUMNS, depth - start)):
+            tile = add_outer_product(tile, a, at + k, COLUMNS, b, to + k * COLUMNS)
     return tile
 
 
 @helper
-def multiply_panels(tile, a, i, b, j, depth):
-    """The same where rows of both lie 16 elements apart: all addresses are known in advance."""
-    for k in range(depth):
-        tile = add_outer_product(tile, a, i + k, COLUMNS, b, j + k * COLUMNS)
-    return tile
-
-
-@helper
-def multiply_panels_transposed(tile, a, i, b, j, depth):
-    """The same with the transpose of a depth x ROWS block of `a`."""
+def multiply_transposed(tile, a, i, b, j, depth):
+    """Add the product of a panel's first ROWS columns, transposed, and another panel to a tile."""
     for k in range(depth):
         tile = add_outer_product(tile, a, i + k * COLUMNS, 1, b, j + k * COLUMNS)
     return tile

@@ -18,7 +18,18 @@ import numpy as np
 from ..checks import output_shape
 from .compiling import helper
 from .memory import LINE
-from .simd import LANES, broadcast, fma, load, load_lanes, prefetch, store, store_lanes
+from .simd import (
+    LANES,
+    broadcast,
+    fma,
+    load,
+    load_lanes,
+    load_some,
+    prefetch,
+    store,
+    store_lanes,
+    store_some,
+)
 
 
 class Window(NamedTuple):
@@ -88,46 +99,69 @@ def window_row(w, image, row, col, i):
 
 
 @helper
-def copy_windows(x, w, first, count, begin, end, columns, step):
-    """Floats begin .. end of the windows under `count` output pixels, as rows `step` apart."""
+def copy_windows(x, w, first, count, begin, end, columns, panel, size):
+    """Floats begin .. end of the windows under `count` output pixels, as rows of a matrix.
+
+    The matrix lies in panels of `panel` columns, `size` floats each: see `panel_place`. A panel as
+    wide as a window makes it a plain matrix.
+    """
     width = w.kernel_cols * w.channels
     image, row, col = position(w, first)
-    done = 0
-    while done < count:
-        run = min(w.cols - col, count - done)  # pixels left in this row of the output
+    for p in range(count):
         for i in range(begin // width, (end + width - 1) // width):
             left, right = max(begin - i * width, 0), min(end - i * width, width)
-            at = done * step + i * width - begin
-            copy_window_rows(x, w, image, row, col, run, i, left, right, columns, at, step)
-        done += run
-        image, row, col = next_position(w, image, row, w.cols - 1)
-
-
-@helper
-def copy_window_rows(x, w, image, row, col, run, i, left, right, columns, at, step):
-    """Floats left .. right of row `i` of the windows under `run` neighbours in a row."""
-    for p in range(run):
-        start, low, high = window_row(w, image, row, col + p, i)
-        if low <= left and right <= high:
-            copy(x, start + left, columns, at + left, right - left)
-        else:
+            start, low, high = window_row(w, image, row, col, i)
             low, high = min(max(low, left), right), max(min(high, right), left)
-            fill_zero(columns, at + left, low - left)
-            copy(x, start + low, columns, at + low, high - low)
-            fill_zero(columns, at + max(low, high), right - max(low, high))
-        at += step
+            at = i * width - begin
+            zero_run(low - left, columns, p, at + left, panel, size)
+            copy_run(x, start + low, high - low, columns, p, at + low, panel, size)
+            zero_run(right - max(low, high), columns, p, at + max(low, high), panel, size)
+        image, row, col = next_position(w, image, row, col)
 
 
 @helper
-def add_windows(columns, step, w, first, count, x):
-    """Add rows `step` apart to the windows under `count` output pixels."""
+def add_windows(columns, panel, size, w, first, count, x):
+    """Add rows of a matrix in panels to the windows under `count` output pixels."""
     width = w.kernel_cols * w.channels
     image, row, col = position(w, first)
     for p in range(count):
         for i in range(w.kernel_rows):
             start, low, high = window_row(w, image, row, col, i)
-            add(columns, p * step + i * width + low, x, start + low, high - low, np.float32(1))
+            add_run(columns, p, i * width + low, panel, size, high - low, x, start + low)
         image, row, col = next_position(w, image, row, col)
+
+
+@helper
+def panel_place(p, k, panel, size):
+    """Where element (p, k) of a matrix in panels of `panel` columns and `size` floats lies."""
+    return k // panel * size + p * panel + k % panel
+
+
+@helper
+def copy_run(source, i, count, target, p, k, panel, size):
+    """Copy `count` floats to row p of a matrix in panels, from column k."""
+    while count > 0:
+        part = min(panel - k % panel, count)
+        copy(source, i, target, panel_place(p, k, panel, size), part)
+        i, k, count = i + part, k + part, count - part
+
+
+@helper
+def zero_run(count, target, p, k, panel, size):
+    """Write `count` zeros to row p of a matrix in panels, from column k."""
+    while count > 0:
+        part = min(panel - k % panel, count)
+        fill_zero(target, panel_place(p, k, panel, size), part)
+        k, count = k + part, count - part
+
+
+@helper
+def add_run(source, p, k, panel, size, count, target, j):
+    """Add `count` floats of row p of a matrix in panels, from column k, to a target."""
+    while count > 0:
+        part = min(panel - k % panel, count)
+        add(source, panel_place(p, k, panel, size), target, j, part, np.float32(1))
+        j, k, count = j + part, k + part, count - part
 
 
 @helper
@@ -138,8 +172,7 @@ def copy(source, i, target, j, count):
             store(load(source, i + k), target, j + k)
         store(load(source, i + count - LANES), target, j + count - LANES)
     else:
-        for k in range(count):
-            target[j + k] = source[i + k]
+        store_some(load_some(source, i, count), target, j, count)
 
 
 @helper
@@ -163,5 +196,5 @@ def prefetch_share(array, first, last, share, shares):
 @helper
 def fill_zero(target, j, count):
     """Write `count` zeros."""
-    for k in range(count):
-        target[j + k] = np.float32(0)
+    for k in range(0, count, LANES):
+        store_lanes(broadcast(np.float32(0)), target, j + k, count - k)

@@ -46,11 +46,10 @@ from .tile import (
     COLUMNS,
     ROWS,
     load_tile,
-    multiply_panels,
-    multiply_panels_transposed,
+    multiply,
+    multiply_transposed,
     round_up,
     store_tile,
-    zero_tile,
 )
 from .transforms import (
     BLOCK,
@@ -227,10 +226,7 @@ def frequency_step(channels):
 def multiply_tiles(a, i, depth, b, j, count, c, k):
     """16 columns of `count` rows: c = a @ b, with `depth` channels inside."""
     for t in range(0, count, ROWS):
-        tile = zero_tile()
-        for p in range(0, depth, COLUMNS):
-            inner = min(COLUMNS, depth - p)
-            tile = multiply_panels(tile, a, i + place(t, p), b, j + p * COLUMNS, inner)
+        tile = multiply(a, i + t * COLUMNS, BLOCK * COLUMNS, b, j, depth)
         store_tile(tile, c, k + t * COLUMNS, COLUMNS)
 
 
@@ -335,7 +331,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, total):
                 at = (f * width + c) * rows + k * COLUMNS
                 tile = load_tile(total, at, COLUMNS)
                 a = f * frequency_step(depth) + place(0, k)
-                tile = multiply_panels_transposed(tile, v, a, d, b, count)
+                tile = multiply_transposed(tile, v, a, d, b, count)
                 store_tile(tile, total, at, COLUMNS)
 
 
