@@ -8,12 +8,17 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("dev", max_examples=15, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile(
-    "mutation", max_examples=25, deadline=None, derandomize=True, database=None
+    "mutation",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),  # that a test fails is enough, no need to shrink
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

@@ -48,6 +48,12 @@ def test_seeds_and_steps_differ() -> None:
     assert not same(first, Batches(data, 4, seed=0).batch(1))
 
 
+def test_the_seed_decides_the_order_and_the_crops_each_by_itself() -> None:
+    first, second = (Batches(dataset(), 30, seed=seed) for seed in (0, 1))
+    assert not np.array_equal(first.batch(0)[1], second.batch(0)[1])
+    assert not np.array_equal(first._crops(0)[0], second._crops(0)[0])
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 30])
 def test_an_epoch_shows_every_image_at_most_once(batch_size: int) -> None:
     batches = Batches(dataset(), batch_size, seed=0)
@@ -93,7 +99,9 @@ def test_crops_and_flips_are_uniform() -> None:
     counts = [np.bincount(column, minlength=9) for column in offsets.T]
     assert np.shape(counts) == (2, 9)
     assert np.all(np.abs(np.array(counts) / 9000 - 1 / 9) < 0.02)
-    assert abs(np.concatenate([flips for _, flips in crops]).mean() - 0.5) < 0.02
+    flips = np.array([flips for _, flips in crops])
+    assert abs(flips.mean() - 0.5) < 0.02
+    assert flips.mean(1).std() < 0.15  # each image for itself, not a batch as a whole
 
 
 def test_normalised_training_images_have_no_mean_and_unit_variance() -> None:

@@ -2,13 +2,15 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from minires.kernels import cpu
-from minires.kernels.cpu import memory
+from minires.kernels.cpu import compiling, memory
 
 RELU = "import numpy as np; from minires.kernels import cpu; cpu.relu(np.ones(3, np.float32))"
 MESSAGE = "minires: compiling the CPU kernels"
@@ -45,6 +47,19 @@ def test_compiling_is_announced_once_and_kept(tmp_path):
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").touch()
     assert MESSAGE in run("-c", RELU, NUMBA_CACHE_DIR=str(tmp_path / "file" / "cache"))[1]
+
+
+def test_a_change_in_any_file_gives_the_machine_code_another_folder(tmp_path, monkeypatch):
+    """Numba by itself looks at the file of a function alone, not at those it calls into."""
+    package = tmp_path / "cpu"
+    shutil.copytree(Path(compiling.__file__).parent, package)
+    monkeypatch.setattr(compiling, "__file__", str(package / "compiling.py"))
+    names = {compiling.source_hash()}
+    for file in sorted(package.glob("*.py")):
+        with file.open("a") as text:
+            text.write("# changed\n")
+        names.add(compiling.source_hash())
+    assert len(names) == 1 + len(list(package.glob("*.py")))
 
 
 def test_importing_compiles_nothing():

@@ -121,10 +121,20 @@ def test_float32_and_float64_networks_start_alike():
 
 
 def test_weights_have_the_variance_that_keeps_a_signal_through_relu():
-    """2 / fan_in, from 36,864 numbers: a standard error of 0.7 %, of which four are allowed."""
-    weight = dict(cifar_resnet(20).named_parameters())["layer3.2.conv2.weight"].data
+    """2 / fan_in, which is not 2 / fan_out where channels change."""
+    state = cifar_resnet(20).state_dict()
+    weight = state["layer3.2.conv2.weight"]  # 36,864 numbers: a standard error of 0.7 %
     assert weight.var() == pytest.approx(2 / (9 * 64), rel=0.03)
     assert abs(weight.mean()) < 4 * np.sqrt(2 / (9 * 64) / weight.size)
+    for name, fan_in in {"layer2.0.conv1": 9 * 16, "layer3.0.conv1": 9 * 32, "fc": 64}.items():
+        assert state[f"{name}.weight"].var() == pytest.approx(2 / fan_in, rel=0.15), name
+
+
+def test_a_plain_network_has_no_way_past_a_layer():
+    plain, residual = cifar_resnet(8, shortcut=None), cifar_resnet(8)
+    for number in (1, 2, 3):
+        assert getattr(plain, f"layer{number}")[0].downsample is None
+        assert getattr(residual, f"layer{number}")[0].downsample is not None
 
 
 def test_every_parameter_gets_a_gradient():

@@ -116,3 +116,27 @@ def test_the_stride_halves_the_map_rounding_up(shortcut):
 def test_an_unknown_shortcut_is_refused():
     with pytest.raises(ValueError, match=r"'A', 'B', 'C' or None \(plain\), but is 'identity'"):
         make_block("identity")
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+@pytest.mark.parametrize("shortcut", SHORTCUTS)
+@pytest.mark.parametrize("part", ["conv1", "bn1", "conv2", "bn2", "relu"])
+def test_a_watched_block_computes_the_same_step_by_step(part, shortcut, geometry, training, rng):
+    """One operation where nobody looks; with a hook on any part, one after the other."""
+    in_channels, channels, stride = geometry
+    blocks = [make_block(shortcut, in_channels, channels, stride).train(training) for _ in range(2)]
+    data = rng.standard_normal((2, 5, 4, in_channels))
+    randomise(blocks[0], rng)
+    blocks[1].load_state_dict(blocks[0].state_dict())
+    seen, results = [], []
+    getattr(blocks[1], part).register_forward_hook(lambda *arguments: seen.append(arguments))
+    for block in blocks:
+        x = leaf(data)
+        y = block(x)
+        y.backward(np.cos(np.arange(y.data.size)).reshape(y.shape))
+        grads = {name: p.grad for name, p in block.named_parameters()}
+        results.append({"y": y.data, "dx": x.grad, **grads, **dict(block.named_buffers())})
+    assert len(seen) == (2 if part == "relu" else 1)
+    for name, array in results[0].items():
+        np.testing.assert_allclose(array, results[1][name], rtol=1e-9, atol=1e-12, err_msg=name)

@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import pytest
 
-from minires import kernels
+from minires import Tensor, kernels, no_grad
 from minires.data import Batches
 from minires.nn import summary
 from minires.training import DivergedError, InterruptedTraining, evaluate
@@ -141,6 +141,22 @@ def test_evaluation_leaves_the_network_as_it_was():
     evaluate(model, small.dataset())
     assert model.training
     assert small.same(before, model.state_dict())
+
+
+def test_recorded_test_figures_are_those_of_the_first_test_images(tmp_path):
+    """By hand: logits of the normalised images, the share that is wrong, the mean loss."""
+    run = small.trainer(tmp_path)
+    run.run()
+    data = run.dataset
+    images = ((data.test_images[:30] - data.pixel_mean) * data.channel_scale).astype(np.float32)
+    with no_grad():
+        logits = run.model.eval()(Tensor(images)).data.astype(np.float64)
+    labels = data.test_labels[:30]
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(30), labels]
+    last = [r for r in small.records(run.folder) if r["kind"] == "evaluation"][-1]
+    assert last["test_error"] == pytest.approx(np.mean(logits.argmax(1) != labels))
+    assert last["test_loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert 0.05 < last["test_error"] < 0.95  # else error and accuracy, or images, could be confused
 
 
 def test_a_step_uses_the_rate_of_its_own_iteration(tmp_path):

@@ -1,0 +1,152 @@
+"""The calculus, the sweep, what it frees and refuses, and the gradient check."""
+
+from .mutants import planted_in
+
+SWEEP, OPERATIONS = "tests/autograd/test_sweep.py", "tests/autograd/test_operations.py"
+
+# ------------------------------------------------------------------------------------- autograd
+
+ADD = "return unbroadcast(grad, ctx.shapes[0]), unbroadcast(grad, ctx.shapes[1])"
+
+MUTANTS = [
+    *planted_in(
+        "minires/autograd/ops.py",
+        OPERATIONS,
+        {
+            "add: broadcasting is not undone": (ADD, "return grad, grad"),
+            "getitem: elements picked twice get one gradient": (
+                "np.add.at(total, ctx.saved.index, grad)",
+                "total[ctx.saved.index] = grad",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/tensor.py",
+        OPERATIONS,
+        {
+            "mean: divided by the length of the first axis": (
+                "total * (total.data.size / self.data.size)",
+                "total * (1 / len(self.data))",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/backward.py",
+        SWEEP,
+        {
+            "sweep: depth first, gradients handed on before they are complete": (
+                "uses_left[parent] -= 1\n            if not uses_left[parent]:",
+                "if uses_left.pop(parent, 0):",
+            ),
+            "sweep: sums made in place in a shared array": (
+                "out=total if owned else None",
+                "out=total",
+            ),
+            "sweep: later gradients replace earlier ones": (
+                "np.add(total, grad, out=total if owned else None)",
+                "grad",
+            ),
+            "sweep: two leaves share a gradient array": (
+                "node.grad = grad.copy() if",
+                "node.grad = grad if",
+            ),
+            "sweep: a gradient is overwritten instead of added to": (
+                "np.asarray(node.grad + grad)",
+                "np.asarray(grad)",
+            ),
+            "sweep: a gradient that the user holds is changed in place": (
+                "np.asarray(node.grad + grad)",
+                "np.add(node.grad, grad, out=node.grad)",
+            ),
+            "sweep: a second call is not refused": ("if node.released:", "if False:"),
+            "sweep: the graph is freed even where it is to be kept": (
+                "if not retain_graph:",
+                "if True:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/backward.py",
+        "tests/autograd/test_memory.py",
+        {"sweep: the graph is not freed": ("if not retain_graph:", "if False:")},
+    ),
+    *planted_in(
+        "minires/autograd/backward.py",
+        "tests/autograd/test_errors.py",
+        {"sweep: shapes of gradients are not checked": ("grad.shape != shape or ", "")},
+    ),
+    *planted_in(
+        "minires/autograd/function.py",
+        "tests/autograd/test_in_place.py",
+        {
+            "saved arrays: changes in place are not noticed": (
+                "if version.count != count:",
+                "if False:",
+            ),
+            "saved arrays: a view has a version of its own": (
+                "version=shared_version(data, inputs)",
+                "version=None",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/function.py",
+        SWEEP,
+        {
+            "no_grad: stays on after an error": (
+                "    try:\n        yield\n    finally:\n        _recording.reset(token)",
+                "    yield\n    _recording.reset(token)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/gradcheck.py",
+        "tests/autograd/test_gradcheck.py",
+        {
+            "gradcheck: a cotangent of ones": (
+                "self.cotangent = rng.standard_normal(result.shape)",
+                "self.cotangent = np.ones(result.shape)",
+            ),
+            "gradcheck: NaN passes": (
+                "if not c.error <= 1]",
+                "if c.error > 1]",
+            ),
+            "gradcheck: every wrong gradient is called a kink": (
+                "return changes[0] > allowed and not smooth",
+                "return True",
+            ),
+            "gradcheck: the inputs stay moved after a check": (
+                "        finally:\n            tensor.data = original",
+                "        finally:\n            pass",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/ops.py",
+        f"{OPERATIONS}::test_a_tensor_used_as_both_operands_gets_both_gradients",
+        {
+            "add: the gradient is halved": (
+                ADD,
+                ADD.replace("grad,", "grad / 2,"),
+            ),
+            "add: a gradient only for the branch, none for the shortcut": (
+                ADD,
+                "return unbroadcast(grad, ctx.shapes[0]), np.zeros(ctx.shapes[1], grad.dtype)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/ops.py",
+        f"{OPERATIONS}::test_unbroadcast_sums_rather_than_averages",
+        {
+            "bias: the gradient is a mean over the batch": (
+                "grad = grad.sum(tuple(range(grad.ndim - len(shape))))",
+                "grad = grad.mean(tuple(range(grad.ndim - len(shape))))",
+            ),
+            "bias: the gradient is a mean over repeated axes": (
+                "return grad.sum(repeated, keepdims=True)",
+                "return grad.mean(repeated, keepdims=True)",
+            ),
+        },
+    ),
+]

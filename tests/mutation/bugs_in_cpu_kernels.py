@@ -1,0 +1,216 @@
+"""The compiled kernels. Tests are narrow here, since every kernel they call is compiled anew."""
+
+from .mutants import planted_in
+
+CONTRACT, CONVOLUTION = "tests/kernels/test_contract.py", "tests/kernels/test_convolution.py"
+MANY_BLOCKS = f"{CONVOLUTION}::test_many_blocks_give_what_one_gives"
+PROCESSES, FUSED = "tests/kernels/test_processes.py", "tests/kernels/test_fused.py"
+NAN = f"{CONTRACT}::test_relu_of_a_nan_is_a_nan[cpu]"
+
+MUTANTS = [
+    *planted_in(
+        "kernels/cpu/compiling.py",
+        f"{PROCESSES}::test_a_change_in_any_file_gives_the_machine_code_another_folder",
+        {
+            "cache: named after one file alone": (
+                'sorted(Path(__file__).parent.glob("*.py"))',
+                "[Path(__file__)]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/window.py",
+        f"{CONTRACT}::test_im2col_and_col2im[cpu]",
+        {
+            "col2im: overlaps are assigned instead of added": (
+                "old = load_lanes(target, j + k, lanes)",
+                "old = broadcast(np.float32(0))",
+            ),
+            "im2col: the last column of the images counts as padding": (
+                "min(w.kernel_cols, w.width - x)",
+                "min(w.kernel_cols, w.width - x - 1)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/im2col.py",
+        f"{MANY_BLOCKS}[shape2-im2col]",
+        {
+            "im2col: the last part of a deep window replaces the sum": (
+                "start > 0, spare)",
+                "False, spare)",
+            ),
+            "im2col: dW is the first of its partial sums": (
+                "parts[:, :depth, :channels].sum(0, dtype=np.float64)",
+                "parts[0, :depth, :channels]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/transforms.py",
+        f"{CONVOLUTION}::test_winograd",
+        {
+            "winograd: a wrong number in B": (
+                "broadcast(np.float32(-5))\n    even",
+                "broadcast(np.float32(-4))\n    even",
+            ),
+            "winograd: a tile at the right edge reads the next row": (
+                "across = 0 <= col + j < w.width",
+                "across = True",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/transforms.py",
+        f"{MANY_BLOCKS}[shape0-winograd]",
+        {
+            "winograd: overlapping tiles of dx replace each other": (
+                "store(old[0] + values[0], array, at)",
+                "store(values[0], array, at)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/transforms.py",
+        f"{CONVOLUTION}::test_winograd_weight_grad",
+        {
+            "winograd: dW counts what lies beyond the right edge of dy": (
+                "load_grad(grad, terms, here, lanes, j < cols)",
+                "load_grad(grad, terms, here, lanes, True)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/winograd.py",
+        f"{CONVOLUTION}::test_winograd_weight_grad",
+        {
+            "winograd: dW is the last of its partial sums": (
+                "total += load(pointer(parts)",
+                "total = load(pointer(parts)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/winograd.py",
+        f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-shape1]",
+        {
+            "fused: the moments of a chunk leave out its last strip": (
+                "pixels = first_pixel(w, first), first_pixel(w, last)",
+                "pixels = first_pixel(w, first), first_pixel(w, last - 1)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/operands.py",
+        f"{FUSED}::test_basic_block[winograd]",
+        {
+            "fused: the map between two convolutions is not cut off": (
+                "value = cut_below_zero(fma(value - mean, scale, beta))",
+                "value = fma(value - mean, scale, beta)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/normalised.py",
+        f"{FUSED}::test_basic_block[im2col]",
+        {
+            "fused: the skip connection's gradient is lost": (
+                "add_to = dz if skip else None",
+                "add_to = None",
+            ),
+            "fused: the gradient between two convolutions passes the ReLU uncut": (
+                "grad = cut_to(dbetween, between)",
+                "grad = OutputGrad(dbetween)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        f"{CONTRACT}::test_variance_far_from_zero",
+        {
+            "batch norm on the cpu: the variance between chunks is forgotten": (
+                "(squares.sum(0) + counts @ (means - mean) ** 2) / total",
+                "squares.sum(0) / total",
+            ),
+            "batch norm on the cpu: the mean's own rounding is not corrected": (
+                "lane(square, i) - correction * correction / count",
+                "lane(square, i)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/operands.py",
+        f"{CONTRACT}::test_batch_norm_grad[batch_norm_grad-cpu]",
+        {
+            "batch norm on the cpu: no gradient through the variance": (
+                "rest = fma(slope, load_lanes(grad.z, at, lanes) - mean, shift)",
+                "rest = shift",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/simd.py",
+        f"{CONTRACT}::test_batch_norm_grad[batch_norm_grad-cpu]",
+        {
+            "batch norm on the cpu: the gradient passes where the ReLU gave zero": (
+                'fcmp_ordered(">", condition',
+                'fcmp_ordered(">=", condition',
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/elementwise.py",
+        NAN,
+        {
+            "relu on the cpu: hides a NaN": (
+                "np.float32(0) if x[i] <= 0 else x[i]",
+                "x[i] if x[i] > 0 else np.float32(0)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/elementwise.py",
+        f"{CONTRACT}::test_sgd_step[cpu]",
+        {
+            "sgd on the cpu: no weight decay": (
+                "(grad[i] + weight_decay * parameter[i])",
+                "grad[i]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/pooling.py",
+        f"{CONTRACT}::test_max_pool[cpu]",
+        {
+            "max pool on the cpu: the last of equals wins": ("value > old or", "value >= old or"),
+            "max pool on the cpu: a NaN never wins": (
+                " or (value != value and old == old)",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/loss.py",
+        f"{CONTRACT}::test_softmax_cross_entropy[1000-cpu]",
+        {
+            "softmax on the cpu: exponentials overflow": (
+                "largest = max(largest, logit)",
+                "largest = 0.0",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/augment.py",
+        f"{CONTRACT}::test_crop_flip[cpu]",
+        {
+            "crops on the cpu: a mirrored image is off by a pixel": (
+                "width - 1 - col if",
+                "width - col if",
+            ),
+            "crops on the cpu: row and column offsets are exchanged": (
+                "row + offsets[n, 0] - padding",
+                "row + offsets[n, 1] - padding",
+            ),
+        },
+    ),
+]

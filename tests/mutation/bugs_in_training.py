@@ -1,0 +1,430 @@
+"""The optimiser, the networks, schedules, data and the training loop."""
+
+from .mutants import planted_in
+
+REFERENCE, SGD = "kernels/reference.py", "tests/optim/test_sgd.py"
+
+# ------------------------------------------------------------------------------------ optimiser
+
+VELOCITY = "velocity += grad + weight_decay * parameter\n    parameter -= lr * velocity"
+
+OPTIMISER = [
+    *planted_in(
+        REFERENCE,
+        SGD,
+        {
+            "sgd: the decay misses the velocity and the rate": (
+                VELOCITY,
+                "velocity += grad\n    parameter -= lr * velocity + weight_decay * parameter",
+            ),
+            "sgd: no weight decay": (
+                "velocity += grad + weight_decay * parameter",
+                "velocity += grad",
+            ),
+            "sgd: 1 - momentum for momentum": ("velocity *= momentum", "velocity *= 1 - momentum"),
+            "sgd: the gradient is damped by 1 - momentum": (
+                "velocity += grad + weight_decay * parameter",
+                "velocity += (1 - momentum) * (grad + weight_decay * parameter)",
+            ),
+            "sgd: the rate inside the velocity": (
+                VELOCITY,
+                "velocity += lr * (grad + weight_decay * parameter)\n    parameter -= velocity",
+            ),
+            "sgd: the decay is added to the gradient in place": (
+                VELOCITY,
+                "grad += weight_decay * parameter\n    velocity += grad\n"
+                "    parameter -= lr * velocity",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/optim.py",
+        "tests/autograd/test_in_place.py",
+        {
+            "sgd: a step does not count as a change in place": (
+                "            parameter.changes_in_place()\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/optim.py",
+        f"{SGD}::test_a_state_is_a_copy",
+        {
+            "sgd: its state is no copy": (
+                'velocity.{i}": v.copy() for',
+                'velocity.{i}": v for',
+            ),
+        },
+    ),
+]
+
+# ------------------------------------------------------------------------------------- networks
+
+CIFAR, TORCH = "tests/models/test_cifar.py", "tests/models/test_against_torch.py"
+BLOCKS = "tests/nn/test_blocks.py"
+
+NETWORKS = [
+    *planted_in(
+        "minires/nn/init.py",
+        "tests/models/test_cifar.py",
+        {
+            "he_normal: fan_out for fan_in": (
+                "np.prod(shape[:-1])",
+                "np.prod((*shape[:-2], shape[-1]))",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
+        "tests/nn/test_blocks.py",
+        {
+            "block: a watched one cuts off before it adds": (
+                "relu(y if residual is None else y + residual)",
+                "relu(y) if residual is None else relu(y) + residual",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/module.py",
+        "tests/nn/test_blocks.py",
+        {"block: hooks are never noticed": ("return bool(self._hooks)", "return False")},
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
+        BLOCKS,
+        {
+            "block: the shortcut starts after the first convolution": (
+                "self.downsample(x)",
+                "self.downsample(y) if type(self.downsample) is Identity else self.downsample(x)",
+            ),
+            "block: option C is silently B": ('if kind != "C" and same_shape:', "if same_shape:"),
+            "block: option B is silently A": ('if kind == "A":', 'if kind != "C":'),
+        },
+    ),
+    *planted_in(
+        "minires/nn/init.py",
+        f"{CIFAR}::test_weights_have_the_variance_that_keeps_a_signal_through_relu "
+        f"{CIFAR}::test_float32_and_float64_networks_start_alike",
+        {
+            "he_normal: the variance of a linear layer, 1 / fan_in": (
+                "2.0 / fan_in",
+                "1.0 / fan_in",
+            ),
+            "he_normal: drawn in the dtype of the network": (
+                "rng.standard_normal(shape) *",
+                "rng.standard_normal(shape, dtype) *",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/module.py",
+        "tests/nn/test_module.py",
+        {
+            "hooks: a hook is not detached": ("self.hooks.pop(self, None)", "return"),
+            "hooks: a hook outlives its with block": ("        self.remove()", "        return"),
+            "modes: eval does not reach the layers": (
+                "for _, module in self.named_modules():\n            module.training = mode",
+                "self.training = mode",
+            ),
+            "state: running statistics are left out": (
+                "return parameters | {",
+                "return parameters or {",
+            ),
+            "state: it is no copy": ("name: p.data.copy()", "name: p.data"),
+            "state: what fits is loaded even where something does not": (
+                "problems = mismatches(own, state)",
+                "problems = mismatches(own, state)\n"
+                "        for name in own.keys() & state.keys():\n"
+                "            if own[name].shape == state[name].shape:\n"
+                "                own[name][...] = state[name]",
+            ),
+            "state: another dtype is cast silently": ('f"{a.shape} {a.dtype}"', 'f"{a.shape}"'),
+        },
+    ),
+    *planted_in(
+        "minires/models/cifar.py",
+        f"{CIFAR}::test_only_the_first_block_of_the_second_and_third_stage_strides",
+        {
+            "network: the first stage strides, the others do not": (
+                "((16, 1), (32, 2), (64, 2))",
+                "((16, 2), (32, 1), (64, 1))",
+            ),
+            "network: the last block of a stage strides": (
+                "(first_stride, *[1] * ((depth - 2) // 6 - 1))",
+                "(*[1] * ((depth - 2) // 6 - 1), first_stride)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/models/cifar.py",
+        f"{CIFAR}::test_layers_are_counted_as_in_the_paper",
+        {
+            "network: every projection is silently option A": (
+                "shortcut=shortcut,\n                        rng=rng",
+                'shortcut=shortcut and "A",\n                        rng=rng',
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/models/cifar.py",
+        f"{CIFAR}::test_the_same_seed_gives_the_same_weights_whatever_the_shortcut",
+        {
+            "network: projections draw from the generator of the other weights": (
+                "rng, shortcut_rng = np.random.default_rng(seed).spawn(2)",
+                "rng = shortcut_rng = np.random.default_rng(seed)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/models/cifar.py",
+        f"{TORCH}::test_logits_loss_and_all_gradients_agree_in_float64",
+        {
+            "network: the plain twin is silently residual": (
+                "shortcut=shortcut,\n                        rng=rng",
+                'shortcut=shortcut or "A",\n                        rng=rng',
+            ),
+            "network: no ReLU after the first convolution": (
+                "x = convolve(self.conv1, self.bn1, self.relu, x)",
+                "x = self.bn1(self.conv1(x))",
+            ),
+        },
+    ),
+]
+
+# ---------------------------------------------------------------------------- schedules and data
+
+SCHEDULES_AND_DATA = [
+    *planted_in(
+        "minires/data/batches.py",
+        "tests/data/test_batches.py",
+        {
+            "batches: crops ignore the seed": ("[self.seed, 1, step]", "[1, step]"),
+            "batches: the order ignores the seed": ("[seed, 0, epoch]", "[0, epoch]"),
+            "batches: all images mirrored or none": (
+                "rng.random(self.batch_size) < 0.5",
+                "np.full(self.batch_size, rng.random() < 0.5)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/schedules.py",
+        "tests/training/test_schedules.py",
+        {
+            "schedule: a drop comes an iteration late": ("step >= drop", "step > drop"),
+            "schedule: the second drop replaces the first": (
+                "self.factor ** sum(step >= drop for drop in self.drops)",
+                "self.factor ** any(step >= drop for drop in self.drops)",
+            ),
+            "schedule: the warm-up is never undone": (
+                "return self.lr if step < self.steps else self.then(step)",
+                "return min(self.lr, self.then(step))",
+            ),
+            "schedule: the warm-up delays what follows": (
+                "else self.then(step)",
+                "else self.then(step - self.steps)",
+            ),
+            "schedule: a warm-up begins at zero": ("(step + 1) / self.steps", "step / self.steps"),
+        },
+    ),
+    *planted_in(
+        "minires/training/recipes.py",
+        "tests/training/test_schedules.py",
+        {
+            "recipe: a warm-up for 110 layers and no more": ("depth >= 110", "depth == 110"),
+        },
+    ),
+    *planted_in(
+        "minires/data/batches.py",
+        "tests/data/test_batches.py",
+        {
+            "batches: one crop for all images": (
+                "rng.integers(0, 2 * PADDING + 1, (self.batch_size, 2))",
+                "np.tile(rng.integers(0, 2 * PADDING + 1, 2), (self.batch_size, 1))",
+            ),
+            "batches: crops do not depend on the step": ("[self.seed, 1, step]", "[self.seed, 1]"),
+            "batches: the largest offset is never drawn": (
+                "rng.integers(0, 2 * PADDING + 1,",
+                "rng.integers(0, 2 * PADDING,",
+            ),
+            "batches: the order does not depend on the epoch": ("[seed, 0, epoch]", "[seed, 0]"),
+            "batches: labels in another order than images": (
+                "return batch, self.labels[chosen]",
+                "return batch, self.labels[np.sort(chosen)]",
+            ),
+            "batches: an evaluation crops": (
+                "offsets, flips = _no_crops(len(some))",
+                "offsets, flips = np.zeros((len(some), 2), int), np.zeros(len(some), bool)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/dataset.py",
+        "tests/data/test_dataset.py",
+        {
+            "data: the mean of the test images": (
+                "self.train_images.mean(axis=0",
+                "self.test_images.mean(axis=0",
+            ),
+            "data: divided by the variance": (
+                "1 / np.sqrt(np.where(variance > 0, variance, 1))",
+                "1 / np.where(variance > 0, variance, 1)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/cifar10.py",
+        "tests/data/test_cifar10.py",
+        {
+            "cifar10: rows and columns are exchanged": (
+                "plane.reshape(-1, 32, 32)",
+                "plane.reshape(-1, 32, 32).transpose(0, 2, 1)",
+            ),
+            "cifar10: blue comes first": (
+                "enumerate(np.split(planes, 3, axis=1))",
+                "enumerate(np.split(planes, 3, axis=1)[::-1])",
+            ),
+        },
+    ),
+]
+
+# ------------------------------------------------------------------------- the loop and its files
+
+TRAINER = "tests/training/test_trainer.py"
+RESUMED = f"{TRAINER}::test_resumed_is_uninterrupted_bit_for_bit"
+
+TRAINING = [
+    *planted_in(
+        "minires/training/trainer.py",
+        RESUMED,
+        {
+            "checkpoint: the momentum is not restored": (
+                'self.optimizer.load_state_dict(parts["sgd"])',
+                'parts["sgd"].clear()',
+            ),
+            "checkpoint: the step is not restored": (
+                'self.step, self.seconds = state["step"], state["seconds"]',
+                'self.seconds = state["seconds"]',
+            ),
+            "checkpoint: the running means of losses are not restored": (
+                'self.since_evaluation = Meter(**state["since_evaluation"])',
+                "self.since_evaluation = Meter()",
+            ),
+            "training: gradients are never forgotten": (
+                "        self.optimizer.zero_grad()\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/files.py",
+        "tests/training/test_files.py",
+        {
+            "records: a torn last line is read": ("in lines[:-1]]", "in lines if line]"),
+            "files: written in place": (
+                "    temporary = Path(name)\n",
+                "    Path(name).unlink()\n    temporary = path\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/report/runs.py",
+        "tests/report/test_report.py",
+        {
+            "report: the spread divides by n": ("np.std(values, ddof=1)", "np.std(values)"),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::test_resumed_after_a_kill_bit_for_bit",
+        {
+            "resuming: records of later steps stay": (
+                "[r for r in records if self.is_past(r)]",
+                "records",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::TestRefusals::test_a_checkpoint_of_another_seed",
+        {},
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::test_a_step_uses_the_rate_of_its_own_iteration",
+        {
+            "training: the rate of the next iteration": (
+                "self.optimizer.lr = self.recipe.schedule(self.step)",
+                "self.optimizer.lr = self.recipe.schedule(self.step + 1)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::TestDivergence::test_an_overflowing_layer_is_named",
+        {
+            "training: a loss of NaN is not noticed": (
+                "if not np.isfinite(loss.item()):",
+                "if False:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::test_evaluation_leaves_the_network_as_it_was",
+        {
+            "evaluation: in training mode": ("    model.eval()\n", ""),
+            "evaluation: the training mode is not put back": (
+                "    model.train(was_training)\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::test_recorded_test_figures_are_those_of_the_first_test_images",
+        {
+            "evaluation: accuracy for error": (
+                "(logits.argmax(1) != labels)",
+                "(logits.argmax(1) == labels)",
+            ),
+            "evaluation: on the training images": (
+                "self.dataset, limit=self.recipe.test_images)",
+                'self.dataset, "train", limit=self.recipe.test_images)',
+            ),
+            "evaluation: all test images whatever the recipe says": (
+                "self.dataset, limit=self.recipe.test_images)",
+                "self.dataset)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{TRAINER}::test_evaluation_weighs_a_short_last_batch_by_its_length",
+        {
+            "evaluation: a short batch weighs as much as a whole one": (
+                "loss * len(labels)",
+                "loss * 17",
+            ),
+        },
+    ),
+]
+
+REPORT = [
+    *planted_in(
+        "minires/report/runs.py",
+        "tests/report/test_report.py",
+        {
+            "report: the best test error instead of the last": (
+                '"test_error")[1][-1])',
+                '"test_error")[1].min())',
+            ),
+            "report: the last loss instead of the mean over the last eighth": (
+                'values[steps > self.config["recipe"]["iterations"] * 7 / 8].mean()',
+                "values[-1]",
+            ),
+        },
+    ),
+]
+
+MUTANTS = [*OPTIMISER, *NETWORKS, *SCHEDULES_AND_DATA, *TRAINING, *REPORT]
