@@ -27,6 +27,10 @@ class Network(NamedTuple):
 
 NETWORKS = {name: Network(partial(cifar_resnet, depth), 32) for name, depth in CIFAR_DEPTHS.items()}
 
+# minires keeps a block's input only and computes it twice; the peers train as they always do
+NETWORKS["resnet110_recomputed"] = Network(partial(cifar_resnet, 110, recompute=True), 32)
+CIFAR_DEPTHS["resnet110_recomputed"] = 110
+
 
 def initial_weights(network: str) -> Arrays:
     """Parameters and running statistics by name, away from 0 and 1, which would hide mistakes."""

@@ -47,7 +47,10 @@ Job = tuple[str, str, int]  # kind, network, images a batch
 
 BATCH = 128
 INFERENCE: tuple[Job, ...] = (("infer", "resnet56", BATCH),)
-MEMORY: tuple[Job, ...] = (("memory", "resnet110", BATCH),)
+MEMORY: tuple[Job, ...] = tuple(
+    ("memory", network, BATCH) for network in ("resnet110", "resnet110_recomputed")
+)
+RECOMPUTED: Job = ("train", "resnet110_recomputed", BATCH)
 
 console = Console()
 
@@ -148,7 +151,7 @@ def main(
     compare: Annotated[Path | None, typer.Option(help="JSON of an earlier measurement")] = None,
 ) -> None:
     """Time minires and the peers that are installed."""
-    jobs = [*training(depths), *INFERENCE, *MEMORY]
+    jobs = [*training(depths), RECOMPUTED, *INFERENCE, *MEMORY]
     chosen = [job for job in jobs if only is None or job[0] == only.value]
     rows = measure(chosen, present(peers), threads, repeats, seconds)
     if not rows:

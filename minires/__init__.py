@@ -3,6 +3,7 @@
 from .autograd import Function, Tensor, no_grad
 from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .info import info
+from .recompute import recompute
 
 __version__ = "0.1.0"
 
@@ -15,4 +16,5 @@ __all__ = [
     "gradcheck",
     "info",
     "no_grad",
+    "recompute",
 ]

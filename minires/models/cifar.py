@@ -29,6 +29,7 @@ class CifarResNet(Module):
         *,
         shortcut: Shortcut,
         classes: int,
+        recompute: bool,
         rng: np.random.Generator,
         shortcut_rng: np.random.Generator,
         dtype: DType,
@@ -48,6 +49,7 @@ class CifarResNet(Module):
                         channels,
                         stride=stride,
                         shortcut=shortcut,
+                        recompute=recompute,
                         rng=rng,
                         shortcut_rng=shortcut_rng,
                         dtype=dtype,
@@ -77,12 +79,14 @@ def cifar_resnet(
     shortcut: Shortcut = "A",
     seed: int = 0,
     classes: int = 10,
+    recompute: bool = False,
     dtype: DType = np.float32,
 ) -> CifarResNet:
     """The network with `depth` = 6n + 2 layers (the paper: 20, 32, 44, 56, 110, 1202).
 
     `shortcut` "A" is the paper's CIFAR network; None its plain twin, which for the same seed has
     the same parameters with the same initial values. So have "B" and "C" but for their projections.
+    With `recompute` the blocks run again in the backward pass, for less memory: see BasicBlock.
 
     Raises: ValueError for a depth that is not 6n + 2, or an unknown shortcut.
     """
@@ -96,5 +100,11 @@ def cifar_resnet(
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
     rng, shortcut_rng = np.random.default_rng(seed).spawn(2)
     return CifarResNet(
-        depth, shortcut=shortcut, classes=classes, rng=rng, shortcut_rng=shortcut_rng, dtype=dtype
+        depth,
+        shortcut=shortcut,
+        classes=classes,
+        recompute=recompute,
+        rng=rng,
+        shortcut_rng=shortcut_rng,
+        dtype=dtype,
     )

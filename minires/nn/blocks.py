@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ..autograd import Tensor
+from ..recompute import recompute
 from . import functional as F
 from .layers import BatchNorm2d, Conv2d, DType, ReLU, Sequential
 from .module import Module
@@ -75,7 +76,8 @@ class BasicBlock(Module):
 
     With `shortcut=None` the very same layers without the addition: relu(F(x)). Weights of the
     shortcut are drawn from a generator of their own, so that blocks with the same `rng` have the
-    same F whatever their shortcut.
+    same F whatever their shortcut. With `recompute` the block keeps nothing but its input for the
+    backward pass, and runs again there: the same results for less memory and more time.
     """
 
     def __init__(
@@ -87,9 +89,11 @@ class BasicBlock(Module):
         shortcut_rng: np.random.Generator,
         shortcut: Shortcut = "A",
         stride: int = 1,
+        recompute: bool = False,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.conv1 = Conv2d(
             in_channels, channels, 3, stride=stride, padding=1, rng=rng, dtype=dtype
         )
@@ -103,8 +107,11 @@ class BasicBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        if self.is_one_operation:
-            return self.fused(x)
+        compute = self.fused if self.is_one_operation else self.step_by_step
+        return recompute(compute, x) if self.recompute else compute(x)
+
+    def step_by_step(self, x: Tensor) -> Tensor:
+        """One layer after the other."""
         y = convolve(self.conv1, self.bn1, self.relu, x)
         shortcut = None if self.downsample is None else self.downsample(x)
         return convolve(self.conv2, self.bn2, self.relu, y, shortcut)
@@ -114,8 +121,9 @@ class BasicBlock(Module):
         """Whether all maps are alike, the block is training, and no hook watches its parts."""
         same_shape = self.conv1.weight.shape == self.conv2.weight.shape and self.conv1.stride == 1
         skip = self.downsample is None or isinstance(self.downsample, Identity)
+        norms_alike = self.bn1.eps == self.bn2.eps and self.bn1.training and self.bn2.training
         watched = any(part.is_watched for _, part in self.named_children())
-        return same_shape and skip and self.bn1.training and self.bn2.training and not watched
+        return same_shape and skip and norms_alike and not watched
 
     def fused(self, x: Tensor) -> Tensor:
         """The block as one operation: the map between the convolutions is never in memory."""

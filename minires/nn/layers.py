@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..recompute import is_second_time
 from . import functional as F
 from .init import he_normal
 from .module import Module, Parameter
@@ -107,6 +108,8 @@ class BatchNorm2d(Module):
 
     def follow(self, y: Tensor, mean: np.ndarray, var: np.ndarray) -> Tensor:
         """Move the running statistics towards a batch's, in place; returns the batch's result."""
+        if is_second_time():
+            return y
         count = y.data.size // y.shape[-1]
         for running, batch in (
             (self.running_mean, mean),

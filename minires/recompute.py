@@ -1,0 +1,61 @@
+"""Memory for time: keep an operation's input only, and compute it a second time for the gradient.
+
+A residual network's memory is what its blocks keep for the backward pass. A block that is
+recomputed keeps nothing but its input: `recompute(block, x)` is `block(x)`, bit for bit, with the
+same gradients, at the price of one more forward pass (Chen et al. 2016, "Training deep nets with
+sublinear memory cost").
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+from .autograd import Context, Function, Tensor, no_grad
+from .autograd.function import Array
+
+_second_time: ContextVar[bool] = ContextVar("second_time", default=False)
+
+
+def is_second_time() -> bool:
+    """Whether this is a repetition: what is counted or averaged has been so already."""
+    return _second_time.get()
+
+
+def recompute(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`f(x)`, run again in the backward pass instead of keeping what it computes on the way.
+
+    `f` takes one tensor and must do the same both times; parameters that it uses get their
+    gradients. Where `x` needs no gradient, nothing is saved by this and `f(x)` is run as usual.
+    """
+    return Recompute.apply(x, f=f) if x.requires_grad else f(x)
+
+
+class Recompute(Function):
+    """Any function of one tensor, forward without a graph, backward with one of its own."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, f: Callable[[Tensor], Tensor]) -> Array:
+        """The result, and nothing of what leads to it."""
+        ctx.save(x=x, f=f)
+        with no_grad():
+            return f(Tensor(x)).data
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array | None:
+        """The same again with a graph, and back through it; parameters get theirs on the way."""
+        x = Tensor(ctx.saved.x, requires_grad=True)
+        with second_time():
+            ctx.saved.f(x).backward(grad)
+        return x.grad
+
+
+@contextlib.contextmanager
+def second_time() -> Iterator[None]:
+    """Within, `is_second_time()` is true."""
+    token = _second_time.set(True)
+    try:
+        yield
+    finally:
+        _second_time.reset(token)
