@@ -21,7 +21,9 @@ def verdict(groups: list[Group]) -> str:
     plain = sorted((g for g in groups if g.is_plain), key=lambda g: g.depth)
     residual = sorted((g for g in groups if not g.is_plain), key=lambda g: g.depth)
     if min(g.mean("training_loss") for g in groups) > 0.95 * math.log(10):
-        return "Nothing has been learned yet: every training loss is near 2.30, that of a guess."
+        return (
+            "Nothing has been learned yet: no training loss is clearly below 2.30, that of a guess."
+        )
     if len(plain) < 2 or len(residual) < 2:
         return "One depth alone shows no degradation: compare at least two, as in --depths 20,56."
     shallow, deep, shallow_res, deep_res = plain[0], plain[-1], residual[0], residual[-1]

@@ -31,7 +31,7 @@ class Display:
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
-            TextColumn("{task.fields[note]:<23}"),
+            TextColumn("{task.fields[note]:<24}"),
             TimeRemainingColumn(),
             TextColumn("left"),
             console=console,
@@ -75,4 +75,4 @@ def note(trainer: Trainer) -> str:
     """The latest mean loss, and the throughput with evaluations included."""
     speed = trainer.step * trainer.recipe.batch_size / trainer.seconds
     loss = "" if trainer.loss is None else f"loss {trainer.loss:.2f}"
-    return f"{loss:<9} {speed:5.0f} images/s"
+    return f"{loss:<10} {speed:5.0f} images/s"
