@@ -39,24 +39,14 @@ class BatchNorm(Function):
     """Batch norm by the batch's own statistics, which are also returned."""
 
     @staticmethod
-    def forward(
-        ctx: Context,
-        x: Array,
-        gamma: Array,
-        beta: Array,
-        residual: Array | None,
-        *,
-        eps: float,
-        relu: bool,
-    ) -> Any:
-        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps, residual=residual, relu=relu)
-        ctx.save(x=x, gamma=gamma, mean=mean, var=var, y=y if relu else None, eps=eps)
+    def forward(ctx: Context, x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
+        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps)
+        ctx.save(x=x, gamma=gamma, mean=mean, var=var, eps=eps)
         return y, mean, var
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        s = ctx.saved
-        return kernels.batch_norm_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps, y=s.y)
+        return kernels.batch_norm_grad(grad, **vars(ctx.saved))[:3]
 
 
 class BatchNormEval(Function):
@@ -64,28 +54,15 @@ class BatchNormEval(Function):
 
     @staticmethod
     def forward(
-        ctx: Context,
-        x: Array,
-        gamma: Array,
-        beta: Array,
-        residual: Array | None,
-        *,
-        mean: Array,
-        var: Array,
-        eps: float,
-        relu: bool,
+        ctx: Context, x: Array, gamma: Array, beta: Array, *, mean: Array, var: Array, eps: float
     ) -> Array:
-        y = kernels.batch_norm_eval(
-            x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu
-        )
         # copies: the running statistics move on before the backward pass
-        ctx.save(x=x, gamma=gamma, mean=mean.copy(), var=var.copy(), y=y if relu else None, eps=eps)
-        return y
+        ctx.save(x=x, gamma=gamma, mean=mean.copy(), var=var.copy(), eps=eps)
+        return kernels.batch_norm_eval(x, gamma, beta, mean, var, eps=eps)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        s = ctx.saved
-        return kernels.batch_norm_eval_grad(grad, s.x, s.gamma, s.mean, s.var, eps=s.eps, y=s.y)
+        return kernels.batch_norm_eval_grad(grad, **vars(ctx.saved))[:3]
 
 
 class ConvBatchNorm(Function):
@@ -277,34 +254,17 @@ def conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> T
 
 
 def batch_norm(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    *,
-    eps: float = 1e-5,
-    residual: Tensor | None = None,
-    relu: bool = False,
+    x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5
 ) -> tuple[Tensor, Array, Array]:
-    """Normalise by the batch: the result, its mean and its biased variance per channel.
-
-    With `residual` and `relu`, the result is relu(normalised x + residual), made in one pass.
-    """
-    return BatchNorm.apply(x, gamma, beta, residual, eps=eps, relu=relu)
+    """Normalise by the batch: the result, its mean and its biased variance per channel."""
+    return BatchNorm.apply(x, gamma, beta, eps=eps)
 
 
 def batch_norm_eval(
-    x: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    *,
-    mean: Array,
-    var: Array,
-    eps: float = 1e-5,
-    residual: Tensor | None = None,
-    relu: bool = False,
+    x: Tensor, gamma: Tensor, beta: Tensor, *, mean: Array, var: Array, eps: float = 1e-5
 ) -> Tensor:
-    """Normalise by given statistics; otherwise as `batch_norm`."""
-    return BatchNormEval.apply(x, gamma, beta, residual, mean=mean, var=var, eps=eps, relu=relu)
+    """Normalise by given statistics."""
+    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
 
 
 def conv2d_batch_norm(
@@ -319,7 +279,7 @@ def conv2d_batch_norm(
     residual: Tensor | None = None,
     relu: bool = False,
 ) -> tuple[Tensor, Array, Array]:
-    """`batch_norm` of `conv2d`, in fewer passes over memory."""
+    """relu(`batch_norm` of `conv2d` + residual), or parts of it, in fewer passes over memory."""
     settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
     return ConvBatchNorm.apply(x, weight, gamma, beta, residual, **settings)
 
@@ -338,7 +298,7 @@ def conv2d_batch_norm_eval(
     residual: Tensor | None = None,
     relu: bool = False,
 ) -> Tensor:
-    """`batch_norm_eval` of `conv2d`, in one pass over memory."""
+    """relu(`batch_norm_eval` of `conv2d` + residual), or parts of it, in one pass over memory."""
     settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
     return ConvBatchNormEval.apply(x, weight, gamma, beta, residual, mean=mean, var=var, **settings)
 

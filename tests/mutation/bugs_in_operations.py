@@ -157,12 +157,12 @@ NORMALISATION = [
         BLOCKS,
         {
             "fused batch norm: the gradient ignores the ReLU in training": (
-                "var=var, y=y if relu else None",
-                "var=var, y=None",
+                '"y": y if relu else None}',
+                '"y": None}',
             ),
             "fused batch norm: the gradient ignores the ReLU in evaluation": (
-                "var=var.copy(), y=y if relu else None",
-                "var=var.copy(), y=None",
+                "y=y if relu else None,",
+                "y=None,",
             ),
         },
     ),
@@ -170,6 +170,14 @@ NORMALISATION = [
         REFERENCE,
         BLOCKS,
         {
+            "block: no gradient through the skip connection": (
+                "return dx + dresidual if needs_dx and skip else dx",
+                "return dx",
+            ),
+            "block: the map between the convolutions is not cut off in the gradient": (
+                "mean1, var1, y=between, needs_dx",
+                "mean1, var1, y=None, needs_dx",
+            ),
             "fused batch norm: no gradient for the residual": (
                 "return dx, dgamma, dbeta, dz",
                 "return dx, dgamma, dbeta, np.zeros_like(dz)",
