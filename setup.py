@@ -34,6 +34,6 @@ setup(
     extras_require={
         "test": TEST,
         "dev": [*TEST, "ruff", "mypy", "pre-commit"],
-        "bench": ["torch"],
+        "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],
     },
 )

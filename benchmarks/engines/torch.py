@@ -38,7 +38,11 @@ def channels_last(array: np.ndarray) -> torch.Tensor:
 
 def build(network: str, weights: Arrays) -> torch.nn.Module:
     """The network with these weights."""
-    model = NETWORKS[network]()
+    return with_weights(NETWORKS[network](), weights)
+
+
+def with_weights(model: torch.nn.Module, weights: Arrays) -> torch.nn.Module:
+    """A network that has taken over the weights of its twin in minires."""
     state = {name: torch.from_numpy(a) for name, a in to_torch_layout(weights).items()}
     model.load_state_dict(model.state_dict() | state)
     return model.to(memory_format=torch.channels_last)
