@@ -18,6 +18,8 @@ of a call share one dtype. Nothing is written but fresh results, except where th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -226,7 +228,8 @@ def conv2d_batch_norm(
 
     z (N, OH, OW, C_out) is the convolution's result, which the gradient needs; `residual` is as z.
     """
-    arrays, geometry = (x, weight, gamma, beta), {"stride": stride, "padding": padding}
+    arrays = (x, weight, gamma, beta)
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     shape = checks.conv2d_batch_norm("conv2d_batch_norm", *arrays, **geometry, residual=residual)
     checks.several_values("conv2d_batch_norm", shape)
     return implementation_for(*arrays, residual).conv2d_batch_norm(
@@ -255,7 +258,8 @@ def conv2d_batch_norm_grad(
     `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
     set, else None. What is not needed is None.
     """
-    arrays, geometry = (gamma, mean, var), {"stride": stride, "padding": padding}
+    arrays = (gamma, mean, var)
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     checks.conv2d_batch_norm(
         "conv2d_batch_norm_grad", x, weight, *arrays, **geometry, dy=dy, y=y, z=z
     )
@@ -280,7 +284,8 @@ def conv2d_batch_norm_eval(
     relu: bool = False,
 ) -> Array:
     """`batch_norm_eval` of `conv2d` in one pass over memory: the result y alone."""
-    arrays, geometry = (x, weight, gamma, beta, mean, var), {"stride": stride, "padding": padding}
+    arrays = (x, weight, gamma, beta, mean, var)
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     checks.conv2d_batch_norm("conv2d_batch_norm_eval", *arrays, **geometry, residual=residual)
     return implementation_for(*arrays, residual).conv2d_batch_norm_eval(
         *arrays, eps=eps, **geometry, residual=residual, relu=relu

@@ -27,7 +27,7 @@ from .im2col import chunk_starts as column_chunk_starts
 from .im2col import conv2d as conv2d_by_columns
 from .im2col import conv2d_input_grad as input_grad_by_columns
 from .im2col import conv2d_weight_grad as weight_grad_by_columns
-from .memory import NO_FLOATS, Array
+from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
 from .window import window
 
@@ -106,7 +106,12 @@ def conv2d_batch_norm_grad(
     through = through_batch_norm(grad, z, gamma, mean, var, dgamma, dbeta, eps)
     dx, dweight = conv2d_grads(through, Input(x), weight, stride, padding, needs_dx)
     dresidual = grad.dy if needs_dresidual else None
-    return dx, dweight, dgamma.astype(np.float32), dbeta.astype(np.float32), dresidual
+    return dx if needs_dx else None, dweight, float32(dgamma), float32(dbeta), dresidual
+
+
+def float32(sums: Doubles) -> Array:
+    """Sums over all pixels, rounded."""
+    return sums.astype(np.float32)
 
 
 # ------------------------------------------------------------------------ a block of two
@@ -166,9 +171,9 @@ def basic_block_grad(
     grad = through_batch_norm(grad, z1, gamma1, mean1, var1, dgamma1, dbeta1, eps)
     add_to = dz if skip else None
     dx, dweight1 = conv2d_grads(grad, Input(x), weight1, 1, 1, needs_dx, add_to)
-    sums = (array.astype(np.float32) for array in (dgamma1, dbeta1, dgamma2, dbeta2))
-    dgamma1, dbeta1, dgamma2, dbeta2 = sums
-    return dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2
+    grads1 = dweight1, float32(dgamma1), float32(dbeta1)
+    grads2 = dweight2, float32(dgamma2), float32(dbeta2)
+    return dx if needs_dx else None, *grads1, *grads2
 
 
 def normalised(z: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Input:
@@ -210,8 +215,11 @@ def conv2d_grads(
     padding: int,
     needs_dx: bool = True,
     add_to: Optional = None,
-) -> tuple[Optional, Array]:
-    """Both gradients of a convolution, by the faster algorithm; dx is added to `add_to`."""
+) -> tuple[Array, Array]:
+    """Both gradients of a convolution, by the faster algorithm; dx is added to `add_to`.
+
+    dx is empty if it is not needed.
+    """
     x_shape, kernel_size = source.x.shape, weight.shape[:2]
     if use_winograd(x_shape, weight.shape, stride, padding):
         w = weight if needs_dx else None
@@ -219,9 +227,11 @@ def conv2d_grads(
             grad, source, w, x_shape=x_shape, padding=padding, add_to=add_to
         )
     dz, x, geometry = written(grad), written_input(source), {"stride": stride, "padding": padding}
-    dx = input_grad_by_columns(dz, weight, x_shape=x_shape, **geometry) if needs_dx else None
-    if dx is not None and add_to is not None:
-        dx += add_to
+    dx = NO_FLOATS
+    if needs_dx:
+        dx = input_grad_by_columns(dz, weight, x_shape=x_shape, **geometry)
+        if add_to is not None:
+            dx += add_to
     return dx, weight_grad_by_columns(dz, x, kernel_size=kernel_size, **geometry)
 
 

@@ -103,8 +103,8 @@ def conv2d_grads(
     x_shape: Shape,
     padding: int = 1,
     add_to: Array | None = None,
-) -> tuple[Array | None, Array | None]:
-    """`(dx, dweight)`: dx where the weight is given, dweight where the input is.
+) -> tuple[Array, Array]:
+    """`(dx, dweight)`: dx where the weight is given, dweight where the input is, else empty.
 
     dx is added to the array `add_to`, and is that array, where there is one.
     """
@@ -113,7 +113,7 @@ def conv2d_grads(
     rows, width = round_up.py_func(w.channels, ROWS), round_up.py_func(channels, COLUMNS)
     part_size = 0 if source is None else FREQUENCIES * rows * width
     parts = empty((number_of_parts(w, part_size), part_size))
-    dx = None
+    dx = NO_FLOATS
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
     grads_kernel(
@@ -123,10 +123,10 @@ def conv2d_grads(
         NO_FLOATS if weight is None else transformed(weight.transpose(0, 1, 3, 2)),
         channels,
         add_to is not None,
-        NO_FLOATS if dx is None else dx.reshape(-1),
+        dx.reshape(-1),
         parts,
     )
-    return dx, None if source is None else weight_grad(parts, rows, w.channels, channels)
+    return dx, NO_FLOATS if source is None else weight_grad(parts, rows, w.channels, channels)
 
 
 def transformed(weight: Array) -> Array:

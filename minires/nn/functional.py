@@ -89,8 +89,10 @@ class ConvBatchNorm(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        needs = {"needs_dx": ctx.needs_grad[0], "needs_dresidual": ctx.needs_grad[4]}
-        return kernels.conv2d_batch_norm_grad(grad, **vars(ctx.saved), **needs)
+        needs_dx, *_, needs_dresidual = ctx.needs_grad
+        return kernels.conv2d_batch_norm_grad(
+            grad, **vars(ctx.saved), needs_dx=needs_dx, needs_dresidual=needs_dresidual
+        )
 
 
 class ConvBatchNormEval(Function):

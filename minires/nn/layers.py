@@ -88,7 +88,8 @@ class BatchNorm2d(Module):
         """(N, H, W, C), unchanged in shape."""
         affine = self.weight, self.bias
         if not self.training:
-            return F.batch_norm_eval(x, *affine, **self.running(), eps=self.eps)
+            mean, var = self.running_mean, self.running_var
+            return F.batch_norm_eval(x, *affine, mean=mean, var=var, eps=self.eps)
         return self.follow(*F.batch_norm(x, *affine, eps=self.eps))
 
     def after(
@@ -99,12 +100,9 @@ class BatchNorm2d(Module):
         settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "eps": self.eps}
         settings |= {"residual": residual, "relu": relu}
         if not self.training:
-            return F.conv2d_batch_norm_eval(*arrays, **self.running(), **settings)
+            settings |= {"mean": self.running_mean, "var": self.running_var}
+            return F.conv2d_batch_norm_eval(*arrays, **settings)
         return self.follow(*F.conv2d_batch_norm(*arrays, **settings))
-
-    def running(self) -> dict[str, np.ndarray]:
-        """The statistics that evaluation normalises by."""
-        return {"mean": self.running_mean, "var": self.running_var}
 
     def follow(self, y: Tensor, mean: np.ndarray, var: np.ndarray) -> Tensor:
         """Move the running statistics towards a batch's, in place; returns the batch's result."""

@@ -121,8 +121,8 @@ NORMALISATION = [
                 "            return F.batch_norm_eval(x,",
             ),
             "batch norm: evaluation uses the batch's statistics": (
-                "if not self.training:\n            return F.batch_norm_eval(",
-                "if False:\n            return F.batch_norm_eval(",
+                "if not self.training:\n            mean, var",
+                "if False:\n            mean, var",
             ),
             "batch norm: the running variance is the biased one": (
                 "(self.running_var, var * (count / (count - 1))),",
