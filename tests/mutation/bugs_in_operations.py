@@ -117,7 +117,7 @@ NORMALISATION = [
         {
             "batch norm: running statistics move in evaluation": (
                 "            return F.batch_norm_eval(x,",
-                "            self.follow(x.data.mean((0, 1, 2)), x.data.var((0, 1, 2)))\n"
+                "            self.follow(x, x.data.mean((0, 1, 2)), x.data.var((0, 1, 2)))\n"
                 "            return F.batch_norm_eval(x,",
             ),
             "batch norm: evaluation uses the batch's statistics": (
