@@ -39,13 +39,14 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def described(groups: list[Group]) -> str:
-    """What every picture says about its data."""
+def described(groups: list[Group], what: str) -> str:
+    """What every picture says about its data, and what it shows of several seeds."""
     config = groups[0].runs[0].config
     recipe, seeds = config["recipe"], len(groups[0].runs)
+    seen = f"{what} of {seeds} seeds" if seeds > 1 else "1 seed"
     return (
         f"{config['data']}, preset {recipe['name']} ({recipe['iterations']:,} iterations of "
-        f"{recipe['batch_size']} images), {seeds} seed{'s' if seeds > 1 else ''}"
+        f"{recipe['batch_size']} images), {seen}"
     )
 
 
@@ -67,7 +68,9 @@ def split_kinds(groups: list[Group]) -> list[tuple[str, list[Group]]]:
 def draw_error_curves(groups: list[Group], path: Path) -> Path:
     """Training error (dashed) and test error (solid) against iterations, as in Fig. 6."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
-    figure, axes = new_figure(f"Error while training\n{described(groups)}", len(kinds))
+    figure, axes = new_figure(
+        f"Error while training\n{described(groups, 'mean and standard deviation')}", len(kinds)
+    )
     for axis, (title, members) in zip(axes, kinds, strict=True):
         axis.set(title=title, xlabel="iterations")
         for group in members:
@@ -91,7 +94,7 @@ def draw_mean(axis: Axes, group: Group, value: str, colour: str, style: str, wha
 def draw_gradient_norms(groups: list[Group], path: Path) -> Path:
     """Norm of each layer's weight gradient at the first and at the last iteration."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
-    figure, axes = new_figure(f"Gradient of each layer\n{described(groups)}", len(kinds))
+    figure, axes = new_figure(f"Gradient of each layer\n{described(groups, 'mean')}", len(kinds))
     for axis, (title, members) in zip(axes, kinds, strict=True):
         axis.set(title=title, xlabel="layer", yscale="log")
         axis.set_xticks([0, 1], ["first", "last"])
