@@ -4,7 +4,7 @@ Forward, the convolution gathers its result's moments (see `finish.py`). Backwar
 that result is made where the convolution's own backward pass reads it (see `operands.py`). In a
 block of two convolutions the map between them, normalised and cut off, is never written either.
 Passes over arrays of the result's size, forward and backward, for two convolutions and a skip
-connection: 7 and 14, where one operation after the other takes 11 and 25.
+connection: 7 and 15, where one operation after the other takes 11 and 25.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ dimension loads two vectors of B and six numbers of A and does twelve multiply-a
 12 sums + 2 of B + 1 of A fill 15 of the 16 registers that AVX2 has, and 12 independent sums hide
 the latency of the multiply-add (4 cycles, 2 a cycle: 8 needed). With AVX-512 a vector is a whole
 row and there are 32 registers: 16 rows, as channels come in sixteens, whose numbers of A are
-operands in memory. Every convolution here, forward or backward, direct or Winograd, is this one
-product with other strides. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance
-matrix multiplication".)
+operands in memory. Every convolution here, forward or backward, by columns or by Winograd, is this
+one product, of matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of
+high-performance matrix multiplication".)
 """
 
 from __future__ import annotations
