@@ -184,6 +184,7 @@ class TestDivergence:
         assert whole.step == 10
         assert all(np.isfinite(array).all() for array in whole.model.state_dict().values())
 
+    @pytest.mark.filterwarnings("ignore:overflow encountered")
     def test_an_overflowing_layer_is_named(self, tmp_path):
         def plant(trainer):
             trainer.model.fc.weight[...] = 1e38
