@@ -1,4 +1,4 @@
-"""What is left: every layer of the CIFAR ResNets beside the ceilings of the machine.
+"""What is left: every layer of the CIFAR ResNets by itself beside the ceilings of the machine.
 
     python benchmarks/roofline.py [--batch 128] [--depth 56] [--threads N] [--json FILE]
 
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 
 def layers(batch: int, depth: int) -> Iterator[Layer]:
-    """All that a training step spends its time on."""
+    """The parts of a training step, each for itself; training runs them fused, in less time."""
     n = (depth - 2) // 6
     for shape, times in zip(CIFAR_RESNET, (1, 2 * n, 1, 2 * n - 1, 1, 2 * n - 1), strict=True):
         for gradient in shape.gradients():

@@ -169,6 +169,7 @@ def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarra
             f"{name}: {what} has {shape[3]} channels {tuple(shape)}, so gamma, beta, mean and var "
             f"must have shape ({shape[3]},), but one has {array.shape}",
         )
+        contiguous(name, **{"a per-channel array": array})
 
 
 def conv2d_batch_norm(

@@ -12,8 +12,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
+import numpy as np
+
 from .autograd import Context, Function, Tensor, no_grad
-from .autograd.function import Array
+from .autograd.function import Array, recording
 
 _second_time: ContextVar[bool] = ContextVar("second_time", default=False)
 
@@ -26,8 +28,12 @@ def is_second_time() -> bool:
 def recompute(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`f(x)`, run again in the backward pass instead of keeping what it computes on the way.
 
-    `f` takes one tensor and must do the same both times; parameters that it uses get their
-    gradients. Where `x` needs no gradient, nothing is saved by this and `f(x)` is run as usual.
+    `f` takes one tensor. Other tensors that it uses must be leaves, such as parameters, which get
+    their gradients. Hooks inside of `f` are called both times. Where `x` needs no gradient, nothing
+    is saved by this and `f(x)` is run as usual.
+
+    Raises (in backward): RuntimeError if the second result is another than the first, because
+    something that `f` uses has been changed in between.
     """
     return Recompute.apply(x, f=f) if x.requires_grad else f(x)
 
@@ -38,17 +44,31 @@ class Recompute(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, f: Callable[[Tensor], Tensor]) -> Array:
         """The result, and nothing of what leads to it."""
-        ctx.save(x=x, f=f)
         with no_grad():
-            return f(Tensor(x)).data
+            y = f(Tensor(x)).data
+        ctx.save(x=x, f=f, y=y)
+        return y
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array | None:
         """The same again with a graph, and back through it; parameters get theirs on the way."""
         x = Tensor(ctx.saved.x, requires_grad=True)
-        with second_time():
-            ctx.saved.f(x).backward(grad)
+        with second_time(), recording():
+            y = ctx.saved.f(x)
+            refuse_another_result(ctx.saved.y, y.data)
+            y.backward(grad)
         return x.grad
+
+
+def refuse_another_result(first: Array, second: Array) -> None:
+    """Compare some values of both runs, which are the same bits if nothing has changed."""
+    some = slice(None, None, (first.size // 4096) | 1)  # odd: all channels take part
+    if not np.array_equal(first.ravel()[some], second.ravel()[some], equal_nan=True):
+        raise RuntimeError(
+            "recompute: the second run gave another result than the first, so its gradients would "
+            "be wrong: parameters, the mode (train or eval) and everything else that it uses must "
+            "stay as they are until backward() is done"
+        )
 
 
 @contextlib.contextmanager

@@ -83,3 +83,25 @@ def test_a_network_trains_alike_bit_for_bit(shortcut):
         states.append({"losses": np.array(losses), **model.state_dict()})
     for name, array in states[0].items():
         assert np.array_equal(array, states[1][name]), name
+
+
+def test_what_has_changed_in_between_is_noticed(rng):
+    """Gradients of another function than the one that was run would be wrong."""
+    weight, x = leaf(rng.standard_normal((4, 4))), leaf(rng.standard_normal((3, 4)))
+    y = recompute(lambda x: x @ weight, x).sum()
+    weight += 1.0
+    with pytest.raises(RuntimeError, match="the second run gave another result"):
+        y.backward()
+    model = cifar_resnet(8, recompute=True)
+    y = model(Tensor(rng.standard_normal((4, 32, 32, 3)).astype(np.float32))).sum()
+    model.eval()
+    with pytest.raises(RuntimeError, match="the second run gave another result"):
+        y.backward()
+
+
+def test_backward_works_where_nothing_else_is_recorded(rng):
+    x = leaf(rng.standard_normal((3, 4)))
+    y = recompute(lambda x: x * x, x).sum()
+    with no_grad():
+        y.backward()
+    np.testing.assert_allclose(x.grad, 2 * x.data)

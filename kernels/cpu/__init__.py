@@ -15,7 +15,7 @@
     warm_up.py      compiling before work begins
 
 Names and arguments are those of `minires.kernels`, which checks them before they come here;
-convolutions take one more, `algorithm`, for tests.
+convolutions take one more, `algorithm`, for tests and for `warm_up`.
 """
 
 from .augment import crop_flip

@@ -5,7 +5,7 @@ A channel's statistics must be known before its first value can be normalised, s
     forward   1. read x            -> mean, variance        2. read x (, residual), write y
     backward  1. read dy, x (, y)  -> sums (, write dz)     2. read dz, x, write dx
 
-Bytes: 3 (4 with a residual) arrays forward, 6 or 7 backward; some 10 operations a value, so memory
+Bytes: 3 (4 with a residual) arrays forward, 5 to 7 backward; some 10 operations a value, so memory
 sets the speed, and adding the residual and cutting off at zero in the same pass are free.
 
 Statistics. The textbook E[x²] - E[x]² loses everything where |mean| >> std. Here every chunk of

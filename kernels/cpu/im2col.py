@@ -53,7 +53,7 @@ BLOCK = 96  # output pixels whose columns are made at a time
 PANEL = BLOCK * COLUMNS  # floats of a block in a panel
 DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
 MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
-PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB
+PART_FLOATS = 1 << 21  # and limited to 8 MB together, unless one alone is larger
 
 
 # ------------------------------------------------------------------------ the public calls

@@ -161,15 +161,16 @@ def basic_block_grad(
 ) -> tuple[Optional, Array, Array, Array, Array, Array, Array]:
     """The skip connection's gradient, dz, is what the first convolution adds its dx to."""
     grad = cut_grad(dy, y)
-    dgamma2, dbeta2, dz = parameter_grads(grad, z2, mean2, var2, eps, write_dz=skip)
-    grad = OutputGrad(dz) if skip else grad
+    hands_on = skip and needs_dx
+    dgamma2, dbeta2, dz = parameter_grads(grad, z2, mean2, var2, eps, write_dz=hands_on)
+    grad = OutputGrad(dz) if hands_on else grad
     grad = through_batch_norm(grad, z2, gamma2, mean2, var2, dgamma2, dbeta2, eps)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
     dbetween, dweight2 = conv2d_grads(grad, between, weight2, 1, 1)
     grad = cut_to(dbetween, between)
     dgamma1, dbeta1, _ = parameter_grads(grad, z1, mean1, var1, eps, write_dz=False)
     grad = through_batch_norm(grad, z1, gamma1, mean1, var1, dgamma1, dbeta1, eps)
-    add_to = dz if skip else None
+    add_to = dz if hands_on else None
     dx, dweight1 = conv2d_grads(grad, Input(x), weight1, 1, 1, needs_dx, add_to)
     grads1 = dweight1, float32(dgamma1), float32(dbeta1)
     grads2 = dweight2, float32(dgamma2), float32(dbeta2)

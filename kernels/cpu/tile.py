@@ -1,21 +1,22 @@
 """The register tile: a block of sums that stays in registers while a matrix product runs.
 
 A matrix product is limited by memory unless each number loaded is used several times. The tile
-holds 6 rows x 16 columns of the result in 12 vector registers (8 lanes); one step of the inner
-dimension loads two vectors of B and six numbers of A and does twelve multiply-adds:
+holds 4 rows x 16 columns of the result in 8 vector registers (8 lanes); one step of the inner
+dimension loads two vectors of B and four numbers of A and does eight multiply-adds:
 
                  B: 16 columns
-               [ b0      ][ b1      ]
-        a0     [ sums 0  ][ sums 1  ]
-    A   a1     [ sums 2  ][ sums 3  ]        tile[row] += a[row] * b
-        :           :          :
-        a5     [ sums 10 ][ sums 11 ]
+               [ b0     ][ b1     ]
+        a0     [ sums 0 ][ sums 1 ]
+    A   a1     [ sums 2 ][ sums 3 ]        tile[row] += a[row] * b
+        a2     [ sums 4 ][ sums 5 ]
+        a3     [ sums 6 ][ sums 7 ]
 
-12 sums + 2 of B + 1 of A fill 15 of the 16 registers that AVX2 has, and 12 independent sums hide
-the latency of the multiply-add (4 cycles, 2 a cycle: 8 needed). With AVX-512 a vector is a whole
-row and there are 32 registers: 16 rows, as channels come in sixteens, whose numbers of A are
-operands in memory. Every convolution here, forward or backward, by columns or by Winograd, is this
-one product, of matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of
+8 sums + 2 of B + 1 of A fit into the 16 registers that AVX2 has, and 8 independent sums just hide
+the latency of the multiply-add (4 cycles, 2 a cycle). More rows would fit, but the rows of a
+transposed product are the 16 columns of a panel, which only 4, 8 or 16 divide. With AVX-512 a
+vector is a whole row and there are 32 registers: 16 rows, whose numbers of A are operands in
+memory. Every convolution here, forward or backward, by columns or by Winograd, is this one product,
+of matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of
 high-performance matrix multiplication".)
 """
 
@@ -31,7 +32,8 @@ from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spr
 
 COLUMNS = 16
 VECTORS = COLUMNS // LANES  # a row
-ROWS = 16 if VECTORS == 1 else 6
+ROWS = 16 if VECTORS == 1 else 4
+assert COLUMNS % ROWS == 0, "a transposed product would read past the end of a panel"
 SIZE = ROWS * COLUMNS
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 

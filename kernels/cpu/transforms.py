@@ -17,9 +17,9 @@ import numpy as np
 from .compiling import helper
 from .operands import grad_terms, input_terms, load_grad, load_input
 from .simd import LANES, broadcast, fma, load, load_lanes, store, store_lanes
-from .tile import COLUMNS, ROWS
+from .tile import COLUMNS
 
-BLOCK = 32 // ROWS * ROWS  # tiles taken through all steps together
+BLOCK = 32  # tiles taken through all steps together
 TILE = 4  # output pixels a side
 EDGE = 6  # input pixels a side
 FREQUENCIES = EDGE * EDGE

@@ -69,7 +69,7 @@ from .transforms import (
 from .window import Window, fill_zero, prefetch_share, window
 
 MAX_PARTS = 16
-PART_FLOATS = 1 << 21  # and limited so that together they take at most 8 MB
+PART_FLOATS = 1 << 21  # and limited to 8 MB together, unless one alone is larger
 SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
 
 

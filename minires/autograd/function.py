@@ -38,13 +38,18 @@ _recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
 @contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Within `with no_grad():` operations record nothing, so nothing is kept for a backward."""
-    token = _recording.set(False)
+def recording(on: bool = True) -> Iterator[None]:
+    """Within, operations record what backward needs, or not."""
+    token = _recording.set(on)
     try:
         yield
     finally:
         _recording.reset(token)
+
+
+def no_grad() -> contextlib.AbstractContextManager[None]:
+    """Within `with no_grad():` operations record nothing, so nothing is kept for a backward."""
+    return recording(False)
 
 
 class Version:

@@ -118,12 +118,13 @@ class BasicBlock(Module):
 
     @property
     def is_one_operation(self) -> bool:
-        """Whether all maps are alike, the block is training, and no hook watches its parts."""
+        """Whether the block is training, all maps are alike, and its parts may run as one."""
         same_shape = self.conv1.weight.shape == self.conv2.weight.shape and self.conv1.stride == 1
-        skip = self.downsample is None or isinstance(self.downsample, Identity)
         norms_alike = self.bn1.eps == self.bn2.eps and self.bn1.training and self.bn2.training
-        watched = any(part.is_watched for _, part in self.named_children())
-        return same_shape and skip and norms_alike and not watched
+        shortcut = self.downsample
+        skip = shortcut is None or (type(shortcut) is Identity and not shortcut.is_watched)
+        parts = self.conv1, self.bn1, self.conv2, self.bn2, self.relu
+        return same_shape and norms_alike and skip and may_run_as_one(*parts)
 
     def fused(self, x: Tensor) -> Tensor:
         """The block as one operation: the map between the convolutions is never in memory."""
@@ -138,8 +139,14 @@ class BasicBlock(Module):
 def convolve(
     conv: Conv2d, bn: BatchNorm2d, relu: ReLU, x: Tensor, residual: Tensor | None = None
 ) -> Tensor:
-    """relu(bn(conv(x)) + residual): as one operation, or step by step where a hook watches."""
-    if not (conv.is_watched or bn.is_watched or relu.is_watched):
+    """relu(bn(conv(x)) + residual): as one operation, or step by step, see `may_run_as_one`."""
+    if may_run_as_one(conv, bn, relu):
         return bn.after(conv, x, residual=residual, relu=True)
     y = bn(conv(x))
     return relu(y if residual is None else y + residual)
+
+
+def may_run_as_one(*parts: Module) -> bool:
+    """Whether nobody watches these layers, and each is just what its name says."""
+    own = all(type(part) in (Conv2d, BatchNorm2d, ReLU) and not part.is_watched for part in parts)
+    return own and all(part.bias is None for part in parts if isinstance(part, Conv2d))

@@ -139,9 +139,12 @@ class ConvBatchNormEval(Function):
         dz, dgamma, dbeta, dresidual = kernels.batch_norm_eval_grad(
             grad, z, s.gamma, s.mean, s.var, eps=s.eps, y=s.y
         )
-        dx = kernels.conv2d_input_grad(dz, s.weight, x_shape=s.x.shape, **s.geometry)
-        kernel_size = s.weight.shape[:2]
-        dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
+        dx = dweight = None
+        if ctx.needs_grad[0]:
+            dx = kernels.conv2d_input_grad(dz, s.weight, x_shape=s.x.shape, **s.geometry)
+        if ctx.needs_grad[1]:
+            kernel_size = s.weight.shape[:2]
+            dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
         return dx, dweight, dgamma, dbeta, dresidual
 
 

@@ -26,6 +26,24 @@ def convolutions(rng):
         yield cpu.conv2d_weight_grad(y, x, kernel_size=(kernel, kernel), **settings)
 
 
+def fused(rng, shape):
+    """A block, and a convolution with stride, forward and backward."""
+    x, dy = rng.standard_normal((2, *shape), np.float32)
+    weights = rng.standard_normal((2, 3, 3, shape[3], shape[3]), np.float32)
+    gamma, beta = rng.standard_normal((2, shape[3]), np.float32)
+    arrays = (x, weights[0], gamma, beta, weights[1], beta, gamma)
+    for skip in (True, False):
+        results = cpu.basic_block(*arrays, eps=1e-5, skip=skip)
+        yield from results
+        yield from cpu.basic_block_grad(dy, *arrays, *results, eps=1e-5, skip=skip)
+    settings = {"eps": 1e-5, "stride": 2, "padding": 1}
+    y, z, mean, var = cpu.conv2d_batch_norm(x, weights[0], gamma, beta, relu=True, **settings)
+    yield from (y, z, mean, var)
+    yield from cpu.conv2d_batch_norm_grad(y, x, weights[0], z, gamma, mean, var, y=y, **settings)
+    arrays = (x, weights[0], gamma, beta, mean, var)
+    yield cpu.conv2d_batch_norm_eval(*arrays, residual=z, relu=True, **settings)
+
+
 def others(rng):
     x, dy = rng.standard_normal((2, 30, 32, 32, 21), np.float32)
     gamma, beta = rng.standard_normal((2, 21), np.float32)
@@ -44,6 +62,8 @@ def others(rng):
     yield from cpu.softmax_cross_entropy(x.reshape(-1, 21), np.arange(x.size // 21) % 21)
     cpu.sgd_step(x, dy, y := x.copy(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     yield from (x, y)
+    yield from fused(rng, (40, 16, 16, 16))
+    yield from fused(rng, (9, 17, 15, 13))
     columns = cpu.im2col(dy, kernel_size=(3, 3), padding=1)
     yield columns
     yield cpu.col2im(columns, x_shape=dy.shape, kernel_size=(3, 3), padding=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from minires.kernels import cpu
-from minires.kernels.cpu import compiling, memory
+from minires.kernels.cpu import compiling, convolution, memory
 
 RELU = "import numpy as np; from minires.kernels import cpu; cpu.relu(np.ones(3, np.float32))"
 MESSAGE = "minires: compiling the CPU kernels"
@@ -132,7 +132,7 @@ def fenced(monkeypatch):
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 13, 16, 33])
 @pytest.mark.parametrize("side", [1, 5, 13])
-def test_nothing_is_written_past_the_ends(fenced, channels, side, rng):
+def test_nothing_is_written_past_the_ends(fenced, channels, side, rng, monkeypatch):
     shape = (3, side, side + 1, channels)
     x, dy = rng.standard_normal((2, *shape), np.float32)
     weight = rng.standard_normal((3, 3, channels, channels), np.float32)
@@ -145,4 +145,9 @@ def test_nothing_is_written_past_the_ends(fenced, channels, side, rng):
     cpu.col2im(columns, x_shape=shape, kernel_size=(3, 3), padding=1)
     y, mean, var = cpu.batch_norm(x, x[0, 0, 0], x[0, 0, 0], eps=1e-5, relu=True)
     cpu.batch_norm_grad(dy, x, mean, mean, var, eps=1e-5, y=y)
+    arrays = (x, weight, x[0, 0, 0], x[0, 0, 0], weight, x[0, 0, 0], x[0, 0, 0])
+    monkeypatch.setattr(convolution, "worthwhile", lambda *_: channels % 2 == 0)
+    results = cpu.basic_block(*arrays, eps=1e-5, skip=True)
+    cpu.basic_block_grad(dy, *arrays, *results, eps=1e-5, skip=True)
+    cpu.conv2d_batch_norm_eval(x, weight, mean, mean, mean, var, padding=1, eps=1e-5, residual=dy)
     cpu.relu_grad(cpu.relu(x), x)

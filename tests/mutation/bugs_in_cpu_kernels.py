@@ -115,7 +115,7 @@ MUTANTS = [
         f"{FUSED}::test_basic_block[im2col]",
         {
             "fused: the skip connection's gradient is lost": (
-                "add_to = dz if skip else None",
+                "add_to = dz if hands_on else None",
                 "add_to = None",
             ),
             "fused: the gradient between two convolutions passes the ReLU uncut": (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor
-from minires.nn import SHORTCUTS, BasicBlock
+from minires.nn import SHORTCUTS, BasicBlock, Module
 from tests.helpers import gradcheck_where_smooth, leaf, randomise
 
 GEOMETRIES = {"same shape": (3, 3, 1), "half the map, more channels": (2, 3, 2)}
@@ -140,3 +140,51 @@ def test_a_watched_block_computes_the_same_step_by_step(part, shortcut, geometry
     assert len(seen) == (2 if part == "relu" else 1)
     for name, array in results[0].items():
         np.testing.assert_allclose(array, results[1][name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+class Double(Module):
+    """Not a ReLU."""
+
+    def forward(self, x):
+        return x * 2.0
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_a_replaced_part_is_used(geometry, rng):
+    in_channels, channels, stride = geometry
+    block = make_block("A", in_channels, channels, stride)
+    x = Tensor(rng.standard_normal((2, 5, 4, in_channels)))
+    block.relu = Double()
+    between = block.relu(block.bn1(block.conv1(x)))
+    expected = block.relu(block.bn2(block.conv2(between)) + block.downsample(x))
+    np.testing.assert_allclose(block(x).data, expected.data, rtol=1e-9)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_a_kept_graph_gives_the_same_gradient_twice(geometry, rng):
+    """In float32, on the fast kernels: none of them may write into what backward reads."""
+    in_channels, channels, stride = geometry
+    block = make_block("A", in_channels, channels, stride, dtype=np.float32)
+    x = Tensor(rng.standard_normal((2, 5, 4, in_channels), np.float32), requires_grad=True)
+    y = block(x)
+    grad = rng.standard_normal(y.shape).astype(np.float32)
+    before, gradients = grad.copy(), []
+    for _ in range(2):
+        x.grad = None
+        block.zero_grad()
+        y.backward(grad, retain_graph=True)
+        gradients.append([x.grad, *(p.grad for p in block.parameters())])
+    assert np.array_equal(grad, before)
+    assert all(np.array_equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+@pytest.mark.parametrize("name", ["conv1.weight", "bn1.weight", "conv2.weight", "bn2.weight"])
+def test_a_parameter_changed_before_backward_is_noticed(name, geometry, rng):
+    in_channels, channels, stride = geometry
+    block = make_block("A", in_channels, channels, stride)
+    y = block(leaf(rng.standard_normal((2, 5, 4, in_channels))))
+    parameter = dict(block.named_parameters())[name]
+    parameter += 1.0
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward(np.ones(y.shape))
