@@ -15,9 +15,9 @@ from . import reference
 # OpenMP's threads wait for work in a busy loop by default. On a machine that has something else to
 # do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
 # a training step took three times as long. Threads that sleep at once, though, take 0.05 ms to wake
-# for every kernel, a tenth of ResNet-20's step. So they wait in the loop for a tenth of a
-# millisecond, then sleep. OpenMP reads this when Numba starts its threads, so it
-# stands here, where `import minires` comes by, and not with the kernels.
+# for every kernel, a tenth of ResNet-20's step. So they wait in the loop for about a tenth of a
+# millisecond, then sleep. OpenMP reads this when Numba starts its threads; so it stands here, where
+# `import minires` comes by, and not with the kernels.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

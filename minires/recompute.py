@@ -1,9 +1,9 @@
-"""Memory for time: keep an operation's input only, and compute it a second time for the gradient.
+"""Memory for time: keep nothing between input and result, and compute it again for the gradient.
 
 A residual network's memory is what its blocks keep for the backward pass. A block that is
-recomputed keeps nothing but its input: `recompute(block, x)` is `block(x)`, bit for bit, with the
-same gradients, at the price of one more forward pass (Chen et al. 2016, "Training deep nets with
-sublinear memory cost").
+recomputed keeps its input and its result, the next block's input: `recompute(block, x)` is
+`block(x)`, bit for bit, with the same gradients, at the price of one more forward pass (Chen et al.
+2016, "Training deep nets with sublinear memory cost").
 """
 
 from __future__ import annotations

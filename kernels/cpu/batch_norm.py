@@ -176,9 +176,9 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Array]:
     """Mean and variance from those of chunks of `counts` pixels (Chan et al., eq. 2.1)."""
-    total = counts.sum()
-    mean = counts @ means / total
-    var = (squares.sum(0) + counts @ (means - mean) ** 2) / total
+    total, weights = counts.sum(), counts[:, None]  # no BLAS: it may split a sum by threads
+    mean = (weights * means).sum(0) / total
+    var = (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / total
     return mean.astype(np.float32), var.astype(np.float32)
 
 

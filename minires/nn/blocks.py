@@ -76,8 +76,9 @@ class BasicBlock(Module):
 
     With `shortcut=None` the very same layers without the addition: relu(F(x)). Weights of the
     shortcut are drawn from a generator of their own, so that blocks with the same `rng` have the
-    same F whatever their shortcut. With `recompute` the block keeps nothing but its input for the
-    backward pass, and runs again there: the same results for less memory and more time.
+    same F whatever their shortcut. With `recompute` the block keeps nothing between its input and
+    its result for the backward pass, and runs again there: the same results, for less memory and
+    more time.
     """
 
     def __init__(

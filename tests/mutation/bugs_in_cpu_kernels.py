@@ -129,7 +129,7 @@ MUTANTS = [
         f"{CONTRACT}::test_variance_far_from_zero",
         {
             "batch norm on the cpu: the variance between chunks is forgotten": (
-                "(squares.sum(0) + counts @ (means - mean) ** 2) / total",
+                "(squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / total",
                 "squares.sum(0) / total",
             ),
             "batch norm on the cpu: the mean's own rounding is not corrected": (
