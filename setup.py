@@ -21,6 +21,7 @@ setup(
     ],
     package_dir={"minires.kernels": "kernels"},
     package_data={"minires": ["py.typed"]},
+    entry_points={"console_scripts": ["minires = minires.cli:main"]},
     install_requires=[
         "numpy>=2.0",
         "numba>=0.61",
