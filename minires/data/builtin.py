@@ -21,26 +21,29 @@ from .drawing import RGB, SIZE, Canvas, box, disc, ellipse, polygon, smooth_nois
 NAME = "built-in drawings"
 
 
-def generate(*, train: int = 12_000, test: int = 2_000, seed: int = 0) -> Dataset:
-    """Draw `train` and `test` images, (N, 32, 32, 3), the ten classes in equal parts.
+def generate(*, train: int = 12_000, test: int = 2_000, seed: int = 0, size: int = SIZE) -> Dataset:
+    """Draw `train` and `test` images, (N, size, size, 3), the ten classes in equal parts.
 
-    The same seed gives the same images, and the training images do not depend on `test`.
+    The same seed and size give the same images, and the training images do not depend on `test`.
+    Raises ValueError for fewer than 16 pixels, too few to draw in.
     """
-    train_images, train_labels = _split(train, (seed, 0))
-    test_images, test_labels = _split(test, (seed, 1))
-    return Dataset(NAME, train_images, train_labels, test_images, test_labels, CLASSES)
+    if size < 16:
+        raise ValueError(f"size must be at least 16 pixels, but is {size}")
+    train_images, train_labels = _split(train, (seed, 0), size)
+    test_images, test_labels = _split(test, (seed, 1), size)
+    name = NAME if size == SIZE else f"{NAME}, {size} x {size}"
+    return Dataset(name, train_images, train_labels, test_images, test_labels, CLASSES)
 
 
-def _split(count: int, seed: tuple[int, int]) -> tuple[Images, npt.NDArray[np.uint8]]:
+def _split(count: int, seed: tuple[int, int], size: int) -> tuple[Images, npt.NDArray[np.uint8]]:
     """Draw 100 images of a class at a time, on all cores, each hundred from a seed of its own."""
     labels = np.random.default_rng(seed).permutation(np.arange(count) % 10).astype(np.uint8)
-    images = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    images = np.empty((count, size, size, 3), np.uint8)
 
     def draw(label: int, start: int) -> None:
         some = np.flatnonzero(labels == label)[start : start + 100]
-        images[some] = _draw(
-            CLASSES[label], len(some), np.random.default_rng((*seed, label, start))
-        )
+        rng = np.random.default_rng((*seed, label, start))
+        images[some] = _draw(CLASSES[label], Canvas(len(some), rng, size))
 
     with ThreadPoolExecutor() as pool:
         starts = range(0, -(-count // 10), 100)
@@ -50,10 +53,9 @@ def _split(count: int, seed: tuple[int, int]) -> tuple[Images, npt.NDArray[np.ui
     return images, labels
 
 
-def _draw(name: str, count: int, rng: np.random.Generator) -> Images:
+def _draw(name: str, canvas: Canvas) -> Images:
     """Images of one class: surroundings, clutter, the object, a bar before it, light and grain."""
     paint, scene = OBJECTS[name]
-    canvas = Canvas(count, rng)
     _surroundings(canvas, SCENES.index(scene))
     _blob(canvas)
     _blob(canvas)
@@ -76,7 +78,7 @@ def _surroundings(canvas: Canvas, own: int) -> None:
     canvas.images[:] = upper + below * (lower - upper)
     for number, scene in enumerate(SCENES):
         chosen = np.flatnonzero(numbers == number)
-        hills = smooth_noise(len(chosen), scene.cells, canvas.rng)
+        hills = smooth_noise(len(chosen), scene.cells, canvas.rng, canvas.size)
         canvas.images[chosen] += scene.roughness * hills[:, None]
 
 

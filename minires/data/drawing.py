@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-SIZE = 32
+SIZE = 32  # of an image in pixels, unless another is asked for
 
 Array = npt.NDArray[np.float32]
 Colour = Array  # (n, 3), red, green and blue in 0 .. 1, one for each image
@@ -18,12 +18,12 @@ RGB = tuple[float, float, float]
 
 
 class Canvas:
-    """`count` images, as planes (n, 3, 32, 32), and the pose of what is drawn next in each."""
+    """`count` images, as planes (n, 3, size, size), and the pose of what is drawn next in each."""
 
-    def __init__(self, count: int, rng: np.random.Generator) -> None:
-        self.count, self.rng = count, rng
-        self.images = np.zeros((count, 3, SIZE, SIZE), np.float32)
-        axis = (np.arange(SIZE, dtype=np.float32) + 0.5) / (SIZE / 2) - 1
+    def __init__(self, count: int, rng: np.random.Generator, size: int = SIZE) -> None:
+        self.count, self.rng, self.size = count, rng, size
+        self.images = np.zeros((count, 3, size, size), np.float32)
+        axis = (np.arange(size, dtype=np.float32) + 0.5) / (size / 2) - 1
         self.x, self.y = axis[None, None, :], axis[None, :, None]
         self.place(scale=(1, 1), tilt=0, reach=0)
 
@@ -34,7 +34,7 @@ class Canvas:
     def place(self, *, scale: Point, tilt: float, reach: float, stretch: Point = (1, 1)) -> None:
         """A new pose: size (1 fills the image), angle within +-tilt radians, shift, and mirroring.
 
-        Sets `u` and `v`, the pixels' places in the object's units, (n, 32, 32).
+        Sets `u` and `v`, the pixels' places in the object's units, (n, size, size).
         """
         self.scale = self.uniform(*scale)
         angle = self.uniform(-tilt, tilt)
@@ -45,8 +45,8 @@ class Canvas:
         self.v = np.cos(angle) * y - np.sin(angle) * x
 
     def paint(self, distance: Array, colour: Colour) -> None:
-        """Cover the inside of a part, (n, 32, 32), with a colour."""
-        cover = distance * (self.scale * np.float32(-SIZE / 2))
+        """Cover the inside of a part, (n, size, size), with a colour."""
+        cover = distance * (self.scale * np.float32(-self.size / 2))
         cover += 0.5
         np.clip(cover, 0, 1, out=cover)
         change = colour[:, :, None, None] - self.images
@@ -61,7 +61,7 @@ class Canvas:
         return np.clip(np.where(self.uniform(0, 1)[:, 0] < faithful, near, anything), 0, 1)
 
     def developed(self) -> npt.NDArray[np.uint8]:
-        """The images under changed contrast and light and with grain, (n, 32, 32, 3), uint8."""
+        """The images under changed contrast and light and with grain, (n, size, size, 3), uint8."""
         contrast, grain = self.uniform(0.6, 1.1)[..., None], self.uniform(0.02, 0.1)[..., None]
         light = self.rng.uniform(0.4, 0.6, (self.count, 3, 1, 1)).astype(np.float32)
         images = self.rng.standard_normal(self.images.shape, np.float32)
@@ -71,9 +71,9 @@ class Canvas:
         return np.clip(images, 0, 255, out=images).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def smooth_noise(count: int, cells: int, rng: np.random.Generator) -> Array:
-    """Random hills and dales of unit height, (n, 32, 32), about 32 / cells pixels wide."""
-    at = np.linspace(0, cells, SIZE, dtype=np.float32)[:, None]
+def smooth_noise(count: int, cells: int, rng: np.random.Generator, size: int = SIZE) -> Array:
+    """Random hills and dales of unit height, (n, size, size), about size / cells pixels wide."""
+    at = np.linspace(0, cells, size, dtype=np.float32)[:, None]
     weights = np.maximum(0, 1 - np.abs(at - np.arange(cells + 1, dtype=np.float32)))
     grid = rng.standard_normal((count, cells + 1, cells + 1), np.float32)
     return np.asarray(weights @ grid @ weights.T)

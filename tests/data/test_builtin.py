@@ -77,3 +77,20 @@ def test_paint_covers_a_part_and_smooths_its_edge() -> None:
     assert np.any((plane > 0) & (plane < 1))
     np.testing.assert_allclose(plane.sum(), np.pi * 8**2, rtol=0.02)  # the disc's area in pixels
     assert np.all(canvas.images[0, 1:] == 0)
+
+
+def test_the_same_objects_can_be_drawn_larger() -> None:
+    small, large = (Canvas(1, np.random.default_rng(0), size) for size in (32, 64))
+    for canvas in (small, large):
+        canvas.paint(disc(canvas.u, canvas.v, at=(0.2, 0), r=0.5), np.ones((1, 3), np.float32))
+    halved = large.images.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(halved, small.images[0], atol=0.1)  # both edges are a pixel wide
+
+    data = generate(train=20, test=10, size=64)
+    assert data.train_images.shape == (20, 64, 64, 3)
+    assert data.name == f"{NAME}, 64 x 64"
+
+
+def test_too_few_pixels_get_a_sentence() -> None:
+    with pytest.raises(ValueError, match="size must be at least 16 pixels, but is 8"):
+        generate(train=10, test=10, size=8)
