@@ -7,36 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..pictures import COLOURS, new_figure, save
 from .runs import Group, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe & Ito's colours: distinct to colour-blind readers too. Depth also changes the line width.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
-def new_figure(title: str, panels: int) -> tuple[Figure, list[Axes]]:
-    """Panels side by side that share their y axis; drawn without a screen."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * panels, 4.6), layout="constrained", dpi=150)
-    figure.suptitle(title)
-    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
-    for axis in axes:
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, list(axes)
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure, whole or not at all."""
-    from ..training.files import atomic
-
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:])
-    return path
 
 
 def described(groups: list[Group], what: str) -> str:
