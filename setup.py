@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3", "scipy"]
 
 setup(
     name="minires-dl",  # `minires` on the package index is an unrelated reservoir simulator
@@ -31,8 +31,10 @@ setup(
         "tqdm>=4.60",  # pooch's progress bar
         "safetensors>=0.4.3",
         "typer>=0.12",
+        "pillow>=10",
     ],
     extras_require={
+        "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
         "test": TEST,
         "dev": [*TEST, "ruff", "mypy", "pre-commit"],
         "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],

@@ -1,4 +1,4 @@
-"""Data sets and batches: CIFAR-10, the built-in drawings, augmentation."""
+"""Data sets and batches: CIFAR-10, the built-in drawings, augmentation, folders of images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,29 @@ from pathlib import Path
 from . import cifar10
 from .batches import Batches, evaluation_batches
 from .builtin import generate
+from .classes import Classes, read_classes
 from .dataset import Dataset
+from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
+from .images import BrokenImageError, Preprocessing, open_image
+from .prefetch import Prefetch
 
-__all__ = ["Batches", "Dataset", "evaluation_batches", "how_to_get_cifar10", "load"]
+__all__ = [
+    "Batches",
+    "BrokenImageError",
+    "Classes",
+    "Dataset",
+    "DatasetImages",
+    "ImageFiles",
+    "LabelledImages",
+    "Prefetch",
+    "Preprocessing",
+    "evaluation_batches",
+    "find_images",
+    "how_to_get_cifar10",
+    "load",
+    "open_image",
+    "read_classes",
+]
 
 
 def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:

@@ -1,0 +1,113 @@
+"""The classes of a network in the order of its outputs, and how files name them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Key = str | int  # how a file names a class: by its identifier or name, or by its place
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the outputs of a network mean: `ids` as folders are called, `names` to show."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def called(cls, names: Iterable[str]) -> Classes:
+        """Classes whose folders are called by their names."""
+        names = tuple(names)
+        return cls(names, names)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        by_name = {name: place for place, name in enumerate(self.names)}
+        return by_name | {name: place for place, name in enumerate(self.ids)}
+
+    def index(self, key: Key) -> int:
+        """The output that stands for a class, given its identifier, its name or its place.
+
+        Raises: ValueError where there is no such class, or more than one.
+        """
+        if isinstance(key, int):
+            if 0 <= key < len(self):
+                return key
+            raise ValueError(
+                f"class {key}: expected 0 .. {len(self) - 1}, for there are {len(self)} classes"
+            )
+        if key not in self._places:
+            raise ValueError(
+                f"class {key!r} is none of the {len(self)} known ones ({self.ids[0]!r} .. "
+                f"{self.ids[-1]!r}): name a file with the classes of the network, in the order of "
+                "its outputs"
+            )
+        if self.ids.count(key) > 1:
+            raise ValueError(
+                f"class {key!r} stands for {self.ids.count(key)} outputs of the network: name a "
+                "file of classes with identifiers"
+            )
+        return self._places[key]
+
+
+def read_classes(path: Path) -> Classes:
+    """Read the classes of a network from a file, in the order of its outputs.
+
+    A `.json` file holds a list of names, a list of [identifier, name], or either as an object with
+    the keys "0", "1", ... Any other file has one class a line: `n01440764 tench, Tinca tinca` (an
+    identifier of WordNet first, as in `LOC_synset_mapping.txt`) or just a name.
+
+    Raises: FileNotFoundError, or ValueError for anything else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path} with names of classes")
+    text = path.read_text(encoding="utf-8")
+    entries = json_entries(path, text) if path.suffix == ".json" else line_entries(text)
+    if not entries:
+        raise ValueError(f"{path} names no class")
+    return Classes(*zip(*entries, strict=True))
+
+
+def line_entries(text: str) -> list[tuple[str, str]]:
+    """(identifier, name) of every line."""
+    return [entry(line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def entry(line: str) -> tuple[str, str]:
+    """An identifier of WordNet and a name, or a name for both."""
+    synset = re.match(r"(n\d{8})\s+(.+)", line)
+    return (synset[1], synset[2]) if synset else (line, line)
+
+
+def json_entries(path: Path, text: str) -> list[tuple[str, str]]:
+    """(identifier, name) of every class of a JSON file."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if isinstance(value, dict):
+        places = [str(place) for place in range(len(value))]
+        if set(value) != set(places):
+            raise ValueError(f'{path}: expected the keys "0" .. "{len(value) - 1}", one a class')
+        value = [value[place] for place in places]
+    if not isinstance(value, list):
+        raise ValueError(f"{path}: expected a list of names or an object of them")
+    return [json_entry(path, item) for item in value]
+
+
+def json_entry(path: Path, item: Any) -> tuple[str, str]:
+    """One class of a JSON file."""
+    if isinstance(item, str):
+        return item, item
+    if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item):
+        return item[0], item[1]
+    raise ValueError(f"{path}: expected a name or [identifier, name] for a class, but got {item!r}")

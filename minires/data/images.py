@@ -1,0 +1,131 @@
+"""Photographs: decoded by Pillow, resized, cropped and normalised as torchvision does, bit for bit.
+
+So weights that torchvision's recipes trained see the very pixels that they were trained for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]
+View = npt.NDArray[np.float32]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class BrokenImageError(ValueError):
+    """A file that should be an image and can't be decoded; the text names it and says why."""
+
+
+def open_image(path: Path) -> Image:
+    """Decode a whole image file as RGB; grey levels become equal channels, palettes colours.
+
+    Raises: BrokenImageError. Decoders fail in many ways, so whatever they raise becomes one.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except Exception as error:
+        raise BrokenImageError(f"{path}: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """What is wrong with a file, without its path."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of any kind that Pillow knows"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def resize(image: Image, shorter: int) -> Image:
+    """Scale so that the shorter side has so many pixels: antialiased and bilinear.
+
+    The longer side is rounded down, as torchvision's `Resize(shorter)` does.
+    """
+    from PIL.Image import Resampling
+
+    width, height = image.size
+    longer = int(shorter * max(width, height) / min(width, height))
+    size = (shorter, longer) if width <= height else (longer, shorter)
+    return image.resize(size, Resampling.BILINEAR)
+
+
+def center_crop(view: View, size: int) -> View:
+    """The size x size pixels in the middle of a view (H, W, C).
+
+    Half a pixel is rounded to the even side, as Python's `round` and so torchvision's `CenterCrop`.
+    """
+    height, width = view.shape[:2]
+    return crop(view, round((height - size) / 2), round((width - size) / 2), size)
+
+
+def five_crops(view: View, size: int) -> list[View]:
+    """The four corners and the middle of a view (H, W, C), in the order of `FiveCrop`."""
+    bottom, right = view.shape[0] - size, view.shape[1] - size
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right)]
+    return [crop(view, *corner, size) for corner in corners] + [center_crop(view, size)]
+
+
+def crop(view: View, top: int, left: int, size: int) -> View:
+    """A square of a view."""
+    return view[top : top + size, left : left + size]
+
+
+def mirror(view: View) -> View:
+    """Left and right exchanged."""
+    return view[:, ::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """From a photograph to what a network sees: sizes in pixels, and the training images' moments.
+
+    Images are resized to `resize` pixels on the shorter side, of which a network sees `crop`.
+    Values, 0 to 1, become (value - mean) / std, by channel; `mean` may also be an image (H, W, 3),
+    which is then stretched to the size of what it is subtracted from.
+    """
+
+    resize: int = 256
+    crop: int = 224
+    mean: Sequence[float] | npt.NDArray[np.float32] = IMAGENET_MEAN
+    std: Sequence[float] | npt.NDArray[np.float32] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop <= self.resize:
+            raise ValueError(
+                f"preprocessing: a crop of {self.crop} pixels must lie within a shorter side of "
+                f"{self.resize}"
+            )
+
+    def normalised(self, image: Image) -> View:
+        """All of an RGB image, (H, W, 3), float32: `ToTensor` and `Normalize` in torchvision."""
+        view = np.asarray(image, np.float32) / np.float32(255)
+        mean = np.asarray(self.mean, np.float32)
+        view -= mean if mean.ndim == 1 else stretched(mean, image.size)
+        view /= np.asarray(self.std, np.float32)
+        return view
+
+
+def stretched(image: View, size: tuple[int, int]) -> View:
+    """A float image (H, W, C) at another size (width, height), each channel by itself."""
+    from PIL import Image
+
+    if image.shape[1::-1] == size:
+        return image
+    planes = [
+        Image.fromarray(np.ascontiguousarray(plane)).resize(size, Image.Resampling.BILINEAR)
+        for plane in np.moveaxis(image, -1, 0)
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=-1)

@@ -1,0 +1,216 @@
+"""Folders of images in every layout, and what is said of those that do not fit."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minires.data import Classes, find_images, read_classes
+from minires.data.builtin import generate
+from minires.data.folders import DatasetImages
+
+from .photographs import folder_by_class, photograph, save, validation_set
+
+SYNSETS = ("n01440764", "n01443537", "n01484850")
+ILSVRC_NUMBERS = {3: "n01440764", 1: "n01443537", 2: "n01484850"}  # in no order, as in the kit
+
+
+class TestSubFolders:
+    def test_classes_are_the_folders_in_order(self, tmp_path, rng):
+        images = find_images(folder_by_class(tmp_path / "zoo", rng))
+        assert images.name == "zoo"
+        assert images.classes.names == ("ant", "bee", "cat")
+        assert images.labels == [0, 0, 1, 1, 2, 2]
+        assert [path.name for path in images.paths][:3] == ["ant0.jpg", "ant1.jpg", "bee0.jpg"]
+        assert images.open(0).size == (40, 30)
+        assert images.title(5).endswith("cat1.jpg")
+
+    def test_deeper_folders_and_capital_suffixes_count_hidden_and_other_files_do_not(
+        self, tmp_path, rng
+    ):
+        folder_by_class(tmp_path, rng, classes=("ant",), each=1)
+        save(tmp_path / "ant/more/x.JPEG", photograph(rng, 9, 9))
+        (tmp_path / "ant/._x.jpg").write_bytes(b"of a Mac")
+        (tmp_path / "ant/notes.txt").write_text("none")
+        (tmp_path / ".git/objects").mkdir(parents=True)
+        images = find_images(tmp_path)
+        assert [path.name for path in images.paths] == ["ant0.jpg", "x.JPEG"]
+
+    def test_a_file_of_classes_says_which_output_a_folder_is(self, tmp_path, rng):
+        classes = Classes(("n3", "n1", "n2"), ("bee", "cat", "ant"))
+        images = find_images(folder_by_class(tmp_path, rng, each=1), classes=classes)
+        assert images.labels == [2, 0, 1]
+
+    def test_a_folder_that_is_no_class_is_named(self, tmp_path, rng):
+        with pytest.raises(ValueError, match="class 'ant' is none of the 2 known ones"):
+            find_images(folder_by_class(tmp_path, rng), classes=Classes.called(["bee", "cat"]))
+
+    def test_the_first_few_are_of_all_classes(self, tmp_path, rng):
+        images = find_images(folder_by_class(tmp_path, rng, each=4))
+        assert images.first(3).labels == [0, 1, 2]
+        assert len(images.first(100)) == 12
+
+
+class TestValidationSet:
+    def test_kaggles_list_beside_the_folder(self, tmp_path, rng):
+        folder = validation_set(tmp_path / "val", rng)
+        rows = ["ImageId,PredictionString"]
+        rows += [
+            f"ILSVRC2012_val_{n:08},{SYNSETS[c]} 1 2 3 4 " for n, c in ((2, 2), (1, 0), (4, 1))
+        ]
+        rows += [f"ILSVRC2012_val_{3:08},{SYNSETS[0]} 1 2 3 4 {SYNSETS[0]} 5 6 7 8"]
+        (tmp_path / "LOC_val_solution.csv").write_text("\n".join(rows))
+        images = find_images(folder)
+        assert images.labels == [0, 2, 0, 1]
+        assert images.classes.ids == SYNSETS
+        lines = [f"{synset} name of it, another" for synset in SYNSETS]
+        (tmp_path / "LOC_synset_mapping.txt").write_text("\n".join(lines))
+        assert find_images(folder).classes.names[0] == "name of it, another"
+
+    @pytest.mark.parametrize("key", [str, SYNSETS.__getitem__])
+    def test_caffes_list_by_place_or_identifier(self, key, tmp_path, rng):
+        folder = validation_set(tmp_path, rng)
+        lines = [f"ILSVRC2012_val_{n:08}.JPEG {key(c)}" for n, c in enumerate((2, 0, 1, 1), 1)]
+        (tmp_path / "val.txt").write_text("\n".join(lines) + "\n\n")
+        images = find_images(folder)
+        assert images.labels == [2, 0, 1, 1]
+        assert len(images.classes) == 3
+
+    def kit(self, root):
+        root.mkdir()
+        truth = root / "ILSVRC2012_validation_ground_truth.txt"
+        truth.write_text("3\n1\n2\n2\n1\n")
+        return truth
+
+    def test_the_development_kits_numbers_are_not_the_outputs(self, tmp_path, rng):
+        truth = self.kit(tmp_path / "devkit")
+        lines = [f"{synset} {number} name" for number, synset in ILSVRC_NUMBERS.items()]
+        (tmp_path / "devkit/map_clsloc.txt").write_text("\n".join(lines))
+        images = find_images(validation_set(tmp_path / "val", rng), labels=truth)
+        assert images.labels == [0, 1, 2, 2]
+        assert images.classes.ids == SYNSETS
+
+    def test_the_development_kits_matlab_table(self, tmp_path, rng):
+        savemat = pytest.importorskip("scipy.io", reason="needs scipy").savemat
+        truth = self.kit(tmp_path / "devkit")
+        table = np.zeros(4, [("ILSVRC2012_ID", object), ("WNID", object)])
+        table[:] = [*((n, s) for n, s in ILSVRC_NUMBERS.items()), (1001, "n00001740")]
+        savemat(tmp_path / "devkit/meta.mat", {"synsets": table})
+        images = find_images(validation_set(tmp_path / "val", rng), labels=truth)
+        assert images.labels == [0, 1, 2, 2]
+        assert images.classes.ids == SYNSETS
+
+    def test_a_part_of_the_images_keeps_all_classes(self, tmp_path, rng):
+        folder = validation_set(tmp_path, rng, count=2)
+        (tmp_path / "val.txt").write_text(
+            "\n".join(f"ILSVRC2012_val_{n:08}.JPEG {s}" for n, s in enumerate(reversed(SYNSETS), 1))
+        )
+        assert find_images(folder).labels == [2, 1]
+
+    @pytest.mark.parametrize(
+        ("name", "text", "sentence"),
+        [
+            ("val.txt", "ILSVRC2012_val_00000001.JPEG 0", "says no class for 3 of 4 images: ILS"),
+            ("val.txt", "", "is empty"),
+            ("val.txt", "a b c", "the name of an image and its class in each line, but got 'a b c"),
+            ("val.txt", "one\n", "the name of an image and its class in each line, but got 'one'"),
+            ("ILSVRC2012_validation_ground_truth.txt", "1\n", "neither map_clsloc.txt nor meta"),
+        ],
+    )
+    def test_a_list_that_does_not_fit_gets_a_sentence(self, name, text, sentence, tmp_path, rng):
+        validation_set(tmp_path, rng)
+        (tmp_path / name).write_text(text)
+        with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+            find_images(tmp_path)
+
+    def test_a_number_without_a_synset_gets_a_sentence(self, tmp_path, rng):
+        truth = self.kit(tmp_path / "devkit")
+        (tmp_path / "devkit/map_clsloc.txt").write_text("n01440764 3 tench")
+        with pytest.raises(ValueError, match="no synset has the number '1'"):
+            find_images(validation_set(tmp_path / "val", rng), labels=truth)
+
+    def test_a_table_that_is_none_gets_a_sentence(self, tmp_path, rng):
+        truth = self.kit(tmp_path / "devkit")
+        (tmp_path / "devkit/map_clsloc.txt").write_text("what?")
+        with pytest.raises(ValueError, match="expected lines such as 'n02119789 1 kit_fox'"):
+            find_images(validation_set(tmp_path / "val", rng), labels=truth)
+
+
+def test_what_is_not_there_gets_a_sentence(tmp_path, rng):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        find_images(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no images"):
+        find_images(tmp_path)
+    save(tmp_path / "x.png", photograph(rng, 9, 9))
+    with pytest.raises(ValueError, match="no sub-folders of them, one a class"):
+        find_images(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*truth\.txt"):
+        find_images(tmp_path, labels=tmp_path / "truth.txt")
+
+
+class TestClasses:
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("list.json", '["ant", "bee"]'),
+            ("object.json", '{"1": "bee", "0": "ant"}'),
+            ("list.txt", "ant\n\nbee\n"),
+        ],
+    )
+    def test_names_alone(self, name, text, tmp_path):
+        (tmp_path / name).write_text(text)
+        assert read_classes(tmp_path / name) == Classes.called(["ant", "bee"])
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("pairs.json", '[["n01440764", "tench"], ["n01443537", "gold fish"]]'),
+            ("index.json", '{"0": ["n01440764", "tench"], "1": ["n01443537", "gold fish"]}'),
+            ("words.txt", "n01440764 tench\nn01443537 gold fish\n"),
+        ],
+    )
+    def test_identifiers_and_names(self, name, text, tmp_path):
+        (tmp_path / name).write_text(text)
+        classes = read_classes(tmp_path / name)
+        assert classes == Classes(("n01440764", "n01443537"), ("tench", "gold fish"))
+        assert classes.index("n01443537") == classes.index("gold fish") == classes.index(1) == 1
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("[", "is not valid JSON"),
+            ("[]", "names no class"),
+            ("3", "expected a list of names"),
+            ("[3]", r"expected a name or \[identifier, name\] for a class, but got 3"),
+            ('{"0": "ant", "2": "bee"}', 'expected the keys "0" .. "1"'),
+        ],
+    )
+    def test_other_files_get_a_sentence(self, text, sentence, tmp_path):
+        (tmp_path / "classes.json").write_text(text)
+        with pytest.raises(ValueError, match=sentence):
+            read_classes(tmp_path / "classes.json")
+
+    def test_a_missing_file_gets_a_sentence(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="names of classes"):
+            read_classes(tmp_path / "classes.json")
+
+    def test_two_outputs_may_share_a_name_but_then_it_names_neither(self, tmp_path):
+        names = ["crane", "ant", "crane"]  # ImageNet has a bird and a machine
+        (tmp_path / "classes.json").write_text(json.dumps(names))
+        classes = read_classes(tmp_path / "classes.json")
+        assert classes.index("ant") == 1
+        with pytest.raises(ValueError, match="stands for 2 outputs"):
+            classes.index("crane")
+
+    def test_a_place_beyond_the_last_gets_a_sentence(self):
+        with pytest.raises(ValueError, match=r"class 2: expected 0 \.\. 1"):
+            Classes.called(["ant", "bee"]).index(2)
+
+
+def test_a_data_set_in_memory_can_be_opened_too():
+    data = generate(train=10, test=20)
+    images = DatasetImages(data, limit=10)
+    assert len(images) == 10
+    assert images.labels == data.test_labels[:10].tolist()
+    np.testing.assert_array_equal(np.asarray(images.open(3)), data.test_images[3])
+    assert images.title(3) == "built-in drawings, image 3"
