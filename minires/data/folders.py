@@ -5,7 +5,7 @@
 | sub-folders | the name of the image's folder: `n01440764/x.JPEG` |
 | ILSVRC, Kaggle | `LOC_val_solution.csv`: `ILSVRC2012_val_00000001,n01751748 111 108 441 193` |
 | ILSVRC, Caffe | `val.txt`: `ILSVRC2012_val_00000001.JPEG 65`, by place or by identifier |
-| ILSVRC, development kit | `ILSVRC2012_validation_ground_truth.txt`: ILSVRC's number of image 1, 2, ... |
+| ILSVRC, kit | `ILSVRC2012_validation_ground_truth.txt`: the number of image 1, 2, ... |
 
 Where no file of classes is given, the identifiers in alphabetical order are the outputs 0, 1, ...
 of a network, as in torchvision.
@@ -74,7 +74,7 @@ class ImageFiles:
     def first(self, count: int) -> ImageFiles:
         """Every n-th file, `count` in all, so that no class is left out where there are enough."""
         chosen = [place * len(self) // count for place in range(min(count, len(self)))]
-        paths, labels = ([some[i] for i in chosen] for some in (self.paths, self.labels))
+        paths, labels = [self.paths[i] for i in chosen], [self.labels[i] for i in chosen]
         return ImageFiles(self.name, paths, labels, self.classes)
 
 
