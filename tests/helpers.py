@@ -39,10 +39,10 @@ def gradcheck_where_smooth(f, draw, *, rng, **settings):
     return gradcheck(f, *draw(), rng=rng, **settings)
 
 
-def randomise(module, rng):
+def randomise(module, rng, scale=0.3):
     """Move every parameter off its initial value: a scale of 1 or a shift of 0 hides mistakes."""
     for parameter in module.parameters():
-        parameter += 0.3 * rng.standard_normal(parameter.shape).astype(parameter.dtype)
+        parameter += scale * rng.standard_normal(parameter.shape).astype(parameter.dtype)
 
 
 def relative_error(actual, expected):

@@ -10,11 +10,14 @@ and global average pooling and a fully connected layer at the end: 6n + 2 layers
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..autograd import Tensor
-from ..nn import BasicBlock, BatchNorm2d, Conv2d, GlobalAvgPool, Linear, Module, ReLU, Sequential
+from ..nn import BasicBlock, BatchNorm2d, Conv2d, GlobalAvgPool, Linear, Module, ReLU, make_stage
 from ..nn.blocks import SHORTCUTS, Shortcut, convolve
+from ..nn.init import Rng, generators
 from ..nn.layers import DType
 
 STAGES = ((16, 1), (32, 2), (64, 2))  # filters, and the stride of the stage's first block
@@ -30,8 +33,8 @@ class CifarResNet(Module):
         shortcut: Shortcut,
         classes: int,
         recompute: bool,
-        rng: np.random.Generator,
-        shortcut_rng: np.random.Generator,
+        rng: Rng,
+        shortcut_rng: Rng,
         dtype: DType,
     ) -> None:
         super().__init__()
@@ -39,24 +42,13 @@ class CifarResNet(Module):
         self.conv1 = Conv2d(3, 16, 3, padding=1, rng=rng, dtype=dtype)
         self.bn1 = BatchNorm2d(16, dtype=dtype)
         self.relu = ReLU()
-        in_channels = 16
-        for number, (channels, first_stride) in enumerate(STAGES, 1):
-            blocks = []
-            for stride in (first_stride, *[1] * ((depth - 2) // 6 - 1)):
-                blocks.append(
-                    BasicBlock(
-                        in_channels,
-                        channels,
-                        stride=stride,
-                        shortcut=shortcut,
-                        recompute=recompute,
-                        rng=rng,
-                        shortcut_rng=shortcut_rng,
-                        dtype=dtype,
-                    )
-                )
-                in_channels = channels
-            setattr(self, f"layer{number}", Sequential(*blocks))
+        in_channels, count = 16, (depth - 2) // 6
+        options: dict[str, Any] = {"rng": rng, "shortcut_rng": shortcut_rng, "dtype": dtype}
+        options |= {"shortcut": shortcut, "recompute": recompute}
+        for number, (channels, stride) in enumerate(STAGES, 1):
+            stage = make_stage(BasicBlock, in_channels, channels, count, stride=stride, **options)
+            setattr(self, f"layer{number}", stage)
+            in_channels = channels
         self.pool = GlobalAvgPool()
         self.fc = Linear(64, classes, rng=rng, dtype=dtype)
 
@@ -77,7 +69,7 @@ def cifar_resnet(
     depth: int,
     *,
     shortcut: Shortcut = "A",
-    seed: int = 0,
+    seed: int | None = 0,
     classes: int = 10,
     recompute: bool = False,
     dtype: DType = np.float32,
@@ -98,7 +90,7 @@ def cifar_resnet(
         )
     if shortcut not in SHORTCUTS:
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
-    rng, shortcut_rng = np.random.default_rng(seed).spawn(2)
+    rng, shortcut_rng = generators(seed)
     return CifarResNet(
         depth,
         shortcut=shortcut,

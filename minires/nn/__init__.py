@@ -1,7 +1,17 @@
 """Layers, residual blocks, and the operations that they are made of."""
 
 from . import functional
-from .blocks import SHORTCUTS, BasicBlock, Identity, Shortcut, SubsampleAndPad, make_shortcut
+from .blocks import (
+    SHORTCUTS,
+    BasicBlock,
+    Bottleneck,
+    Identity,
+    Projection,
+    Shortcut,
+    SubsampleAndPad,
+    make_shortcut,
+    make_stage,
+)
 from .init import he_normal
 from .layers import (
     AvgPool2d,
@@ -22,6 +32,7 @@ __all__ = [
     "AvgPool2d",
     "BasicBlock",
     "BatchNorm2d",
+    "Bottleneck",
     "Conv2d",
     "Flatten",
     "GlobalAvgPool",
@@ -31,6 +42,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Parameter",
+    "Projection",
     "ReLU",
     "Sequential",
     "Shortcut",
@@ -39,5 +51,6 @@ __all__ = [
     "functional",
     "he_normal",
     "make_shortcut",
+    "make_stage",
     "summary",
 ]

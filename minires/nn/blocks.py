@@ -1,19 +1,22 @@
-"""The residual block, its shortcuts, and its plain twin. He et al. 2015, sec. 3."""
+"""The residual blocks, their shortcuts, and their plain twins. He et al. 2015, sec. 3 and 4.1."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..recompute import recompute
 from . import functional as F
+from .init import Rng
 from .layers import BatchNorm2d, Conv2d, DType, ReLU, Sequential
 from .module import Module
 
 Shortcut = Literal["A", "B", "C"] | None
 SHORTCUTS: tuple[Shortcut, ...] = ("A", "B", "C", None)
+StrideIn = Literal["1x1", "3x3"]
 
 
 class Identity(Module):
@@ -40,13 +43,36 @@ class SubsampleAndPad(Module):
         return f"{self.channels}, stride={self.stride}"
 
 
+class Projection(Sequential):
+    """Shortcuts B and C: a 1x1 convolution with batch norm."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        stride: int,
+        rng: Rng,
+        dtype: DType,
+    ) -> None:
+        super().__init__(
+            Conv2d(in_channels, channels, 1, stride=stride, rng=rng, dtype=dtype),
+            BatchNorm2d(channels, dtype=dtype),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
+        conv, bn = self
+        return convolve(conv, bn, None, x)
+
+
 def make_shortcut(
     kind: Shortcut,
     in_channels: int,
     channels: int,
     *,
     stride: int,
-    rng: np.random.Generator,
+    rng: Rng,
     dtype: DType = np.float32,
 ) -> Module | None:
     """The connection past a block, by the paper's three options (sec. 4.1, table 3).
@@ -65,10 +91,7 @@ def make_shortcut(
         return Identity()
     if kind == "A":
         return SubsampleAndPad(channels, stride=stride)
-    return Sequential(
-        Conv2d(in_channels, channels, 1, stride=stride, rng=rng, dtype=dtype),
-        BatchNorm2d(channels, dtype=dtype),
-    )
+    return Projection(in_channels, channels, stride=stride, rng=rng, dtype=dtype)
 
 
 class BasicBlock(Module):
@@ -86,8 +109,8 @@ class BasicBlock(Module):
         in_channels: int,
         channels: int,
         *,
-        rng: np.random.Generator,
-        shortcut_rng: np.random.Generator,
+        rng: Rng,
+        shortcut_rng: Rng,
         shortcut: Shortcut = "A",
         stride: int = 1,
         recompute: bool = False,
@@ -137,14 +160,78 @@ class BasicBlock(Module):
         return self.bn2.follow(y, *moments[2:])
 
 
+class Bottleneck(Module):
+    """1x1 convolution to a quarter of the channels, 3x3, 1x1 back; and a shortcut: fig. 5, right.
+
+    `stride_in` says which convolution strides where the map shrinks: the first, "1x1", as in the
+    paper, or the "3x3", as in torchvision ("ResNet v1.5"), which costs more and reads all pixels.
+    Everything else is as in BasicBlock.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        rng: Rng,
+        shortcut_rng: Rng,
+        shortcut: Shortcut = "B",
+        stride: int = 1,
+        stride_in: StrideIn = "1x1",
+        recompute: bool = False,
+        dtype: DType = np.float32,
+    ) -> None:
+        super().__init__()
+        self.recompute = recompute
+        width = channels // 4
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        strides = (stride, 1) if stride_in == "1x1" else (1, stride)
+        self.conv1 = Conv2d(in_channels, width, 1, stride=strides[0], **options)
+        self.bn1 = BatchNorm2d(width, dtype=dtype)
+        self.conv2 = Conv2d(width, width, 3, stride=strides[1], padding=1, **options)
+        self.bn2 = BatchNorm2d(width, dtype=dtype)
+        self.conv3 = Conv2d(width, channels, 1, **options)
+        self.bn3 = BatchNorm2d(channels, dtype=dtype)
+        self.relu = ReLU()
+        self.downsample = make_shortcut(
+            shortcut, in_channels, channels, stride=stride, rng=shortcut_rng, dtype=dtype
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
+        return recompute(self.compute, x) if self.recompute else self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Each convolution with what follows it as one operation."""
+        y = convolve(self.conv1, self.bn1, self.relu, x)
+        y = convolve(self.conv2, self.bn2, self.relu, y)
+        shortcut = None if self.downsample is None else self.downsample(x)
+        return convolve(self.conv3, self.bn3, self.relu, y, shortcut)
+
+
+def make_stage(
+    block: Callable[..., Module],
+    in_channels: int,
+    channels: int,
+    count: int,
+    *,
+    stride: int,
+    **options: Any,
+) -> Sequential:
+    """`count` blocks for maps of one size; the first strides, and leads to `channels`."""
+    first = block(in_channels, channels, stride=stride, **options)
+    return Sequential(first, *(block(channels, channels, **options) for _ in range(count - 1)))
+
+
 def convolve(
-    conv: Conv2d, bn: BatchNorm2d, relu: ReLU, x: Tensor, residual: Tensor | None = None
+    conv: Module, bn: Module, relu: Module | None, x: Tensor, residual: Tensor | None = None
 ) -> Tensor:
     """relu(bn(conv(x)) + residual): as one operation, or step by step, see `may_run_as_one`."""
-    if may_run_as_one(conv, bn, relu):
-        return bn.after(conv, x, residual=residual, relu=True)
+    if may_run_as_one(conv, bn, *(() if relu is None else (relu,))):
+        return bn.after(conv, x, residual=residual, relu=relu is not None)
     y = bn(conv(x))
-    return relu(y if residual is None else y + residual)
+    y = y if residual is None else y + residual
+    return y if relu is None else relu(y)
 
 
 def may_run_as_one(*parts: Module) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..recompute import is_second_time
 from . import functional as F
-from .init import he_normal
+from .init import Rng, he_normal
 from .module import Module, Parameter
 
 DType = np.typing.DTypeLike
@@ -29,7 +29,7 @@ class Conv2d(Module):
         out_channels: int,
         kernel_size: int,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         stride: int = 1,
         padding: int = 0,
         bias: bool = False,
@@ -130,7 +130,7 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         *,
-        rng: np.random.Generator,
+        rng: Rng,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()

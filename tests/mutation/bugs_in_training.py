@@ -70,8 +70,8 @@ NETWORKS = [
         f"{CIFAR}::test_a_plain_network_has_no_way_past_a_layer",
         {
             "network: the plain twin is silently residual": (
-                "shortcut=shortcut,\n                        recompute",
-                'shortcut=shortcut or "A",\n                        recompute',
+                'options |= {"shortcut": shortcut,',
+                'options |= {"shortcut": shortcut or "A",',
             ),
         },
     ),
@@ -100,8 +100,10 @@ NETWORKS = [
         "tests/nn/test_blocks.py",
         {
             "block: a watched one cuts off before it adds": (
-                "relu(y if residual is None else y + residual)",
-                "relu(y) if residual is None else relu(y) + residual",
+                "y = y if residual is None else y + residual\n"
+                "    return y if relu is None else relu(y)",
+                "y = y if relu is None else relu(y)\n"
+                "    return y if residual is None else y + residual",
             ),
         },
     ),
@@ -115,8 +117,9 @@ NETWORKS = [
         BLOCKS,
         {
             "block: the shortcut starts after the first convolution": (
-                "self.downsample(x)",
-                "self.downsample(y) if type(self.downsample) is Identity else self.downsample(x)",
+                "self.downsample(x)\n        return convolve(self.conv2",
+                "self.downsample(y if type(self.downsample) is Identity else x)\n"
+                "        return convolve(self.conv2",
             ),
             "block: option C is silently B": ('if kind != "C" and same_shape:', "if same_shape:"),
             "block: option B is silently A": ('if kind == "A":', 'if kind != "C":'),
@@ -170,9 +173,15 @@ NETWORKS = [
                 "((16, 1), (32, 2), (64, 2))",
                 "((16, 2), (32, 1), (64, 1))",
             ),
-            "network: the last block of a stage strides": (
-                "(first_stride, *[1] * ((depth - 2) // 6 - 1))",
-                "(*[1] * ((depth - 2) // 6 - 1), first_stride)",
+        },
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
+        f"{CIFAR}::test_only_the_first_block_of_the_second_and_third_stage_strides",
+        {
+            "stage: every block strides": (
+                "(block(channels, channels, **options) for",
+                "(block(channels, channels, stride=stride, **options) for",
             ),
         },
     ),
@@ -181,13 +190,13 @@ NETWORKS = [
         f"{CIFAR}::test_layers_are_counted_as_in_the_paper",
         {
             "network: every projection is silently option A": (
-                "shortcut=shortcut,\n                        recompute",
-                'shortcut=shortcut and "A",\n                        recompute',
+                'options |= {"shortcut": shortcut,',
+                'options |= {"shortcut": shortcut and "A",',
             ),
         },
     ),
     *planted_in(
-        "minires/models/cifar.py",
+        "minires/nn/init.py",
         f"{CIFAR}::test_the_same_seed_gives_the_same_weights_whatever_the_shortcut",
         {
             "network: projections draw from the generator of the other weights": (
