@@ -1,0 +1,41 @@
+// What the translated kernels and the runtime tell each other.
+#pragma once
+
+namespace emulator {
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+struct Index {
+  u32 x, y, z;
+};
+
+// threadIdx and its like of the thread that runs now; the scheduler sets them at every switch.
+struct Builtins {
+  Index thread, block, block_size, grid_size;
+};
+
+enum class Warp : u32 { shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync };
+
+// One kernel of a module: what the compiler knows of it.
+struct Kernel {
+  const char* name;
+  const char* signature;  // a code an argument, as in "pf4,Pf4,i4" (see describe.h)
+  void (*call)(void** arguments);
+};
+
+}  // namespace emulator
+
+extern "C" {
+extern emulator::Builtins emulator_builtins;
+
+void emulator_enter(int largest_block);
+int emulator_barrier(int line, int value, int* any, int* all);
+emulator::u64 emulator_exchange(int line, emulator::u32 mask, emulator::Warp operation,
+                                emulator::u64 value, int argument, int width);
+void* emulator_shared(const char* function, int number, emulator::u64 size, int alignment,
+                      int element, const char* declaration);
+void* emulator_dynamic_shared(int element, const char* declaration);
+void emulator_atomic(const void* address, int size, const void* site);
+void emulator_trap(int line, const char* text);
+}
