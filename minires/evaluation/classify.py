@@ -1,0 +1,76 @@
+"""What a network sees in one image: its most likely classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import Classes, Preprocessing
+from ..nn import Module
+from .predict import predict
+from .protocols import Protocol, SingleCrop
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class with its probability."""
+
+    name: str
+    probability: float
+
+
+def classify(
+    models: Sequence[Module],
+    image: Image,
+    classes: Classes | None = None,
+    *,
+    top: int = 5,
+    protocol: Protocol | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> list[Guess]:
+    """The most likely classes of an RGB image, by one network or the mean of several.
+
+    Without `classes` the outputs are called by their numbers. Raises ValueError where outputs and
+    classes differ in number.
+    """
+    protocol = protocol or SingleCrop()
+    views = protocol.views(image, preprocessing or Preprocessing())
+    dense = protocol.fully_convolutional
+    outputs = [predict(model, views, fully_convolutional=dense).mean(axis=0) for model in models]
+    probabilities = np.mean(outputs, axis=0)
+    if classes is None:
+        classes = Classes.called(f"class {number}" for number in range(len(probabilities)))
+    if len(classes) != len(probabilities):
+        raise ValueError(
+            f"the network has {len(probabilities)} outputs, but {len(classes)} classes are named"
+        )
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [Guess(classes.names[place], float(probabilities[place])) for place in best]
+
+
+def draw_guesses(image: Image, guesses: list[Guess], path: Path) -> Path:
+    """A picture of the image beside the bars of its most likely classes."""
+    from matplotlib.figure import Figure
+
+    from ..pictures import save
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=150)
+    photo, chart = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    photo.imshow(image)
+    photo.axis("off")
+    names = [guess.name.split(",")[0] for guess in guesses][::-1]
+    shares = [100 * guess.probability for guess in guesses][::-1]
+    drawn = chart.barh(range(len(names)), shares, color="#0072B2", height=0.6)
+    chart.bar_label(drawn, labels=[f"{share:.1f} %" for share in shares], padding=4)
+    chart.set_yticks(range(len(names)), names)
+    chart.set(xlim=(0, 115), xlabel="probability, %")
+    chart.set_xticks([0, 25, 50, 75, 100])
+    chart.spines[["top", "right"]].set_visible(False)
+    return save(figure, path)

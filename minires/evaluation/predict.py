@@ -1,0 +1,59 @@
+"""Class probabilities of views of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..autograd import Tensor, no_grad
+from ..data.images import View
+from ..nn import Module
+from .fully_convolutional import score_map
+
+Probabilities = npt.NDArray[np.float64]
+
+BATCH_PIXELS = 32 * 224 * 224  # what a network sees at once, for memory's sake
+
+
+def predict(
+    model: Module,
+    views: Sequence[View],
+    *,
+    fully_convolutional: bool = False,
+    batch_pixels: int = BATCH_PIXELS,
+) -> Probabilities:
+    """Probabilities (N, K) of N views (h, w, 3), which may differ in size.
+
+    Fully convolutionally, the scores (logits) of all places are averaged first, see `score_map`.
+    Views of one size run together, up to so many pixels. The network's mode is put back.
+    """
+    logits: dict[int, npt.NDArray[np.floating]] = {}
+    was_training, dtype = model.training, model.parameters()[0].dtype
+    model.eval()
+    with no_grad():
+        for numbers in batches_by_size(views, batch_pixels):
+            batch = Tensor(np.stack([views[number] for number in numbers]).astype(dtype))
+            scores = score_map(model, batch).mean((1, 2)) if fully_convolutional else model(batch)
+            logits |= zip(numbers, scores.data, strict=True)
+    model.train(was_training)
+    return softmax(np.array([logits[number] for number in range(len(views))], np.float64))
+
+
+def batches_by_size(views: Sequence[View], batch_pixels: int) -> list[list[int]]:
+    """Numbers of views of one size, so many together as there may be pixels."""
+    by_size: dict[tuple[int, ...], list[int]] = {}
+    for number, view in enumerate(views):
+        by_size.setdefault(view.shape, []).append(number)
+    batches = []
+    for (height, width, *_), numbers in by_size.items():
+        count = max(1, batch_pixels // (height * width))
+        batches += [numbers[start : start + count] for start in range(0, len(numbers), count)]
+    return batches
+
+
+def softmax(logits: Probabilities) -> Probabilities:
+    """Probabilities of logits (N, K)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
