@@ -6,15 +6,15 @@
 | 10-crop | four corners, the middle, and all mirrored | sec. 3.4, tables 2 and 3 |
 | multi-scale | the whole image at five scales, and mirrored | sec. 3.4, table 4 |
 
-In the last, networks run fully convolutionally: see `fully_convolutional.py`. The class probabilities of all views are averaged.
+In the last, networks run fully convolutionally: see `fully_convolutional.py`. The class
+probabilities of all views are averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING
 
 from ..data.images import Preprocessing, View, center_crop, five_crops, mirror, resize
 
@@ -24,23 +24,26 @@ if TYPE_CHECKING:
 SCALES = (224, 256, 384, 480, 640)  # shorter sides, He et al. 2015, sec. 3.4
 
 
-class Protocol(Interface):
+class Protocol:
     """How an image is shown to a network."""
 
-    name: ClassVar[str]
-    views_per_image: int
-    fully_convolutional: ClassVar[bool]  # whether scores are a map, averaged over the view
+    name: str
+    fully_convolutional = False  # whether scores are a map, averaged over the view
+
+    @property
+    def views_per_image(self) -> int:
+        """How many views there are of each image."""
+        return 1
 
     def views(self, image: Image, preprocessing: Preprocessing) -> list[View]:
         """What the network sees of an image: normalised arrays (h, w, 3)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define views()")
 
 
-class SingleCrop:
+class SingleCrop(Protocol):
     """The middle of the image."""
 
     name = "single crop"
-    views_per_image = 1
-    fully_convolutional = False
 
     def views(self, image: Image, preprocessing: Preprocessing) -> list[View]:
         """One view, crop x crop."""
@@ -48,12 +51,15 @@ class SingleCrop:
         return [center_crop(whole, preprocessing.crop)]
 
 
-class TenCrop:
+class TenCrop(Protocol):
     """Four corners and the middle, as they are and mirrored (Krizhevsky et al. 2012)."""
 
     name = "10-crop"
-    views_per_image = 10
-    fully_convolutional = False
+
+    @property
+    def views_per_image(self) -> int:
+        """Five, twice."""
+        return 10
 
     def views(self, image: Image, preprocessing: Preprocessing) -> list[View]:
         """Ten views, crop x crop, in the order of torchvision's `TenCrop`."""
@@ -63,7 +69,7 @@ class TenCrop:
 
 
 @dataclass(frozen=True)
-class MultiScale:
+class MultiScale(Protocol):
     """The whole image, as it is and mirrored, at each of these lengths of its shorter side."""
 
     scales: Sequence[int] = SCALES
