@@ -20,13 +20,16 @@ setup(
         *(f"minires.kernels.{name}" for name in find_packages("kernels")),
     ],
     package_dir={"minires.kernels": "kernels"},
-    package_data={"minires": ["py.typed"]},
+    package_data={"minires": ["py.typed"], "minires.report": ["page/*"]},
     entry_points={"console_scripts": ["minires = minires.cli:main"]},
     install_requires=[
         "numpy>=2.0",
         "numba>=0.61",
         "rich>=13",
         "matplotlib>=3.8",
+        "pillow>=10",
+        "plotly>=6",
+        "jinja2>=3.1",
         "pooch>=1.8",
         "tqdm>=4.60",  # pooch's progress bar
         "safetensors>=0.4.3",
@@ -36,6 +39,7 @@ setup(
     extras_require={
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
         "test": TEST,
+        "browser": ["playwright>=1.45"],  # and Chromium: tests of the report's page
         "dev": [*TEST, "ruff", "mypy", "pre-commit"],
         "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],
     },

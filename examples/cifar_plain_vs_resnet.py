@@ -25,6 +25,7 @@ from minires.report import (
     load_runs,
     results_table,
     verdict,
+    write_report,
 )
 from minires.training import PRESETS, DivergedError
 from minires.training.comparison import make_trainer, plain_and_residual, run_all
@@ -131,7 +132,7 @@ def load_data(name: str, data_dir: Path | None) -> Dataset:
 
 
 def show_results(folder: Path) -> None:
-    """Table, verdict and pictures of the runs in a folder."""
+    """Table, verdict, pictures and the page of the runs in a folder."""
     groups = group_runs(load_runs(folder))
     console.print(results_table(groups))
     console.print(verdict(groups))
@@ -140,6 +141,8 @@ def show_results(folder: Path) -> None:
         draw_gradient_norms(groups, folder / "gradients.png"),
     ):
         console.print(f"Picture: {path}")
+    report, notes = write_report([folder])
+    console.print(*notes, f"Report, opens in a browser: {report}", sep="\n")
 
 
 def run() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 app = typer.Typer(
     help="A from-scratch deep learning engine that shows why residual networks train.",
@@ -11,11 +15,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
-
-
-@app.callback()
-def commands() -> None:
-    """Keep sub-commands sub-commands, even while there is one alone."""
 
 
 @app.command()
@@ -26,12 +25,28 @@ def info() -> None:
     console.print(minires.info(), markup=False, highlight=False)
 
 
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs, or of several runs each")],
+    out: Annotated[
+        Path | None, typer.Option(help="the page; by default report.html in the folder, if one")
+    ] = None,
+) -> None:
+    """Write one HTML page about these runs, which opens from disk and can be mailed."""
+    from minires.report import write_report
+
+    path, notes = write_report(runs, out)
+    for note in notes:
+        console.print(note, markup=False, highlight=False)
+    console.print(f"Report: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Turn expected failures into one sentence each."""
     try:
         app()
     except (ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}")
+        console.print(f"[red]Error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

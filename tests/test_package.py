@@ -10,7 +10,18 @@ from pathlib import Path
 import minires
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("numba", "matplotlib", "pooch", "requests", "rich", "typer", "safetensors", "torch")
+HEAVY = (
+    "numba",
+    "matplotlib",
+    "plotly",
+    "jinja2",
+    "pooch",
+    "requests",
+    "rich",
+    "typer",
+    "safetensors",
+    "torch",
+)
 
 
 def run(code):

@@ -1,6 +1,7 @@
-"""From the records of runs to a table, a verdict in plain words, and pictures."""
+"""From the records of runs to a table, a verdict in plain words, pictures, and an HTML page."""
 
 from .figures import draw_error_curves, draw_gradient_norms
+from .page import write_report
 from .runs import Group, Run, group_runs, load_runs
 from .tables import results_table
 from .verdict import verdict
@@ -14,4 +15,5 @@ __all__ = [
     "load_runs",
     "results_table",
     "verdict",
+    "write_report",
 ]

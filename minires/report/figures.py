@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..pictures import COLOURS, new_figure, save
-from .runs import Group, Run
+from .curves import common_curve, layer_gradients
+from .runs import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def described(groups: list[Group], what: str) -> str:
@@ -32,15 +34,21 @@ def colours_by_depth(groups: list[Group]) -> dict[int, str]:
 
 
 def split_kinds(groups: list[Group]) -> list[tuple[str, list[Group]]]:
-    """Plain and residual networks, each with the title of their panel."""
+    """Plain and residual networks, and any others, each with the title of their panel."""
     kinds = [
         ("plain networks", [g for g in groups if g.is_plain]),
-        ("residual networks", [g for g in groups if not g.is_plain]),
+        ("residual networks", [g for g in groups if g.is_residual]),
+        ("other networks", [g for g in groups if not (g.is_plain or g.is_residual)]),
     ]
     return [(title, members) for title, members in kinds if members]
 
 
 def draw_error_curves(groups: list[Group], path: Path) -> Path:
+    """Save the picture of `error_curves`."""
+    return save(error_curves(groups), path)
+
+
+def error_curves(groups: list[Group]) -> Figure:
     """Training error (dashed) and test error (solid) against iterations, as in Fig. 6."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
     figure, axes = new_figure(
@@ -53,20 +61,25 @@ def draw_error_curves(groups: list[Group], path: Path) -> Path:
             draw_mean(axis, group, "test_error", colours[group.depth], "-", "test")
         axis.legend(frameon=False, fontsize="small")
     axes[0].set_ylabel("error, %")
-    return save(figure, path)
+    return figure
 
 
 def draw_mean(axis: Axes, group: Group, value: str, colour: str, style: str, what: str) -> None:
     """Mean over the seeds, with a band of one standard deviation."""
-    curves = [run.curve("evaluation", value) for run in group.runs]
-    steps, values = curves[0][0], 100 * np.array([curve[1] for curve in curves])
-    mean, std = values.mean(0), values.std(0, ddof=1) if len(values) > 1 else np.zeros(len(steps))
+    curve = common_curve(group.runs, "evaluation", value, factor=100)
+    low, high = curve.mean - curve.std, curve.mean + curve.std
     width = 2.2 if style == "-" else 1.4
-    axis.plot(steps, mean, style, color=colour, linewidth=width, label=f"{group.name}, {what}")
-    axis.fill_between(steps, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+    label = f"{group.name}, {what}"
+    axis.plot(curve.steps, curve.mean, style, color=colour, linewidth=width, label=label)
+    axis.fill_between(curve.steps, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def draw_gradient_norms(groups: list[Group], path: Path) -> Path:
+    """Save the picture of `gradient_norms`."""
+    return save(gradient_norms(groups), path)
+
+
+def gradient_norms(groups: list[Group]) -> Figure:
     """Norm of each layer's weight gradient at the first and at the last iteration."""
     kinds, colours = split_kinds(groups), colours_by_depth(groups)
     figure, axes = new_figure(f"Gradient of each layer\n{described(groups, 'mean')}", len(kinds))
@@ -74,22 +87,17 @@ def draw_gradient_norms(groups: list[Group], path: Path) -> Path:
         axis.set(title=title, xlabel="layer", yscale="log")
         axis.set_xticks([0, 1], ["first", "last"])
         for group in members:
-            for place, style, what in ((0, ":", "first iteration"), (-1, "-", "last iteration")):
-                norms = np.mean([layer_norms(run, place) for run in group.runs], axis=0)
-                position = np.linspace(0, 1, len(norms))
-                axis.plot(
-                    position,
-                    norms,
-                    style,
-                    color=colours[group.depth],
-                    label=f"{group.name}, {what}",
-                )
+            draw_gradients(axis, group, colours[group.depth])
         axis.legend(frameon=False, fontsize="small")
     axes[0].set_ylabel("norm of the weight gradient")
-    return save(figure, path)
+    return figure
 
 
-def layer_norms(run: Run, place: int) -> np.ndarray:
-    """Gradient norms in layer order, projections of shortcuts left out, at one iteration."""
-    norms = [r["norms"] for r in run.records if r["kind"] == "gradients"][place]
-    return np.array([norm for name, norm in norms.items() if "downsample" not in name])
+def draw_gradients(axis: Axes, group: Group, colour: str) -> None:
+    """A network's gradients, layer by layer, when training began (dotted) and when it ended."""
+    recorded = layer_gradients(group.runs)
+    places = zip(recorded[:1] + recorded[-1:], ":-", ("first", "last"), strict=False)
+    for gradients, style, which in places:
+        norms = gradients.values.mean(0)
+        position = np.linspace(0, 1, len(norms))
+        axis.plot(position, norms, style, color=colour, label=f"{group.name}, {which} iteration")

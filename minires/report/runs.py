@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +16,7 @@ import numpy as np
 from ..training.files import read_json, read_records
 
 Curve = tuple[np.ndarray, np.ndarray]
+REQUIRED = ("network", "seed", "data", "name", "iterations", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,18 @@ class Run:
 
     config: dict[str, Any]
     records: list[dict[str, Any]]
+    folder: Path | None = None
 
     def curve(self, kind: str, value: str) -> Curve:
         """Steps and values of one field in all records of a kind."""
-        chosen = [r for r in self.records if r["kind"] == kind]
+        chosen = [r for r in self.records if r["kind"] == kind and value in r]
         return np.array([r["step"] for r in chosen]), np.array([r[value] for r in chosen])
 
     def last_eighth(self, value: str) -> float:
-        """Mean of a training figure over the last eighth of the iterations."""
+        """Mean of a training figure over the last eighth of the iterations; NaN without records."""
         steps, values = self.curve("interval", value)
-        return float(values[steps > self.config["recipe"]["iterations"] * 7 / 8].mean())
+        late = values[steps > self.config["recipe"]["iterations"] * 7 / 8]
+        return float(late.mean()) if late.size else math.nan
 
     @cached_property
     def results(self) -> dict[str, float]:
@@ -38,7 +45,7 @@ class Run:
             "training_loss": self.last_eighth("loss"),
             "training_error": self.last_eighth("training_error"),
             "test_error": float(self.curve("evaluation", "test_error")[1][-1]),
-            "seconds": float(self.records[-1]["seconds"]),
+            "seconds": float(self.records[-1].get("seconds", math.nan)),
         }
 
     @property
@@ -46,6 +53,21 @@ class Run:
         """Whether the run has been trained to its end."""
         steps, _ = self.curve("evaluation", "test_error")
         return len(steps) > 0 and steps[-1] == self.config["recipe"]["iterations"]
+
+    @property
+    def label(self) -> str:
+        """The network and the seed."""
+        return f"{self.config['network']}, seed {self.config['seed']}"
+
+    @property
+    def state(self) -> str:
+        """How far the training has come, and why it ended early if it diverged."""
+        if self.is_finished:
+            return "finished"
+        done = max((r["step"] for r in self.records), default=0)
+        state = f"{done:,} of {self.config['recipe']['iterations']:,} iterations"
+        faults = [r["reason"] for r in self.records if r["kind"] == "diverged"]
+        return f"{state}; {faults[-1]}" if faults else state
 
 
 @dataclass(frozen=True)
@@ -65,14 +87,25 @@ class Group:
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
     @property
+    def config(self) -> dict[str, Any]:
+        """The configuration that the runs share but for the seed."""
+        return self.runs[0].config
+
+    @property
     def depth(self) -> int:
-        """Number of layers with weights, from the name."""
-        return int(self.name.split("-")[1].split()[0])
+        """Number of layers with weights, from the name; 0 where the name has none."""
+        number = re.search(r"-(\d+)", self.name)
+        return int(number[1]) if number else 0
 
     @property
     def is_plain(self) -> bool:
         """Whether this is the network without shortcuts."""
         return self.name.startswith("plain")
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether this network has shortcuts."""
+        return "resnet" in self.name.lower()
 
 
 def load_runs(folder: Path) -> list[Run]:
@@ -80,14 +113,93 @@ def load_runs(folder: Path) -> list[Run]:
 
     Raises: FileNotFoundError if there is none.
     """
-    found = [
-        Run(read_json(config), read_records(config.with_name("records.jsonl")))
-        for config in sorted(folder.glob("*/config.json"))
-    ]
+    found = [read_run(config.parent) for config in sorted(folder.glob("*/config.json"))]
     finished = [run for run in found if run.is_finished]
     if not finished:
         raise FileNotFoundError(f"there are no finished runs in {folder}")
     return finished
+
+
+def read_run(folder: Path) -> Run:
+    """The run in one folder, finished or not.
+
+    Raises: ValueError, with the file and what is wrong, for damaged or foreign files.
+    """
+    config = read_json(folder / "config.json")
+    recipe = config.get("recipe") if isinstance(config, dict) else None
+    given = [*config, *recipe] if isinstance(recipe, dict) else []
+    missing = [key for key in REQUIRED if key not in given]
+    if missing:
+        raise ValueError(
+            f"{folder / 'config.json'} is not the configuration of a minires run: it lacks "
+            f"{', '.join(missing)}"
+        )
+    records = read_records(folder / "records.jsonl")
+    known = [r for r in records if isinstance(r.get("step"), int) and "kind" in r]
+    return Run(config, known, folder)
+
+
+def find_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """All runs in these folders and up to two levels below, and a sentence for each left out.
+
+    A run is left out if its files are damaged, or if it repeats another: the same network, data,
+    recipe and seed give the same numbers, which are not a second draw.
+
+    Raises: FileNotFoundError for a folder without any run.
+    """
+    runs: list[Run] = []
+    notes: list[str] = []
+    for folder in folders:
+        for place in run_folders(folder):
+            try:
+                runs.append(read_run(place))
+            except (ValueError, OSError) as error:
+                notes.append(f"Left out: {error}")
+    return without_repeats(runs, notes), notes
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The folder itself or those below it that hold a configuration."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: give the folder of a run or of several")
+    patterns = ("config.json", "*/config.json", "*/*/config.json")
+    places = [path.parent for pattern in patterns for path in sorted(folder.glob(pattern))]
+    if not places:
+        raise FileNotFoundError(
+            f"{folder} holds no run: a run is a folder with config.json and records.jsonl, as "
+            "examples/cifar_plain_vs_resnet.py and Trainer write it"
+        )
+    return places
+
+
+def without_repeats(runs: list[Run], notes: list[str]) -> list[Run]:
+    """Runs that differ in network, conditions or seed; of repeats, the one that got furthest."""
+    best: dict[tuple[str, str, int], Run] = {}
+    for run in runs:
+        key = (run.config["network"], conditions(run), run.config["seed"])
+        other = best.setdefault(key, run)
+        if other is run:
+            continue
+        best[key] = max(other, run, key=lambda r: len(r.records))
+        repeat = run if best[key] is other else other
+        if repeat.folder != best[key].folder:
+            notes.append(
+                f"Left out: {repeat.folder} repeats {best[key].folder} ({run.label}, same data and "
+                "recipe), so it is no second draw."
+            )
+    return list(best.values())
+
+
+def conditions(run: Run) -> str:
+    """What must agree before two runs are compared: the data, and the recipe but its rhythms.
+
+    The learning rate's schedule is not among them: in one recipe it may depend on the depth, as
+    the warm-up of the paper's 110 layers does.
+    """
+    recipe = {k: v for k, v in run.config["recipe"].items() if not k.endswith("_every")}
+    recipe.pop("schedule", None)
+    data = {k: run.config.get(k) for k in ("data", "training_images", "test_images")}
+    return json.dumps(data | recipe, sort_keys=True)
 
 
 def group_runs(runs: list[Run]) -> list[Group]:

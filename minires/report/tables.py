@@ -6,9 +6,6 @@ from rich.table import Table
 
 from .runs import Group
 
-# Test errors in percent, He et al. 2015, table 6; the paper prints none for its plain networks.
-PAPER_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}
-
 
 def results_table(groups: list[Group]) -> Table:
     """One row a network: training loss and error over the last eighth, test error, time."""

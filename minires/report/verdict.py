@@ -19,7 +19,7 @@ WITHOUT_SPREAD = 0.05
 def verdict(groups: list[Group]) -> str:
     """A few sentences about degradation and its cure, for the shallowest and deepest networks."""
     plain = sorted((g for g in groups if g.is_plain), key=lambda g: g.depth)
-    residual = sorted((g for g in groups if not g.is_plain), key=lambda g: g.depth)
+    residual = sorted((g for g in groups if g.is_residual), key=lambda g: g.depth)
     if min(g.mean("training_loss") for g in groups) > 0.95 * math.log(10):
         return (
             "Nothing has been learned yet: no training loss is clearly below 2.30, that of a guess."
@@ -67,9 +67,10 @@ def about_degradation(shallow: Group, deep: Group) -> str:
 
 def about_cure(deep: Group, deep_res: Group) -> str:
     """Do shortcuts help the deep network?"""
+    parameters = [group.config.get("parameters") for group in (deep, deep_res)]
+    alike = " and the very same parameters" if parameters[0] == parameters[1] else ""
     return {
-        1: f"Cure: with shortcuts and the very same parameters, {loss(deep_res)} trains better "
-        f"than {loss(deep)}.",
+        1: f"Cure: with shortcuts{alike}, {loss(deep_res)} trains better than {loss(deep)}.",
         0: f"No cure seen: {loss(deep_res)} and {loss(deep)} are alike.",
         -1: f"No cure seen: {loss(deep_res)} trains worse than {loss(deep)}.",
     }[compare(deep, deep_res)]

@@ -45,8 +45,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; ValueError says which file is damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
         raise ValueError(
             f"{path} is not valid JSON ({error}): delete the folder or its run"
         ) from None
@@ -59,11 +59,25 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All records; a last line cut off by a crash is left out."""
+    """All records; a last line cut off by a crash is left out.
+
+    Raises: ValueError for a damaged line, with its number.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [read_record(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def read_record(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """One line of a file of records."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"line {number} of {path} is damaged: it is not a record of a run")
+    return record
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:

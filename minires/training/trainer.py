@@ -89,6 +89,7 @@ class Trainer:
     - evaluation: every `evaluate_every` iterations; training loss and error since the last such
       line, test loss and error.
     - gradients: at the first and the last iteration; norm of each weight's gradient.
+    - diverged: where training broke down; the reason.
 
     Args:
         model: the network; its parameters are changed.
@@ -166,7 +167,8 @@ class Trainer:
 
     def begin(self) -> None:
         """Write the configuration of a new run; an older one in the folder makes way."""
-        files.write_json(self.folder / "config.json", self.identity | {"made with": environment()})
+        origin = {"begun": time.strftime("%Y-%m-%d %H:%M %Z"), "made with": environment()}
+        files.write_json(self.folder / "config.json", self.identity | origin)
         files.write_records(self.records_path, [])
         self.checkpoint_path.unlink(missing_ok=True)
 
@@ -256,10 +258,11 @@ class Trainer:
             if self.checkpoint_path.exists()
             else "no checkpoint had been written yet"
         )
+        reason = f"the {what} is {value} at iteration {self.step}; the first fault is in {fault}"
+        self.record("diverged", step=self.step, reason=reason)
         raise DivergedError(
-            f"{self.name}: the {what} is {value} at iteration {self.step}; the first fault is in "
-            f"{fault}. Try a smaller learning rate (it is {self.recipe.schedule(self.step):g}) or "
-            f"a longer warm-up; {kept}."
+            f"{self.name}: {reason}. Try a smaller learning rate (it is "
+            f"{self.recipe.schedule(self.step):g}) or a longer warm-up; {kept}."
         )
 
     def stop(self) -> None:

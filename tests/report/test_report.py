@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from rich.console import Console
@@ -12,45 +10,9 @@ from minires.report import (
     results_table,
     verdict,
 )
-
-LOSSES = {"plain-20": 1.6, "plain-56": 2.0, "ResNet-20": 1.4, "ResNet-56": 1.5}
-ITERATIONS = 80
-
-
-def write_run(folder, network, loss, seed=0, *, finished=True):
-    """A run whose training loss falls to `loss` and stays there for the last eighth."""
-    path = folder / f"{network}-seed{seed}"
-    path.mkdir(parents=True)
-    recipe = {"name": "quick", "iterations": ITERATIONS, "batch_size": 64}
-    config = {"network": network, "parameters": 1000, "data": "made up", "seed": seed}
-    config |= {"recipe": recipe, "test_images": 2000}
-    (path / "config.json").write_text(json.dumps(config))
-    lines = [gradients(0), *intervals(loss), gradients(ITERATIONS - 1)]
-    lines += evaluations(ITERATIONS if finished else ITERATIONS // 2)
-    (path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def gradients(step):
-    norms = {"conv1.weight": 1.0, "layer1.0.downsample.0.weight": 9.0, "fc.weight": 0.1}
-    return {"kind": "gradients", "step": step, "norms": norms, "seconds": 0}
-
-
-def intervals(loss):
-    for step in range(5, ITERATIONS + 1, 5):
-        late = step - ITERATIONS * 7 / 8  # the last eighth: two intervals, `loss` on average
-        value = loss + 0.4 * (late > 5) - 0.4 * (0 < late <= 5) if late > 0 else 9.0
-        yield {"kind": "interval", "step": step, "loss": value, "training_error": value / 4}
-
-
-def evaluations(last):
-    for step in range(20, last + 1, 20):
-        yield {
-            "kind": "evaluation",
-            "step": step,
-            "training_error": 0.5,
-            "test_error": 0.6 - step / 1000 + 0.1 * (step == ITERATIONS),
-            "seconds": step,
-        }
+from minires.report.curves import layer_gradients
+from minires.report.runs import Run
+from tests.report.made_up import LOSSES, gradients, write_run
 
 
 @pytest.fixture
@@ -145,8 +107,9 @@ def test_pictures_are_drawn(make_groups, tmp_path):
 
 
 def test_gradients_of_projections_are_left_out():
-    from minires.report.figures import layer_norms
-    from minires.report.runs import Run
-
-    norms = layer_norms(Run({}, [gradients(0), gradients(79)]), -1)
-    assert np.array_equal(norms, [1.0, 0.1])
+    run = Run({}, [gradients(0), gradients(79)])
+    recorded = layer_gradients([run, run])
+    assert [g.step for g in recorded] == [0, 79]
+    assert recorded[0].layers == ["conv1", "layer1.0.conv1", "fc"]
+    assert np.array_equal(recorded[1].values, [[80.0, 0.5, 0.1]] * 2)
+    assert recorded[1].first_to_last == 160

@@ -1,0 +1,177 @@
+"""Runs under the same conditions, side by side: what one table and one verdict may be about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
+from .paper import PARAMETERS, Comparison, comparisons, printed_test_error
+from .runs import Group, Run, conditions, group_runs
+from .tables import with_spread
+from .verdict import verdict
+
+DIGITS = 6  # of a number in the page: more than a curve can show
+
+
+@dataclass(frozen=True)
+class Block:
+    """All runs under one set of conditions: those that are finished as groups, and the others."""
+
+    groups: list[Group]
+    unfinished: list[Run]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run."""
+        return [*(run for group in self.groups for run in group.runs), *self.unfinished]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of the first run: its conditions are those of all."""
+        return self.runs[0].config
+
+    @property
+    def title(self) -> str:
+        """Data and recipe."""
+        recipe = self.config["recipe"]
+        return (
+            f"{self.config['data']}, recipe {recipe['name']}: {recipe['iterations']:,} iterations "
+            f"of {recipe['batch_size']} images"
+        )
+
+    @property
+    def seeds(self) -> int:
+        """The largest number of finished seeds of a network."""
+        return max((len(group.runs) for group in self.groups), default=0)
+
+    @property
+    def sentences(self) -> list[tuple[str, str]]:
+        """The verdict's sentences, each split after its first words, "Cure:"."""
+        if not self.groups:
+            return [("", "No run is finished yet, so there is no verdict.")]
+        return [split_lead(line) for line in verdict(self.groups).split("\n")]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """These conditions beside the paper's."""
+        return comparisons(self.runs)
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The results table."""
+        return [row(group) for group in self.groups]
+
+    @property
+    def gradient_rows(self) -> list[list[str]]:
+        """For each network: how the first layer's gradient compares with the last convolution's."""
+        return [line for group in self.groups if (line := gradient_row(group))]
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What the page draws: a line for each network, and one for each unfinished run."""
+        for group in self.groups:
+            yield {"label": group.name, "finished": True, **drawn(group)}
+        for run in self.unfinished:
+            label = f"{run.label} (not finished)"
+            group = Group(run.config["network"], [run])
+            yield {"label": label, "finished": False, **drawn(group)}
+
+
+def make_blocks(runs: list[Run]) -> list[Block]:
+    """Runs gathered by their conditions, in the order in which they come."""
+    by_conditions: dict[str, list[Run]] = {}
+    for run in runs:
+        by_conditions.setdefault(conditions(run), []).append(run)
+    return [
+        Block(
+            group_runs([run for run in members if run.is_finished]),
+            [run for run in members if not run.is_finished],
+        )
+        for members in by_conditions.values()
+    ]
+
+
+def split_lead(sentence: str) -> tuple[str, str]:
+    """ "Cure: with shortcuts ..." as "Cure:" and the rest; other sentences have no lead."""
+    lead, colon, rest = sentence.partition(": ")
+    return (lead + colon, rest) if colon and len(lead.split()) < 4 else ("", sentence)
+
+
+def row(group: Group) -> dict[str, str]:
+    """A network's figures beside the paper's."""
+    parameters = group.config.get("parameters")
+    return {
+        "network": group.name,
+        "seeds": str(len(group.runs)),
+        "parameters": "not recorded" if parameters is None else f"{parameters:,}",
+        "training loss": with_spread(group, "training_loss", "{:.2f}"),
+        "training error": with_spread(group, "training_error", "{:.1%}"),
+        "test error": with_spread(group, "test_error", "{:.1%}"),
+        "paper's parameters": PARAMETERS.get(group.depth, "none"),
+        "paper's test error": printed_test_error(group),
+        "time": duration(group.mean("seconds")),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if math.isnan(seconds):
+        return "not recorded"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def gradient_row(group: Group) -> list[str]:
+    """The network, and the ratio at the first and at the last iteration; [] without records."""
+    recorded = layer_gradients(group.runs)
+    if len(recorded) < 2:
+        return []
+    return [group.name, *(ratio(recorded[place].first_to_last) for place in (0, -1))]
+
+
+def ratio(value: float) -> str:
+    """A factor with two significant digits."""
+    if math.isnan(value):
+        return "not recorded"
+    return f"{float(f'{value:.2g}'):,.15g}"
+
+
+def drawn(group: Group) -> dict[str, Any]:
+    """The numbers of a network that the page draws, ready for JSON; NaN becomes null."""
+    curves = {name: common_curve(group.runs, *where) for name, where in QUANTITIES.items()}
+    return {
+        "network": group.name,
+        "depth": group.depth,
+        "kind": "plain" if group.is_plain else "residual" if group.is_residual else "other",
+        "seeds": [run.config["seed"] for run in group.runs],
+        "per epoch": batches_per_epoch(group.runs[0]),
+        "curves": {name: as_json(curve) for name, curve in curves.items() if curve.steps.size},
+        "gradients": [
+            {
+                "step": gradients.step,
+                "layers": gradients.layers,
+                "mean": plain_numbers(gradients.values.mean(0)),
+                "runs": [plain_numbers(values) for values in gradients.values],
+            }
+            for gradients in layer_gradients(group.runs)
+        ],
+    }
+
+
+def as_json(curve: Curve) -> dict[str, Any]:
+    """One curve: iterations, mean seconds, mean, standard deviation, and each run's values."""
+    return {
+        "steps": curve.steps.tolist(),
+        "seconds": plain_numbers(curve.seconds.mean(0)),
+        "mean": plain_numbers(curve.mean),
+        "std": plain_numbers(curve.std) if len(curve.values) > 1 else None,
+        "runs": [plain_numbers(values) for values in curve.values],
+    }
+
+
+def plain_numbers(values: Any) -> list[float | None]:
+    """Numbers with a few digits; None for NaN and infinity, which JSON does not have."""
+    return [float(f"{v:.{DIGITS}g}") if math.isfinite(v) else None for v in values]
