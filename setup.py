@@ -27,7 +27,6 @@ setup(
         "numba>=0.61",
         "rich>=13",
         "matplotlib>=3.8",
-        "pillow>=10",
         "plotly>=6",
         "jinja2>=3.1",
         "pooch>=1.8",
