@@ -1,6 +1,7 @@
 """The paper's networks."""
 
 from .cifar import CifarResNet, cifar_resnet
+from .googlenet import GoogLeNet, googlenet
 from .imagenet import (
     ResNet,
     plain18,
@@ -12,11 +13,15 @@ from .imagenet import (
     resnet101,
     resnet152,
 )
+from .vgg import VGG, vgg, vgg16, vgg19
 
 __all__ = [
+    "VGG",
     "CifarResNet",
+    "GoogLeNet",
     "ResNet",
     "cifar_resnet",
+    "googlenet",
     "plain18",
     "plain34",
     "resnet",
@@ -25,4 +30,7 @@ __all__ = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "vgg",
+    "vgg16",
+    "vgg19",
 ]

@@ -5,6 +5,7 @@ from .blocks import (
     SHORTCUTS,
     BasicBlock,
     Bottleneck,
+    Convolutions,
     Identity,
     Projection,
     Shortcut,
@@ -14,26 +15,33 @@ from .blocks import (
 )
 from .init import he_normal
 from .layers import (
+    AdaptiveAvgPool2d,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    Dropout,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool2d,
+    PReLU,
     ReLU,
     Sequential,
 )
 from .module import HookHandle, Module, Parameter
+from .preactivation import PreActBasicBlock, PreActBottleneck
 from .summary import Summary, summary
 
 __all__ = [
     "SHORTCUTS",
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BasicBlock",
     "BatchNorm2d",
     "Bottleneck",
     "Conv2d",
+    "Convolutions",
+    "Dropout",
     "Flatten",
     "GlobalAvgPool",
     "HookHandle",
@@ -41,7 +49,10 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "PReLU",
     "Parameter",
+    "PreActBasicBlock",
+    "PreActBottleneck",
     "Projection",
     "ReLU",
     "Sequential",

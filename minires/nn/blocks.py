@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -73,6 +74,7 @@ def make_shortcut(
     *,
     stride: int,
     rng: Rng,
+    norm: bool = True,
     dtype: DType = np.float32,
 ) -> Module | None:
     """The connection past a block, by the paper's three options (sec. 4.1, table 3).
@@ -81,6 +83,7 @@ def make_shortcut(
     B: identity; where the shape changes, a 1x1 convolution with batch norm.
     C: a 1x1 convolution with batch norm everywhere.
     None: no connection at all, the plain twin.
+    Without `norm`, as before activations (He et al. 2016), B and C have no batch norm.
     """
     if kind not in SHORTCUTS:
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {kind!r}")
@@ -91,7 +94,8 @@ def make_shortcut(
         return Identity()
     if kind == "A":
         return SubsampleAndPad(channels, stride=stride)
-    return Projection(in_channels, channels, stride=stride, rng=rng, dtype=dtype)
+    project = Projection if norm else partial(Conv2d, kernel_size=1)
+    return project(in_channels, channels, stride=stride, rng=rng, dtype=dtype)
 
 
 class BasicBlock(Module):
@@ -143,12 +147,12 @@ class BasicBlock(Module):
     @property
     def is_one_operation(self) -> bool:
         """Whether the block is training, all maps are alike, and its parts may run as one."""
+        if not may_run_as_one(self.conv1, self.bn1, self.conv2, self.bn2, self.relu):
+            return False
         same_shape = self.conv1.weight.shape == self.conv2.weight.shape and self.conv1.stride == 1
         norms_alike = self.bn1.eps == self.bn2.eps and self.bn1.training and self.bn2.training
-        shortcut = self.downsample
-        skip = shortcut is None or (type(shortcut) is Identity and not shortcut.is_watched)
-        parts = self.conv1, self.bn1, self.conv2, self.bn2, self.relu
-        return same_shape and norms_alike and skip and may_run_as_one(*parts)
+        skip = self.downsample is None or is_identity(self.downsample)
+        return same_shape and norms_alike and skip
 
     def fused(self, x: Tensor) -> Tensor:
         """The block as one operation: the map between the convolutions is never in memory."""
@@ -223,18 +227,53 @@ def make_stage(
     return Sequential(first, *(block(channels, channels, **options) for _ in range(count - 1)))
 
 
+NORMS = (BatchNorm2d, Identity)  # the latter where it has been folded into the convolution
+
+
+class Convolutions(Sequential):
+    """Layers one after the other; a convolution is one operation with what follows it.
+
+    That is batch norm and ReLU, or ReLU alone.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each layer's output is the next one's input."""
+        layers = list(self)
+        while layers:
+            layer, *layers = layers
+            norm = layers.pop(0) if layers and isinstance(layers[0], NORMS) else None
+            relu = layers.pop(0) if layers and isinstance(layers[0], ReLU) else None
+            x = convolve(layer, norm, relu, x)
+        return x
+
+
 def convolve(
-    conv: Module, bn: Module, relu: Module | None, x: Tensor, residual: Tensor | None = None
+    conv: Module,
+    norm: Module | None,
+    relu: Module | None,
+    x: Tensor,
+    residual: Tensor | None = None,
 ) -> Tensor:
-    """relu(bn(conv(x)) + residual): as one operation, or step by step, see `may_run_as_one`."""
-    if may_run_as_one(conv, bn, *(() if relu is None else (relu,))):
-        return bn.after(conv, x, residual=residual, relu=relu is not None)
-    y = bn(conv(x))
+    """relu(norm(conv(x)) + residual): as one operation, or step by step, see `may_run_as_one`."""
+    parts = [part for part in (conv, norm, relu) if part is not None and not is_identity(part)]
+    if may_run_as_one(*parts):
+        after: Any = norm.after if isinstance(norm, BatchNorm2d) else Conv2d.then
+        return after(conv, x, residual=residual, relu=relu is not None)
+    y = conv(x) if norm is None else norm(conv(x))
     y = y if residual is None else y + residual
     return y if relu is None else relu(y)
 
 
 def may_run_as_one(*parts: Module) -> bool:
-    """Whether nobody watches these layers, and each is just what its name says."""
+    """Whether nobody watches these layers, and each is just what its name says.
+
+    Behind a convolution with a bias, batch norm does not.
+    """
     own = all(type(part) in (Conv2d, BatchNorm2d, ReLU) and not part.is_watched for part in parts)
-    return own and all(part.bias is None for part in parts if isinstance(part, Conv2d))
+    biased = any(isinstance(part, Conv2d) and part.bias is not None for part in parts)
+    return own and not (biased and any(isinstance(part, BatchNorm2d) for part in parts))
+
+
+def is_identity(module: Module | None) -> bool:
+    """Whether it is an Identity that nobody watches."""
+    return type(module) is Identity and not module.is_watched

@@ -5,6 +5,7 @@ The functions at the end are what layers call; they take and return tensors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,46 @@ class Conv2d(Function):
         if ctx.needs_grad[1]:
             dweight = kernels.conv2d_weight_grad(grad, x, kernel_size=weight.shape[:2], **geometry)
         return dx, dweight
+
+
+class ConvAdd(Function):
+    """A convolution and, in the same pass, a bias, a residual and ReLU: each where wanted.
+
+    It is batch norm's kernel with the mean 0 and the variance 1.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Context,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        residual: Array | None,
+        *,
+        relu: bool,
+        **geometry: int,
+    ) -> Array:
+        zero, one = np.zeros_like(weight[0, 0, 0]), np.ones_like(weight[0, 0, 0])
+        beta = zero if bias is None else bias
+        y = kernels.conv2d_batch_norm_eval(
+            x, weight, one, beta, zero, one, eps=0.0, residual=residual, relu=relu, **geometry
+        )
+        x_saved = x if ctx.needs_grad[1] else None
+        ctx.save(x=x_saved, weight=weight, y=y if relu else None, geometry=geometry)
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        s, dx, dweight, dbias = ctx.saved, None, None, None
+        dz = grad if s.y is None else kernels.relu_grad(grad, s.y)
+        if ctx.needs_grad[0]:
+            dx = kernels.conv2d_input_grad(dz, s.weight, x_shape=ctx.shapes[0], **s.geometry)
+        if ctx.needs_grad[1]:
+            kernel_size = s.weight.shape[:2]
+            dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
+        if ctx.needs_grad[2]:
+            dbias = dz.sum((0, 1, 2))
+        return dx, dweight, dbias, dz if ctx.needs_grad[3] else None
 
 
 class BatchNorm(Function):
@@ -238,6 +279,40 @@ class SubsampleAndPad(Function):
         return dx
 
 
+class PadEnd(Function):
+    """More rows below and columns to the right, of one value."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array, *, rows: int, columns: int, value: float) -> Array:
+        y = np.full_like(x, value, shape=padded_shape(x.shape, rows, columns))
+        y[:, : x.shape[1], : x.shape[2]] = x
+        return y
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        _, height, width, _ = ctx.shapes[0]
+        return grad[:, :height, :width].copy()
+
+
+def padded_shape(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, ...]:
+    """The shape of images (N, H, W, C) with more rows and columns."""
+    n, height, width, channels = shape
+    return n, height + rows, width + columns, channels
+
+
+class Concatenate(Function):
+    """Maps side by side in their channels."""
+
+    @staticmethod
+    def forward(ctx: Context, *arrays: Array) -> Array:
+        return np.concatenate(arrays, axis=-1)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Gradients:
+        ends = np.cumsum([shape[-1] for shape in ctx.shapes])[:-1]
+        return tuple(np.ascontiguousarray(part) for part in np.split(grad, ends, axis=-1))
+
+
 class SoftmaxCrossEntropy(Function):
     """Mean negative log-likelihood of the true classes."""
 
@@ -253,9 +328,23 @@ class SoftmaxCrossEntropy(Function):
         return grad * kernels.softmax_cross_entropy_grad(s.probabilities, s.labels)
 
 
-def conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out)."""
-    return Conv2d.apply(x, weight, stride=stride, padding=padding)
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out).
+
+    With a bias, a residual or `relu`: relu(conv + bias + residual) in one pass over memory.
+    """
+    if bias is None and residual is None and not relu:
+        return Conv2d.apply(x, weight, stride=stride, padding=padding)
+    return ConvAdd.apply(x, weight, bias, residual, stride=stride, padding=padding, relu=relu)
 
 
 def batch_norm(
@@ -330,9 +419,27 @@ def relu(x: Tensor) -> Tensor:
     return ReLU.apply(x)
 
 
-def max_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
-    """Largest value of every size x size window; stride defaults to size."""
-    return MaxPool.apply(x, size=size, stride=stride or size, padding=padding)
+def max_pool(
+    x: Tensor, *, size: int, stride: int | None = None, padding: int = 0, ceil: bool = False
+) -> Tensor:
+    """Largest value of every size x size window; stride defaults to size.
+
+    With `ceil`, rows and columns left over at the end get a window of their own, if it begins
+    within the image or the padding before it.
+    """
+    stride = stride or size
+    if ceil:
+        rows, columns = (left_over(length, size, stride, padding) for length in x.shape[1:3])
+        if rows or columns:
+            x = PadEnd.apply(x, rows=rows, columns=columns, value=-np.inf)
+    return MaxPool.apply(x, size=size, stride=stride, padding=padding)
+
+
+def left_over(length: int, size: int, stride: int, padding: int) -> int:
+    """What an axis lacks for one more window over its last elements; 0 if none are left over."""
+    rest = (length + 2 * padding - size) % stride
+    begins = length + 2 * padding - size - rest + stride  # of that window, in the padded axis
+    return stride - rest if rest and begins < length + padding else 0
 
 
 def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
@@ -343,6 +450,11 @@ def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 
 def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
     """The shortcut without parameters where the map shrinks and channels are added."""
     return SubsampleAndPad.apply(x, channels=channels, stride=stride)
+
+
+def concatenate(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (N, H, W, C1), (N, H, W, C2), ... -> (N, H, W, C1 + C2 + ...)."""
+    return Concatenate.apply(*maps)
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Array) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,12 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, OH, OW, C_out)."""
-        y = F.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
-        return y if self.bias is None else y + self.bias
+        return self.then(x)
+
+    def then(self, x: Tensor, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        """This layer and what follows it, in one: relu(conv(x) + residual)."""
+        geometry = {"stride": self.stride, "padding": self.padding}
+        return F.conv2d(x, self.weight, self.bias, **geometry, residual=residual, relu=relu)
 
     def settings(self) -> str:
         """Shape and geometry."""
@@ -123,7 +127,11 @@ class BatchNorm2d(Module):
 
 
 class Linear(Module):
-    """x @ weight + bias: (N, in) -> (N, out), with weight (in, out)."""
+    """x @ weight + bias: (N, in) -> (N, out), with weight (in, out).
+
+    `of_map` (H, W, C) says that x is a flattened map of that shape. It only matters where weights
+    are exchanged with programs that flatten in another order.
+    """
 
     def __init__(
         self,
@@ -131,9 +139,11 @@ class Linear(Module):
         out_features: int,
         *,
         rng: Rng,
+        of_map: tuple[int, int, int] | None = None,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
+        self.of_map = of_map
         self.weight = Parameter(he_normal((in_features, out_features), rng, dtype))
         self.bias = Parameter(np.zeros(out_features, dtype))
 
@@ -163,6 +173,62 @@ class ReLU(Module):
         return F.relu(x)
 
 
+class PReLU(Module):
+    """max(x, 0) + a * min(x, 0) with a learned `weight` a: He et al. 2015, "Delving deep", eq. 1.
+
+    One a for all channels, or one for each of `channels`. The gradient at 0 is 0.
+    """
+
+    def __init__(
+        self, channels: int = 1, *, start: float = 0.25, dtype: DType = np.float32
+    ) -> None:
+        super().__init__()
+        self.weight = Parameter(np.full(channels, start, dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape whose last axis is the channels."""
+        if len(self.weight) not in (1, x.shape[-1]):
+            raise ValueError(
+                f"PReLU: it has {len(self.weight)} slopes, but x has {x.shape[-1]} channels "
+                f"{x.shape}: make it with one slope or with that many"
+            )
+        return F.relu(x) - self.weight * F.relu(-x)
+
+    def settings(self) -> str:
+        """Number of slopes."""
+        return str(len(self.weight))
+
+
+class Dropout(Module):
+    """In training, sets a share `p` of the values to zero and divides the others by 1 - p.
+
+    Which ones is a function of `seed` and of the number of batches so far, which is part of the
+    state: a resumed training sees the masks that it would have seen. Give each layer of a network
+    a seed of its own. Srivastava et al. 2014; scaled in training, so that evaluation does nothing.
+    """
+
+    def __init__(self, p: float = 0.5, *, seed: int | Sequence[int] = 0) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be at least 0 and less than 1, but is {p}")
+        self.p, self.seed = p, seed
+        self.register_buffer("batches", np.zeros(1, np.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        if not self.training or self.p == 0:
+            return x
+        if not is_second_time():
+            self.batches += 1
+        rng = np.random.default_rng([*np.atleast_1d(self.seed).tolist(), int(self.batches[0])])
+        kept = rng.random(x.shape, np.float32) >= self.p
+        return x * (kept / (1 - self.p)).astype(x.dtype)
+
+    def settings(self) -> str:
+        """The share that is dropped."""
+        return str(self.p)
+
+
 class Pool(Module):
     """What the two pooling layers share: a square window, its stride and padding."""
 
@@ -176,11 +242,18 @@ class Pool(Module):
 
 
 class MaxPool2d(Pool):
-    """Largest value of every window."""
+    """Largest value of every window; with `ceil` also of what is left over at the end."""
+
+    def __init__(
+        self, size: int, *, stride: int | None = None, padding: int = 0, ceil: bool = False
+    ) -> None:
+        super().__init__(size, stride=stride, padding=padding)
+        self.ceil = ceil
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, OH, OW, C)."""
-        return F.max_pool(x, size=self.size, stride=self.stride, padding=self.padding)
+        geometry = {"size": self.size, "stride": self.stride, "padding": self.padding}
+        return F.max_pool(x, **geometry, ceil=self.ceil)
 
 
 class AvgPool2d(Pool):
@@ -197,6 +270,39 @@ class GlobalAvgPool(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, C)."""
         return x.mean((1, 2))
+
+
+class AdaptiveAvgPool2d(Module):
+    """Means over size x size regions that cover the map, whatever its size; they may overlap.
+
+    Region i of a side of n pixels reaches from floor(i n / size) to ceil((i + 1) n / size), as in
+    PyTorch. A map of size x size is handed on as it is.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, size, size, C): a matrix for the columns, one for the rows."""
+        n, height, width, channels = x.shape
+        if height == width == self.size:
+            return x
+        x = Tensor(self.regions(width, x.dtype)) @ x
+        x = Tensor(self.regions(height, x.dtype)) @ x.reshape(n, height, self.size * channels)
+        return x.reshape(n, self.size, self.size, channels)
+
+    def regions(self, length: int, dtype: DType) -> np.ndarray:
+        """(size, length): row i is the mean over region i."""
+        start = np.arange(self.size) * length // self.size
+        end = -(-np.arange(1, self.size + 1) * length // self.size)
+        place = np.arange(length)
+        inside = (place >= start[:, None]) & (place < end[:, None])
+        return (inside / inside.sum(1, keepdims=True)).astype(dtype)
+
+    def settings(self) -> str:
+        """Size of the result."""
+        return str(self.size)
 
 
 class Flatten(Module):

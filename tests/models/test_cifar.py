@@ -166,6 +166,19 @@ def test_an_unknown_shortcut_is_refused(shortcut):
         cifar_resnet(20, shortcut=shortcut)
 
 
+@pytest.mark.parametrize(
+    ("depth", "options", "sentence"),
+    [
+        (20, {"block": "wide"}, "block must be 'basic' or 'bottleneck' .* are 'wide' and 'v1'"),
+        (20, {"version": "v1.5"}, "version 'v1' or 'v2', but they are 'basic' and 'v1.5'"),
+        (112, {"block": "bottleneck"}, r"must be 9n \+ 2 .* with bottlenecks, but is 112: .* 110$"),
+    ],
+)
+def test_what_other_blocks_there_are_not_is_refused(depth, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        cifar_resnet(depth, **options)
+
+
 def test_names_for_tables_and_pictures():
     names = [cifar_resnet(8, shortcut=shortcut).name for shortcut in SHORTCUTS]
     assert names == ["ResNet-8", "ResNet-8 (B)", "ResNet-8 (C)", "plain-8"]
