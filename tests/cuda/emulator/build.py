@@ -35,7 +35,7 @@ MODES = {
         *("-O1", "-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"),
         "-fsanitize=bounds-strict,shift,signed-integer-overflow,integer-divide-by-zero,"
         "float-cast-overflow",
-        *("-fno-store-merging", "-ffp-contract=fast"),
+        *("-fno-store-merging", "-fno-tree-sra", "-fno-ipa-sra", "-ffp-contract=fast"),
     ),
 }
 KEPT_DAYS = 30
@@ -73,7 +73,7 @@ def definitions(options: tuple[str, ...]) -> list[str]:
 def library(text: str, mode: str) -> Path:
     """The compiled module, built now or before."""
     flags = [*COMMON, *KERNEL_FLAGS, *MODES[mode]]
-    name = f"{mode}-{_hash(text, *flags, *_headers())}.so"
+    name = f"{mode}-{digest(text, *flags, *_headers())}.so"
     return _cached(name, lambda target: _compile_module(text, flags, target))
 
 
@@ -81,7 +81,7 @@ def runtime() -> Path:
     """The scheduler and the checker, which all modules share."""
     texts = [(FOLDER / name).read_text(encoding="utf-8") for name in RUNTIME]
     flags = ["-O2", *COMMON, "-fvisibility=default", "-Wall", "-Wextra", "-shared"]
-    name = f"runtime-{_hash(*texts, *flags, *_headers())}.so"
+    name = f"runtime-{digest(*texts, *flags, *_headers())}.so"
     sources = [str(FOLDER / source) for source in RUNTIME]
     return _cached(name, lambda target: _run([*flags, *sources, "-o", str(target)]))
 
@@ -101,7 +101,12 @@ def _run(arguments: list[str], text: str = "") -> str:
     if program is None:
         raise BuildError("no C++ compiler was found: install g++, or name one in CXX")
     done = subprocess.run(
-        [program, *arguments], input=text, capture_output=True, text=True, check=False
+        [program, *arguments],
+        input=text,
+        env=os.environ | {"LC_ALL": "C"},  # messages in English and ASCII
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise BuildError(done.stderr)
@@ -129,12 +134,13 @@ def _forget_old(folder: Path) -> None:
             continue  # another process was quicker
 
 
-def _hash(*texts: str) -> str:
-    digest = hashlib.sha256()
+def digest(*texts: str) -> str:
+    """A name for what depends on these texts, the compiler and the processor."""
+    sha = hashlib.sha256()
     for text in [*texts, *_machine()]:
-        digest.update(text.encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:24]
+        sha.update(text.encode())
+        sha.update(b"\0")
+    return sha.hexdigest()[:24]
 
 
 @functools.cache

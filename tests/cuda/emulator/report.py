@@ -89,7 +89,7 @@ class Narrator:
         sentence = getattr(self, "_" + kind.replace("-", "_"))()
         line = self._line()
         where = f"{line}, " if line else ""
-        number = int(line.rsplit(":", 1)[1]) if line else 0
+        number = int(line.split(" ")[0].rsplit(":", 1)[1]) if line else 0
         return KernelError(
             f"{self.kernel} ({where}{self._who()}): {sentence}", kind, self.kernel, number
         )
@@ -123,7 +123,7 @@ class Narrator:
 
     def _out_of_bounds(self) -> str:
         address = self.report.address
-        if not address:
+        if (address or 0) < 1 << 16:
             return f"{self._verb()} {self.report.size} bytes through a null pointer"
         near = min([*self.arrays, *self.shared], key=lambda a: a.distance(address), default=None)
         if near is None:
@@ -157,7 +157,8 @@ class Narrator:
         )
 
     def _uninitialised(self) -> str:
-        return f"reads {self._memory()}, which nothing has written"
+        missing = "; is a barrier missing?" if self.report.region < 0 else ""
+        return f"reads {self._memory()}, which nothing has written{missing}"
 
     def _read_only(self) -> str:
         return f"writes {self._memory()}, a pointer to const"
@@ -238,11 +239,20 @@ def unravel(number: int, sizes) -> tuple[int, int, int]:
 
 def source_line(library: Path, offset: int) -> str:
     """`file:line` of the call that returns to this place of the library; "" where unknown."""
-    command = ["addr2line", "-i", "-e", str(library), hex(max(offset - 1, 0))]
+    return source_lines(library, [offset])[0]
+
+
+def source_lines(library: Path, offsets: list[int]) -> list[str]:
+    """The same for several places; of inlined functions, the caller's line comes second."""
+    places = [hex(max(offset - 1, 0)) for offset in offsets]
+    command = ["addr2line", "-a", "-i", "-e", str(library), *places]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line.split(" ")[0] for line in done.stdout.splitlines()]
-    for line in lines:
-        name, _, number = line.rpartition(":")
+    frames: list[list[str]] = []
+    for line in done.stdout.splitlines():
+        if line.startswith("0x"):
+            frames.append([])
+            continue
+        name, _, number = line.split(" ")[0].rpartition(":")
         if number.isdigit() and not name.endswith(".h"):
-            return f"{Path(name).name}:{number}"
-    return ""
+            frames[-1].append(f"{Path(name).name}:{number}")
+    return [" < ".join(stack[:2]) for stack in frames] or [""] * len(offsets)

@@ -64,6 +64,7 @@ def launch(name: str, compute, *, out: ndarray | None = None) -> ndarray:
 class ndarray:
     """Wraps, and does not inherit from, `numpy.ndarray`: so nothing converts it silently."""
 
+    __module__ = "cupy"
     __array_priority__ = 100
     __hash__ = None
 

@@ -32,17 +32,18 @@ class CompileException(Exception):
 class RawModule:
     """A module of CUDA C from its text."""
 
-    def __init__(self, *, code=None, path=None, options=(), backend="nvrtc",
+    def __init__(self, code=None, *, path=None, options=(), backend="nvrtc",
                  translate_cucomplex=False, enable_cooperative_groups=False,
-                 name_expressions=None, jitify=False):  # fmt: skip
+                 name_expressions=None, jitify=None):  # fmt: skip
         if (code is None) == (path is None):
             raise TypeError("Exactly one of `code` and `path` keyword arguments must be given.")
         if path is not None:
             raise Misuse("the stand-in takes the text of a module, not a compiled file")
         if backend != "nvrtc" or translate_cucomplex or enable_cooperative_groups or jitify:
             raise Misuse("the stand-in knows backend 'nvrtc' without extensions only")
-        if isinstance(options, str) or not all(isinstance(o, str) for o in options):
-            raise TypeError("options must be a tuple of strings")
+        if not isinstance(options, tuple):
+            name = type(options).__name__
+            raise TypeError(f"Argument 'options' has incorrect type (expected tuple, got {name})")
         self.code, self.options = code, tuple(options)
         self.name_expressions = tuple(name_expressions or ())
 
