@@ -9,11 +9,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from .exercises.commands import app as exercises
+
 app = typer.Typer(
     help="A from-scratch deep learning engine that shows why residual networks train.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(exercises, name="exercises")
 console = Console()
 
 

@@ -1,0 +1,103 @@
+"""What the commands do: check files, remember what is right, show hints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .display import as_json as to_json
+from .display import heading, say, show_grade, show_race
+from .files import FOLDER, default_folder, find, fingerprint, progress, remember
+from .grading import Grade
+from .race import Result
+from .sandbox import grade_file, race_file
+from .tasks import NAMES, exercise
+
+
+def chosen(wishes: list[str], folder: Path | None) -> dict[str, Path]:
+    """The files to check, by exercise. Raises ValueError if there is nothing to check."""
+    files = {find(wish): file_of(wish, folder) for wish in wishes}
+    if not wishes:
+        home = folder or default_folder()
+        files = {n: home / f"{n}.py" for n in NAMES if (home / f"{n}.py").exists()}
+    if not files:
+        raise ValueError(
+            f"there is nothing to check in {folder or FOLDER}/ yet: begin with "
+            f"`minires exercises start {NAMES[0]}`"
+        )
+    return files
+
+
+def file_of(wish: str, folder: Path | None) -> Path:
+    """The file that is meant by a path, or by a name."""
+    if wish.endswith(".py") and Path(wish).exists():
+        return Path(wish)
+    name = find(wish)
+    path = (folder or default_folder()) / f"{name}.py"
+    if not path.exists():
+        raise ValueError(f"there is no {path} yet: `minires exercises start {name}` writes it")
+    return path
+
+
+def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
+    """Grade, print, and note what is right; whether everything is."""
+    grades: dict[str, tuple[Grade, Result | None]] = {}
+    for name, path in files.items():
+        with console.status(f"checking {name}"):
+            grade = grade_file(name, path)
+        if not as_json:
+            show_grade(console, grade, path)
+        result = race_if_right(console, grade, path, quiet=as_json)
+        grades[name] = (grade, result)
+    if as_json:
+        print(json.dumps(to_json(grades, next(iter(files.values())).parent), indent=2))
+    return all(grade.right for grade, _ in grades.values())
+
+
+def race_if_right(console: Console, grade: Grade, path: Path, *, quiet: bool) -> Result | None:
+    """Remember a right answer, and measure it."""
+    if not grade.right:
+        return None
+    if not quiet:
+        remember(path.parent, grade.exercise, right=fingerprint(path))
+    with console.status("measuring (compiles the engine's kernels, the first time)"):
+        result = race_file(grade.exercise, path)
+    if not quiet:
+        show_race(console, result)
+    return result
+
+
+def hint(console: Console, name: str, folder: Path, level: int | None) -> None:
+    """Show one hint, the next if no level is given, and remember it."""
+    hints = exercise(name).hints
+    seen = progress(folder).get(name, {}).get("hints", 0) if folder.exists() else 0
+    level = level or min(seen + 1, len(hints))
+    say(console, f"{heading(name)}. Hint {level} of {len(hints)}:\n", "bold")
+    console.print(hints[level - 1], markup=False, highlight=False, width=88)
+    if folder.exists():
+        remember(folder, name, hints=max(seen, level))
+
+
+def check_class(console: Console, folders: list[Path]) -> None:
+    """A table of students and exercises: how many parts of each are right."""
+    table = Table("", *(str(i + 1) for i in range(len(NAMES))), "right", box=None)
+    for folder in folders:
+        cells, right = [], 0
+        for name in NAMES:
+            path = folder / f"{name}.py"
+            grade = grade_file(name, path) if path.exists() else None
+            right += bool(grade and grade.right)
+            cells.append(cell(grade))
+        table.add_row(folder.name, *cells, str(right))
+    console.print(table)
+
+
+def cell(grade: Grade | None) -> str:
+    """All right, parts right out of all, or nothing."""
+    if grade is None:
+        return ""
+    right = sum(part.right for part in grade.parts)
+    return "[green]✓[/]" if grade.right else f"{right}/{len(grade.parts)}"

@@ -1,0 +1,148 @@
+"""Grading: run the student's functions on every case, compare, diagnose."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .comparing import problem_with
+from .diagnosing import Answer, diagnose
+from .student import Printed, Problem, Trouble, call, function_of, load
+from .task import Case, Exercise, Task
+
+Watch = Callable[[], contextlib.AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One output of one function: right, or with a problem.
+
+    `cases` says how many calls were tried, `wrong_cases` in how many the output was wrong; `told`
+    holds what there is to tell about each call once the output is right.
+    """
+
+    function: str
+    output: str
+    cases: int = 0
+    wrong_cases: int = 0
+    problem: Problem | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.problem is None
+
+    @property
+    def name(self) -> str:
+        """Function and output."""
+        return f"{self.function}: {self.output}"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """All parts of one exercise, and what the student's code printed meanwhile."""
+
+    exercise: str
+    parts: tuple[Part, ...]
+    printed: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether every part is."""
+        return all(part.right for part in self.parts)
+
+    @property
+    def status(self) -> str:
+        """The exercise in a word or two: "right", or the kind of its first problem."""
+        kinds = [part.problem.kind for part in self.parts if part.problem]
+        return kinds[0] if kinds else "right"
+
+
+def grade(
+    exercise: Exercise, path: Path, *, seed: int = 0, watch: Watch = contextlib.nullcontext
+) -> Grade:
+    """Check the student's file; `seed` draws the numbers.
+
+    Whatever the student's code does ends in a Grade, unless it ends the process or never returns:
+    for that see `sandbox`. `watch()` is open while the student's code runs, and only then.
+    """
+    prepared = [prepare(task, seed) for task in exercise.tasks]
+    printed = Printed()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        try:
+            with watch():
+                module = load(path)
+        except Trouble as stopped:
+            parts = [p for t in exercise.tasks for p in failed(t, stopped.problem)]
+        else:
+            parts = []
+            for task, cases in zip(exercise.tasks, prepared, strict=True):
+                parts += grade_task(task, cases, module, path, watch)
+    return Grade(exercise.name, tuple(parts), printed.text)
+
+
+@functools.lru_cache(maxsize=64)
+def prepare(task: Task, seed: int) -> list[tuple[Case, dict[str, Any]]]:
+    """The cases with their right answers."""
+    cases = task.cases(np.random.default_rng(seed))
+    return [(case, task.answers(case)) for case in cases]
+
+
+def failed(task: Task, problem: Problem) -> list[Part]:
+    """Every output of a task that could not be run."""
+    return [Part(task.function, output, problem=problem) for output in task.outputs]
+
+
+def grade_task(
+    task: Task, cases: list[tuple[Case, dict[str, Any]]], module: Any, path: Path, watch: Watch
+) -> list[Part]:
+    """One part for each output of a function."""
+    results: list[tuple[Any, ...]] = []
+    try:
+        function = function_of(module, task, cases[0][0], path)
+        for case, _ in cases:
+            with watch():
+                results.append(call(function, task, case, path))
+    except Trouble as stopped:
+        return failed(task, after(stopped.problem, len(results)))
+    return [
+        grade_output(task, output, position, cases, results, function)
+        for position, output in enumerate(task.outputs)
+    ]
+
+
+def after(problem: Problem, went_well: int) -> Problem:
+    """A problem that came up only after other cases, said so."""
+    if not went_well or problem.kind != "error":
+        return problem
+    calls = "the call before it" if went_well == 1 else f"the {went_well} calls before it"
+    return replace(problem, where=f"{calls} went through, with other shapes")
+
+
+def grade_output(
+    task: Task,
+    output: str,
+    position: int,
+    cases: list[tuple[Case, dict[str, Any]]],
+    results: list[tuple[Any, ...]],
+    function: Callable[..., Any],
+) -> Part:
+    """Compare one output over all cases; the first problem is told, and explained from all."""
+    answers = [
+        Answer(case, result[position], right[output])
+        for (case, right), result in zip(cases, results, strict=True)
+    ]
+    problems = [problem_with(a.got, a.right, output, task, a.case, function) for a in answers]
+    found = [problem for problem in problems if problem]
+    part = Part(task.function, output, len(cases), len(found))
+    if not found:
+        return replace(part, told=tuple(str(case) for case, _ in cases if task.tell))
+    mistake, diagnosis = diagnose(task, output, answers)
+    return replace(part, problem=replace(found[0], mistake=mistake, diagnosis=diagnosis))

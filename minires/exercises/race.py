@@ -1,0 +1,76 @@
+"""Time and memory of the student's version beside the engine's, for pride."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .student import load
+from .task import Exercise, describe
+
+SECONDS = 0.3  # for each contestant
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians in milliseconds, peaks of NumPy's arrays in MiB, all in float32.
+
+    `reference` is the engine's plain NumPy, `engine` what training uses: compiled kernels, where
+    there are any. Those are compared in time only: their scratch space is not NumPy's.
+    """
+
+    what: str
+    yours_ms: float
+    yours_mib: float
+    reference_ms: float
+    reference_mib: float
+    engine_ms: float
+
+
+def race(exercise: Exercise, path: Path) -> Result | None:
+    """Measure; None for an exercise that has nothing to measure."""
+    if exercise.race is None:
+        return None
+    arguments = exercise.race.arguments(np.random.default_rng(0))
+    values = tuple(arguments.values())
+    yours = getattr(load(path), exercise.race.function)
+    yours_ms, reference_ms, engine_ms = (
+        median_ms(f, values) for f in (yours, exercise.race.reference, exercise.race.engine)
+    )
+    what = ", ".join(map(describe, arguments, values))
+    return Result(
+        f"{exercise.race.function} with {what}",
+        yours_ms,
+        peak_mib(yours, values),
+        reference_ms,
+        peak_mib(exercise.race.reference, values),
+        engine_ms,
+    )
+
+
+def median_ms(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
+    """Median time of a call, after one that warms up (and may compile)."""
+    f(*arguments)
+    times: list[float] = []
+    while not times or (sum(times) < SECONDS and len(times) < 100):
+        start = time.perf_counter()
+        f(*arguments)
+        times.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(times))
+
+
+def peak_mib(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
+    """Most memory that a call holds at once, its results included."""
+    tracemalloc.start()
+    try:
+        f(*arguments)
+        return tracemalloc.get_traced_memory()[1] / MIB
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,104 @@
+"""Grading in a process of its own, so that no endless loop or crash is more than a sentence."""
+
+from __future__ import annotations
+
+import json
+import linecache
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .grading import Grade, Part
+from .race import Result
+from .student import Problem
+from .tasks import exercise
+from .worker import RESULT, TRACEBACK
+
+SECONDS = 20.0  # for all calls of the student's functions together
+START = 60.0  # for Python's start and the engine's own computations
+COMPILING = 180.0  # for a race, whose first one may compile kernels
+FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.M)
+
+
+def grade_file(name: str, path: Path, *, seconds: float = SECONDS) -> Grade:
+    """Grade the student's file, whatever it does."""
+    with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
+        folder = Path(temporary)
+        code = run("grade", name, path, folder, seconds)
+        result = read(folder)
+        if result is not None:
+            return grade_of(result)
+        return lost(name, died(path, folder, code, seconds))
+
+
+def race_file(name: str, path: Path) -> Result | None:
+    """Measure the student's file; None if that does not work, for pride is not worth an error."""
+    with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
+        folder = Path(temporary)
+        run("race", name, path, folder, COMPILING)
+        result = read(folder)
+        return Result(**result) if result else None
+
+
+def run(job: str, name: str, path: Path, folder: Path, seconds: float) -> int | None:
+    """Start the worker and wait; its exit status, or None if it had to be killed."""
+    command = [sys.executable, "-m", f"{__package__}.worker", job, name, str(path), str(folder)]
+    quiet = subprocess.DEVNULL
+    try:
+        return subprocess.run(
+            [*command, str(seconds)],
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            timeout=seconds + START,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What the worker left, if it came to its end."""
+    path = folder / RESULT
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def grade_of(result: dict[str, Any]) -> Grade:
+    """A Grade from JSON."""
+    parts = []
+    for part in result["parts"]:
+        problem = Problem(**part["problem"]) if part["problem"] else None
+        parts.append(Part(**{**part, "problem": problem}))
+    return Grade(result["exercise"], tuple(parts), result["printed"])
+
+
+def lost(name: str, problem: Problem) -> Grade:
+    """The grade of code that took the process with it."""
+    parts = [Part(t.function, o, problem=problem) for t in exercise(name).tasks for o in t.outputs]
+    return Grade(name, tuple(parts))
+
+
+def died(path: Path, folder: Path, code: int | None, seconds: float) -> Problem:
+    """Why there is no result: out of time, or Python itself has ended."""
+    dump = folder / TRACEBACK
+    text = dump.read_text(encoding="utf-8", errors="replace") if dump.exists() else ""
+    line, source, function = last_place(text, path)
+    if "Timeout" in text or code is None:
+        sentence = (
+            f"{function} had not come to an end after {seconds:g} s: is there a loop that never "
+            "ends? It was at this line"
+        )
+        return Problem("not finished", sentence, line, source)
+    how = f"signal {-code}" if code < 0 else f"exit status {code}"
+    return Problem("crash", f"{path.name} ended Python itself ({how})", line, source)
+
+
+def last_place(dump: str, path: Path) -> tuple[int | None, str, str]:
+    """Line, its text and function where the student's code was, from faulthandler's text."""
+    for filename, line, function in FRAME.findall(dump):
+        if Path(filename).resolve().parent == path.parent.resolve():
+            source = linecache.getline(filename, int(line)).strip()
+            return int(line), source, path.name if function == "<module>" else function
+    return None, "", path.name

@@ -1,0 +1,70 @@
+"""The proof that the graders work: right passes, wrong is refused, and mostly by its name."""
+
+from collections import Counter
+
+import pytest
+
+from minires.exercises.files import SOLUTIONS, stub
+from minires.exercises.grading import grade
+from minires.exercises.tasks import NAMES, exercise
+
+from .wrong import elementwise, networks, windows
+
+WRONG = [*elementwise.ALL, *windows.ALL, *networks.ALL]
+
+
+def student(folder, name, text):
+    path = folder / f"{name}.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def solution(name):
+    return (SOLUTIONS / f"{name}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_is_right(name):
+    outcome = grade(exercise(name), SOLUTIONS / f"{name}.py")
+    assert outcome.right, outcome.parts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_is_right_for_200_seeds(name):
+    for seed in range(200):
+        outcome = grade(exercise(name), SOLUTIONS / f"{name}.py", seed=seed)
+        assert outcome.right, (seed, outcome.parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_empty_stub_fails_with_a_friendly_sentence(name, tmp_path):
+    path = student(tmp_path, name, stub(name))
+    outcome = grade(exercise(name), path)
+    assert outcome.status == "not written"
+    for part in outcome.parts:
+        assert part.problem.sentence.startswith(part.function)
+        assert "is not written yet: put your code in place of this line" in part.problem.sentence
+        assert path.read_text().splitlines()[part.problem.line - 1].strip() == part.problem.source
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_wrong_program_is_refused_and_the_mistake_is_named(wrong, tmp_path):
+    path = student(tmp_path, wrong.exercise, solution(wrong.exercise) + "\n\n" + wrong.code)
+    outcome = grade(exercise(wrong.exercise), path)
+    part = next(p for p in outcome.parts if p.output == wrong.output)
+    assert not part.right
+    assert part.problem.mistake == (wrong.mistake or "")
+    assert bool(part.problem.diagnosis or part.problem.kind == "shared memory") == bool(
+        wrong.mistake
+    )
+
+
+def test_every_exercise_has_five_wrong_programs_and_most_are_named():
+    total, named = (
+        Counter(w.exercise for w in WRONG if w.mistake or all_) for all_ in (True, False)
+    )
+    assert set(total) == set(NAMES)
+    for name in NAMES:
+        assert total[name] >= 5
+        assert named[name] >= 0.8 * total[name]
