@@ -38,7 +38,7 @@ setup(
     extras_require={
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
         "test": TEST,
-        "browser": ["playwright>=1.45"],  # and Chromium: tests of the report's page
+        "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page
         "dev": [*TEST, "ruff", "mypy", "pre-commit"],
         "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],
     },

@@ -22,6 +22,7 @@ class Block:
 
     groups: list[Group]
     unfinished: list[Run]
+    number: int = 0  # counted from 1 where there are several blocks, else 0
 
     @property
     def runs(self) -> list[Run]:
@@ -36,10 +37,10 @@ class Block:
     @property
     def title(self) -> str:
         """Data and recipe."""
-        recipe = self.config["recipe"]
+        recipe, number = self.config["recipe"], f"{self.number}: " if self.number else ""
         return (
-            f"{self.config['data']}, recipe {recipe['name']}: {recipe['iterations']:,} iterations "
-            f"of {recipe['batch_size']} images"
+            f"{number}{self.config['data']}, recipe {recipe['name']}, "
+            f"{recipe['iterations']:,} iterations of {recipe['batch_size']} images"
         )
 
     @property
@@ -71,10 +72,11 @@ class Block:
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """What the page draws: a line for each network, and one for each unfinished run."""
+        number = f" [{self.number}]" if self.number else ""
         for group in self.groups:
-            yield {"label": group.name, "finished": True, **drawn(group)}
+            yield {"label": group.name + number, "finished": True, **drawn(group)}
         for run in self.unfinished:
-            label = f"{run.label} (not finished)"
+            label = f"{run.label}{number} (not finished)"
             group = Group(run.config["network"], [run])
             yield {"label": label, "finished": False, **drawn(group)}
 
@@ -83,14 +85,24 @@ def make_blocks(runs: list[Run]) -> list[Block]:
     """Runs gathered by their conditions, in the order in which they come."""
     by_conditions: dict[str, list[Run]] = {}
     for run in runs:
-        by_conditions.setdefault(conditions(run), []).append(run)
+        by_conditions.setdefault(str(conditions(run)), []).append(run)
+    first = 1 if len(by_conditions) > 1 else 0
     return [
         Block(
             group_runs([run for run in members if run.is_finished]),
             [run for run in members if not run.is_finished],
+            number,
         )
-        for members in by_conditions.values()
+        for number, members in enumerate(by_conditions.values(), first)
     ]
+
+
+def differences(blocks: list[Block]) -> str:
+    """What the conditions of these blocks differ in."""
+    found = [conditions(block.runs[0]) for block in blocks]
+    keys = list(dict.fromkeys(key for known in found for key in known))
+    differing = [key for key in keys if len({str(known.get(key)) for known in found}) > 1]
+    return ", ".join(key.replace("_", " ") for key in differing)
 
 
 def split_lead(sentence: str) -> tuple[str, str]:
@@ -106,11 +118,11 @@ def row(group: Group) -> dict[str, str]:
         "network": group.name,
         "seeds": str(len(group.runs)),
         "parameters": "not recorded" if parameters is None else f"{parameters:,}",
+        "in the paper": PARAMETERS.get(group.depth, "none"),
         "training loss": with_spread(group, "training_loss", "{:.2f}"),
         "training error": with_spread(group, "training_error", "{:.1%}"),
         "test error": with_spread(group, "test_error", "{:.1%}"),
-        "paper's parameters": PARAMETERS.get(group.depth, "none"),
-        "paper's test error": printed_test_error(group),
+        "test error in the paper": printed_test_error(group),
         "time": duration(group.mean("seconds")),
     }
 

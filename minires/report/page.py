@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..info import version
 from ..training.files import atomic, read_json
-from .blocks import Block, duration, make_blocks
+from .blocks import Block, differences, duration, make_blocks
 from .figures import error_curves, gradient_norms
 from .paper import counted
 from .probes import picture_uri, read_probes
@@ -82,7 +82,7 @@ def make_report(folders: Sequence[Path]) -> Report:
         title=title_of(runs),
         headline=headline(blocks),
         blocks=blocks,
-        mixed=len(blocks) > 1,
+        mixed=differences(blocks),
         data=embedded(blocks),
         stills=[stills(block) for block in blocks],
         probes=probes,

@@ -11,14 +11,14 @@ from .runs import Group, Run
 # Table 6 (shortcuts A). For 110 layers the best of five runs; their mean and spread beside it.
 # The paper prints no numbers for its plain networks, only the curves of its Fig. 6.
 TEST_ERROR = {
-    20: "8.75 %",
-    32: "7.51 %",
-    44: "7.17 %",
-    56: "6.97 %",
-    110: "6.43 % (6.61 ± 0.16)",
-    1202: "7.93 %",
+    20: "8.75%",
+    32: "7.51%",
+    44: "7.17%",
+    56: "6.97%",
+    110: "6.43% (6.61 ± 0.16)",
+    1202: "7.93%",
 }
-PARAMETERS = {20: "0.27 M", 32: "0.46 M", 44: "0.66 M", 56: "0.85 M", 110: "1.7 M", 1202: "19.4 M"}
+PARAMETERS = {20: "0.27M", 32: "0.46M", 44: "0.66M", 56: "0.85M", 110: "1.7M", 1202: "19.4M"}
 
 STEP_DECAY = "StepDecay(peak=0.1, drops=(32000, 48000), factor=0.1)"
 SCHEDULES = (STEP_DECAY, f"ConstantWarmUp(steps=400, lr=0.01, then={STEP_DECAY})")
@@ -106,7 +106,7 @@ def about_recipe(runs: list[Run]) -> list[Comparison]:
         compared(
             "learning rate",
             "0.1, divided by 10 at 32,000 and 48,000; 110 layers start at 0.01 until the training "
-            "error is below 80 % (about 400 iterations)",
+            "error is below 80% (about 400 iterations)",
             "; or ".join(map(in_words, schedules)),
             same=set(schedules) <= set(SCHEDULES),
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -176,7 +175,7 @@ def without_repeats(runs: list[Run], notes: list[str]) -> list[Run]:
     """Runs that differ in network, conditions or seed; of repeats, the one that got furthest."""
     best: dict[tuple[str, str, int], Run] = {}
     for run in runs:
-        key = (run.config["network"], conditions(run), run.config["seed"])
+        key = (run.config["network"], str(conditions(run)), run.config["seed"])
         other = best.setdefault(key, run)
         if other is run:
             continue
@@ -190,16 +189,16 @@ def without_repeats(runs: list[Run], notes: list[str]) -> list[Run]:
     return list(best.values())
 
 
-def conditions(run: Run) -> str:
+def conditions(run: Run) -> dict[str, Any]:
     """What must agree before two runs are compared: the data, and the recipe but its rhythms.
 
     The learning rate's schedule is not among them: in one recipe it may depend on the depth, as
     the warm-up of the paper's 110 layers does.
     """
-    recipe = {k: v for k, v in run.config["recipe"].items() if not k.endswith("_every")}
+    recipe = {k: v for k, v in sorted(run.config["recipe"].items()) if not k.endswith("_every")}
     recipe.pop("schedule", None)
     data = {k: run.config.get(k) for k in ("data", "training_images", "test_images")}
-    return json.dumps(data | recipe, sort_keys=True)
+    return {**data, **{f"recipe {k}": v for k, v in recipe.items() if k != "test_images"}}
 
 
 def group_runs(runs: list[Run]) -> list[Group]:

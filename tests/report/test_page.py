@@ -87,7 +87,7 @@ class TestNumbers:
     def test_the_table_and_the_verdict_say_the_same_as_the_terminal(self, four):
         text = words(page(four)[0])
         assert "Degradation: plain-56 (2.00) has a higher training loss than plain-20" in text
-        assert "plain-56 3 1,000 2.00 ± 0.10 50.0% ± 2.5% 62.0% ± 0.0% 0.85 M a curve" in text
+        assert "plain-56 3 1,000 0.85M 2.00 ± 0.10 50.0% ± 2.5% 62.0% ± 0.0% a curve" in text
 
     def test_one_seed_has_no_spread(self, tmp_path):
         write_run(tmp_path, "ResNet-20", 1.4)
@@ -205,7 +205,8 @@ class TestConditions:
             write_run(tmp_path / "long", name, loss - 0.5, recipe={"momentum": 0.5})
         html, _ = page(four, tmp_path / "drawings", tmp_path / "long", out=tmp_path / "all.html")
         text = words(html)
-        assert "made under 3 different conditions" in text
+        assert "made under 3 different conditions; they differ in data, recipe momentum." in text
+        assert {"plain-56 [1]", "plain-56 [2]", "plain-56 [3]"} < set(embedded(html))
         for losses in ("(2.00)", "(1.00)", "(1.50)"):
             assert f"Degradation: plain-56 {losses}" in text
 
@@ -318,7 +319,7 @@ class TestBesideThePaper:
     def test_no_number_is_made_up_for_a_plain_network(self):
         group = Group("plain-56", [])
         assert printed_test_error(group) == "a curve only (Fig. 6)"
-        assert printed_test_error(Group("ResNet-56", [])) == "6.97 %"
+        assert printed_test_error(Group("ResNet-56", [])) == "6.97%"
         assert printed_test_error(Group("ResNet-56 (B)", [])) == "none"
         assert printed_test_error(Group("VGG-16", [])) == "none"
 

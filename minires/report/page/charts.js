@@ -2,7 +2,7 @@
 // Draws the charts from the JSON in the page with plotly.js, and listens to the controls.
 
 const lines = JSON.parse(document.getElementById("data").textContent).lines;
-const state = { quantity: "error", x: "steps", scale: "linear", spread: "band", moment: 0 };
+const state = { quantity: "error", x: "steps", scale: "linear", spread: "band" };
 const hidden = new Set();
 const DASHES = { plain: "dash", residual: "solid", other: "dot" };
 const MARKERS = ["circle", "square", "diamond", "triangle-up", "star", "x"];
@@ -44,7 +44,7 @@ function traces(name, form) {
     const curve = line.curves[name];
     const x = abscissa(line, curve);
     if (state.spread === "each") {
-      return curve.runs.map((y, i) => trace(line, x, y, form, `${line.network}, seed ${line.seeds[i]}`, 1.3));
+      return curve.runs.map((y, i) => trace(line, x, y, form, seedName(line, i), 1.3));
     }
     const main = trace(line, x, curve.mean, form, line.label, line.finished ? 2.4 : 1.3, curve.std);
     return curve.std ? [band(line, x, curve), main] : [main];
@@ -59,6 +59,8 @@ function trace(line, x, y, form, name, width, std) {
     hovertemplate: `%{y:${form}}${std ? "%{customdata}" : ""}`,
   };
 }
+
+function seedName(line, i) { return line.finished ? `${line.label}, seed ${line.seeds[i]}` : line.label; }
 
 function rounded(number) { return number === null ? "?" : String(Number(number.toPrecision(2))); }
 
@@ -85,8 +87,8 @@ function draw(id, name, title, form) {
 }
 
 const CONFIG = {
-  responsive: true, displaylogo: false, scrollZoom: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "pan2d", "zoom2d"],
+  responsive: true, displaylogo: false, displayModeBar: isCoarse ? false : "hover",
+  modeBarButtons: [["toImage", "resetScale2d"]],
 };
 
 function common(title, data) {
@@ -99,39 +101,41 @@ function common(title, data) {
   };
 }
 
-// Plotly's own marks on a short logarithmic axis are single digits: these are whole numbers.
-function scaled(data) {
-  if (state.scale !== "log") return { type: "linear" };
+function scaled(data) { return state.scale === "log" ? logarithmic(data) : { type: "linear" }; }
+
+// Plotly's own marks on a logarithmic axis are single digits: these are whole numbers.
+function logarithmic(data) {
   const values = data.flatMap((t) => t.y).filter((v) => v > 0);
-  const range = [Math.min(...values), Math.max(...values)].map(Math.log10);
-  if (!values.length || range[1] - range[0] > 2) return { type: "log", dtick: 1, exponentformat: "power" };
+  const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
+  if (!values.length || high - low > 1.3) return { type: "log", dtick: 1, exponentformat: "power" };
   const marks = [];
-  for (let k = Math.floor(range[0]); k <= range[1]; k++) for (const m of [1, 1.5, 2, 3, 5, 7]) marks.push(m * 10 ** k);
+  for (let k = Math.floor(low); k <= high; k++) for (const m of [1, 1.5, 2, 3, 4, 5, 6, 8]) marks.push(m * 10 ** k);
   return { type: "log", tickvals: marks, ticktext: marks.map((m) => String(Number(m.toPrecision(2)))) };
 }
 
 // -- gradients -------------------------------------------------------------------------------
 
-const moments = [...new Set(lines.flatMap((l) => l.gradients.map((g) => g.step)))].sort((a, b) => a - b);
-
-function drawLayers() {
-  const step = moments[state.moment];
-  const data = shown().flatMap((line) => line.gradients.filter((g) => g.step === step).flatMap((g) => {
-    const x = g.layers.map((_, i) => i + 1);
-    const of = state.spread === "each" ? g.runs : [g.mean];
-    return of.map((y, i) => ({
-      ...trace(line, x, y, ".3~g", state.spread === "each" ? `${line.network}, seed ${line.seeds[i]}` : line.label, 2),
-      text: g.layers, hovertemplate: "%{text}: %{y:.3~g}",
-    }));
+function layerTraces(line, gradients) {
+  const each = state.spread === "each";
+  return (each ? gradients.runs : [gradients.mean]).map((y, i) => ({
+    ...trace(line, gradients.layers.map((_, k) => k + 1), y, ".3~g", each ? seedName(line, i) : line.label, 2),
+    text: gradients.layers, hovertemplate: "%{y:.3~g} in %{text}",
   }));
-  const layout = common("norm", data);
-  layout.yaxis = { ...layout.yaxis, ...logarithmic(data) };
-  layout.xaxis = { ...layout.xaxis, title: { text: "layer, counted from the images" }, unifiedhovertitle: { text: "layer %{x}" } };
-  layout.hovermode = "x unified";
-  Plotly.react("layers", data, layout, CONFIG);
 }
 
-function logarithmic() { return { type: "log", tickvals: null, ticktext: null, exponentformat: "power", minor: { showgrid: false } }; }
+function drawLayers() {
+  const of = (moment) => shown().filter(moment).flatMap((line) => layerTraces(line, moment(line)));
+  const charts = { first: of((line) => line.gradients[0]), last: of((line) => line.gradients.slice(1).at(-1)) };
+  const both = [...charts.first, ...charts.last];
+  const values = both.flatMap((t) => t.y).filter((v) => v > 0).map(Math.log10);
+  for (const [id, data] of Object.entries(charts)) {
+    const layout = common("norm", both);
+    layout.yaxis = { ...layout.yaxis, ...logarithmic(both), range: [Math.min(...values) - 0.15, Math.max(...values) + 0.15] };
+    layout.xaxis = { ...layout.xaxis, title: { text: "layer, counted from the images" }, unifiedhovertitle: { text: "layer %{x}" } };
+    layout.hovermode = "x unified";
+    Plotly.react(id, data, layout, CONFIG);
+  }
+}
 
 // -- the page --------------------------------------------------------------------------------
 
@@ -142,7 +146,7 @@ function drawAll() {
   draw("test", "test " + name, "test " + name + unitText, form);
   draw("norm", "gradient norm", "norm", ".3~g");
   draw("rate", "learning rate", "learning rate", ".3~g");
-  if (moments.length) drawLayers();
+  drawLayers();
 }
 
 function sample(line) {
@@ -171,15 +175,8 @@ function drawLegend() {
 
 function listen() {
   for (const input of document.querySelectorAll(".choice input")) {
-    input.onchange = () => { state[input.name] = input.name === "moment" ? Number(input.value) : input.value; drawAll(); };
+    input.onchange = () => { state[input.name] = input.value; drawAll(); };
   }
-}
-
-function offerMoments() {
-  const last = moments.length - 1;
-  const text = (i) => (i === 0 ? "first iteration" : i === last ? "last iteration" : `iteration ${moments[i] + 1}`);
-  const choices = moments.map((_, i) => `<label><input type="radio" name="moment" value="${i}" ${i ? "" : "checked"}><span>${text(i)}</span></label>`);
-  document.getElementById("moments").innerHTML = `<fieldset class="choice"><legend>at the</legend>${choices.join("")}</fieldset>`;
 }
 
 function disableWhatIsMissing() {
@@ -205,8 +202,7 @@ function print(isPrinting) {
   drawLegend();
   drawAll();
   for (const chart of document.querySelectorAll(".chart.js-plotly-plot")) {
-    const width = chart.id === "layers" ? 680 : 335;
-    Plotly.relayout(chart, isPrinting ? { width, height: 285, autosize: false } : { width: null, height: null, autosize: true });
+    Plotly.relayout(chart, isPrinting ? { width: 335, height: 285, autosize: false } : { width: null, height: null, autosize: true });
   }
 }
 
@@ -221,7 +217,6 @@ async function start() {
   document.head.append(script);
   document.documentElement.classList.add("ready");
   drawLegend();
-  offerMoments();
   disableWhatIsMissing();
   listen();
   drawAll();
