@@ -20,7 +20,11 @@ setup(
         *(f"minires.kernels.{name}" for name in find_packages("kernels")),
     ],
     package_dir={"minires.kernels": "kernels"},
-    package_data={"minires": ["py.typed"], "minires.report": ["page/*"]},
+    package_data={
+        "minires": ["py.typed"],
+        "minires.kernels.cuda": ["*.cu", "*.cuh"],
+        "minires.report": ["page/*"],
+    },
     entry_points={"console_scripts": ["minires = minires.cli:main"]},
     install_requires=[
         "numpy>=2.0",
@@ -36,6 +40,9 @@ setup(
         "pillow>=10",
     ],
     extras_require={
+        # CuPy needs NVRTC, which compiles the kernels, and the runtime's headers; no other library
+        "cuda12": ["cupy-cuda12x>=13.4", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
+        "cuda13": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"],
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page

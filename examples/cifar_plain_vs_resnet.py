@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from minires.kernels.devices import DEVICES, choose, describe_cuda
 from rich.console import Console
 
 from minires.data import Dataset, how_to_get_cifar10, load
@@ -34,7 +35,7 @@ from minires.training.files import read_json, write_json
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
-Device = Enum("Device", {name: name for name in ("auto", "cpu")}, type=str)
+Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
 
 console = Console()
 
@@ -50,10 +51,12 @@ def main(
     depths: Annotated[str, typer.Option(help="6n + 2 each, separated by commas")] = "20,56",
     seed: Annotated[int, typer.Option(min=0, help="of weights, batches and crops")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="how many, counted from --seed")] = 1,
-    device: Annotated[Device, typer.Option(help="what to compute on")] = Device["auto"],
+    device: Annotated[
+        Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
+    ] = Device["auto"],
     out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="go on with what this folder holds; no other options")
+        Path | None, typer.Option(help="go on with what this folder holds, on any --device")
     ] = None,
 ) -> None:
     """Train plain and residual networks of several depths; show error curves and a verdict."""
@@ -70,20 +73,27 @@ def main(
             "seeds": list(range(seed, seed + seeds)),
         }
     try:
-        train(folder, options)
+        train(folder, options, choose(device.value))
     except KeyboardInterrupt as stopped:
         console.print(f"\n{stopped}\nTo go on: python {sys.argv[0]} --resume {folder}")
         raise SystemExit(130) from None
     show_results(folder)
 
 
-def train(folder: Path, options: dict[str, Any]) -> None:
+def train(folder: Path, options: dict[str, Any], device: str) -> None:
     """Train every network to its end, from its checkpoint where it has one."""
+    if device == "cuda":
+        console.print(f"Device: cuda, {describe_cuda()}.")
     dataset = load_data(options["data"], options["data_dir"] and Path(options["data_dir"]))
     with Display(console) as display:
         trainers = [
             make_trainer(
-                entry, dataset, preset=options["preset"], folder=folder, watch=display.watch
+                entry,
+                dataset,
+                preset=options["preset"],
+                folder=folder,
+                device=device,
+                watch=display.watch,
             )
             for entry in plain_and_residual(options["depths"], options["seeds"])
         ]

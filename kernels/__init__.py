@@ -1,14 +1,15 @@
 """The kernels' contract: arrays in, arrays out, no tensor and no graph.
 
-Every name below is stated once, here: its arguments, shapes and results. Two modules implement
-it, with the same names and arguments:
+Every name below is stated once, here and in `training.py` (loss, step, augmentation): its
+arguments, shapes and results. Three modules implement it, with the same names and arguments:
 
 - `reference`: plain NumPy, any float dtype. Slow, obviously right, the text to read.
 - `cpu`: Numba, float32. What training uses.
+- `cuda`: CUDA C through CuPy, float32 and float64, for arrays of CuPy's.
 
-A call is checked here, so that a wrong shape is met with a sentence, and then goes to `cpu` where
-all arrays are float32 and Numba is installed, otherwise to `reference`. The environment variable
-`MINIRES_KERNELS=reference` sends every call to the reference.
+A call is checked here, so that a wrong shape is met with a sentence. Arrays of CuPy's go to `cuda`;
+NumPy's to `cpu` where all are float32 and Numba is installed, otherwise to `reference`. The
+environment variable `MINIRES_KERNELS=reference` sends all of NumPy's to the reference.
 
 Conventions: activations are `(N, H, W, C)`, weights `(kh, kw, C_in, C_out)`, both C-contiguous.
 `stride` and `padding` are whole numbers and hold for both axes; padding adds zeros. An output has
@@ -25,6 +26,14 @@ import numpy.typing as npt
 
 from . import checks
 from .dispatch import implementation_for, report
+from .training import (
+    crop_flip,
+    sgd_step,
+    softmax_cross_entropy,
+    softmax_cross_entropy_grad,
+    tally,
+    update_running_statistics,
+)
 
 Array = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.integer]
@@ -46,7 +55,10 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
+    "global_avg_pool",
+    "global_avg_pool_grad",
     "im2col",
+    "matmul",
     "max_pool",
     "max_pool_grad",
     "relu",
@@ -55,6 +67,8 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "tally",
+    "update_running_statistics",
 ]
 
 
@@ -385,7 +399,7 @@ def max_pool_grad(
     """Gradient of `max_pool`: each dy goes to its window's winner; overlaps are added."""
     checks.pool("max_pool_grad", x_shape, size, stride, padding, dy=dy)
     checks.same_shape("max_pool_grad", dy=dy, argmax=argmax)
-    return implementation_for(dy).max_pool_grad(
+    return implementation_for(dy, others=[argmax]).max_pool_grad(
         dy, argmax, x_shape=x_shape, size=size, stride=stride, padding=padding
     )
 
@@ -411,62 +425,19 @@ def avg_pool_grad(
     )
 
 
-# ------------------------------------------------------------------- loss, step, augmentation
+def global_avg_pool(x: Array) -> Array:
+    """Mean of each channel's map, (N, H, W, C) -> (N, C)."""
+    checks.images("global_avg_pool", x.shape)
+    checks.contiguous("global_avg_pool", x=x)
+    return implementation_for(x).global_avg_pool(x)
 
 
-def softmax_cross_entropy(logits: Array, labels: Ints) -> tuple[Array, Array]:
-    """Mean over the batch of -log softmax(logits)[label]: `(loss, probabilities)`.
-
-    `logits` (N, K), `labels` (N,) whole numbers in 0 .. K-1; loss is a 0-d array in nats,
-    probabilities (N, K). Exact for logits of any size: the largest is subtracted first.
-    """
-    checks.labels("softmax_cross_entropy", logits, labels)
-    return implementation_for(logits).softmax_cross_entropy(logits, labels)
+def global_avg_pool_grad(dy: Array, *, x_shape: tuple[int, int, int, int]) -> Array:
+    """Gradient of `global_avg_pool`: dy / (H * W) to every pixel, of shape `x_shape`."""
+    checks.contiguous("global_avg_pool_grad", dy=dy)
+    return implementation_for(dy).global_avg_pool_grad(dy, x_shape=x_shape)
 
 
-def softmax_cross_entropy_grad(probabilities: Array, labels: Ints) -> Array:
-    """Gradient of the mean loss with respect to the logits: (probabilities - one_hot) / N."""
-    checks.labels("softmax_cross_entropy_grad", probabilities, labels)
-    return implementation_for(probabilities).softmax_cross_entropy_grad(probabilities, labels)
-
-
-def sgd_step(
-    parameter: Array,
-    grad: Array,
-    velocity: Array,
-    *,
-    lr: float,
-    momentum: float,
-    weight_decay: float,
-) -> None:
-    """One step of SGD with momentum; changes `parameter` and `velocity` in place.
-
-    velocity = momentum * velocity + (grad + weight_decay * parameter), then
-    parameter -= lr * velocity. This is PyTorch's convention; Caffe's, lr inside the velocity,
-    differs from it only in the steps after a change of lr.
-    """
-    checks.same_shape("sgd_step", parameter=parameter, grad=grad, velocity=velocity)
-    implementation_for(parameter, grad, velocity).sgd_step(
-        parameter, grad, velocity, lr=lr, momentum=momentum, weight_decay=weight_decay
-    )
-
-
-def crop_flip(
-    images: npt.NDArray[np.uint8],
-    offsets: Ints,
-    flips: npt.NDArray[np.bool_],
-    mean: Array,
-    scale: Array,
-    *,
-    padding: int,
-) -> Array:
-    """Normalise, pad, crop and flip a batch of uint8 images: (N, H, W, C) of mean's dtype.
-
-    `(images - mean) * scale`, with mean (H, W, C) and scale (C,), is padded with zeros, cut to
-    H x W at `offsets` (N, 2) (row, column; padding, padding is the middle) and, where `flips`
-    (N,) says so, mirrored left to right. He et al. 2015, sec. 4.2.
-    """
-    checks.crop_flip("crop_flip", images, offsets, flips, mean, scale, padding)
-    return implementation_for(mean, scale).crop_flip(
-        images, offsets, flips, mean, scale, padding=padding
-    )
+def matmul(a: Array, b: Array) -> Array:
+    """Products of stacks of matrices, (..., M, K) @ (..., K, N), whose stacks broadcast."""
+    return implementation_for(a, b).matmul(a, b)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .devices import is_cuda
+
 
 def fail_unless(condition: object, message: str) -> None:
     """Raise a ValueError with `message` unless the condition holds."""
@@ -263,12 +265,13 @@ def labels(name: str, logits: np.ndarray, classes: np.ndarray) -> None:
     fail_unless(len(logits), f"{name}: the batch is empty")
     if classes.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be whole numbers, but are {classes.dtype}")
-    fail_unless(
-        classes.min() >= 0 and classes.max() < logits.shape[1],
-        f"{name}: labels must lie in 0 .. {logits.shape[1] - 1}, but range over "
-        f"{classes.min()} .. {classes.max()}: does the model have enough classes?",
-    )
     contiguous(name, logits=logits)
+    if not is_cuda(classes):  # there, a look would wait for the GPU
+        fail_unless(
+            classes.min() >= 0 and classes.max() < logits.shape[1],
+            f"{name}: labels must lie in 0 .. {logits.shape[1] - 1}, but range over "
+            f"{classes.min()} .. {classes.max()}: does the model have enough classes?",
+        )
 
 
 def crop_flip(
@@ -297,7 +300,9 @@ def crop_flip(
             f"but has {array.shape}",
         )
     fail_unless(
-        len(offsets) == 0 or (offsets.min() >= 0 and offsets.max() <= 2 * padding),
+        is_cuda(offsets)
+        or len(offsets) == 0
+        or (offsets.min() >= 0 and offsets.max() <= 2 * padding),
         f"{name}: offsets must lie in 0 .. {2 * padding} (twice the padding)",
     )
     contiguous(name, images=batch, offsets=offsets, flips=flips, mean=mean, scale=scale)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from . import reference
+from . import devices, reference
 
 # OpenMP's threads wait for work in a busy loop by default. On a machine that has something else to
 # do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
@@ -22,9 +23,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-def implementation_for(*arrays: Any) -> Any:
-    """The module that serves a call with these arrays (None stands for one left out)."""
-    dtype = shared_dtype([array for array in arrays if array is not None])
+def implementation_for(*arrays: Any, others: Iterable[Any] = ()) -> Any:
+    """The module that serves a call with these arrays (None stands for one left out).
+
+    `others` are arrays of other dtypes, which must be on the same device.
+    """
+    given = [array for array in arrays if array is not None]
+    dtype = shared_dtype(given)
+    if devices.shared_device("a kernel", *given, *others) == "cuda":
+        return importlib.import_module(".cuda", __package__)
     if dtype != np.float32:
         return reference
     return cpu_module() or reference
@@ -33,8 +40,8 @@ def implementation_for(*arrays: Any) -> Any:
 def shared_dtype(arrays: list[np.ndarray]) -> np.dtype:
     """The one float dtype of all arrays; mixed or other dtypes are refused, never cast."""
     for array in arrays:
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"a kernel takes NumPy arrays, but got {type(array).__name__}")
+        if not devices.is_array(array):
+            raise TypeError(f"a kernel takes arrays, but got {type(array).__name__}")
         if array.dtype != arrays[0].dtype:
             names = ", ".join(str(a.dtype) for a in arrays)
             raise TypeError(f"the arrays of one call must share a dtype, but have {names}")
@@ -65,7 +72,11 @@ def why_no_cpu() -> str:
 
 
 def report() -> dict[str, str]:
-    """What serves float32 and float64, in words; `minires.info()` prints it."""
+    """What serves which arrays, in words; `minires.info()` prints it."""
     reason = why_no_cpu()
     float32 = f"reference (NumPy), because {reason}" if reason else "cpu (Numba)"
-    return {"float32": float32, "float64": "reference (NumPy)"}
+    return {
+        "float32": float32,
+        "float64": "reference (NumPy)",
+        "cuda": devices.describe_cuda(),
+    }

@@ -258,6 +258,22 @@ def avg_pool_grad(dy, *, x_shape, size, stride, padding=0):
     )
 
 
+def global_avg_pool(x):
+    """The mean of each map."""
+    return x.mean((1, 2))
+
+
+def global_avg_pool_grad(dy, *, x_shape):
+    """An equal share of dy for every pixel."""
+    share = dy[:, None, None] / (x_shape[1] * x_shape[2])
+    return np.broadcast_to(share, x_shape).copy()
+
+
+def matmul(a, b):
+    """NumPy's."""
+    return a @ b
+
+
 # ------------------------------------------------------------------- loss, step, augmentation
 
 
@@ -274,6 +290,18 @@ def softmax_cross_entropy_grad(probabilities, labels):
     """What the model believes minus what is true, over the batch size."""
     one_hot = labels[:, None] == np.arange(probabilities.shape[1])
     return (probabilities - one_hot.astype(probabilities.dtype)) / len(labels)
+
+
+def tally(totals, loss, logits, labels):
+    """Sums of the loss and of the images that are classified wrongly."""
+    totals += loss.item() * len(labels), (logits.argmax(1) != labels).sum()
+
+
+def update_running_statistics(running_mean, running_var, mean, var, *, momentum, count):
+    """Exponential averages; of the unbiased variance."""
+    for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
+        running *= 1 - momentum
+        running += momentum * batch
 
 
 def sgd_step(parameter, grad, velocity, *, lr, momentum, weight_decay):

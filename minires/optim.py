@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from . import kernels
 from .autograd.function import Array
+from .kernels.devices import copy_to_host, device_of, move, namespace, shared_device
 from .nn.module import Parameter, mismatches
 
 
@@ -38,22 +40,35 @@ class SGD:
             if not value >= 0:
                 raise ValueError(f"SGD: {name} must be at least 0, but is {value}")
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
-        self.velocities = [np.zeros_like(p.data) for p in self.parameters]
+        self.flat = Flat(self.parameters) if self.parameters[0].device == "cuda" else None
+        self.velocities = (
+            self.flat.views(self.flat.velocity)
+            if self.flat
+            else [np.zeros_like(p.data) for p in self.parameters]
+        )
 
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
+        if self.flat and self.flat.is_whole():
+            for parameter in self.parameters:
+                parameter.changes_in_place()
+            self.move(self.flat.data, self.flat.grad, self.flat.velocity)
+            return
         for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
-            if parameter.grad is None:
-                continue
-            parameter.changes_in_place()
-            kernels.sgd_step(
-                parameter.data,
-                parameter.grad,
-                velocity,
-                lr=self.lr,
-                momentum=self.momentum,
-                weight_decay=self.weight_decay,
-            )
+            if parameter.grad is not None:
+                parameter.changes_in_place()
+                self.move(parameter.data, parameter.grad, velocity)
+
+    def move(self, parameter: Array, grad: Array, velocity: Array) -> None:
+        """The step of one array."""
+        kernels.sgd_step(
+            parameter,
+            grad,
+            velocity,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+        )
 
     def zero_grad(self) -> None:
         """Forget all gradients; the next backward starts afresh."""
@@ -61,8 +76,8 @@ class SGD:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the velocities, by the parameters' place in order."""
-        return {f"velocity.{i}": v.copy() for i, v in enumerate(self.velocities)}
+        """Copies of the velocities, by the parameters' place in order: NumPy arrays."""
+        return {f"velocity.{i}": copy_to_host(v) for i, v in enumerate(self.velocities)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over all velocities; ValueError if they belong to other parameters."""
@@ -71,4 +86,42 @@ class SGD:
         if problems:
             raise ValueError("this state does not fit the SGD:\n  " + "\n  ".join(problems))
         for name, velocity in own.items():
-            velocity[...] = state[name]
+            velocity[...] = move(state[name], device_of(velocity))
+
+
+class Flat:
+    """Parameters, gradients and velocities of a GPU side by side, for a step in one launch.
+
+    The parameters' arrays become views into one; backward writes their gradients into another, so
+    the next backward overwrites them. Each starts at a multiple of 64 values.
+    """
+
+    ALIGNMENT = 64
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        self.parameters = parameters
+        shared_device("SGD", *(p.data for p in parameters))
+        first, xp = parameters[0].data, namespace(parameters[0].data)
+        sizes = [-(-p.data.size // self.ALIGNMENT) * self.ALIGNMENT for p in parameters]
+        self.starts = [0, *itertools.accumulate(sizes)]
+        self.data, self.grad, self.velocity = (
+            xp.zeros(self.starts[-1], first.dtype) for _ in range(3)
+        )
+        self.data_views, self.grad_views = self.views(self.data), self.views(self.grad)
+        for parameter, data, home in zip(parameters, self.data_views, self.grad_views, strict=True):
+            data[...] = parameter.data
+            parameter.data, parameter.home = data, home
+
+    def views(self, array: Array) -> list[Array]:
+        """Each parameter's part of a flat array, in its shape."""
+        return [
+            array[start : start + p.data.size].reshape(p.shape)
+            for start, p in zip(self.starts, self.parameters, strict=False)
+        ]
+
+    def is_whole(self) -> bool:
+        """Whether every parameter and every gradient is still in its place."""
+        return all(
+            p.data is data and p.grad is grad
+            for p, data, grad in zip(self.parameters, self.data_views, self.grad_views, strict=True)
+        )

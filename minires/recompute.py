@@ -16,6 +16,7 @@ import numpy as np
 
 from .autograd import Context, Function, Tensor, no_grad
 from .autograd.function import Array, recording
+from .kernels.devices import is_cuda
 
 _second_time: ContextVar[bool] = ContextVar("second_time", default=False)
 
@@ -61,7 +62,12 @@ class Recompute(Function):
 
 
 def refuse_another_result(first: Array, second: Array) -> None:
-    """Compare some values of both runs, which are the same bits if nothing has changed."""
+    """Compare some values of both runs, which are the same bits if nothing has changed.
+
+    Not on a GPU, where a look at every block would make host and device wait for each other.
+    """
+    if is_cuda(first):
+        return
     some = slice(None, None, (first.size // 4096) | 1)  # odd: all channels take part
     if not np.array_equal(first.ravel()[some], second.ravel()[some], equal_nan=True):
         raise RuntimeError(

@@ -29,7 +29,22 @@ def rng():
     return np.random.default_rng(2015)
 
 
+def pytest_configure(config):
+    marks = config.option.markexpr
+    if "gpu" in marks and "not gpu" not in marks:
+        os.environ["MINIRES_TEST_BACKEND"] = "cupy"
+
+
 def pytest_collection_modifyitems(config, items):
+    from tests.device import is_real, why_not
+
+    reason = why_not()
+    for item in items:
+        if item.get_closest_marker("cuda"):
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+            if is_real():
+                item.add_marker(pytest.mark.gpu)
     if "mutation" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("mutation")]

@@ -14,10 +14,18 @@
     elementwise.py   pooling.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
+What takes no time, products with few columns and sums over small arrays, is the reference's.
 Names and arguments are those of `minires.kernels`, which checks them before they come here;
 convolutions take one more, `algorithm`, for tests and for `warm_up`.
 """
 
+from ..reference import (
+    global_avg_pool,
+    global_avg_pool_grad,
+    matmul,
+    tally,
+    update_running_statistics,
+)
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -54,7 +62,10 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
+    "global_avg_pool",
+    "global_avg_pool_grad",
     "im2col",
+    "matmul",
     "max_pool",
     "max_pool_grad",
     "relu",
@@ -62,5 +73,7 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "tally",
+    "update_running_statistics",
     "warm_up",
 ]

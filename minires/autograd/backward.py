@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..kernels.devices import as_array, namespace
 from .function import Array, Context
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
         for hook in node.hooks:
             hook(grad)
         if not isinstance(node, Context):
-            node.grad = grad.copy() if node.grad is None else np.asarray(node.grad + grad)
+            node.accumulate(grad)
             continue
         for parent, parent_grad in gradients_of_inputs(node, grad):
             sums.add(parent, parent_grad)
@@ -102,7 +103,7 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
         if parent is None:
             continue
         check_gradient(name, position, parent_grad, grad.dtype, node.shapes[position])
-        yield parent, np.asarray(parent_grad)  # NumPy turns arrays without axes into scalars
+        yield parent, as_array(parent_grad)
 
 
 def check_gradient(
@@ -129,7 +130,8 @@ class GradientSums:
             self.sums[node] = (grad, False)
             return
         total, owned = self.sums[node]
-        self.sums[node] = (np.asarray(np.add(total, grad, out=total if owned else None)), True)
+        total = as_array(namespace(total).add(total, grad, out=total if owned else None))
+        self.sums[node] = (total, True)
 
     def pop(self, node: Context | Tensor) -> Array:
         """The complete gradient of a node, no longer kept here."""

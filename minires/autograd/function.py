@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from ..kernels.devices import is_array, may_share_memory, shared_device
+
 if TYPE_CHECKING:
     from .tensor import Tensor
 
@@ -153,7 +155,7 @@ class Function:
         """Run the operation on tensors (None stands for an optional one left out)."""
         from .tensor import Tensor
 
-        same_dtype(cls.__name__, inputs)
+        same_kind(cls.__name__, inputs)
         ctx = Context(cls, inputs)
         result = cls.forward(ctx, *(None if t is None else t.data for t in inputs), **settings)
         data, *extras = result if isinstance(result, tuple) else (result,)
@@ -164,8 +166,9 @@ class Function:
         return (output, *extras) if extras else output
 
 
-def same_dtype(name: str, inputs: tuple[Tensor | None, ...]) -> None:
-    """Refuse to mix float32 and float64: there are no silent casts."""
+def same_kind(name: str, inputs: tuple[Tensor | None, ...]) -> None:
+    """Refuse to mix float32 and float64, or devices: there are no silent casts or copies."""
+    shared_device(name, *(t.data for t in inputs if t is not None))
     dtypes = [t.dtype for t in inputs if t is not None]
     if any(dtype != dtypes[0] for dtype in dtypes):
         raise TypeError(
@@ -176,8 +179,8 @@ def same_dtype(name: str, inputs: tuple[Tensor | None, ...]) -> None:
 
 def shared_version(data: Array, inputs: tuple[Tensor | None, ...]) -> Version | None:
     """The version counter of the input that the result is a view of, if it is one."""
-    if isinstance(data, np.ndarray) and (data.base is not None or not data.flags.owndata):
+    if is_array(data) and (data.base is not None or not data.flags.owndata):
         for tensor in inputs:
-            if tensor is not None and np.may_share_memory(data, tensor.data):
+            if tensor is not None and may_share_memory(data, tensor.data):
                 return tensor.version
     return None

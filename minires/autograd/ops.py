@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
+from ..kernels.devices import as_array, device_of, move, namespace
 from .function import Array, Context, Function
 
 Gradients = tuple[Array | None, ...]
@@ -127,14 +129,15 @@ class MatMul(Function):
         if a.ndim < 2 or b.ndim < 2:
             raise ValueError(f"matmul takes matrices, but got shapes {a.shape} and {b.shape}")
         ctx.save(a=a, b=b)
-        return a @ b
+        return kernels.matmul(a, b)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
         a, b = ctx.saved.a, ctx.saved.b
+        needs_a, needs_b = ctx.needs_grad
         return (
-            unbroadcast(grad @ b.swapaxes(-1, -2), a.shape) if ctx.needs_grad[0] else None,
-            unbroadcast(a.swapaxes(-1, -2) @ grad, b.shape) if ctx.needs_grad[1] else None,
+            unbroadcast(kernels.matmul(grad, b.swapaxes(-1, -2)), a.shape) if needs_a else None,
+            unbroadcast(kernels.matmul(a.swapaxes(-1, -2), grad), b.shape) if needs_b else None,
         )
 
 
@@ -145,7 +148,7 @@ class Sum(Function):
     def forward(ctx: Context, a: Array, *, axis: Any, keepdims: bool) -> Array:
         kept = a.sum(axis, keepdims=True)
         ctx.save(kept_shape=kept.shape)
-        return kept if keepdims else np.asarray(a.sum(axis))
+        return kept if keepdims else as_array(a.sum(axis))
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
@@ -169,12 +172,12 @@ class Transpose(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, axes: tuple[int, ...]) -> Array:
-        ctx.save(inverse=np.argsort(axes))
-        return np.asarray(a.transpose(axes), order="C")
+        ctx.save(inverse=tuple(np.argsort(axes).tolist()))
+        return a.transpose(axes).copy()
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        return np.asarray(grad.transpose(ctx.saved.inverse), order="C")
+        return grad.transpose(ctx.saved.inverse).copy()
 
 
 class GetItem(Function):
@@ -183,10 +186,24 @@ class GetItem(Function):
     @staticmethod
     def forward(ctx: Context, a: Array, *, index: Any) -> Array:
         ctx.save(index=index)
-        return np.array(a[index])  # a copy: a later change of either must not reach the other
+        return as_array(a[index]).copy()  # a later change of either must not reach the other
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        total = np.zeros(ctx.shapes[0], grad.dtype)
-        np.add.at(total, ctx.saved.index, grad)
+        xp = namespace(grad)
+        total = xp.zeros(ctx.shapes[0], grad.dtype)
+        xp.add.at(total, ctx.saved.index, grad)
         return total
+
+
+class Move(Function):
+    """The same values on another device; gradients come back to where the tensor was."""
+
+    @staticmethod
+    def forward(ctx: Context, a: Array, *, device: str) -> Array:
+        ctx.save(origin=device_of(a))
+        return move(a, device)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        return move(grad, ctx.saved.origin)

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.devices import alike, as_array, choose, device_of, is_array, shared_device
 from . import ops
 from .backward import backward
 from .function import Array, Context, Version
 
 
 class Tensor:
-    """A float32 or float64 array that remembers how it was computed.
+    """A float32 or float64 array, on the CPU or a GPU, that remembers how it was computed.
 
     Attributes:
         data: the array. Change its values through the tensor (`t[...] = v`, `t += v`), which is
@@ -65,6 +66,11 @@ class Tensor:
         return self.data.dtype
 
     @property
+    def device(self) -> str:
+        """Where the array is: "cpu" or "cuda"."""
+        return device_of(self.data)
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return self.data.ndim
@@ -80,6 +86,14 @@ class Tensor:
     def item(self) -> float:
         """The value of a tensor of one element, as a Python number."""
         return self.data.item()
+
+    def to(self, device: str) -> Tensor:
+        """The tensor on a device, "cpu", "cuda" or "auto"; itself if it is there already.
+
+        Raises: ValueError that says why the device can't be used.
+        """
+        device = choose(device)
+        return self if device == self.device else ops.Move.apply(self, device=device)
 
     def detach(self) -> Tensor:
         """The same array in a tensor that has no history."""
@@ -105,7 +119,8 @@ class Tensor:
                     f"{self.shape}: pass one of that shape, or reduce it first (.mean(), .sum())"
                 )
             return np.ones_like(self.data)
-        seed = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
+        grad = grad.data if isinstance(grad, Tensor) else grad
+        seed = alike(grad, self.data)
         if seed.shape != self.shape:
             raise ValueError(
                 f"backward: the gradient must have shape {self.shape}, not {seed.shape}"
@@ -120,11 +135,17 @@ class Tensor:
         hooks.append(hook)
         return lambda: hooks.remove(hook)
 
+    def accumulate(self, grad: Array) -> None:
+        """Add to the gradient of this leaf."""
+        self.grad = grad.copy() if self.grad is None else as_array(self.grad + grad)
+
     # -- changes in place ------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        value = value.data if isinstance(value, Tensor) else value
+        shared_device("a change in place", *(a for a in (self.data, value) if is_array(a)))
         self.changes_in_place()
-        self.data[index] = value.data if isinstance(value, Tensor) else value
+        self.data[index] = value
 
     def __iadd__(self, other: Any) -> Tensor:
         self[...] = self.data + (other.data if isinstance(other, Tensor) else other)
@@ -211,7 +232,7 @@ def as_tensor(value: Any, like: Tensor) -> Tensor:
     """A tensor as it is; numbers and lists become constants of the other operand's dtype."""
     if isinstance(value, Tensor):
         return value
-    return Tensor(value if isinstance(value, np.ndarray) else np.asarray(value, like.dtype))
+    return Tensor(value if is_array(value) else alike(value, like.data))
 
 
 def float_array(data: Any) -> Array:
@@ -220,11 +241,11 @@ def float_array(data: Any) -> Array:
         raise TypeError(
             "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
         )
-    if not isinstance(data, np.ndarray | np.generic):
+    if not is_array(data) and not isinstance(data, np.generic):
         return np.asarray(data, np.float32)
     if data.dtype not in (np.float32, np.float64):
         raise TypeError(
             f"a Tensor holds float32 or float64, but got {data.dtype}: "
             "convert with .astype(np.float32) (labels stay plain integer arrays)"
         )
-    return np.asarray(data)
+    return as_array(data)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import crop_flip
+from ..kernels.devices import move, upload
 from .dataset import Dataset
 
 Batch = tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]
@@ -32,6 +33,7 @@ class Batches:
         *,
         augment: bool = True,
         dtype: npt.DTypeLike = np.float32,
+        device: str = "cpu",
     ) -> None:
         images, labels = dataset.split("train")
         _at_least_one("batch_size", batch_size)
@@ -44,8 +46,7 @@ class Batches:
             raise ValueError(f"seed must be 0 or more, but is {seed}")
         self.images, self.labels = images, labels
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
-        self.mean = dataset.pixel_mean.astype(dtype)
-        self.scale = dataset.channel_scale.astype(dtype)
+        self.prepare = Preparation(dataset, dtype, device)
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -53,6 +54,8 @@ class Batches:
 
     def batch(self, step: int) -> Batch:
         """Images (batch_size, H, W, C), normalised, and labels (batch_size,) as int64.
+
+        Both on the device.
 
         `step` counts from 0 and runs on through the epochs.
         """
@@ -62,9 +65,7 @@ class Batches:
         order = _order(len(self.images), self.seed, epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
         offsets, flips = self._crops(step) if self.augment else _no_crops(self.batch_size)
-        images = self.images[chosen]
-        batch = crop_flip(images, offsets, flips, self.mean, self.scale, padding=PADDING)
-        return batch, self.labels[chosen].astype(np.int64)
+        return self.prepare(self.images[chosen], self.labels[chosen], offsets, flips)
 
     def _crops(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, 1, step])
@@ -79,6 +80,7 @@ def evaluation_batches(
     *,
     limit: int | None = None,
     dtype: npt.DTypeLike = np.float32,
+    device: str = "cpu",
 ) -> Iterator[Batch]:
     """All images of "train" or "test", in order, normalised, neither cropped nor mirrored.
 
@@ -89,16 +91,36 @@ def evaluation_batches(
     images, labels = images[:limit], labels[:limit]
     _at_least_one("batch_size", batch_size)
     _at_least_one("limit", 1 if limit is None else limit)
-    mean, scale = dataset.pixel_mean.astype(dtype), dataset.channel_scale.astype(dtype)
+    prepare = Preparation(dataset, dtype, device)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(images), batch_size):
-            some = images[start : start + batch_size]
-            offsets, flips = _no_crops(len(some))
-            batch = crop_flip(some, offsets, flips, mean, scale, padding=PADDING)
-            yield batch, labels[start : start + batch_size].astype(np.int64)
+            some = slice(start, start + batch_size)
+            yield prepare(images[some], labels[some], *_no_crops(len(images[some])))
 
     return batches()  # an inner generator, so that wrong arguments fail at the call
+
+
+class Preparation:
+    """From bytes to a batch on a device, which the bytes reach in one copy."""
+
+    def __init__(self, dataset: Dataset, dtype: npt.DTypeLike, device: str) -> None:
+        self.device = device
+        self.mean = move(dataset.pixel_mean.astype(dtype), device)
+        self.scale = move(dataset.channel_scale.astype(dtype), device)
+
+    def __call__(
+        self,
+        images: npt.NDArray[np.uint8],
+        labels: npt.NDArray[np.integer],
+        offsets: npt.NDArray[np.int64],
+        flips: npt.NDArray[np.bool_],
+    ) -> Batch:
+        """Normalised images, cut and mirrored, and labels as int64."""
+        arrays = (images, offsets, flips, labels.astype(np.int64))
+        images, offsets, flips, classes = upload(arrays, self.device)
+        batch = crop_flip(images, offsets, flips, self.mean, self.scale, padding=PADDING)
+        return batch, classes
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from .. import kernels
 from ..autograd import Context, Function, Tensor
 from ..autograd.function import Array
 from ..autograd.ops import Gradients
+from ..kernels.devices import is_array, move, namespace
 
 
 class Conv2d(Function):
@@ -261,6 +262,18 @@ class AvgPool(Function):
         return kernels.avg_pool_grad(grad, x_shape=ctx.shapes[0], **ctx.saved.geometry)
 
 
+class GlobalAvgPool(Function):
+    """Mean of each channel's map."""
+
+    @staticmethod
+    def forward(ctx: Context, x: Array) -> Array:
+        return kernels.global_avg_pool(x)
+
+    @staticmethod
+    def backward(ctx: Context, grad: Array) -> Array:
+        return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
+
+
 class SubsampleAndPad(Function):
     """Shortcut A: every stride-th pixel, then channels of zeros (He et al. 2015, sec. 3.3)."""
 
@@ -268,13 +281,13 @@ class SubsampleAndPad(Function):
     def forward(ctx: Context, x: Array, *, channels: int, stride: int) -> Array:
         ctx.save(stride=stride)
         picked = x[:, ::stride, ::stride]
-        y = np.zeros((*picked.shape[:3], channels), x.dtype)
+        y = namespace(x).zeros((*picked.shape[:3], channels), x.dtype)
         y[..., : x.shape[3]] = picked
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        dx = np.zeros(ctx.shapes[0], grad.dtype)
+        dx = namespace(grad).zeros(ctx.shapes[0], grad.dtype)
         dx[:, :: ctx.saved.stride, :: ctx.saved.stride] = grad[..., : dx.shape[3]]
         return dx
 
@@ -447,6 +460,11 @@ def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 
     return AvgPool.apply(x, size=size, stride=stride or size, padding=padding)
 
 
+def global_avg_pool(x: Tensor) -> Tensor:
+    """Mean of each channel's map: (N, H, W, C) -> (N, C)."""
+    return GlobalAvgPool.apply(x)
+
+
 def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
     """The shortcut without parameters where the map shrinks and channels are added."""
     return SubsampleAndPad.apply(x, channels=channels, stride=stride)
@@ -458,5 +476,9 @@ def concatenate(maps: Sequence[Tensor]) -> Tensor:
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Array) -> Tensor:
-    """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers."""
-    return SoftmaxCrossEntropy.apply(logits, labels=np.asarray(labels))
+    """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers.
+
+    Labels that are on the host are copied to where the logits are.
+    """
+    labels = move(labels if is_array(labels) else np.asarray(labels), logits.device)
+    return SoftmaxCrossEntropy.apply(logits, labels=labels)

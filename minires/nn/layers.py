@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor
 from ..recompute import is_second_time
 from . import functional as F
@@ -112,13 +113,14 @@ class BatchNorm2d(Module):
         """Move the running statistics towards a batch's, in place; returns the batch's result."""
         if is_second_time():
             return y
-        count = y.data.size // y.shape[-1]
-        for running, batch in (
-            (self.running_mean, mean),
-            (self.running_var, var * (count / (count - 1))),
-        ):
-            running *= 1 - self.momentum
-            running += self.momentum * batch
+        kernels.update_running_statistics(
+            self.running_mean,
+            self.running_var,
+            mean,
+            var,
+            momentum=self.momentum,
+            count=y.data.size // y.shape[-1],
+        )
         return y
 
     def settings(self) -> str:
@@ -269,7 +271,7 @@ class GlobalAvgPool(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, C)."""
-        return x.mean((1, 2))
+        return F.global_avg_pool(x)
 
 
 class AdaptiveAvgPool2d(Module):

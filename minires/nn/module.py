@@ -9,17 +9,38 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..kernels.devices import choose, copy_to_host, device_of, is_array, move
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 
 
 class Parameter(Tensor):
-    """A tensor that training changes; a module that it is assigned to registers it."""
+    """A tensor that training changes; a module that it is assigned to registers it.
 
-    __slots__ = ()
+    `home`, if an optimiser has given one, is the array that the gradient is written to.
+    """
+
+    __slots__ = ("home",)
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
+        self.home: Array | None = None
+
+    def accumulate(self, grad: Array) -> None:
+        """Add to the gradient, which starts at home."""
+        if self.grad is None and self.home is not None:
+            self.home[...] = grad
+            self.grad = self.home
+        else:
+            super().accumulate(grad)
+
+    def move_to(self, device: str) -> None:
+        """Put array and gradient on a device."""
+        if device != self.device:
+            self.changes_in_place()
+            self.data = move(self.data, device)
+            self.grad = None if self.grad is None else move(self.grad, device)
+            self.home = None
 
 
 class HookHandle:
@@ -73,7 +94,7 @@ class Module:
         kinds = {"_parameters": Parameter, "_children": Module, "_buffers": np.ndarray}
         for registry, kind in kinds.items():
             if name in self.__dict__[registry]:
-                if not isinstance(value, kind):
+                if not (is_array(value) if kind is np.ndarray else isinstance(value, kind)):
                     raise TypeError(
                         f"{type(self).__name__}.{name} is a {kind.__name__} and can't be replaced "
                         f"by a {type(value).__name__}"
@@ -127,6 +148,26 @@ class Module:
         """Use the gathered statistics (evaluation) from here down; returns the module."""
         return self.train(False)
 
+    def to(self, device: str) -> Self:
+        """Move every parameter, gradient and buffer to "cpu", "cuda" or "auto"; returns the module.
+
+        Make an optimiser afterwards: its velocities lie where the parameters are.
+
+        Raises: ValueError that says why the device can't be used.
+        """
+        device = choose(device)
+        for parameter in self.parameters():
+            parameter.move_to(device)
+        for _, module in self.named_modules():
+            buffers = module.__dict__["_buffers"]
+            buffers.update({name: move(buffer, device) for name, buffer in buffers.items()})
+        return self
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are."""
+        return self.parameters()[0].device
+
     # -- names -----------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -164,9 +205,9 @@ class Module:
     # -- state -----------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of all parameters and buffers, by name."""
-        parameters = {name: p.data.copy() for name, p in self.named_parameters()}
-        return parameters | {name: buffer.copy() for name, buffer in self.named_buffers()}
+        """Copies of all parameters and buffers, by name: NumPy arrays, wherever the module is."""
+        parameters = {name: copy_to_host(p.data) for name, p in self.named_parameters()}
+        return parameters | {name: copy_to_host(b) for name, b in self.named_buffers()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Take over every array of `state`; nothing is changed unless all names and shapes fit.
@@ -183,7 +224,7 @@ class Module:
         for parameter in self.parameters():
             parameter.changes_in_place()
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = move(state[name], device_of(array))
 
     def __repr__(self) -> str:
         lines = [

@@ -44,6 +44,7 @@ def make_trainer(
     *,
     preset: str,
     folder: Path,
+    device: str = "cpu",
     watch: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """The trainer of one entry, in its own folder below `folder`."""
@@ -59,6 +60,7 @@ def make_trainer(
         folder=folder / entry.folder,
         seed=entry.seed,
         name=model.name,
+        device=device,
         watch=watch,
     )
 

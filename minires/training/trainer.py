@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor, no_grad
 from ..data import Batches, Dataset, evaluation_batches
 from ..info import environment
+from ..kernels.devices import move, to_host
 from ..nn import Module
 from ..nn import functional as F
 from ..optim import SGD
@@ -35,11 +37,11 @@ class Meter:
     wrong: int = 0
     images: int = 0
 
-    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Count one batch with its mean loss."""
-        self.loss_sum += loss * len(labels)
-        self.wrong += int((logits.argmax(1) != labels).sum())
-        self.images += len(labels)
+    def add(self, other: Meter) -> None:
+        """Count what another meter has counted, too."""
+        self.loss_sum += other.loss_sum
+        self.wrong += other.wrong
+        self.images += other.images
 
     @property
     def loss(self) -> float:
@@ -50,6 +52,25 @@ class Meter:
     def error(self) -> float:
         """Share of images whose most likely class is not the true one, 0 to 1."""
         return self.wrong / self.images
+
+
+class Tally:
+    """Counts batches where the network computes; only `read` waits for a GPU."""
+
+    def __init__(self, device: str) -> None:
+        self.totals, self.images = move(np.zeros(2), device), 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
+        """Count one batch with its mean loss."""
+        kernels.tally(self.totals, loss.data, logits.data, labels)
+        self.images += len(labels)
+
+    def read(self) -> Meter:
+        """What has been counted since the last time."""
+        loss_sum, wrong = to_host(self.totals).tolist()
+        meter = Meter(loss_sum, int(wrong), self.images)
+        self.totals[...], self.images = 0, 0
+        return meter
 
 
 def evaluate(
@@ -64,17 +85,15 @@ def evaluate(
 
     The network's mode is put back.
     """
-    meter, was_training = Meter(), model.training
+    tally, was_training = Tally(model.device), model.training
     model.eval()
-    dtype = model.parameters()[0].dtype
+    place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
     with no_grad():
-        batches = evaluation_batches(dataset, split, batch_size, limit=limit, dtype=dtype)
-        for images, labels in batches:
+        for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
             logits = model(Tensor(images))
-            loss = F.softmax_cross_entropy(logits, labels).item()
-            meter.add(loss, logits.data, labels)
+            tally.add(F.softmax_cross_entropy(logits, labels), logits, labels)
     model.train(was_training)
-    return meter
+    return tally.read()
 
 
 class Trainer:
@@ -98,6 +117,8 @@ class Trainer:
         folder: where the files go; created if need be.
         seed: of the batches' order and crops.
         name: what tables and pictures call the network.
+        device: "cpu", "cuda" or "auto": the network is moved there; left out, it stays where it is.
+            Checkpoints do not depend on it: a run may go on on another device.
         watch: called with the trainer after every step, for a progress bar.
 
     Raises (in run): DivergedError, InterruptedTraining.
@@ -112,13 +133,17 @@ class Trainer:
         folder: Path,
         seed: int,
         name: str,
+        device: str | None = None,
         watch: Callable[[Trainer], None] | None = None,
     ) -> None:
+        if device:
+            model.to(device)
         self.model, self.dataset, self.recipe = model, dataset, recipe
         self.folder, self.name = folder, name
         self.watch = watch or (lambda trainer: None)
-        dtype = model.parameters()[0].dtype
-        self.batches = Batches(dataset, recipe.batch_size, seed, dtype=dtype)
+        place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
+        self.batches = Batches(dataset, recipe.batch_size, seed, **place)
+        self.tally = Tally(model.device)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.schedule(0),
@@ -177,16 +202,34 @@ class Trainer:
         images, labels = self.batches.batch(self.step)
         logits = self.model(Tensor(images))
         loss = F.softmax_cross_entropy(logits, labels)
-        if not np.isfinite(loss.item()):
-            self.diverge("loss", loss.item(), first_fault(self.model, images))
+        self.tally.add(loss, logits, labels)
+        if self.model.device == "cpu" or self.something_is_due(self.step + 1):
+            self.read_tally(images)
         self.optimizer.zero_grad()
         loss.backward()
         self.record_gradients()
         self.optimizer.lr = self.recipe.schedule(self.step)
         self.optimizer.step()
         self.step += 1
+
+    def read_tally(self, images: np.ndarray | None = None) -> None:
+        """Take over what has been counted; stop if a loss was not finite.
+
+        On a GPU this waits for the iterations before, so it happens where something is due, not in
+        each iteration.
+        """
+        counted = self.tally.read()
+        if not np.isfinite(counted.loss_sum):
+            fault = "the loss" if images is None else first_fault(self.model, images)
+            self.diverge("loss", counted.loss, fault)
         for meter in (self.since_record, self.since_evaluation):
-            meter.add(loss.item(), logits.data, labels)
+            meter.add(counted)
+
+    def something_is_due(self, step: int) -> bool:
+        """Whether a record, an evaluation or a checkpoint is due after `step` iterations."""
+        recipe = self.recipe
+        rhythms = recipe.record_every, recipe.evaluate_every, recipe.checkpoint_every
+        return any(self.due(every, step) for every in rhythms)
 
     def record_gradients(self) -> None:
         """Look at the gradients where a record is due, before they are used."""
@@ -277,6 +320,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write everything that the rest of the run depends on into the checkpoint."""
+        self.read_tally()
         model = {f"model.{name}": array for name, array in self.model.state_dict().items()}
         optimizer = {f"sgd.{name}": array for name, array in self.optimizer.state_dict().items()}
         state = {

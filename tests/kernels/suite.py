@@ -9,11 +9,14 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 from minires.kernels import cpu, reference
 from minires.kernels.checks import output_shape
 from minires.kernels.cpu import convolution
+
+from ..device import OnDevice
 
 UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
 
@@ -21,6 +24,8 @@ IMPLEMENTATIONS = {
     "reference float64": (reference, np.float64),
     "reference float32": (reference, np.float32),
     "cpu": (cpu, np.float32),
+    "cuda float32": pytest.param(OnDevice(), np.float32, marks=pytest.mark.cuda),
+    "cuda float64": pytest.param(OnDevice(), np.float64, marks=pytest.mark.cuda),
 }
 
 im2col_only = SimpleNamespace(
@@ -39,6 +44,8 @@ CONVOLUTIONS = {
     "reference float64": (reference, np.float64),
     "reference float32": (reference, np.float32),
     "im2col": (im2col_only, np.float32),
+    "cuda float32": IMPLEMENTATIONS["cuda float32"],
+    "cuda float64": IMPLEMENTATIONS["cuda float64"],
 }
 
 channels = st.sampled_from([1, 2, 3, 5, 8, 10, 13, 16, 17, 24, 33])

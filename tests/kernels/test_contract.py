@@ -205,6 +205,42 @@ def test_avg_pool(kernels, dtype, case, rng):
     assert_within(dx, expected, (area + 2) * size, dtype)
 
 
+@implementations
+@given(shape=images(), rng=generators)
+def test_global_avg_pool(kernels, dtype, shape, rng):
+    x, area = normal(rng, dtype, *shape), shape[1] * shape[2]
+    y = kernels.global_avg_pool(x)
+    (x,) = wide(x)
+    size = reference.global_avg_pool(np.abs(x))
+    assert_within(y, reference.global_avg_pool(x), (area + 2) * size, dtype)
+    dy = normal(rng, dtype, *y.shape)
+    dx = kernels.global_avg_pool_grad(dy, x_shape=shape)
+    expected = reference.global_avg_pool_grad(*wide(dy), x_shape=shape)
+    assert_within(dx, expected, 2 * np.abs(expected), dtype)
+
+
+stacks = st.sampled_from([((), ()), ((3,), (3,)), ((2, 1), (1, 3)), ((2,), ()), ((), (2, 2))])
+sides = st.sampled_from([1, 3, 4, 8, 12, 17, 33, 64, 68])
+
+
+@implementations
+@given(stacks=stacks, m=sides, n=sides, k=sides, transposed=st.tuples(*[st.booleans()] * 2),
+       rng=generators)  # fmt: skip
+def test_matmul(kernels, dtype, stacks, m, n, k, transposed, rng):
+    a, b = normal(rng, dtype, *stacks[0], m, k), normal(rng, dtype, *stacks[1], k, n)
+    given_a, given_b = (
+        stored_transposed(x) if turn else x for x, turn in zip((a, b), transposed, strict=True)
+    )
+    c = kernels.matmul(given_a, given_b)
+    a, b = wide(a, b)
+    assert_within(c, a @ b, (k + 2) * (np.abs(a) @ np.abs(b)), dtype)
+
+
+def stored_transposed(x):
+    """The same matrices, as a view of their transposes: what backward passes."""
+    return np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
 # ------------------------------------------------------------------------ loss, step, images
 
 
@@ -223,6 +259,32 @@ def test_softmax_cross_entropy(kernels, dtype, scale, n, classes, rng):
     assert_within(probabilities, probabilities_, spread * probabilities_ + 1e-30, dtype)
     expected = reference.softmax_cross_entropy_grad(probabilities_, labels)
     assert_within(grad, expected, (spread + 2) / n, dtype)
+
+
+@implementations
+@given(n=st.integers(1, 9), classes=st.integers(1, 40), rng=generators)
+def test_tally(kernels, dtype, n, classes, rng):
+    """Ties go to the first class, and a NaN is the largest, as NumPy's argmax has it."""
+    logits = guarded(rng.integers(0, 4, (n, classes)).astype(dtype))
+    logits[rng.random(logits.shape) < 0.05] = np.nan
+    labels = rng.integers(0, classes, n)
+    totals, loss = np.array([7.0, 3.0]), np.asarray(rng.standard_normal(), dtype)
+    kernels.tally(totals, loss, logits, labels)
+    wrong = (logits.argmax(1) != labels).sum()
+    np.testing.assert_allclose(totals, [7 + float(loss) * n, 3 + wrong], rtol=1e-15)
+
+
+@implementations
+@given(channels=st.integers(1, 40), momentum=st.floats(0, 1), rng=generators)
+def test_update_running_statistics(kernels, dtype, channels, momentum, rng):
+    arrays = [normal(rng, dtype, channels) for _ in range(4)]
+    expected = wide(*arrays)
+    settings = {"momentum": momentum, "count": int(rng.integers(2, 99))}
+    kernels.update_running_statistics(*arrays, **settings)
+    reference.update_running_statistics(*expected, **settings)
+    size = 2 * sum(map(np.abs, wide(*arrays[2:]))) + sum(map(np.abs, expected[:2]))
+    for array, right in zip(arrays[:2], expected[:2], strict=True):
+        assert_within(array, right, 8 * (size + 1), dtype)
 
 
 @implementations

@@ -15,7 +15,7 @@ MUTANTS = [
         {
             "add: broadcasting is not undone": (ADD, "return grad, grad"),
             "getitem: elements picked twice get one gradient": (
-                "np.add.at(total, ctx.saved.index, grad)",
+                "xp.add.at(total, ctx.saved.index, grad)",
                 "total[ctx.saved.index] = grad",
             ),
         },
@@ -43,25 +43,31 @@ MUTANTS = [
                 "out=total",
             ),
             "sweep: later gradients replace earlier ones": (
-                "np.add(total, grad, out=total if owned else None)",
+                "namespace(total).add(total, grad, out=total if owned else None)",
                 "grad",
-            ),
-            "sweep: two leaves share a gradient array": (
-                "node.grad = grad.copy() if",
-                "node.grad = grad if",
-            ),
-            "sweep: a gradient is overwritten instead of added to": (
-                "np.asarray(node.grad + grad)",
-                "np.asarray(grad)",
-            ),
-            "sweep: a gradient that the user holds is changed in place": (
-                "np.asarray(node.grad + grad)",
-                "np.add(node.grad, grad, out=node.grad)",
             ),
             "sweep: a second call is not refused": ("if node.released:", "if False:"),
             "sweep: the graph is freed even where it is to be kept": (
                 "if not retain_graph:",
                 "if True:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/tensor.py",
+        SWEEP,
+        {
+            "sweep: two leaves share a gradient array": (
+                "self.grad = grad.copy() if",
+                "self.grad = grad if",
+            ),
+            "sweep: a gradient is overwritten instead of added to": (
+                "as_array(self.grad + grad)",
+                "as_array(grad)",
+            ),
+            "sweep: a gradient that the user holds is changed in place": (
+                "as_array(self.grad + grad)",
+                "np.add(self.grad, grad, out=self.grad)",
             ),
         },
     ),

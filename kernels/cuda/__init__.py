@@ -1,0 +1,77 @@
+"""The kernels in CUDA C, through CuPy, float32 and float64: what runs on an NVIDIA GPU.
+
+    source.py        which files make a module, and which kernels each is compiled for
+    launch.py        compiling at the first use, launching
+    common.cuh       what all kernels share
+    product.cuh      one tiled matrix product for everything
+    convolution.cu   convolution and its gradients as implicit products: convolution.py
+    gemm.cu          matrix products: matmul.py
+    columns.cu       im2col and col2im: columns.py
+    batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py
+    elementwise.cu   pooling.cu   loss.cu   augment.cu: files of the same names
+
+Names and arguments are those of `minires.kernels`, which checks them before they come here. A call
+returns before the GPU has computed anything; reading a result waits for it. No kernel uses atomics,
+and how work is cut depends on shapes alone, so results have the same bits every time.
+"""
+
+from .augment import crop_flip
+from .batch_norm import (
+    batch_norm,
+    batch_norm_eval,
+    batch_norm_eval_grad,
+    batch_norm_grad,
+    update_running_statistics,
+)
+from .columns import col2im, im2col
+from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .elementwise import relu, relu_grad, sgd_step
+from .fused import (
+    basic_block,
+    basic_block_grad,
+    conv2d_batch_norm,
+    conv2d_batch_norm_eval,
+    conv2d_batch_norm_grad,
+)
+from .loss import softmax_cross_entropy, softmax_cross_entropy_grad, tally
+from .matmul import matmul
+from .pooling import (
+    avg_pool,
+    avg_pool_grad,
+    global_avg_pool,
+    global_avg_pool_grad,
+    max_pool,
+    max_pool_grad,
+)
+
+__all__ = [
+    "avg_pool",
+    "avg_pool_grad",
+    "basic_block",
+    "basic_block_grad",
+    "batch_norm",
+    "batch_norm_eval",
+    "batch_norm_eval_grad",
+    "batch_norm_grad",
+    "col2im",
+    "conv2d",
+    "conv2d_batch_norm",
+    "conv2d_batch_norm_eval",
+    "conv2d_batch_norm_grad",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "crop_flip",
+    "global_avg_pool",
+    "global_avg_pool_grad",
+    "im2col",
+    "matmul",
+    "max_pool",
+    "max_pool_grad",
+    "relu",
+    "relu_grad",
+    "sgd_step",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_grad",
+    "tally",
+    "update_running_statistics",
+]

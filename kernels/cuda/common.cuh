@@ -1,0 +1,47 @@
+// What all kernels share. NHWC arrays, C-contiguous; every size and index that a launch passes is a
+// 64-bit integer, so that no map is too large. Kernels include nothing: NVRTC then needs no headers.
+
+typedef long long index_t;
+
+// V values that lie side by side, moved 16 bytes at a time: four floats.
+template <typename T, int V>
+struct alignas(V * sizeof(T) < 16 ? V * sizeof(T) : 16) Pack {
+    T at[V];
+};
+
+template <int V, typename T>
+__device__ Pack<T, V> load(const T* from) {
+    return *reinterpret_cast<const Pack<T, V>*>(from);
+}
+
+template <int V, typename T>
+__device__ void store(T* to, const Pack<T, V>& values) {
+    *reinterpret_cast<Pack<T, V>*>(to) = values;
+}
+
+__device__ index_t thread_index() {
+    return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+// Take the last coordinate, of `size` places, off an index. 32-bit division, several times as fast
+// as 64-bit, where both numbers fit.
+__device__ index_t take(index_t& index, index_t size) {
+    index_t quotient, rest;
+    if (((index | size) >> 32) == 0) {
+        const unsigned short_index = static_cast<unsigned>(index);
+        const unsigned short_size = static_cast<unsigned>(size);
+        quotient = short_index / short_size;
+        rest = short_index % short_size;
+    } else {
+        quotient = index / size;
+        rest = index % size;
+    }
+    index = quotient;
+    return rest;
+}
+
+// max(x, 0), where NaN stays NaN.
+template <typename T>
+__device__ T positive_part(T x) {
+    return x < T(0) ? T(0) : x;
+}

@@ -1,0 +1,57 @@
+// ReLU and the step of SGD, V values a thread; the last threads take what is left one by one.
+
+template <typename T, int V>
+__global__ void relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {
+    index_t i = thread_index() * V;
+    if (i + V <= size) {
+        Pack<T, V> values = load<V>(x + i);
+#pragma unroll
+        for (int v = 0; v < V; ++v) values.at[v] = positive_part(values.at[v]);
+        store<V>(y + i, values);
+    } else {
+        for (; i < size; ++i) y[i] = positive_part(x[i]);
+    }
+}
+
+template <typename T, int V>
+__global__ void relu_grad(
+    const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ dx, index_t size
+) {
+    index_t i = thread_index() * V;
+    if (i + V <= size) {
+        Pack<T, V> values = load<V>(dy + i);
+        const Pack<T, V> results = load<V>(y + i);
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+            if (!(results.at[v] > T(0))) values.at[v] = T(0);
+        store<V>(dx + i, values);
+    } else {
+        for (; i < size; ++i) dx[i] = y[i] > T(0) ? dy[i] : T(0);
+    }
+}
+
+// velocity = momentum * velocity + (grad + weight_decay * parameter); parameter -= lr * velocity.
+template <typename T>
+__device__ void sgd(T& parameter, T grad, T& velocity, T lr, T momentum, T weight_decay) {
+    velocity = momentum * velocity + (grad + weight_decay * parameter);
+    parameter -= lr * velocity;
+}
+
+template <typename T, int V>
+__global__ void sgd_step(
+    T* __restrict__ parameter, const T* __restrict__ grad, T* __restrict__ velocity, T lr,
+    T momentum, T weight_decay, index_t size
+) {
+    index_t i = thread_index() * V;
+    if (i + V <= size) {
+        Pack<T, V> values = load<V>(parameter + i), speeds = load<V>(velocity + i);
+        const Pack<T, V> grads = load<V>(grad + i);
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+            sgd(values.at[v], grads.at[v], speeds.at[v], lr, momentum, weight_decay);
+        store<V>(parameter + i, values);
+        store<V>(velocity + i, speeds);
+    } else {
+        for (; i < size; ++i) sgd(parameter[i], grad[i], velocity[i], lr, momentum, weight_decay);
+    }
+}

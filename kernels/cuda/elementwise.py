@@ -1,0 +1,45 @@
+"""ReLU and the step of SGD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launch import blocks, empty, launch_over, scalar, type_name, vector
+
+Array = Any
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    y = empty(x.shape, x)
+    elementwise("relu", x, y, size=x.size)
+    return y
+
+
+def relu_grad(dy: Array, y: Array) -> Array:
+    """dy where y > 0."""
+    dx = empty(dy.shape, dy)
+    elementwise("relu_grad", dy, y, dx, size=dy.size)
+    return dx
+
+
+def sgd_step(
+    parameter: Array,
+    grad: Array,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """One step, in place; one launch for however many parameters lie in the array."""
+    settings = [scalar(value, parameter) for value in (lr, momentum, weight_decay)]
+    elementwise("sgd_step", parameter, grad, velocity, *settings, size=parameter.size)
+
+
+def elementwise(name: str, *arguments: Any, size: int) -> None:
+    """Start a kernel whose threads take one value each, or four."""
+    arrays = [argument for argument in arguments if hasattr(argument, "flags") and argument.ndim]
+    values = vector(*(arrays or arguments))
+    kernel = f"{name}<{type_name(arguments[0])}, {values}>"
+    launch_over(blocks(size, values), "elementwise", kernel, *arguments, size)

@@ -1,0 +1,38 @@
+"""Softmax cross-entropy, and the sums of a training's meter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .launch import empty, launch, launch_over, type_name
+
+Array = Any
+
+
+def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Mean loss and probabilities."""
+    loss, probabilities = empty((), logits), empty(logits.shape, logits)
+    kernel = f"softmax_cross_entropy<{type_name(logits)}>"
+    arrays = (logits, whole(labels), loss, probabilities)
+    launch("loss", kernel, (1,), *arrays, *logits.shape)
+    return loss, probabilities
+
+
+def softmax_cross_entropy_grad(probabilities: Array, labels: Array) -> Array:
+    """(probabilities - one_hot) / N."""
+    grad = empty(probabilities.shape, probabilities)
+    kernel = f"softmax_cross_entropy_grad<{type_name(grad)}>"
+    arrays = (probabilities, whole(labels), grad)
+    launch_over(grad.size, "loss", kernel, *arrays, *grad.shape)
+    return grad
+
+
+def tally(totals: Array, loss: Array, logits: Array, labels: Array) -> None:
+    """Add a batch to the totals, without anybody having to look at them."""
+    kernel = f"tally<{type_name(logits)}>"
+    launch("loss", kernel, (1,), totals, loss, logits, whole(labels), *logits.shape)
+
+
+def whole(labels: Array) -> Array:
+    """Labels as the kernels read them: 64 bits wide."""
+    return labels.astype("int64", copy=False)

@@ -1,0 +1,88 @@
+"""The GPU that tests run on: the stand-in of `tests/cuda`, or with `pytest -m gpu` a real one."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from minires.kernels import cuda, devices
+
+from .cuda import fake_cupy
+from .cuda.emulator import compiler
+
+BACKEND = "MINIRES_TEST_BACKEND"  # "cupy": the real one
+IN_PLACE = ("sgd_step", "tally", "update_running_statistics")
+ORDERS = itertools.cycle(range(4))  # of the threads: forward, backward, two random ones
+
+
+def is_real() -> bool:
+    """Whether tests run on real hardware."""
+    return os.environ.get(BACKEND) == "cupy"
+
+
+def why_not() -> str:
+    """Why tests on this GPU can't run, or an empty string."""
+    if is_real():
+        return devices.why_no_cuda()
+    return "" if compiler() else "no C++ compiler: install g++"
+
+
+@contextmanager
+def gpu(mode: str = "fast", *, order: int = 0) -> Iterator[Any]:
+    """A GPU, and the CuPy that reaches it; `mode` and `order` are the stand-in's."""
+    if is_real():
+        yield importlib.import_module("cupy")
+    else:
+        with fake_cupy.installed(mode, order=order) as cupy:
+            yield cupy
+
+
+class OnDevice:
+    """The CUDA kernels for the tests of all kernels: NumPy arrays in, NumPy arrays out.
+
+    On the stand-in every access to memory is checked. About half of all calls get arrays that do
+    not lie at multiples of 16 bytes.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in cuda.__all__:
+            raise AttributeError(name)
+
+        def call(*arrays: Any, **settings: Any) -> Any:
+            with gpu("check", order=next(ORDERS)) as cupy:
+                sizes = [a.size for a in arrays if isinstance(a, np.ndarray)]
+                offset = 64 if sum(sizes) % 2 else 19
+                moved = [place(cupy, a, offset) for a in arrays]
+                named = {key: place(cupy, a, offset) for key, a in settings.items()}
+                results = getattr(cuda, name)(*moved, **named)
+                if name in IN_PLACE:
+                    for array, changed in zip(arrays, moved, strict=True):
+                        array[...] = changed.get()
+                return to_host(results)
+
+        return call
+
+
+def place(cupy: Any, value: Any, offset: int = 64) -> Any:
+    """A copy on the device, of an array, with NaNs around it."""
+    if not isinstance(value, np.ndarray):
+        return value
+    outside = np.nan if value.dtype.kind == "f" else 0
+    buffer = np.full(value.size + offset + 64, outside, value.dtype)
+    turned = value.ndim > 1 and not value.flags.c_contiguous
+    stored = value.swapaxes(-1, -2) if turned else value
+    buffer[offset : offset + value.size] = stored.ravel()
+    copy = cupy.asarray(buffer)[offset : offset + value.size].reshape(stored.shape)
+    return copy.swapaxes(-1, -2) if turned else copy
+
+
+def to_host(results: Any) -> Any:
+    """Arrays of a result as NumPy's."""
+    if isinstance(results, tuple):
+        return tuple(map(to_host, results))
+    return devices.to_host(results)
