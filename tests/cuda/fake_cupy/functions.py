@@ -45,14 +45,28 @@ def ones(shape, dtype=float, order="C"):
     return full(shape, 1, dtype)
 
 
-def _like(make):
-    def function(a, *args, dtype=None, shape=None):
-        return make(a.shape if shape is None else shape, *args, dtype=dtype or a.dtype)
-
-    return function
+def _as(a, make, dtype, shape, *args):
+    return make(a.shape if shape is None else shape, *args, dtype=dtype or a.dtype)
 
 
-empty_like, zeros_like, ones_like, full_like = map(_like, (empty, zeros, ones, full))
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
+    """As `empty`."""
+    return _as(prototype, empty, dtype, shape)
+
+
+def zeros_like(a, dtype=None, order="K", subok=None, shape=None):
+    """As `zeros`."""
+    return _as(a, zeros, dtype, shape)
+
+
+def ones_like(a, dtype=None, order="K", subok=None, shape=None):
+    """As `ones`."""
+    return _as(a, ones, dtype, shape)
+
+
+def full_like(a, fill_value, dtype=None, order="K", subok=None, shape=None):
+    """As `full`."""
+    return _as(a, full, dtype, shape, fill_value)
 
 
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
@@ -173,8 +187,29 @@ def _array(a):
     return a._view
 
 
-for _name in ("sum", "mean", "prod", "var", "std", "cumsum"):
+for _name in ("sum", "mean", "prod"):
     globals()[_name] = _reduction(_name)
+
+
+def _spread(name):
+    reduce = getattr(np, name)
+
+    def function(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
+        value = _array(a)
+        keywords = {"axis": axis, "dtype": dtype, "ddof": ddof, "keepdims": keepdims}
+        return launch(name, lambda: np.asarray(reduce(value, **keywords)), out=out)
+
+    function.__name__ = name
+    return function
+
+
+var, std = _spread("var"), _spread("std")
+
+
+def cumsum(a, axis=None, dtype=None, out=None):
+    """Sums of all elements up to each."""
+    value = _array(a)
+    return launch("cumsum", lambda: np.cumsum(value, axis, dtype), out=out)
 
 
 def _extremum(name):
@@ -197,17 +232,29 @@ for _name in ("max", "min", "amax", "amin", "argmax", "argmin", "any", "all"):
 # -------------------------------------------------------------------- shapes and selections
 
 
-def _view(name):
-    def function(a, *args):
-        return getattr(a, name)(*args)
-
-    function.__name__ = name
-    return function
+def reshape(a, newshape, order="C"):
+    """A view where the memory allows it, else a copy."""
+    return a.reshape(newshape, order=order)
 
 
-reshape, ravel, transpose, squeeze, swapaxes = map(
-    _view, ("reshape", "ravel", "transpose", "squeeze", "swapaxes")
-)
+def ravel(a, order="C"):
+    """One axis."""
+    return a.ravel(order)
+
+
+def transpose(a, axes=None):
+    """A view with other strides."""
+    return a.transpose(axes) if axes is not None else a.transpose()
+
+
+def squeeze(a, axis=None):
+    """A view without axes of length 1."""
+    return a.squeeze(axis)
+
+
+def swapaxes(a, axis1, axis2):
+    """A view with two axes exchanged."""
+    return a.swapaxes(axis1, axis2)
 
 
 def broadcast_to(array, shape):

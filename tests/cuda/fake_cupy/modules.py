@@ -58,7 +58,8 @@ def _cupy_cuda() -> dict[str, Namespace]:
     parts = {"memory": memory, "compiler": compiler, "driver": driver}
     parts |= {"runtime": runtime, "nvrtc": nvrtc}
     main = _namespace("cupy.cuda", **content, **parts)
-    return {module.__name__: module for module in (main, *parts.values())}
+    importable = (main, memory, compiler, runtime)  # as in real CuPy, where others are attributes
+    return {module.__name__: module for module in importable}
 
 
 def _public(owner) -> dict:
