@@ -20,10 +20,7 @@ from .emulator.build import cache_folder, digest
 WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12")
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 CUPY_OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")
-STRICT_OPTIONS = (
-    "-Werror=all-warnings",
-    *("--ptxas-options=-v", "--ptxas-options=-warn-spills", "--ptxas-options=-warn-lmem-usage"),
-)
+STRICT_OPTIONS = ("-Werror=all-warnings", "--ptxas-options=-v")
 ENTRY = re.compile(r"Compiling entry function '(\w+)'(.*?)(?=Compiling entry function|\Z)", re.S)
 
 
