@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .dataset import Dataset
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -108,6 +110,13 @@ class Preprocessing:
                 f"preprocessing: a crop of {self.crop} pixels must lie within a shorter side of "
                 f"{self.resize}"
             )
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, resize: int | None = None) -> Preprocessing:
+        """That of a network trained on a data set: its crop and its moments."""
+        size = min(dataset.train_images.shape[1:3])
+        mean, std = dataset.pixel_mean / 255, 1 / (255 * dataset.channel_scale)
+        return cls(resize or size, size, mean.astype(np.float32), std.astype(np.float32))
 
     def normalised(self, image: Image) -> View:
         """All of an RGB image, (H, W, 3), float32: `ToTensor` and `Normalize` in torchvision."""

@@ -1,0 +1,94 @@
+"""The paper's other experiments in small: each prints the paper's rows beside ours.
+
+    python examples/experiments.py shortcuts
+
+trains plain-32 and ResNet-32 with shortcuts A, B and C. `all` runs every experiment, `--size toy`
+shows in seconds that everything works, and `--help` lists the names. What is finished or half done
+in the folder is kept, so the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from minires.experiments import EXPERIMENTS, Result, Setting, load_result
+from minires.training import DivergedError
+from minires.training.files import atomic
+
+Name = Enum("Name", {name: name for name in (*EXPERIMENTS, "all")}, type=str)
+Size = Enum("Size", {name: name for name in ("default", "toy")}, type=str)
+Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
+
+HEAD = """# Experiments
+
+The experiments of He et al. 2015 in small, each with the paper's figures beside ours. This page is
+made by `examples/experiments.py all --document docs/experiments.md` from what the runs recorded.
+The paper trained on ImageNet and CIFAR-10 with GPUs for days or weeks; these run in minutes on two
+cores, so the sizes of the errors can't agree. What can be compared is which network is ahead.
+
+"""
+
+console = Console()
+
+
+def main(
+    name: Annotated[Name, typer.Argument(help="which experiment")],
+    size: Annotated[Size, typer.Option(help="minutes, or seconds")] = Size["default"],
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="how many; the experiment's own number by default")
+    ] = None,
+    data: Annotated[Data, typer.Option(help="32 x 32 images; auto: CIFAR-10 if it is here")] = Data[
+        "auto"
+    ],
+    data_dir: Annotated[Path | None, typer.Option(help="folder that holds CIFAR-10")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of runs, to go on with")] = None,
+    document: Annotated[
+        Path | None, typer.Option(help="also write all results in the folder as Markdown")
+    ] = None,
+) -> None:
+    """Run an experiment of the paper in small."""
+    folder = out or Path("runs") / f"experiments-{size.value}"
+    setting = Setting(folder, size.value, seeds, data.value, data_dir, console)
+    try:
+        for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
+            show(EXPERIMENTS[chosen](setting), folder)
+    except KeyboardInterrupt as stopped:
+        console.print(f"\n{stopped}\nTo go on: {' '.join(sys.argv)}")
+        raise SystemExit(130) from None
+    if document:
+        write_document(folder, document)
+
+
+def show(result: Result, folder: Path) -> None:
+    """Print a result and keep it."""
+    result.save(folder)
+    console.print(result.table())
+    console.print(result.text(), markup=False)
+
+
+def write_document(folder: Path, path: Path) -> None:
+    """All results of a folder on one page."""
+    results = [load_result(folder, name) for name in EXPERIMENTS]
+    sections = [result.markdown() for result in results if result]
+    with atomic(path) as temporary:
+        temporary.write_text(HEAD + "\n".join(sections), encoding="utf-8")
+    console.print(f"Document: {path}")
+
+
+def run() -> None:
+    """Turn expected failures into one sentence each."""
+    try:
+        typer.run(main)
+    except (DivergedError, ValueError, OSError) as error:
+        console.print(f"[red]Error:[/] {error}")
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,168 @@
+"""An experiment of the commonest kind: several networks, trained alike, beside the paper's rows."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ..data import Dataset
+from ..nn import Module, summary
+from ..report import Group, Run
+from ..report.tables import with_spread
+from ..report.verdict import compare
+from ..training import PRESETS, Recipe, Trainer
+from ..training.comparison import run_all
+from ..training.display import Display
+from ..training.files import read_json, read_records
+from .result import Result
+from .setting import Setting
+
+COLUMNS = ["multiply-adds", "parameters", "training loss", "training error", "test error", "time"]
+UNLEARNED = 0.95 * math.log(10)  # nearly the loss of a guess
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network: `build(seed=..., classes=...)` makes it, `paper` is the paper's figure.
+
+    `seed_offset` is added to the seed, for a second network that differs in nothing else.
+    """
+
+    build: Callable[..., Any]
+    paper: str = "-"
+    seed_offset: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks to compare, and what the paper did with them."""
+
+    key: str
+    title: str
+    paper: str  # what the authors measured, as a sentence
+    heading: str  # of the column with the paper's figures
+    members: tuple[Member, ...]
+    large_images: bool = False
+    seeds: int = 1
+
+    def dataset(self, setting: Setting) -> Dataset:
+        """What the networks are trained on."""
+        return setting.large_images() if self.large_images else setting.small_images()
+
+    def folder(self, setting: Setting) -> Path:
+        """Where the runs lie: experiments share those of the same networks on the same images."""
+        return setting.folder / ("large-images" if self.large_images else "small-images")
+
+    def recipe(self, setting: Setting, dataset: Dataset) -> Recipe:
+        """How: a preset, with half a batch where images are large."""
+        recipe = PRESETS[setting.preset](20, len(dataset.train_images))
+        return replace(recipe, batch_size=recipe.batch_size // (2 if self.large_images else 1))
+
+    def train(self, setting: Setting) -> list[Trainer]:
+        """All networks with all seeds, trained to the end, from their checkpoints if need be."""
+        dataset = self.dataset(setting)
+        with Display(setting.console) as display:
+            trainers = [
+                self.trainer(member, seed, dataset, setting, display)
+                for seed in range(setting.seeds or self.seeds)
+                for member in self.members
+            ]
+            display.add(trainers)
+            run_all(trainers)
+        return trainers
+
+    def trainer(
+        self, member: Member, seed: int, dataset: Dataset, setting: Setting, display: Display
+    ) -> Trainer:
+        """The training of one network with one seed."""
+        seed += member.seed_offset
+        model = member.build(seed=seed, classes=len(dataset.classes))
+        return Trainer(
+            model,
+            dataset,
+            self.recipe(setting, dataset),
+            folder=self.folder(setting) / folder_name(model.name, seed),
+            seed=seed,
+            name=model.name,
+            watch=display.watch,
+        )
+
+    def run(self, setting: Setting) -> Result:
+        """Train, and put the results beside the paper's."""
+        trainers = self.train(setting)
+        groups = groups_of(trainers)
+        shape = trainers[0].dataset.train_images.shape[1:]
+        rows = [
+            [group.name, member.paper, *cells(group, trainer.model, shape)]
+            for group, member, trainer in zip(groups, self.members, trainers, strict=False)
+        ]
+        return Result(
+            key=self.key,
+            title=self.title,
+            paper=self.paper,
+            here=what_we_did(groups),
+            columns=["network", self.heading, *COLUMNS],
+            rows=rows,
+            findings=[ranking(groups)],
+        )
+
+
+def groups_of(trainers: list[Trainer]) -> list[Group]:
+    """The finished runs by network, in the order of the trainers."""
+    runs = [
+        Run(read_json(t.folder / "config.json"), read_records(t.records_path)) for t in trainers
+    ]
+    names = dict.fromkeys(trainer.name for trainer in trainers)
+    return [Group(name, [r for r in runs if r.config["network"] == name]) for name in names]
+
+
+def folder_name(network: str, seed: int) -> str:
+    """Where one run lies."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", network).strip("-") + f"-seed{seed}"
+
+
+def cells(group: Group, model: Module, shape: tuple[int, int, int]) -> list[str]:
+    """One network's columns."""
+    cost = summary(model, shape)
+    return [
+        f"{cost.multiply_adds / 1e6:.1f} M",
+        f"{cost.parameters / 1e6:.2f} M",
+        with_spread(group, "training_loss", "{:.2f}"),
+        with_spread(group, "training_error", "{:.1%}"),
+        with_spread(group, "test_error", "{:.1%}"),
+        f"{group.mean('seconds'):.0f} s",
+    ]
+
+
+def what_we_did(groups: list[Group]) -> str:
+    """Data, scale and budget, from the records."""
+    config, seeds = groups[0].runs[0].config, len(groups[0].runs)
+    recipe = config["recipe"]
+    spread = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    return (
+        f"{config['data']}, {recipe['iterations']} iterations of {recipe['batch_size']} images; "
+        "training figures are means over the last eighth of the iterations, on augmented batches; "
+        f"test error of {config['test_images']:,} images after the last iteration; {spread}. "
+        "Compare the rows with each other, not with the paper's figures."
+    )
+
+
+def ranking(groups: list[Group]) -> str:
+    """The networks by training loss, and which of the differences are more than chance."""
+    order = sorted(groups, key=lambda group: group.mean("training_loss"))
+    if order[0].mean("training_loss") > UNLEARNED:
+        return "Nothing has been learned yet: no training loss is clearly below that of a guess."
+    text = order[0].name
+    for better, worse in pairwise(order):
+        text += f" {'<' if compare(worse, better) else '≈'} {worse.name}"
+    rule = (
+        "`<` where the difference is more than twice its standard error"
+        if len(groups[0].runs) > 1
+        else "`<` where the difference is more than a twentieth, for one seed has no spread"
+    )
+    return f"By training loss: {text} ({rule})."

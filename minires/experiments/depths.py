@@ -1,0 +1,58 @@
+"""The paper's table 6: 20 to 110 layers trained, and a few iterations of 1202."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import replace
+
+from ..autograd import Tensor
+from ..data import Batches
+from ..models import cifar_resnet
+from ..nn import functional as F
+from ..nn import summary
+from ..optim import SGD
+from .catalogue import DEPTHS
+from .result import Result
+from .setting import Setting
+
+DEEPEST = 1202
+
+
+def run(setting: Setting) -> Result:
+    """Train the table's networks, then show that the deepest runs too."""
+    result = DEPTHS.run(setting)
+    steps, batch_size = (1, 2) if setting.size == "toy" else (4, 32)
+    return replace(result, findings=[*result.findings, deepest(setting, steps, batch_size)])
+
+
+def deepest(setting: Setting, steps: int, batch_size: int) -> str:
+    """A few iterations of 1202 layers, with the blocks' maps recomputed: time and memory."""
+    dataset = DEPTHS.dataset(setting)
+    model = cifar_resnet(DEEPEST, classes=len(dataset.classes), recompute=True)
+    batches = Batches(dataset, batch_size, seed=0)
+    optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    losses, started = [], time.perf_counter()
+    for step in range(steps):
+        images, labels = batches.batch(step)
+        loss = F.softmax_cross_entropy(model(Tensor(images)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    seconds = (time.perf_counter() - started) / steps
+    cost = summary(model)
+    return (
+        f"ResNet-{DEEPEST} (paper: 19.4 M parameters, test error 7.93) has {cost.parameters:,} "
+        f"parameters and {cost.multiply_adds / 1e6:,.0f} M multiply-adds. Recomputing its blocks, "
+        f"{steps} iterations of {batch_size} images took {seconds:.1f} s each, and the whole "
+        f"process never more than {peak_memory():,.0f} MiB; the losses were "
+        f"{', '.join(f'{value:.2f}' for value in losses)}."
+    )
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

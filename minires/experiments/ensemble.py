@@ -1,0 +1,63 @@
+"""Six networks of different depth, and the mean of their probabilities. Table 5."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..data import DatasetImages, Preprocessing
+from ..evaluation import ENSEMBLE, Evaluation, evaluate
+from .catalogue import SIX
+from .comparison import groups_of, what_we_did
+from .result import Result
+from .setting import Setting
+
+
+def run(setting: Setting) -> Result:
+    """Train the six, then evaluate each and all together on the whole test set."""
+    trainers = SIX.train(replace(setting, seeds=1))
+    dataset = trainers[0].dataset
+    models = {f"{t.name}, seed {t.batches.seed}": t.model for t in trainers}
+    images, preprocessing = DatasetImages(dataset), Preprocessing.of(dataset)
+    result = evaluate(models, images, preprocessing=preprocessing, batch_size=250)
+    rows = [
+        [name, "4.49 (152 layers)" if name == best(result) else "-", *errors(result, name)]
+        for name in models
+    ]
+    rows.append(["all six", "3.57", *errors(result, ENSEMBLE)])
+    return Result(
+        key=SIX.key,
+        title=SIX.title,
+        paper=SIX.paper,
+        here=(
+            f"errors on all {result.images:,} test images, the middle alone; "
+            + what_we_did(groups_of(trainers[:1]))
+        ),
+        columns=["network", SIX.heading, "top-1 error", "top-5 error"],
+        rows=rows,
+        findings=[finding(result)],
+    )
+
+
+def best(result: Evaluation) -> str:
+    """The member with the lowest top-1 error."""
+    members = [name for name in result.scores if name != ENSEMBLE]
+    return min(members, key=lambda name: result.scores[name].top1_error)
+
+
+def errors(result: Evaluation, name: str) -> list[str]:
+    """Both errors as text."""
+    score = result.scores[name]
+    return [f"{score.top1_error:.1%}", f"{score.top5_error:.1%}"]
+
+
+def finding(result: Evaluation) -> str:
+    """The ensemble beside its members."""
+    members = [score.top1_error for name, score in result.scores.items() if name != ENSEMBLE]
+    together, alone = result.scores[ENSEMBLE].top1_error, result.scores[best(result)].top1_error
+    relation = "better than" if together < alone else "no better than"
+    return (
+        f"Together they have a top-1 error of {together:.1%}: {relation} the best of them "
+        f"({best(result)}, {alone:.1%}); the members' mean is {np.mean(members):.1%}."
+    )

@@ -1,0 +1,57 @@
+"""Where an experiment runs and how large it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from ..data import Dataset, load
+from ..data.builtin import generate
+
+Size = Literal["toy", "default"]
+DRAWINGS = 64  # pixels
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The folder of the results, the size, and the data of experiments on small images.
+
+    `size` "default" takes minutes an experiment, "toy" seconds, which teach the networks nothing
+    but show that everything works. `seeds`, where given, replaces the experiment's own number.
+    """
+
+    folder: Path
+    size: Size = "default"
+    seeds: int | None = None
+    data: str = "auto"
+    data_dir: Path | None = None
+    console: Console | None = None
+
+    @property
+    def preset(self) -> str:
+        """The recipe of every training."""
+        return "toy" if self.size == "toy" else "quick"
+
+    def small_images(self) -> Dataset:
+        """Images of 32 x 32: CIFAR-10 where it is, else the built-in drawings."""
+        return drawings(32, 200, 100) if self.size == "toy" else small(self.data, self.data_dir)
+
+    def large_images(self) -> Dataset:
+        """The built-in drawings at 64 x 64."""
+        return drawings(DRAWINGS, *((200, 100) if self.size == "toy" else (12_000, 2_000)))
+
+
+@lru_cache(maxsize=1)
+def small(data: str, data_dir: Path | None) -> Dataset:
+    """A data set of 32 x 32 images, read once."""
+    return load(data, data_dir=data_dir)
+
+
+@lru_cache(maxsize=2)
+def drawings(size: int, train: int, test: int) -> Dataset:
+    """Built-in drawings, drawn once."""
+    return generate(train=train, test=test, size=size)
