@@ -38,9 +38,17 @@ MAPPING_FILES = ("LOC_synset_mapping.txt", "synset_words.txt")
 class LabelledImages(Protocol):
     """Images that can be opened by number, each with its class."""
 
-    name: str
-    labels: Sequence[int]
-    classes: Classes
+    @property
+    def name(self) -> str:
+        """What tables call them."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each, as a place in `classes`."""
+
+    @property
+    def classes(self) -> Classes:
+        """The outputs of a network that they are for."""
 
     def __len__(self) -> int: ...
 
