@@ -32,7 +32,7 @@ def new_figure(
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure, whole or not at all."""
-    from .training.files import atomic
+    from .files import atomic
 
     with atomic(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:])

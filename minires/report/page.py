@@ -17,8 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import atomic
 from ..info import version
-from ..training.files import atomic, read_json
+from ..training.files import read_json
 from .blocks import Block, differences, duration, make_blocks
 from .figures import error_curves, gradient_norms
 from .paper import counted

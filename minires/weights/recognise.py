@@ -1,0 +1,63 @@
+"""Which network a state dict belongs to: by its names and shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..models import googlenet, resnet, vgg
+from ..models.imagenet import BLOCKS
+from ..nn import Module
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def recognise(shapes: Shapes, path: Path) -> Module:
+    """The torchvision network with these tensors, its weights still zeros.
+
+    Raises: ValueError where it is none of those that we have.
+    """
+    for attempt in (as_resnet, as_vgg, as_googlenet):
+        if (model := attempt(shapes)) is not None:
+            return model
+    names = ", ".join(list(shapes)[:3])
+    raise ValueError(
+        f"{path} is none of the networks that can be recognised (ResNet-18 to 152, VGG-16 and 19, "
+        f"GoogLeNet): its tensors are {names}, ... Make the network and pass it as `model`"
+    )
+
+
+def as_resnet(shapes: Shapes) -> Module | None:
+    """ResNet-18 to 152, told apart by the blocks of their stages and the layers of a block."""
+    blocks = tuple(count(shapes, rf"layer{stage}\.(\d+)\.conv1\.weight") for stage in range(1, 5))
+    bottleneck = "layer1.0.conv3.weight" in shapes
+    for depth, expected in BLOCKS.items():
+        if blocks == expected and bottleneck == (depth >= 50) and "fc.bias" in shapes:
+            return resnet(depth, version="v1.5", classes=shapes["fc.bias"][0], seed=None)
+    return None
+
+
+def as_vgg(shapes: Shapes) -> Module | None:
+    """VGG-16 and 19, with batch norm or without."""
+    convolutions = [n for n, s in shapes.items() if n.startswith("features.") and len(s) == 4]
+    if len(convolutions) not in (13, 16) or "classifier.6.bias" not in shapes:
+        return None
+    batch_norm = len(shapes.get("features.1.weight", ())) == 1
+    classes = shapes["classifier.6.bias"][0]
+    return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed=None)
+
+
+def as_googlenet(shapes: Shapes) -> Module | None:
+    """GoogLeNet as published for torchvision, with the auxiliary classifiers where they are."""
+    if "inception5b.branch4.1.conv.weight" not in shapes or "fc.bias" not in shapes:
+        return None
+    aux, classes = "aux1.fc1.weight" in shapes, shapes["fc.bias"][0]
+    return googlenet(
+        version="torchvision", transform_input=True, aux=aux, classes=classes, seed=None
+    )
+
+
+def count(shapes: Shapes, pattern: str) -> int:
+    """How many names match."""
+    return sum(re.fullmatch(pattern, name) is not None for name in shapes)

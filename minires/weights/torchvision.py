@@ -1,0 +1,215 @@
+"""State dicts between torchvision's layout and ours; the names are the same.
+
+| | PyTorch | minires |
+|---|---|---|
+| weight of a convolution | (C_out, C_in, kh, kw) | (kh, kw, C_in, C_out) |
+| weight of a linear layer | (out, in) | (in, out) |
+| the same behind a flattened map | in is (C, H, W) | in is (H, W, C) |
+| batch norm's `num_batches_tracked` | 0-d | not kept |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..autograd.function import Array
+from ..files import atomic
+from ..nn import Conv2d, Dropout, Linear, Module
+from .pickles import StoredTensor
+from .pth import read_pth, write_pth
+from .recognise import recognise
+
+COUNTER = "num_batches_tracked"
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A parameter or buffer that PyTorch has too, and its layout there."""
+
+    module: Module
+    last: str  # its name within the module
+    shape: tuple[int, ...]  # ours
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """PyTorch's order of our axes."""
+        if self.last == "weight" and isinstance(self.module, Conv2d):
+            return (3, 2, 0, 1)
+        if self.last == "weight" and isinstance(self.module, Linear):
+            return (1, 0)
+        return tuple(range(len(self.shape)))
+
+    @property
+    def of_map(self) -> tuple[int, int, int] | None:
+        """(H, W, C) if the rows of the weight are a flattened map."""
+        return (
+            self.module.of_map if isinstance(self.module, Linear) and len(self.shape) > 1 else None
+        )
+
+    @property
+    def torch_shape(self) -> tuple[int, ...]:
+        """The shape in PyTorch."""
+        return tuple(self.shape[axis] for axis in self.axes)
+
+    def to_torch(self, array: Array) -> Array:
+        """From our layout."""
+        if self.of_map:
+            array = array.reshape(*self.of_map, -1).transpose(2, 0, 1, 3).reshape(self.shape)
+        return np.ascontiguousarray(array.transpose(self.axes))
+
+    def from_torch(self, array: Array) -> Array:
+        """To our layout."""
+        array = array.transpose(np.argsort(self.axes))
+        if self.of_map:
+            height, width, channels = self.of_map
+            array = array.reshape(channels, height, width, -1).transpose(1, 2, 0, 3)
+        return array.reshape(self.shape)
+
+
+def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
+    """Load a torchvision state dict, `.safetensors` or `.pth`, into a network, and return it.
+
+    Without a `model` the architecture is recognised by the names and shapes, and a new network
+    comes in evaluation mode: resnet18 to resnet152 with torchvision's strides ("v1.5"), VGG-16 and
+    19, GoogLeNet (taken for the published one: with `transform_input`). A given model is changed
+    only if everything fits, and stays in its mode. The file may hold the state dict itself, or a
+    dict with it under "state_dict" or "model"; names may begin with "module.". Numbers are cast to
+    the model's dtype.
+
+    Raises:
+        ValueError: lists what is missing, unexpected or of another shape (in PyTorch's layout), or
+            says what else is wrong with the file. No file can make this run code.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path).expanduser()
+    entries = read_state(path)
+    if model is None:
+        model = recognise({name: entry.shape for name, entry in entries.items()}, path).eval()
+    slots = slots_of(model)
+    if problems := misfits(slots, entries):
+        kind = getattr(model, "name", type(model).__name__)
+        raise ValueError(f"{path} does not fit the {kind}:\n  " + "\n  ".join(problems))
+    state = model.state_dict()
+    for name, slot in slots.items():
+        state[name] = slot.from_torch(entries[name].load()).astype(state[name].dtype)
+    model.load_state_dict(state)
+    return model
+
+
+def save_torchvision(model: Module, path: Path | str) -> None:
+    """Write a network's state dict as torchvision has it, to `.safetensors` or `.pth`.
+
+    `torchvision.models.NAME().load_state_dict(...)` takes it. Networks that torchvision does not
+    have (plain ones, shortcuts A and C, pre-activation) are written in the same way. The file is
+    there whole or not at all.
+
+    Raises: ValueError for another suffix.
+    """
+    path = Path(path).expanduser()
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: the name must end in {', '.join(SUFFIXES)}")
+    with atomic(path) as temporary:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import save_file
+
+            save_file(torch_state(model), temporary, metadata={"format": "pt"})
+        else:
+            write_pth(temporary, torch_state(model))
+
+
+def torch_state(model: Module) -> dict[str, Array]:
+    """The state dict that PyTorch's twin of this network has, in its order."""
+    state, result = model.state_dict(), {}
+    for name, slot in slots_of(model).items():
+        result[name] = slot.to_torch(state[name])
+        if slot.last == "running_var":
+            result[name.replace("running_var", COUNTER)] = np.zeros((), np.int64)
+    return result
+
+
+def slots_of(model: Module) -> dict[str, Slot]:
+    """Everything that has a counterpart in PyTorch, by name, layer by layer."""
+    slots = {}
+    for prefix, module in model.named_modules():
+        if not isinstance(module, Dropout):  # it counts batches, which PyTorch's does not
+            for last, value in own_tensors(module):
+                slots[f"{prefix}.{last}" if prefix else last] = Slot(module, last, value.shape)
+    return slots
+
+
+def own_tensors(module: Module) -> Iterator[tuple[str, Any]]:
+    """A module's own parameters and buffers, without those of its children."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return ((name, value) for name, value in named if "." not in name)
+
+
+def misfits(slots: Mapping[str, Slot], entries: Mapping[str, Tensors]) -> list[str]:
+    """A line for everything that is missing, unexpected or of another shape; 20 at most."""
+    lines = [f"missing: {name} {slots[name].torch_shape}" for name in slots if name not in entries]
+    for name, entry in entries.items():
+        if name not in slots:
+            lines += [] if name.endswith(COUNTER) else [f"unexpected: {name} {entry.shape}"]
+        elif entry.shape != slots[name].torch_shape:
+            lines.append(f"{name}: expected {slots[name].torch_shape}, but got {entry.shape}")
+    return lines if len(lines) <= 20 else [*lines[:19], f"and {len(lines) - 19} more"]
+
+
+# --------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A tensor of a safetensors file: its shape, and how to get its numbers."""
+
+    shape: tuple[int, ...]
+    load: Callable[[], Array]
+
+
+Tensors = StoredTensor | Lazy
+
+
+def read_state(path: Path) -> dict[str, Tensors]:
+    """The tensors of a file by name, in PyTorch's layout; their numbers are read when used."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of weights {path}")
+    return (
+        read_safetensors(path) if path.suffix == ".safetensors" else state_in(read_pth(path), path)
+    )
+
+
+def read_safetensors(path: Path) -> dict[str, Tensors]:
+    """The tensors of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = safe_open(path, framework="numpy")
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+    for name, part in slices.items():
+        if part.get_dtype() == "BF16":
+            raise ValueError(f"{path}: {name} is bfloat16, which NumPy has not: save it as F32")
+    return {
+        name: Lazy(tuple(part.get_shape()), partial(file.get_tensor, name))
+        for name, part in slices.items()
+    }
+
+
+def state_in(content: Any, path: Path) -> dict[str, Tensors]:
+    """The state dict in what torch.save wrote: the object itself, or the part that is one."""
+    for part in ("state_dict", "model"):
+        if type(content) is dict and type(content.get(part)) is dict:
+            content = content[part]
+    whole = type(content) is dict and content
+    if not whole or not all(isinstance(value, StoredTensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state dict, that is, tensors by name")
+    if all(str(name).startswith("module.") for name in content):  # of torch.nn.DataParallel
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return {str(name): value for name, value in content.items()}
