@@ -1,6 +1,6 @@
 """The table of what every kernel needs on every architecture.
 
-    python -m tests.cuda.resources            compiles everything and writes docs/cuda-resources.md
+    python -m tests.cuda resources            compiles everything and writes docs/cuda-resources.md
 
 Occupancy is the part of a multiprocessor's warps that can be resident at once: registers, shared
 memory or the number of blocks is the limit (CUDA C++ Programming Guide, "Compute capabilities").
@@ -24,7 +24,7 @@ HEAD = """# What the CUDA kernels need
 
 Compiled by NVRTC {version} with CuPy's options. A cell holds the registers of a thread and the
 occupancy of a multiprocessor with the kernel's blocks. No kernel spills registers or uses local
-memory. `python -m tests.cuda.resources` writes this page, and the tests compare it.
+memory. `python -m tests.cuda resources` writes this page, and the tests compare it.
 
 | kernel | threads | shared, bytes | {heads} |
 |---|---|---|{rule}|
@@ -126,13 +126,3 @@ def worse(before: str, now: str) -> list[str]:
         )
         found += [f"{kernel} on sm_{a}: {n} registers, was {o}" for a, o, n in pairs if n > o]
     return sorted(found)
-
-
-def main() -> None:
-    """Write the page."""
-    PLACE.write_text(page(measure()), encoding="utf-8")
-    print(f"wrote {PLACE}")
-
-
-if __name__ == "__main__":
-    main()

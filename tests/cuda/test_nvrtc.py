@@ -6,7 +6,7 @@ from . import nvrtc
 from .nvrtc import ARCHITECTURES, CompileError, Resources
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.why_not()), reason=nvrtc.why_not() or "-")
-REGENERATE = "if that is meant, run `python -m tests.cuda.resources`"
+REGENERATE = "if that is meant, run `python -m tests.cuda resources`"
 
 
 @pytest.fixture(scope="module")

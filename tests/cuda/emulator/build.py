@@ -50,6 +50,12 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", "g++"))
 
 
+@functools.cache
+def compiler_name() -> str:
+    """The compiler and its major version: what it inlines decides which line is named."""
+    return f"g++ {_run(['-dumpversion']).split('.')[0].strip()}"
+
+
 def cache_folder() -> Path:
     """Where libraries are kept."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
