@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
-from .paper import PARAMETERS, Comparison, comparisons, printed_test_error
+from .paper import Comparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
 from .tables import with_spread
 from .verdict import verdict
 
-DIGITS = 6  # of a number in the page: more than a curve can show
+DIGITS = 5  # of a number in the page: more than a curve can show
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def row(group: Group) -> dict[str, str]:
         "network": group.name,
         "seeds": str(len(group.runs)),
         "parameters": "not recorded" if parameters is None else f"{parameters:,}",
-        "in the paper": PARAMETERS.get(group.depth, "none"),
+        "in the paper": printed_parameters(group),
         "training loss": with_spread(group, "training_loss", "{:.2f}"),
         "training error": with_spread(group, "training_error", "{:.1%}"),
         "test error": with_spread(group, "test_error", "{:.1%}"),

@@ -27,10 +27,14 @@ NOT_RECORDED = "not recorded"
 
 def printed_test_error(group: Group) -> str:
     """The paper's test error for this network, or why there is none."""
-    if group.is_plain:
-        return "a curve only (Fig. 6)"
-    known = group.name == f"ResNet-{group.depth}"
-    return TEST_ERROR.get(group.depth, "none") if known else "none"
+    if group.is_variant or group.depth not in TEST_ERROR:
+        return "none"
+    return "a curve only (Fig. 6)" if group.is_plain else TEST_ERROR[group.depth]
+
+
+def printed_parameters(group: Group) -> str:
+    """The paper's number of parameters for this network, plain or residual."""
+    return "none" if group.is_variant else PARAMETERS.get(group.depth, "none")
 
 
 @dataclass(frozen=True)
@@ -116,18 +120,18 @@ def about_recipe(runs: list[Run]) -> list[Comparison]:
 
 
 def about_networks(runs: list[Run]) -> list[Comparison]:
-    """Initial weights, batch norm, shortcuts."""
-    names = {run.config["network"] for run in runs}
-    projections = sorted(name for name in names if "(" in name)
-    here = "the same" if not projections else f"projections in {', '.join(projections)}"
+    """Layers, shortcuts, initial weights, batch norm."""
+    variants = dict.fromkeys(
+        r.config["network"] for r in runs if Group(r.config["network"], []).is_variant
+    )
     return [
-        Comparison("initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"),
         compared(
-            "shortcuts",
-            "option A: without parameters, on pairs of 3x3 layers",
-            here,
-            same=not projections,
+            "networks",
+            "plain, and with shortcuts without parameters (option A) around pairs of 3x3 layers",
+            f"others as well: {', '.join(variants)}" if variants else "the same",
+            same=not variants,
         ),
+        Comparison("initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"),
         Comparison(
             "batch norm",
             "after each convolution; over how many of the 128 images is not said",

@@ -102,6 +102,11 @@ class Group:
         return self.name.startswith("plain")
 
     @property
+    def is_variant(self) -> bool:
+        """Whether this is any other network than the paper's plain-N and ResNet-N."""
+        return not re.fullmatch(r"(plain|ResNet)-\d+", self.name)
+
+    @property
     def is_residual(self) -> bool:
         """Whether this network has shortcuts."""
         return "resnet" in self.name.lower()

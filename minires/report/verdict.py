@@ -17,7 +17,11 @@ WITHOUT_SPREAD = 0.05
 
 
 def verdict(groups: list[Group]) -> str:
-    """A few sentences about degradation and its cure, for the shallowest and deepest networks."""
+    """A few sentences about degradation and its cure, for the shallowest and deepest networks.
+
+    The paper's networks are judged; variants of them only where there is nothing else.
+    """
+    groups = [group for group in groups if not group.is_variant] or groups
     plain = sorted((g for g in groups if g.is_plain), key=lambda g: g.depth)
     residual = sorted((g for g in groups if g.is_residual), key=lambda g: g.depth)
     if min(g.mean("training_loss") for g in groups) > 0.95 * math.log(10):
@@ -26,7 +30,8 @@ def verdict(groups: list[Group]) -> str:
         )
     if len(plain) < 2 or len(residual) < 2:
         return "One depth alone shows no degradation: compare at least two, as in --depths 20,56."
-    shallow, deep, shallow_res, deep_res = plain[0], plain[-1], residual[0], residual[-1]
+    shallow, deep, shallow_res = plain[0], plain[-1], residual[0]
+    deep_res = next((g for g in residual if g.depth == deep.depth), residual[-1])
     sentences = [
         about_degradation(shallow, deep),
         about_cure(deep, deep_res),

@@ -19,12 +19,24 @@ from pathlib import Path
 
 import pytest
 
-from . import bugs_in_autograd, bugs_in_cpu_kernels, bugs_in_operations, bugs_in_training
+from . import (
+    bugs_in_autograd,
+    bugs_in_cpu_kernels,
+    bugs_in_operations,
+    bugs_in_report,
+    bugs_in_training,
+)
 from .mutants import Mutant
 
 pytestmark = pytest.mark.mutation
 
-TABLES = (bugs_in_operations, bugs_in_cpu_kernels, bugs_in_autograd, bugs_in_training)
+TABLES = (
+    bugs_in_operations,
+    bugs_in_cpu_kernels,
+    bugs_in_autograd,
+    bugs_in_training,
+    bugs_in_report,
+)
 MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 
 ROOT = Path(__file__).parents[2]

@@ -1,9 +1,13 @@
 """Folders of runs that nobody trained, with known numbers."""
 
+import base64
 import json
 
 LOSSES = {"plain-20": 1.6, "plain-56": 2.0, "ResNet-20": 1.4, "ResNet-56": 1.5}
 ITERATIONS = 80
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def write_run(folder, network, loss, seed=0, *, finished=True, recipe=(), **config):

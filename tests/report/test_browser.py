@@ -3,7 +3,6 @@
 Needs `pip install -e '.[browser]'` and a Chromium or Chrome on the path (or in MINIRES_CHROMIUM).
 """
 
-import base64
 import io
 import os
 import re
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from minires.report import write_report
-from tests.report.made_up import LOSSES, write_run
+from tests.report.made_up import LOSSES, PNG, write_run
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install -e '.[browser]'"
@@ -28,9 +27,6 @@ if CHROMIUM is None:
 QUIET = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DRAWN = ".ready #last .main-svg"
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 EVIL = "</script><img src=x onerror=alert(1)>"
 
 

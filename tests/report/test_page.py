@@ -13,11 +13,7 @@ from minires.report import write_report
 from minires.report.paper import comparisons, in_words, printed_test_error
 from minires.report.runs import Group, Run
 from minires.training import PRESETS
-from tests.report.made_up import LOSSES, read_records, write_records, write_run
-
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+from tests.report.made_up import LOSSES, PNG, read_records, write_records, write_run
 
 
 def embedded(html):
@@ -68,10 +64,10 @@ class TestNumbers:
                 values = [[r[value] for r in run if r["kind"] == kind] for run in records]
                 seconds = [[r["seconds"] for r in run if r["kind"] == kind] for run in records]
                 assert curve["steps"] == [r["step"] for r in records[0] if r["kind"] == kind]
-                assert np.allclose(curve["runs"], values, rtol=1e-5)
-                assert np.allclose(curve["mean"], np.mean(values, 0), rtol=1e-5)
-                assert np.allclose(curve["std"], np.std(values, 0, ddof=1), rtol=1e-5)
-                assert np.allclose(curve["seconds"], np.mean(seconds, 0), rtol=1e-5)
+                assert np.allclose(curve["runs"], values, rtol=1e-4)
+                assert np.allclose(curve["mean"], np.mean(values, 0), rtol=1e-4)
+                assert np.allclose(curve["std"], np.std(values, 0, ddof=1), rtol=1e-4)
+                assert np.allclose(curve["seconds"], np.mean(seconds, 0), rtol=1e-4)
 
     def test_errors_are_in_percent_and_epochs_count_batches(self, four):
         line = embedded(page(four)[0])["plain-20"]
@@ -303,7 +299,7 @@ class TestBesideThePaper:
         assert differing["iterations"] == "480"
         assert differing["images"] == "CIFAR-10 (a copy)"
         assert differing["test images"] == "not recorded"
-        assert differing["shortcuts"] == "projections in ResNet-20 (B)"
+        assert differing["networks"] == "others as well: ResNet-20 (B)"
         assert differing["learning rate"].startswith("in a straight line up during 96 iterations")
 
     @pytest.mark.parametrize("preset", PRESETS)
@@ -321,6 +317,8 @@ class TestBesideThePaper:
         assert printed_test_error(group) == "a curve only (Fig. 6)"
         assert printed_test_error(Group("ResNet-56", [])) == "6.97%"
         assert printed_test_error(Group("ResNet-56 (B)", [])) == "none"
+        assert printed_test_error(Group("ResNet-110 v2", [])) == "none"
+        assert printed_test_error(Group("plain-34", [])) == "none"
         assert printed_test_error(Group("VGG-16", [])) == "none"
 
 

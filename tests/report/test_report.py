@@ -94,6 +94,16 @@ class TestVerdict:
     def test_nothing_learned(self, make_groups):
         assert "Nothing has been learned" in verdict(make_groups(dict.fromkeys(LOSSES, 2.29)))
 
+    def test_variants_are_not_what_the_question_is_about(self, make_groups):
+        text = verdict(make_groups(LOSSES | {"ResNet-56 (B)": 0.5, "VGG-16": 0.4}))
+        assert "ResNet-56 (1.50) trains better" in text
+        assert "0.5" not in text
+
+    def test_same_parameters_are_only_claimed_where_they_are_the_same(self, tmp_path):
+        for name, loss in LOSSES.items():
+            write_run(tmp_path, name, loss, parameters=len(name))
+        assert "Cure: with shortcuts, ResNet-56" in verdict(group_runs(load_runs(tmp_path)))
+
     def test_one_depth(self, make_groups):
         one = {name: loss for name, loss in LOSSES.items() if "20" in name}
         assert "compare at least two" in verdict(make_groups(one))

@@ -170,6 +170,9 @@ class TestDivergence:
         wild = small.trainer(tmp_path, schedule=lambda step: 1e20)
         with pytest.raises(DivergedError, match=r"iteration \d+; the first fault .* Try a smaller"):
             wild.run()
+        last = small.records(tmp_path)[-1]
+        assert last["kind"] == "diverged"
+        assert "the first fault is in" in last["reason"]
 
     def test_the_first_layer_at_fault_is_named_and_the_checkpoint_kept(self, tmp_path):
         def plant(trainer):
@@ -182,6 +185,7 @@ class TestDivergence:
         whole = small.trainer(tmp_path)
         whole.resume()
         assert whole.step == 10
+        assert "diverged" not in {record["kind"] for record in small.records(tmp_path)}
         assert all(np.isfinite(array).all() for array in whole.model.state_dict().values())
 
     @pytest.mark.filterwarnings("ignore:overflow encountered")

@@ -97,6 +97,7 @@ function common(title, data) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false,
     font: { family: "system-ui, sans-serif", size: 13, color: css("--ink") }, margin: { l: 56, r: 12, t: 12, b: 44 },
     hoverlabel: { bgcolor: css("--card"), bordercolor: css("--rule"), font: { color: css("--ink") }, namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--soft"), activecolor: css("--ink") },
     dragmode: isCoarse ? false : "zoom", xaxis: { ...axis }, yaxis: { ...axis, title: { text: title }, ...scaled(data) },
   };
 }

@@ -1,0 +1,81 @@
+"""The page about runs: its numbers, what it groups, what it escapes and never replaces."""
+
+from .mutants import planted_in
+
+PAGE = "tests/report/test_page.py"
+
+MUTANTS = [
+    *planted_in(
+        "minires/report/curves.py",
+        PAGE,
+        {
+            "page: the spread divides by n": ("self.values.std(0, ddof=1)", "self.values.std(0)"),
+            "page: the first seed instead of the mean": (
+                "return self.values.mean(0)",
+                "return self.values[0]",
+            ),
+            "page: seeds are drawn at steps that one of them lacks": (
+                "steps = sorted(set.intersection(*map(set, by_step)))\n    return Curve(",
+                "steps = sorted(by_step[0])\n    return Curve(",
+            ),
+            "page: shares that pass for percent": (
+                '("evaluation", "test_error", 100)',
+                '("evaluation", "test_error", 1)',
+            ),
+            "page: an epoch of one batch more": (
+                '// run.config["recipe"]["batch_size"]',
+                '// run.config["recipe"]["batch_size"] + 1',
+            ),
+            "page: projections count as layers": ('if "downsample" not in name', "if name"),
+        },
+    ),
+    *planted_in(
+        "minires/report/blocks.py",
+        PAGE,
+        {
+            "page: unfinished runs are judged": (
+                "group_runs([run for run in members if run.is_finished])",
+                "group_runs(members)",
+            ),
+            "page: NaN in the numbers": ("if math.isfinite(v) else None", "if True else None"),
+        },
+    ),
+    *planted_in(
+        "minires/report/runs.py",
+        PAGE,
+        {
+            "page: other data are the same conditions": (
+                '("data", "training_images", "test_images")',
+                '("training_images", "test_images")',
+            ),
+            "page: a repeat is a second seed": (
+                "return list(best.values())",
+                "return list(runs)",
+            ),
+            "page: schedules are conditions": ('recipe.pop("schedule", None)\n', "\n"),
+        },
+    ),
+    *planted_in(
+        "minires/report/page.py",
+        PAGE,
+        {
+            "page: names are markup": ("autoescape=True", "autoescape=False"),
+            "page: names end the script": ('.replace("<", "\\\\u003c")', ""),
+            "page: any file is replaced": ("refuse_replacing(place)\n", "\n"),
+        },
+    ),
+    *planted_in(
+        "minires/report/paper.py",
+        PAGE,
+        {
+            "page: a variant gets the paper's number": (
+                "if group.is_variant or group.depth not in TEST_ERROR",
+                "if group.depth not in TEST_ERROR",
+            ),
+            "page: any schedule passes for the paper's": (
+                "same=set(schedules) <= ",
+                "same=True or ",
+            ),
+        },
+    ),
+]
