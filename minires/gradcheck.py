@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .autograd import Tensor, no_grad
+from .kernels.devices import move, to_host
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
 SHARP = 1e-3  # slopes left and right that differ by this part of their size look like a kink's
@@ -157,15 +158,15 @@ class Check:
         self.f, self.leaves, self.rng, self.tolerance = f, leaves, rng, tolerance
         result = f(*leaves.values())
         self.cotangent = rng.standard_normal(result.shape)
-        weighted = self.cotangent * result.data
+        weighted = self.cotangent * to_host(result.data)
         self.value = float(weighted.sum())
         self.rounding = 64 * np.finfo(np.float64).eps * (1 + np.abs(weighted).sum()) / STEP
-        result.backward(self.cotangent)
+        result.backward(move(self.cotangent, result.device))
 
     def compare(self, name: str, max_elements: int) -> list[Comparison]:
         """Some elements of one input, then the whole of it along a random direction."""
         shape, grad = self.leaves[name].shape, self.leaves[name].grad
-        grad = np.zeros(shape) if grad is None else grad
+        grad = np.zeros(shape) if grad is None else to_host(grad)
         chosen = np.sort(self.rng.permutation(grad.size)[:max_elements])
         directions: list[tuple[Any, np.ndarray]] = [
             (tuple(map(int, np.unravel_index(i, shape))), one_at(i, shape)) for i in chosen
@@ -201,10 +202,11 @@ class Check:
         """L with one input moved along a direction."""
         tensor = self.leaves[name]
         original = tensor.data
-        tensor.data = original + steps * STEP * direction
+        tensor.data = original + move(steps * STEP * direction, tensor.device)
         try:
             with no_grad():
-                return float((self.cotangent * self.f(*self.leaves.values()).data).sum())
+                result = to_host(self.f(*self.leaves.values()).data)
+                return float((self.cotangent * result).sum())
         finally:
             tensor.data = original
 

@@ -116,3 +116,46 @@ def test_a_wrong_option_gets_a_sentence(arguments, sentence, tmp_path):
     assert sentence in " ".join(text.replace("│", " ").split())
     assert "Traceback" not in text
     assert not (tmp_path / "out").exists()
+
+
+LITTLE = """
+import dataclasses, runpy, sys
+from contextlib import nullcontext
+import minires.training.comparison as comparison
+from tests.device import gpu
+
+toy = comparison.PRESETS["toy"]
+little = {"iterations": 4, "batch_size": 2, "evaluate_every": 4, "test_images": 2}
+comparison.PRESETS["toy"] = lambda *a: dataclasses.replace(toy(*a), **little)
+device, folder = sys.argv[1:]
+sys.argv = ["script", "--preset", "toy", "--data", "builtin", "--depths", "8"]
+sys.argv += ["--device", device, "--out", folder]
+with gpu() if device == "cuda" else nullcontext():
+    runpy.run_path("examples/cifar_plain_vs_resnet.py", run_name="__main__")
+"""
+
+
+@pytest.mark.cuda
+def test_the_gpu_gives_the_losses_of_the_cpu(tmp_path):
+    """The script as it is, on the stand-in or a GPU, for four iterations of two images."""
+    losses = {}
+    for device in ("cpu", "cuda"):
+        folder = tmp_path / device
+        done = subprocess.run(
+            [sys.executable, "-c", LITTLE, device, str(folder)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert ("Device: cuda" in done.stdout) == (device == "cuda")
+        lines = [
+            json.loads(line)
+            for path in sorted(folder.glob("*/records.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+        losses[device] = [line["loss"] for line in lines if "loss" in line]
+    assert len(losses["cpu"]) == 6
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-5)

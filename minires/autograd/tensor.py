@@ -142,22 +142,27 @@ class Tensor:
     # -- changes in place ------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        value = value.data if isinstance(value, Tensor) else value
-        shared_device("a change in place", *(a for a in (self.data, value) if is_array(a)))
+        value = self.beside(value)
         self.changes_in_place()
         self.data[index] = value
 
     def __iadd__(self, other: Any) -> Tensor:
-        self[...] = self.data + (other.data if isinstance(other, Tensor) else other)
+        self[...] = self.data + self.beside(other)
         return self
 
     def __isub__(self, other: Any) -> Tensor:
-        self[...] = self.data - (other.data if isinstance(other, Tensor) else other)
+        self[...] = self.data - self.beside(other)
         return self
 
     def __imul__(self, other: Any) -> Tensor:
-        self[...] = self.data * (other.data if isinstance(other, Tensor) else other)
+        self[...] = self.data * self.beside(other)
         return self
+
+    def beside(self, other: Any) -> Any:
+        """The other side of a change in place: numbers, or an array on the same device."""
+        other = other.data if isinstance(other, Tensor) else other
+        shared_device("a change in place", self.data, other if is_array(other) else self.data)
+        return other
 
     def changes_in_place(self) -> None:
         """Note that the array is about to change: graphs that saved it can't be used any more."""

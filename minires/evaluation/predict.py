@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..autograd import Tensor, no_grad
 from ..data.images import View
+from ..kernels.devices import to_host
 from ..nn import Module
 from .fully_convolutional import score_map
 
@@ -35,8 +36,9 @@ def predict(
     with no_grad():
         for numbers in batches_by_size(views, batch_pixels):
             batch = Tensor(np.stack([views[number] for number in numbers]).astype(dtype))
+            batch = batch.to(model.device)
             scores = score_map(model, batch).mean((1, 2)) if fully_convolutional else model(batch)
-            logits |= zip(numbers, scores.data, strict=True)
+            logits |= zip(numbers, to_host(scores.data), strict=True)
     model.train(was_training)
     return softmax(np.array([logits[number] for number in range(len(views))], np.float64))
 

@@ -224,7 +224,7 @@ class Dropout(Module):
             self.batches += 1
         rng = np.random.default_rng([*np.atleast_1d(self.seed).tolist(), int(self.batches[0])])
         kept = rng.random(x.shape, np.float32) >= self.p
-        return x * (kept / (1 - self.p)).astype(x.dtype)
+        return x * Tensor((kept / (1 - self.p)).astype(x.dtype)).to(x.device)
 
     def settings(self) -> str:
         """The share that is dropped."""
@@ -290,8 +290,9 @@ class AdaptiveAvgPool2d(Module):
         n, height, width, channels = x.shape
         if height == width == self.size:
             return x
-        x = Tensor(self.regions(width, x.dtype)) @ x
-        x = Tensor(self.regions(height, x.dtype)) @ x.reshape(n, height, self.size * channels)
+        across, down = (Tensor(self.regions(s, x.dtype)).to(x.device) for s in (width, height))
+        x = across @ x
+        x = down @ x.reshape(n, height, self.size * channels)
         return x.reshape(n, self.size, self.size, channels)
 
     def regions(self, length: int, dtype: DType) -> np.ndarray:

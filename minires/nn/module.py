@@ -151,7 +151,8 @@ class Module:
     def to(self, device: str) -> Self:
         """Move every parameter, gradient and buffer to "cpu", "cuda" or "auto"; returns the module.
 
-        Make an optimiser afterwards: its velocities lie where the parameters are.
+        Counters, buffers of whole numbers, stay with the host. Make an optimiser afterwards: its
+        velocities lie where the parameters are.
 
         Raises: ValueError that says why the device can't be used.
         """
@@ -160,7 +161,8 @@ class Module:
             parameter.move_to(device)
         for _, module in self.named_modules():
             buffers = module.__dict__["_buffers"]
-            buffers.update({name: move(buffer, device) for name, buffer in buffers.items()})
+            for name, buffer in buffers.items():
+                buffers[name] = move(buffer, device) if buffer.dtype.kind == "f" else buffer
         return self
 
     @property

@@ -76,8 +76,8 @@ def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> S
             if not list(module.named_children()):
                 undo.enter_context(module.register_forward_hook(row_recorder(name, rows)))
         model.eval()
-        dtype = next(iter(model.parameters())).dtype
-        model(Tensor(np.zeros((1, *input_shape), dtype)))
+        first = next(iter(model.parameters()))
+        model(Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device))
     return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
 
 

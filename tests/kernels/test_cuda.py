@@ -1,0 +1,260 @@
+"""What only the CUDA kernels have: packs of four, tiles, parts, and how they are launched."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from minires.kernels import cuda as kernels
+from minires.kernels import reference
+from minires.kernels.cuda import launch, source
+from minires.kernels.cuda.batch_norm import MOST_CHUNKS, chunk_length, width_for
+from minires.kernels.cuda.convolution import pixels_of_a_part
+
+from ..device import OnDevice, gpu
+from .suite import assert_within, generators, normal, wide
+from .test_fused import assert_alike, parameters, size_of_sums
+
+pytestmark = pytest.mark.cuda
+cuda = OnDevice()
+EPS = 1e-3
+
+fours = st.sampled_from([4, 8, 12, 16, 20, 32, 36, 64, 68])
+sizes = st.integers(1, 9)
+
+
+@st.composite
+def windows(draw):
+    """`(x_shape, kernel_size, stride, padding)`, channels in fours, for whole packs."""
+    shape = draw(st.integers(1, 3)), draw(sizes), draw(sizes), draw(fours)
+    kernel = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    stride, padding = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    return shape, kernel, stride, padding
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+@given(window=windows(), filters=fours, rng=generators)
+def test_convolutions_in_packs_of_four(algorithm, window, filters, rng):
+    shape, kernel, stride, padding = window
+    x = normal(rng, np.float32, *shape)
+    weight = normal(rng, np.float32, *kernel, shape[3], filters)
+    geometry = {"stride": stride, "padding": padding}
+    choice = geometry | {"algorithm": algorithm}
+    y = cuda.conv2d(x, weight, **choice)
+    dy = normal(rng, np.float32, *y.shape)
+    dx = cuda.conv2d_input_grad(dy, weight, x_shape=shape, **choice)
+    dweight = cuda.conv2d_weight_grad(dy, x, kernel_size=kernel, **choice)
+    x, weight, dy = wide(x, weight, dy)
+
+    def compare(actual, f, first, second, terms):
+        bound = (terms + 2) * f(np.abs(first), np.abs(second))
+        assert_within(actual, f(first, second), bound, np.float32)
+
+    compare(y, lambda a, b: reference.conv2d(a, b, **geometry), x, weight, weight[..., 0].size)
+    compare(
+        dx,
+        lambda a, b: reference.conv2d_input_grad(a, b, x_shape=shape, **geometry),
+        *(dy, weight, weight[:, :, 0].size + dy[0, ..., 0].size),
+    )
+    compare(
+        dweight,
+        lambda a, b: reference.conv2d_weight_grad(a, b, kernel_size=kernel, **geometry),
+        *(dy, x, dy[..., 0].size),
+    )
+
+
+@given(window=windows(), rng=generators)
+def test_what_came_through_a_skip_connection_is_added(window, rng):
+    shape, kernel, stride, padding = window
+    weight = normal(rng, np.float32, *kernel, shape[3], 8)
+    outputs = reference.output_shape(shape, kernel, stride, padding)
+    dy = normal(rng, np.float32, shape[0], *outputs, 8)
+    addend = normal(rng, np.float32, *shape)
+    geometry = {"x_shape": shape, "stride": stride, "padding": padding}
+    alone = cuda.conv2d_input_grad(dy, weight, **geometry)
+    for algorithm in ("direct", "im2col"):
+        more = cuda.conv2d_input_grad(dy, weight, addend=addend, algorithm=algorithm, **geometry)
+        np.testing.assert_allclose(more, alone + addend, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "kernel", "stride"),
+    [
+        ((5, 13, 11, 3), 16, 3, 1),  # several blocks of pixels, several parts of the sum
+        ((5, 13, 11, 16), 16, 3, 1),
+        ((3, 17, 15, 32), 32, 3, 1),
+        ((3, 17, 15, 16), 132, 3, 2),  # three tiles of filters, the last one mostly empty
+        ((3, 17, 15, 68), 32, 1, 2),
+    ],
+)
+def test_many_tiles_give_what_one_gives(shape, filters, kernel, stride, rng):
+    x = rng.standard_normal(shape, np.float32)
+    weight = rng.standard_normal((kernel, kernel, shape[3], filters), np.float32)
+    geometry = {"stride": stride, "padding": kernel // 2}
+    y = cuda.conv2d(x, weight, **geometry)
+    dy = rng.standard_normal(y.shape, np.float32)
+    x_, weight_, dy_ = wide(x, weight, dy)
+    assert_alike([y], [reference.conv2d(x_, weight_, **geometry)], "y")
+    dx = cuda.conv2d_input_grad(dy, weight, x_shape=shape, **geometry)
+    expected = reference.conv2d_input_grad(dy_, weight_, x_shape=shape, **geometry)
+    assert_alike([dx], [expected], "dx")
+    settings = geometry | {"kernel_size": (kernel, kernel)}
+    dweight = cuda.conv2d_weight_grad(dy, x, **settings)
+    expected = reference.conv2d_weight_grad(dy_, x_, **settings)
+    assert_alike([dweight], [expected], "dweight")
+
+
+@given(shape=st.tuples(st.integers(2, 3), sizes, sizes, fours), skip=st.booleans(), rng=generators)
+def test_basic_block(shape, skip, rng):
+    shape = (*shape[:1], 2 + shape[1], *shape[2:])
+    x, dy = normal(rng, np.float32, *shape), normal(rng, np.float32, *shape)
+    weights = normal(rng, np.float32, 2, 3, 3, shape[3], shape[3])
+    affine = parameters(rng, shape[3], shape[3])
+    arrays = (x, weights[0], *affine[:2], weights[1], *affine[2:])
+    results = cuda.basic_block(*arrays, eps=EPS, skip=skip)
+    expected = reference.basic_block(*wide(*arrays), eps=EPS, skip=skip)
+    assert_alike(results, expected, "y z1 mean1 var1 z2 mean2 var2")
+    needs_dx = bool(rng.integers(2))
+    settings = {"eps": EPS, "skip": skip, "needs_dx": needs_dx}
+    grads = cuda.basic_block_grad(dy, *arrays, *results, **settings)
+    expected = reference.basic_block_grad(*wide(dy, *arrays, *results), **settings)
+    (gamma1, _, gamma2, _), (var1, var2) = affine, (results[3], results[6])
+    size = max(1.0, size_of_sums(shape, gamma1, var1), size_of_sums(shape, gamma2, var2))
+    assert_alike(grads, expected, "dx dweight1 dgamma1 dbeta1 dweight2 dgamma2 dbeta2", size)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_convolution_and_batch_norm(relu, residual, rng):
+    x = rng.standard_normal((3, 9, 7, 8), np.float32)
+    weight = rng.standard_normal((3, 3, 8, 12), np.float32)
+    gamma, beta = parameters(rng, 12)
+    geometry = {"eps": EPS, "stride": 2, "padding": 1}
+    more = rng.standard_normal((3, 5, 4, 12), np.float32) if residual else None
+    arrays = (x, weight, gamma, beta)
+    results = cuda.conv2d_batch_norm(*arrays, residual=more, relu=relu, **geometry)
+    *wide_arrays, wide_more = wide(*arrays, more)
+    expected = reference.conv2d_batch_norm(*wide_arrays, residual=wide_more, relu=relu, **geometry)
+    assert_alike(results, expected, "y z mean var")
+    y, z, mean, var = results
+    dy = rng.standard_normal(y.shape, np.float32)
+    arrays = (dy, x, weight, z, gamma, mean, var)
+    for needs_dresidual in (True, False):
+        settings = geometry | {"needs_dresidual": needs_dresidual, "needs_dx": not residual}
+        grads = cuda.conv2d_batch_norm_grad(*arrays, y=y if relu else None, **settings)
+        wide_y = y.astype(np.float64) if relu else None
+        expected = reference.conv2d_batch_norm_grad(*wide(*arrays), y=wide_y, **settings)
+        assert_alike(grads, expected, "dx dweight dgamma dbeta dresidual")
+    arrays = (x, weight, gamma, beta, mean, var)
+    y = cuda.conv2d_batch_norm_eval(*arrays, residual=more, relu=relu, **geometry)
+    *wide_arrays, wide_more = wide(*arrays, more)
+    expected = reference.conv2d_batch_norm_eval(
+        *wide_arrays, residual=wide_more, relu=relu, **geometry
+    )
+    assert_alike([y], [expected], "y")
+
+
+# ------------------------------------------------------------------------ batch norm
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 41, 3), (2, 40, 31, 68), (1, 23, 29, 16)])
+def test_statistics_of_many_chunks(shape, rng):
+    x = (5 + rng.standard_normal(shape)).astype(np.float32)
+    ones = np.ones(shape[3], np.float32)
+    y, mean, var = cuda.batch_norm(x, ones, ones, eps=EPS)
+    y_, mean_, var_ = reference.batch_norm(*wide(x, ones, ones), eps=EPS)
+    np.testing.assert_allclose(mean, mean_, rtol=1e-6)
+    np.testing.assert_allclose(var, var_, rtol=1e-5)
+    np.testing.assert_allclose(y, y_, atol=1e-4)
+    dy = rng.standard_normal(shape, np.float32)
+    arrays = (dy, x, ones, mean, var)
+    grads = cuda.batch_norm_grad(*arrays, eps=EPS)
+    expected = reference.batch_norm_grad(*wide(*arrays), eps=EPS)
+    assert_alike(grads, expected, "dx dgamma dbeta dresidual")
+
+
+@pytest.mark.parametrize("offset", [0, 10, 1000, 1e5])
+def test_variance_far_from_zero(offset, rng):
+    """E[x²] - E[x]² would have no right digit left."""
+    x = (offset + rng.standard_normal((4, 16, 16, 24))).astype(np.float32)
+    ones = np.ones(24, np.float32)
+    _, mean, var = cuda.batch_norm(x, ones, ones, eps=EPS)
+    x = x.astype(np.float64)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=2**-23, atol=1e-7)
+    np.testing.assert_allclose(var, x.var((0, 1, 2)), rtol=1e-5)
+
+
+def test_variance_where_the_first_pixel_is_far_from_all_others(rng):
+    """Distances are taken from the first pixel: it may not matter which that is."""
+    x = rng.standard_normal((4, 16, 16, 8)).astype(np.float32)
+    x[0, 0, 0] = 1e4
+    ones = np.ones(8, np.float32)
+    rest = x.reshape(-1, 8)[1:].astype(np.float64)
+    _, _, var = cuda.batch_norm(x, ones, ones, eps=EPS)
+    np.testing.assert_allclose(var, x.astype(np.float64).var((0, 1, 2)), rtol=1e-5)
+    assert rest.var() < 2
+
+
+# ------------------------------------------------------------------------ launches
+
+
+@given(pixels=st.integers(1, 10**7), tiles=st.integers(1, 500))
+def test_parts_of_a_sum_are_whole_steps_and_not_too_many(pixels, tiles):
+    part = pixels_of_a_part(pixels, tiles, 16)
+    assert part % 16 == 0
+    parts = -(-pixels // part)
+    assert 1 <= parts <= max(1, 512 // tiles + 1)
+
+
+@given(pixels=st.integers(1, 10**7), channels=st.integers(1, 3000))
+def test_chunks_of_batch_norm(pixels, channels):
+    width = width_for(channels)
+    assert width in (1, 2, 4, 8, 16, 32)
+    assert width >= min(channels, 32)
+    chunk = chunk_length(pixels, width)
+    assert -(-pixels // chunk) <= MOST_CHUNKS
+
+
+def test_every_kernel_that_is_launched_is_declared():
+    """A launch of what is not compiled would fail at its first use: narrowest and widest tiles."""
+    for kernel, module in {
+        "conv2d": "convolution",
+        "conv2d_input_grad": "convolution",
+        "conv2d_weight_grad": "convolution",
+        "gemm": "gemm",
+    }.items():
+        for type_name, vector in (("float", 1), ("float", 4), ("double", 1)):
+            for columns in (1, 16, 17, 32, 33, 64, 500):
+                tile = source.choose_tile(kernel, type_name, vector, columns)
+                rest = ("false, true",) if kernel == "gemm" else ()
+                name = source.product(kernel, type_name, tile, vector, *rest)
+                assert name in source.kernels_of(module)
+    for module in source.FILES:
+        names = source.kernels_of(module)
+        assert len(names) == len(set(names))
+
+
+def test_nothing_is_launched_for_nothing():
+    with gpu() as cupy:
+        empty = cupy.empty((0, 3), np.float32)
+        assert launch.vector(empty) in (1, 4)
+        assert kernels.relu(empty).shape == (0, 3)
+        assert kernels.matmul(empty, cupy.zeros((3, 4), np.float32)).shape == (0, 4)
+        product = kernels.matmul(cupy.zeros((2, 0), np.float32), cupy.zeros((0, 4), np.float32))
+        np.testing.assert_array_equal(product.get(), np.zeros((2, 4)))
+
+
+def test_cublas_is_used_only_where_it_is_asked_for(monkeypatch, rng):
+    a, b = rng.standard_normal((3, 4)), rng.standard_normal((4, 5))
+    expected = cuda.matmul(a, b)
+    np.testing.assert_allclose(expected, a @ b, rtol=1e-13)
+    monkeypatch.setenv("MINIRES_CUBLAS", "1")
+    with gpu() as cupy, monkeypatch.context() as patch:
+        asked = []
+        patch.setattr(cupy, "matmul", lambda *arrays: asked.append(arrays))
+        kernels.matmul(cupy.asarray(a), cupy.asarray(b))
+        assert len(asked) == 1
+
+
+def test_shapes_that_do_not_fit_are_refused(rng):
+    with gpu() as cupy, pytest.raises(ValueError, match="inner sizes differ"):
+        kernels.matmul(cupy.zeros((2, 3), np.float32), cupy.zeros((2, 3), np.float32))
