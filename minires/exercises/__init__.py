@@ -11,8 +11,8 @@ See docs/exercises.md, also for how to add an exercise.
 """
 
 from .files import find, start
-from .grading import Grade, Part
+from .grading import Grade, Part, example
 from .sandbox import grade_file
 from .tasks import NAMES
 
-__all__ = ["NAMES", "Grade", "Part", "find", "grade_file", "start"]
+__all__ = ["NAMES", "Grade", "Part", "example", "find", "grade_file", "start"]

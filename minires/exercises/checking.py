@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from .display import WIDTH, heading, say, show_grade, show_next, show_race
 from .display import as_json as to_json
-from .display import heading, say, show_grade, show_race
 from .files import FOLDER, default_folder, find, fingerprint, progress, remember
 from .grading import Grade
-from .race import Result
 from .sandbox import grade_file, race_file
 from .tasks import NAMES, exercise
 
@@ -44,30 +44,33 @@ def file_of(wish: str, folder: Path | None) -> Path:
 
 def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
     """Grade, print, and note what is right; whether everything is."""
-    grades: dict[str, tuple[Grade, Result | None]] = {}
+    grades = []
     for name, path in files.items():
         with console.status(f"checking {name}"):
             grade = grade_file(name, path)
+        grades.append(grade)
         if not as_json:
-            show_grade(console, grade, path)
-        result = race_if_right(console, grade, path, quiet=as_json)
-        grades[name] = (grade, result)
+            show(console, grade, path, alone=len(files) == 1)
+    right = sum(grade.right for grade in grades)
     if as_json:
         print(json.dumps(to_json(grades, next(iter(files.values())).parent), indent=2))
-    return all(grade.right for grade, _ in grades.values())
+    elif len(files) > 1:
+        say(console, f"{right} of {len(files)} are right.")
+    return right == len(files)
 
 
-def race_if_right(console: Console, grade: Grade, path: Path, *, quiet: bool) -> Result | None:
-    """Remember a right answer, and measure it."""
-    if not grade.right:
-        return None
-    if not quiet:
+def show(console: Console, grade: Grade, path: Path, *, alone: bool) -> None:
+    """Print and remember a grade; one that is asked for alone is also measured if it is right."""
+    show_grade(console, grade, path)
+    if grade.right:
         remember(path.parent, grade.exercise, right=fingerprint(path))
-    with console.status("measuring (compiles the engine's kernels, the first time)"):
-        result = race_file(grade.exercise, path)
-    if not quiet:
+    if not alone:
+        return
+    if grade.right:
+        with console.status("measuring (the first time, the engine's kernels are compiled)"):
+            result = race_file(grade.exercise, path)
         show_race(console, result)
-    return result
+    show_next(console, grade)
 
 
 def hint(console: Console, name: str, folder: Path, level: int | None) -> None:
@@ -76,7 +79,7 @@ def hint(console: Console, name: str, folder: Path, level: int | None) -> None:
     seen = progress(folder).get(name, {}).get("hints", 0) if folder.exists() else 0
     level = level or min(seen + 1, len(hints))
     say(console, f"{heading(name)}. Hint {level} of {len(hints)}:\n", "bold")
-    console.print(hints[level - 1], markup=False, highlight=False, width=88)
+    say(console, textwrap.fill(hints[level - 1], WIDTH) + "\n")
     if folder.exists():
         remember(folder, name, hints=max(seen, level))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .student import Problem, first_line, fresh, last_own_line
+from .student import Problem, fresh, last_own_line, last_return
 from .task import Array, Axes, Case, Task
 
 TOLERANCE = 1e-6  # relative to the output's root mean square
@@ -23,7 +23,7 @@ def problem_with(
         return None if got == right else other_word(got, right, name, case)
     sentence = wrong_kind(got, right, name, task)
     if sentence:
-        return Problem("shape", sentence, *first_line(function), case=str(case))
+        return Problem("shape", sentence, *last_return(function), case=str(case))
     got, right = np.asarray(got), np.asarray(right)
     if not np.isfinite(got).all():
         return not_finite(got, name, task, case, function)
@@ -120,7 +120,7 @@ def not_finite(
     """The complaint about NaN or infinity, with the line where it first appears if that shows."""
     place = tuple(map(int, np.argwhere(~np.isfinite(got))[0]))
     where = f" at {in_words(place, task.outputs[name])}" if got.ndim else ""
-    line, source = first_line(function)
+    line, source = last_return(function)
     try:
         with np.errstate(divide="raise", over="raise", invalid="raise"):
             function(*fresh(case).values())

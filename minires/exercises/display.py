@@ -68,7 +68,7 @@ def show_grade(console: Console, grade: Grade, path: Path) -> None:
             say(console, f"      {line}")
     if grade.printed:
         say(console, f"\nYour code printed:\n{textwrap.indent(grade.printed.rstrip(), '      ')}")
-    show_next(console, grade)
+    say(console, "")
 
 
 def show_parts(console: Console, parts: list[Part]) -> None:
@@ -83,15 +83,14 @@ def show_parts(console: Console, parts: list[Part]) -> None:
 
 
 def show_next(console: Console, grade: Grade) -> None:
-    """Praise and the way on, or the way to a hint."""
-    console.print()
+    """A thought and the way on, or the way to a hint."""
     if not grade.right:
-        say(console, f"Stuck?  minires exercises hint {grade.exercise}")
+        say(console, f"Stuck?  minires exercises hint {grade.exercise}\n")
         return
     wrapped = textwrap.fill(exercise(grade.exercise).after, WIDTH)
-    say(console, f"Right.\n\n{wrapped}\n")
+    say(console, f"Right. {wrapped}\n")
     if number(grade.exercise) < len(NAMES):
-        say(console, f"Next:  minires exercises start {NAMES[number(grade.exercise)]}")
+        say(console, f"Next:  minires exercises start {NAMES[number(grade.exercise)]}\n")
 
 
 def show_race(console: Console, result: Result | None) -> None:
@@ -106,9 +105,9 @@ def show_race(console: Console, result: Result | None) -> None:
     reference = f"{result.reference_mib:.2f} MiB"
     table.add_row("the engine in NumPy", milliseconds(result.reference_ms), reference)
     table.add_row("the engine in training", milliseconds(result.engine_ms), "")
-    console.print()
-    say(console, f"{result.what}, in float32:")
+    say(console, textwrap.fill(f"{result.what}, in float32:", WIDTH) + "\n")
     console.print(table)
+    say(console, "")
 
 
 def milliseconds(value: float) -> str:
@@ -140,8 +139,13 @@ def which_case(part: Part, problem: Problem) -> list[str]:
     if not problem.case:
         return []
     lines = [f"Called with {problem.case}."]
+    if problem.number and not isinstance(problem.expected, str):
+        lines.append(
+            f'minires.exercises.example("{part.function}", {problem.number}) returns that.'
+        )
     if part.wrong_cases:
-        lines.append(f"{part.wrong_cases} of {part.cases} calls give a wrong {part.output}.")
+        verb = "gives" if part.wrong_cases == 1 else "give"
+        lines.append(f"{part.wrong_cases} of {part.cases} calls {verb} a wrong {part.output}.")
     elif problem.where:
         lines.append(end(problem.where))
     return lines
@@ -178,16 +182,16 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def as_json(grades: dict[str, tuple[Grade, Result | None]], folder: Path) -> dict[str, Any]:
+def as_json(grades: list[Grade], folder: Path) -> dict[str, Any]:
     """Everything, for an autograder; docs/exercises.md describes it."""
     return {
         "format": FORMAT,
         "folder": str(folder),
-        "exercises": [entry(*both) for both in grades.values()],
+        "exercises": [entry(grade) for grade in grades],
     }
 
 
-def entry(grade: Grade, result: Result | None) -> dict[str, Any]:
+def entry(grade: Grade) -> dict[str, Any]:
     """One exercise as JSON."""
     right = sum(part.right for part in grade.parts)
     return {
@@ -197,5 +201,4 @@ def entry(grade: Grade, result: Result | None) -> dict[str, Any]:
         "score": right / len(grade.parts),
         "parts": [{"name": p.name, "right": p.right, **asdict(p)} for p in grade.parts],
         "printed": grade.printed,
-        "race": asdict(result) if result else None,
     }

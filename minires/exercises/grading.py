@@ -13,8 +13,9 @@ import numpy as np
 
 from .comparing import problem_with
 from .diagnosing import Answer, diagnose
-from .student import Printed, Problem, Trouble, call, function_of, load
+from .student import Printed, Problem, Trouble, call, fresh, function_of, load
 from .task import Case, Exercise, Task
+from .tasks import NAMES, exercise
 
 Watch = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -66,26 +67,26 @@ class Grade:
 
 
 def grade(
-    exercise: Exercise, path: Path, *, seed: int = 0, watch: Watch = contextlib.nullcontext
+    given: Exercise, path: Path, *, seed: int = 0, watch: Watch = contextlib.nullcontext
 ) -> Grade:
     """Check the student's file; `seed` draws the numbers.
 
     Whatever the student's code does ends in a Grade, unless it ends the process or never returns:
     for that see `sandbox`. `watch()` is open while the student's code runs, and only then.
     """
-    prepared = [prepare(task, seed) for task in exercise.tasks]
+    prepared = [prepare(task, seed) for task in given.tasks]
     printed = Printed()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         try:
             with watch():
                 module = load(path)
         except Trouble as stopped:
-            parts = [p for t in exercise.tasks for p in failed(t, stopped.problem)]
+            parts = [p for t in given.tasks for p in failed(t, stopped.problem)]
         else:
             parts = []
-            for task, cases in zip(exercise.tasks, prepared, strict=True):
+            for task, cases in zip(given.tasks, prepared, strict=True):
                 parts += grade_task(task, cases, module, path, watch)
-    return Grade(exercise.name, tuple(parts), printed.text)
+    return Grade(given.name, tuple(parts), printed.text)
 
 
 @functools.lru_cache(maxsize=64)
@@ -93,6 +94,22 @@ def prepare(task: Task, seed: int) -> list[tuple[Case, dict[str, Any]]]:
     """The cases with their right answers."""
     cases = task.cases(np.random.default_rng(seed))
     return [(case, task.answers(case)) for case in cases]
+
+
+def example(function: str, number: int, *, seed: int = 0) -> tuple[Any, ...]:
+    """The arguments of a call that the check makes, counted from 1: to try things out yourself.
+
+    Raises: ValueError if there is no such function or call.
+    """
+    tasks = [task for name in NAMES for task in exercise(name).tasks if task.function == function]
+    if not tasks:
+        raise ValueError(f"no exercise asks for a function {function!r}")
+    cases = list(tasks[0].cases(np.random.default_rng(seed)))
+    if not 1 <= number <= len(cases):
+        raise ValueError(
+            f"{function} is called {len(cases)} times: number must be 1 to {len(cases)}"
+        )
+    return tuple(fresh(cases[number - 1]).values())
 
 
 def failed(task: Task, problem: Problem) -> list[Part]:
@@ -111,15 +128,16 @@ def grade_task(
             with watch():
                 results.append(call(function, task, case, path))
     except Trouble as stopped:
-        return failed(task, after(stopped.problem, len(results)))
+        return failed(task, numbered(stopped.problem, len(results)))
     return [
         grade_output(task, output, position, cases, results, function)
         for position, output in enumerate(task.outputs)
     ]
 
 
-def after(problem: Problem, went_well: int) -> Problem:
-    """A problem that came up only after other cases, said so."""
+def numbered(problem: Problem, went_well: int) -> Problem:
+    """A problem with its call's number; and if others went through before, that is said."""
+    problem = replace(problem, number=went_well + 1)
     if not went_well or problem.kind != "error":
         return problem
     calls = "the call before it" if went_well == 1 else f"the {went_well} calls before it"
@@ -140,7 +158,7 @@ def grade_output(
         for (case, right), result in zip(cases, results, strict=True)
     ]
     problems = [problem_with(a.got, a.right, output, task, a.case, function) for a in answers]
-    found = [problem for problem in problems if problem]
+    found = [replace(p, number=number) for number, p in enumerate(problems, 1) if p]
     part = Part(task.function, output, len(cases), len(found))
     if not found:
         return replace(part, told=tuple(str(case) for case, _ in cases if task.tell))

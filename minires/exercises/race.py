@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from .student import load
 from .task import Exercise, describe
 
-SECONDS = 0.3  # for each contestant
+SECONDS, ROUNDS = 1.0, 200  # at most, for all contestants together
 MIB = 2**20
 
 
@@ -41,9 +41,8 @@ def race(exercise: Exercise, path: Path) -> Result | None:
     arguments = exercise.race.arguments(np.random.default_rng(0))
     values = tuple(arguments.values())
     yours = getattr(load(path), exercise.race.function)
-    yours_ms, reference_ms, engine_ms = (
-        median_ms(f, values) for f in (yours, exercise.race.reference, exercise.race.engine)
-    )
+    contestants = (yours, exercise.race.reference, exercise.race.engine)
+    yours_ms, reference_ms, engine_ms = medians_ms(contestants, values)
     what = ", ".join(map(describe, arguments, values))
     return Result(
         f"{exercise.race.function} with {what}",
@@ -55,15 +54,23 @@ def race(exercise: Exercise, path: Path) -> Result | None:
     )
 
 
-def median_ms(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
-    """Median time of a call, after one that warms up (and may compile)."""
-    f(*arguments)
-    times: list[float] = []
-    while not times or (sum(times) < SECONDS and len(times) < 100):
-        start = time.perf_counter()
+def medians_ms(
+    contestants: Sequence[Callable[..., Any]], arguments: tuple[Any, ...]
+) -> list[float]:
+    """Median time of a call of each, taking turns, after one each that warms up (or compiles)."""
+    for f in contestants:
         f(*arguments)
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
+    rounds: list[list[float]] = []
+    while not rounds or (np.sum(rounds) < SECONDS and len(rounds) < ROUNDS):
+        rounds.append([seconds(f, arguments) for f in contestants])
+    return [1e3 * float(median) for median in np.median(rounds, axis=0)]
+
+
+def seconds(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
+    """Time of one call."""
+    start = time.perf_counter()
+    f(*arguments)
+    return time.perf_counter() - start
 
 
 def peak_mib(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:

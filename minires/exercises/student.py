@@ -24,13 +24,17 @@ MAX_PRINTED = 4000  # characters of the student's own output that are kept
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, as far as is known; everything but `kind` and `sentence` may be missing."""
+    """What is wrong, as far as is known; everything but `kind` and `sentence` may be missing.
+
+    `case` describes the call, `number` counts it from 1, for `example`.
+    """
 
     kind: str
     sentence: str
     line: int | None = None
     source: str = ""
     case: str = ""
+    number: int = 0
     place: str = ""
     expected: Any = None
     got: Any = None
@@ -92,7 +96,7 @@ def call(function: Callable[..., Any], task: Task, case: Case, path: Path) -> tu
     results = result if isinstance(result, tuple) else (result,)
     wrong = wrong_return(result, results, task)
     if wrong:
-        raise Trouble(Problem("return", wrong, *first_line(function), case=str(case)))
+        raise Trouble(Problem("return", wrong, *last_return(function), case=str(case)))
     if task.apart:
         check_apart(function, task, case, results, arguments)
     return results
@@ -172,7 +176,7 @@ def check_apart(
                         "shared memory",
                         f"{name} and {other} are the same memory under two names: whoever adds to "
                         f"one in place changes the other too. Return a copy",
-                        *first_line(function),
+                        *last_return(function),
                         case=str(case),
                         mistake="shared_memory",
                     )
@@ -223,9 +227,25 @@ def is_own(filename: str, path: Path) -> bool:
 
 
 def first_line(function: Callable[..., Any]) -> tuple[int | None, str]:
-    """Where a function begins."""
-    code = getattr(function, "__code__", None)
-    return (code.co_firstlineno, f"def {code.co_name}(...)") if code else (None, "")
+    """Where a function begins: number and text."""
+    lines, start = lines_of(function)
+    return (start, lines[0].strip()) if lines else (None, "")
+
+
+def last_return(function: Callable[..., Any]) -> tuple[int | None, str]:
+    """The last line of a function that returns something, or else its first."""
+    lines, start = lines_of(function)
+    numbered = [(start + i, line.strip()) for i, line in enumerate(lines)]
+    returns = [(number, line) for number, line in numbered if line.startswith("return ")]
+    return returns[-1] if returns else first_line(function)
+
+
+def lines_of(function: Callable[..., Any]) -> tuple[list[str], int]:
+    """A function's text and the number of its first line; nothing where there is none."""
+    try:
+        return inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        return [], 0
 
 
 class Printed(io.TextIOBase):

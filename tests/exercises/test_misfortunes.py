@@ -41,37 +41,37 @@ MISFORTUNES = {
         "def relu_grad(dy):\n    return dy\n",
         "signature",
         "expected relu_grad(dy, x), but yours is relu_grad(dy)",
-        "def relu_grad(...)",
+        "def relu_grad(dy):",
     ),
     "nothing returned": (
         "def relu_grad(dy, x):\n    dx = dy * (x > 0)\n",
         "return",
         "relu_grad returns None: is `return dx` missing at its end?",
-        "def relu_grad(...)",
+        "def relu_grad(dy, x):",
     ),
     "too much returned": (
         "def relu_grad(dy, x):\n    return dy, x\n",
         "return",
         "relu_grad should return one value (dx), but returns 2 values",
-        "def relu_grad(...)",
+        "return dy, x",
     ),
     "another shape": (
         "def relu_grad(dy, x):\n    return (dy * (x > 0)).reshape(-1)\n",
         "shape",
         "dx has shape (120,), but should have (2, 5, 4, 3): the numbers are right, a reshape is",
-        "def relu_grad(...)",
+        "return (dy * (x > 0)).reshape(-1)",
     ),
     "another dtype": (
         "def relu_grad(dy, x):\n    return (dy * (x > 0)).astype(np.float32)\n",
         "shape",
         "dx holds float32, but the inputs are float64: keep their dtype",
-        "def relu_grad(...)",
+        "return (dy * (x > 0)).astype(np.float32)",
     ),
     "a list": (
         "def relu_grad(dy, x):\n    return list(dy)\n",
         "shape",
         "dx should be a NumPy array, but is a list",
-        "def relu_grad(...)",
+        "return list(dy)",
     ),
     "NaN": (
         "def relu_grad(dy, x):\n    ratio = (x - x) / (x - x)\n    return dy * ratio\n",
@@ -146,7 +146,7 @@ def test_a_misfortune_is_met_with_a_sentence_and_a_line(what, tmp_path):
     assert problem.kind == kind
     assert sentence in problem.sentence
     assert problem.source.strip() == source
-    if problem.line and not source.endswith("(...)"):
+    if problem.line:
         assert path.read_text().splitlines()[problem.line - 1].strip() == source
 
 

@@ -106,7 +106,7 @@ def averaged_over_pixels(dy, x, kernel_size, stride, padding):
 
 def of_images(rng):
     """For the race."""
-    dy, x = rng.standard_normal((2, 16, 16, 16, 16), dtype=np.float32)
+    dy, x = rng.standard_normal((2, 8, 16, 16, 16), dtype=np.float32)
     return {"dy": dy, "x": x, "kernel_size": (3, 3), "stride": 1, "padding": 1}
 
 

@@ -51,6 +51,11 @@ def layer(x, batch_norm, weight_scale, rng):
     return F.batch_norm(z, ones, zeros)[0]
 
 
+def in_digits(ratio):
+    """Two digits, with an exponent for small numbers only."""
+    return f"{float(f'{ratio:.2g}'):,.0f}" if ratio >= 10 else f"{ratio:.2g}"
+
+
 def in_a_word(ratio):
     """What the student's function should have said."""
     if ratio < 1 / LIMIT:
@@ -62,10 +67,7 @@ def cases(rng):
     """Every network, with what was measured as the note."""
     for network in NETWORKS:
         arguments = dict(zip(("shortcut", "batch_norm", "weight_scale"), network, strict=True))
-        ratio = measure(*network)
-        yield Case(
-            arguments, f"measured: at layer 1 it is {ratio:.2g} times as large as at the end"
-        )
+        yield Case(arguments, f"measured: {in_digits(measure(*network))} times as large at layer 1")
 
 
 def measured(shortcut, batch_norm, weight_scale):
@@ -149,6 +151,14 @@ def plain_with_norm_keeps(shortcut, batch_norm, weight_scale):
     return measured(shortcut, batch_norm, weight_scale)
 
 
+def norm_keeps(shortcut, batch_norm, weight_scale):
+    """All right without batch norm. With it you say "keeps its size" always; it does so on the way
+    forward, but on the way back, without a full skip connection, gradients grow at the start."""
+    if batch_norm:
+        return "keeps its size"
+    return measured(shortcut, batch_norm, weight_scale)
+
+
 def half_shortcut(shortcut, batch_norm, weight_scale):
     """All right but for the shortcut of 0.5 with batch norm: half of a skip connection does not
     keep the gradient's size; the branch takes over, and it explodes as in a plain network."""
@@ -187,6 +197,7 @@ EXERCISE = Exercise(
                     residual_without_norm,
                     plain_with_norm,
                     plain_with_norm_keeps,
+                    norm_keeps,
                     half_shortcut,
                     half_shortcut_vanishes,
                 )

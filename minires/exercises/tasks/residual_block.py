@@ -221,7 +221,7 @@ def parameter_mistakes(position):
 
 def of_images(rng):
     """For the race."""
-    dy, x = rng.standard_normal((2, 16, 16, 16, 16), dtype=np.float32)
+    dy, x = rng.standard_normal((2, 8, 16, 16, 16), dtype=np.float32)
     arguments = {"dy": dy, "x": x}
     for number in (1, 2):
         weight = rng.standard_normal((3, 3, 16, 16), dtype=np.float32)
