@@ -152,7 +152,8 @@ def show_results(folder: Path) -> None:
     ):
         console.print(f"Picture: {path}")
     report, notes = write_report([folder])
-    console.print(*notes, f"Report, opens in a browser: {report}", sep="\n")
+    lines = [*notes, f"Report, to open in a browser: {report}"]
+    console.print(*lines, sep="\n", markup=False, soft_wrap=True)
 
 
 def run() -> None:

@@ -54,6 +54,8 @@ class TestMainJob:
         assert "one draw" in text or "Nothing has been learned" in text
         assert (folder / "error.png").exists()
         assert (folder / "gradients.png").exists()
+        assert f"Report, to open in a browser: {folder / 'report.html'}" in text
+        assert "--preset toy --data builtin --depths 8,14" in (folder / "report.html").read_text()
 
     def test_leaves_a_folder_for_each_network(self, toy):
         folder, _ = toy

@@ -104,13 +104,15 @@ function common(title, data) {
 
 function scaled(data) { return state.scale === "log" ? logarithmic(data) : { type: "linear" }; }
 
-// Plotly's own marks on a logarithmic axis are single digits: these are whole numbers.
+// Plotly's own marks on a short logarithmic axis are single digits: these are whole numbers.
 function logarithmic(data) {
   const values = data.flatMap((t) => t.y).filter((v) => v > 0);
   const [low, high] = [Math.min(...values), Math.max(...values)].map(Math.log10);
-  if (!values.length || high - low > 1.3) return { type: "log", dtick: 1, exponentformat: "power" };
+  if (!values.length || high - low > 2.5) return { type: "log", dtick: 1, exponentformat: "power" };
   const marks = [];
-  for (let k = Math.floor(low); k <= high; k++) for (const m of [1, 1.5, 2, 3, 4, 5, 6, 8]) marks.push(m * 10 ** k);
+  for (let k = Math.floor(low); k <= high; k++) {
+    for (const digit of high - low > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8]) marks.push(digit * 10 ** k);
+  }
   return { type: "log", tickvals: marks, ticktext: marks.map((m) => String(Number(m.toPrecision(2)))) };
 }
 
@@ -194,7 +196,7 @@ function disableWhatIsMissing() {
 }
 
 // For paper: light colours, all details open, charts as wide as a page.
-function print(isPrinting) {
+function fitPaper(isPrinting) {
   const root = document.documentElement;
   if (isPrinting) root.dataset.printing = ""; else delete root.dataset.printing;
   for (const details of document.querySelectorAll("details")) {
@@ -221,8 +223,8 @@ async function start() {
   disableWhatIsMissing();
   listen();
   drawAll();
-  addEventListener("beforeprint", () => print(true));
-  addEventListener("afterprint", () => print(false));
+  addEventListener("beforeprint", () => fitPaper(true));
+  addEventListener("afterprint", () => fitPaper(false));
   matchMedia("(prefers-color-scheme: dark)").onchange = () => { drawLegend(); drawAll(); };
   for (const details of document.querySelectorAll("details")) details.ontoggle = () => dispatchEvent(new Event("resize"));
 }
