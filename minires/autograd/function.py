@@ -37,6 +37,7 @@ Array = np.ndarray
 Edge = Union["Context", "Tensor", None]
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+tracer: ContextVar[Callable[..., None] | None] = ContextVar("tracer", default=None)  # see trace.py
 
 
 @contextlib.contextmanager
@@ -160,6 +161,8 @@ class Function:
         result = cls.forward(ctx, *(None if t is None else t.data for t in inputs), **settings)
         data, *extras = result if isinstance(result, tuple) else (result,)
         output = Tensor(data, version=shared_version(data, inputs))
+        if note := tracer.get():
+            note(cls, inputs, settings, output)
         if _recording.get() and any(ctx.needs_grad):
             output.requires_grad, output.context = True, ctx
             ctx.seal(output)

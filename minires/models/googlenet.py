@@ -173,7 +173,8 @@ class GoogLeNet(Module):
         While it trains with `aux`, three: (logits, those of aux1, those of aux2).
         """
         if self.transform_input:
-            x = x * SCALE.astype(x.dtype) + SHIFT.astype(x.dtype)
+            scale, shift = (Tensor(a.astype(x.dtype)).to(x.device) for a in (SCALE, SHIFT))
+            x = x * scale + shift
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))

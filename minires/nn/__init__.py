@@ -13,6 +13,7 @@ from .blocks import (
     make_shortcut,
     make_stage,
 )
+from .folding import fold_batch_norm
 from .init import he_normal
 from .layers import (
     AdaptiveAvgPool2d,
@@ -59,6 +60,7 @@ __all__ = [
     "Shortcut",
     "SubsampleAndPad",
     "Summary",
+    "fold_batch_norm",
     "functional",
     "he_normal",
     "make_shortcut",

@@ -55,7 +55,8 @@ class ConvAdd(Function):
         relu: bool,
         **geometry: int,
     ) -> Array:
-        zero, one = np.zeros_like(weight[0, 0, 0]), np.ones_like(weight[0, 0, 0])
+        xp, channels = namespace(weight), weight.shape[3]
+        zero, one = xp.zeros(channels, weight.dtype), xp.ones(channels, weight.dtype)
         beta = zero if bias is None else bias
         y = kernels.conv2d_batch_norm_eval(
             x, weight, one, beta, zero, one, eps=0.0, residual=residual, relu=relu, **geometry
@@ -298,7 +299,7 @@ class PadEnd(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array, *, rows: int, columns: int, value: float) -> Array:
-        y = np.full_like(x, value, shape=padded_shape(x.shape, rows, columns))
+        y = namespace(x).full(padded_shape(x.shape, rows, columns), value, x.dtype)
         y[:, : x.shape[1], : x.shape[2]] = x
         return y
 
@@ -319,7 +320,7 @@ class Concatenate(Function):
 
     @staticmethod
     def forward(ctx: Context, *arrays: Array) -> Array:
-        return np.concatenate(arrays, axis=-1)
+        return namespace(arrays[0]).concatenate(arrays, axis=-1)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:

@@ -1,4 +1,4 @@
-"""What a network is made of: layers, map sizes, parameters, multiply-adds."""
+"""What a network is made of: layers, map sizes, parameters, multiply-adds, memory of its maps."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..kernels.devices import may_share_memory
 from .module import Hook, Module
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer: its name, kind, output shape (without N), parameters, multiply-adds an image."""
+    """One layer: its name, kind, output shape (without N), parameters, multiply-adds an image.
+
+    `activation_bytes` is the size of its output for one image, 0 where that is the input's memory.
+    """
 
     name: str
     kind: str
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    activation_bytes: int
 
     def cells(self) -> tuple[str, ...]:
         """The row as text."""
         size = " x ".join(map(str, self.output))
-        return self.name, self.kind, size, count(self.parameters), count(self.multiply_adds)
+        numbers = self.parameters, self.multiply_adds, round(self.activation_bytes / 1024)
+        return self.name, self.kind, size, *map(count, numbers)
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,20 @@ class Summary:
         """Multiplications of an image's forward pass in convolutions and matrix products."""
         return sum(row.multiply_adds for row in self.rows)
 
+    @property
+    def activation_bytes(self) -> int:
+        """The outputs of all layers together, for one image.
+
+        Training layer by layer keeps about this much an image for the backward pass. Blocks that
+        run as one operation keep less, recomputed ones less still, and inference next to nothing.
+        """
+        return sum(row.activation_bytes for row in self.rows)
+
     def __str__(self) -> str:
-        head = ("layer", "kind", "output", "parameters", "multiply-adds")
+        head = ("layer", "kind", "output", "parameters", "multiply-adds", "activations, KiB")
         body = [row.cells() for row in self.rows]
-        total = ("total", "", "", count(self.parameters), count(self.multiply_adds))
+        numbers = self.parameters, self.multiply_adds, round(self.activation_bytes / 1024)
+        total = ("total", "", "", *map(count, numbers))
         return table([head, *body, total])
 
 
@@ -52,11 +68,11 @@ def count(number: int) -> str:
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
-    """Columns of text; the last two to the right."""
+    """Columns of text; the last three to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if i >= len(row) - 2 else cell.ljust(width)
+            cell.rjust(width) if i >= len(row) - 3 else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -93,8 +109,9 @@ def row_recorder(name: str, rows: list[Row]) -> Hook:
     def record(module: Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         parameters = sum(p.data.size for p in module.parameters())
         kind = type(module).__name__
-        rows.append(
-            Row(name, kind, output.shape[1:], parameters, module.multiply_adds(output.shape))
-        )
+        cost = module.multiply_adds(output.shape)
+        shared = may_share_memory(output.data, inputs[0].data)
+        memory = 0 if shared else output.data.nbytes
+        rows.append(Row(name, kind, output.shape[1:], parameters, cost, memory))
 
     return record

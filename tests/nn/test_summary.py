@@ -1,5 +1,7 @@
 """The table of a network's layers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,13 +23,13 @@ def model():
 
 def test_every_layer_has_its_size_parameters_and_multiply_adds(model):
     table = summary(model, (7, 5, 3))
-    rows = [(r.name, r.kind, r.output, r.parameters, r.multiply_adds) for r in table.rows]
-    assert rows == [
-        ("0", "Conv2d", (3, 2, 4), 3 * 3 * 3 * 4 + 4, 3 * 2 * 4 * 27),
-        ("1", "BatchNorm2d", (3, 2, 4), 8, 0),
-        ("2", "Flatten", (24,), 0, 0),
-        ("3", "Linear", (5,), 24 * 5 + 5, 24 * 5),
+    assert [dataclasses.astuple(row) for row in table.rows] == [
+        ("0", "Conv2d", (3, 2, 4), 3 * 3 * 3 * 4 + 4, 3 * 2 * 4 * 27, 4 * 24),
+        ("1", "BatchNorm2d", (3, 2, 4), 8, 0, 4 * 24),
+        ("2", "Flatten", (24,), 0, 0, 0),  # the same memory
+        ("3", "Linear", (5,), 24 * 5 + 5, 24 * 5, 4 * 5),
     ]
+    assert table.activation_bytes == 4 * (24 + 24 + 5)
     assert table.parameters == 112 + 8 + 125
     assert table.multiply_adds == 648 + 120
 
