@@ -55,8 +55,7 @@ class ConvAdd(Function):
         relu: bool,
         **geometry: int,
     ) -> Array:
-        xp, channels = namespace(weight), weight.shape[3]
-        zero, one = xp.zeros(channels, weight.dtype), xp.ones(channels, weight.dtype)
+        zero, one = np.zeros_like(weight[0, 0, 0]), np.ones_like(weight[0, 0, 0])
         beta = zero if bias is None else bias
         y = kernels.conv2d_batch_norm_eval(
             x, weight, one, beta, zero, one, eps=0.0, residual=residual, relu=relu, **geometry
@@ -299,7 +298,7 @@ class PadEnd(Function):
 
     @staticmethod
     def forward(ctx: Context, x: Array, *, rows: int, columns: int, value: float) -> Array:
-        y = namespace(x).full(padded_shape(x.shape, rows, columns), value, x.dtype)
+        y = np.full_like(x, value, shape=padded_shape(x.shape, rows, columns))
         y[:, : x.shape[1], : x.shape[2]] = x
         return y
 
@@ -320,7 +319,7 @@ class Concatenate(Function):
 
     @staticmethod
     def forward(ctx: Context, *arrays: Array) -> Array:
-        return namespace(arrays[0]).concatenate(arrays, axis=-1)
+        return np.concatenate(arrays, axis=-1)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
