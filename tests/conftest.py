@@ -5,10 +5,13 @@ marked `mutation` plant bugs and run other tests; they take part only where `-m`
 """
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+
+TOOLS = Path(__file__).parent / "cuda"  # their tests are about the stand-in
 
 settings.register_profile("dev", max_examples=15, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
@@ -43,7 +46,7 @@ def pytest_collection_modifyitems(config, items):
         if item.get_closest_marker("cuda"):
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
-            if is_real():
+            if is_real() and TOOLS not in item.path.parents:
                 item.add_marker(pytest.mark.gpu)
     if "mutation" in config.option.markexpr:
         return

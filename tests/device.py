@@ -1,4 +1,7 @@
-"""The GPU that tests run on: the stand-in of `tests/cuda`, or with `pytest -m gpu` a real one."""
+"""The GPU that tests run on: the stand-in of `tests/cuda`, or with `pytest -m gpu` a real one.
+
+`pytest -m gpu` runs the tests marked `cuda`, the same ones, through the real CuPy.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def copy(
 ) -> None:
     """What both have in common: a thread for every value of the target, or for four."""
     values = vector(source, target, sizes=x_shape[3:])
-    geometry = (*x_shape[1:], *size, *kernel_size, int(stride), int(padding))
+    geometry = (*x_shape[1:], *size, *map(int, kernel_size), int(stride), int(padding))
     count //= values
     kernel = f"{name}<{type_name(source)}, {values}>"
     launch_over(count, "columns", kernel, source, target, count, *geometry)

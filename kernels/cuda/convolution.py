@@ -44,7 +44,7 @@ def conv2d(
         "convolution",
         product("conv2d", type_name(x), tile, values),
         (blocks(pixels, tile.m), blocks(filters, tile.n)),
-        *(x, weight, y, pixels, *x.shape[1:], *size, filters, *kernel_size),
+        *(x, weight, y, pixels, *x.shape[1:], *size, filters, *map(int, kernel_size)),
         *(int(stride), int(padding)),
         threads=tile.threads,
     )
@@ -77,7 +77,7 @@ def conv2d_input_grad(
         "convolution",
         product("conv2d_input_grad", type_name(dy), tile, values),
         (blocks(of_first_class, tile.m), blocks(channels, tile.n), int(stride) ** 2),
-        *(dy, weight, addend, dx, *x_shape, *dy.shape[1:3], filters, *kernel_size),
+        *(dy, weight, addend, dx, *x_shape, *dy.shape[1:3], filters, *map(int, kernel_size)),
         *(int(stride), int(padding)),
         threads=tile.threads,
     )
@@ -113,7 +113,17 @@ def conv2d_weight_grad(
         "convolution",
         product("conv2d_weight_grad", type_name(x), tile, values),
         (*tiles, parts),
-        *(dy, x, target, pixels, part, *x.shape[1:], *dy.shape[1:3], filters, *kernel_size),
+        *(
+            dy,
+            x,
+            target,
+            pixels,
+            part,
+            *x.shape[1:],
+            *dy.shape[1:3],
+            filters,
+            *map(int, kernel_size),
+        ),
         *(int(stride), int(padding)),
         threads=tile.threads,
     )

@@ -58,14 +58,24 @@ __device__ void write_tile(
 
 // How the threads of a block share the loading of a tile whose lines lie side by side along k, or
 // along m or n: each carries COUNT packs of V values, one every STEP lines.
+//
+// Along k, a warp takes 8 values of each of its lines: 32 bytes, no less than memory moves at once,
+// and no more, so that what it stores, turned round, goes to 32 different banks.
 template <typename T, int SIDE, int BK, int V, int THREADS>
 struct AlongK {
-    static constexpr int SLOTS = BK / V, STEP = THREADS / SLOTS;
-    static constexpr int COUNT = (SIDE + STEP - 1) / STEP;
+    static constexpr int ACROSS = 8 / V, DOWN = 32 / ACROSS, WARPS_ACROSS = BK / 8;
+    static constexpr int STEP = THREADS / (BK / V), COUNT = (SIDE + STEP - 1) / STEP;
     Pack<T, V> carried[COUNT];
 
-    __device__ static int slot() { return threadIdx.x % SLOTS * V; }
-    __device__ static int line(int number) { return threadIdx.x / SLOTS + number * STEP; }
+    __device__ static int slot() {
+        const int warp = threadIdx.x / 32 % WARPS_ACROSS;
+        return (threadIdx.x % ACROSS + warp * ACROSS) * V;
+    }
+
+    __device__ static int line(int number) {
+        const int warp = threadIdx.x / 32 / WARPS_ACROSS;
+        return threadIdx.x % 32 / ACROSS + warp * DOWN + number * STEP;
+    }
 
     __device__ void store(T (&tile)[BK][SIDE + PADDING]) const {
 #pragma unroll
