@@ -20,7 +20,7 @@ def new_figure(
     from matplotlib.figure import Figure
 
     columns = panels // rows
-    figure = Figure(figsize=(5.2 * columns, 0.6 + 4.0 * rows), layout="constrained", dpi=150)
+    figure = Figure(figsize=(4.7 * columns, 0.7 + 3.5 * rows), layout="constrained", dpi=150)
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, sharey="row" if share_y else False, squeeze=False)
     axes = list(grid.ravel())

@@ -160,6 +160,15 @@ def test_a_replaced_part_is_used(geometry, rng):
     np.testing.assert_allclose(block(x).data, expected.data, rtol=1e-9)
 
 
+def test_a_batch_norm_may_be_replaced(rng):
+    block = make_block("A", 3, 3, 1)
+    block.bn1, block.bn2 = Double(), Double()
+    x = Tensor(rng.standard_normal((2, 5, 4, 3)))
+    between = block.relu(block.conv1(x) * 2.0)
+    expected = block.relu(block.conv2(between) * 2.0 + x)
+    np.testing.assert_allclose(block(x).data, expected.data, rtol=1e-9)
+
+
 @pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
 def test_a_kept_graph_gives_the_same_gradient_twice(geometry, rng):
     """In float32, on the fast kernels: none of them may write into what backward reads."""

@@ -1,0 +1,189 @@
+"""How much does a block's branch add to what its shortcut carries, and what if it starts at none?
+
+De & Smith 2020, "Batch normalization biases residual blocks towards the identity function in deep
+networks", arXiv 2002.10444.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..autograd import Tensor, no_grad
+from ..autograd.function import Array
+from ..models import CifarResNet
+from ..nn import BasicBlock, Module
+from ..pictures import COLOURS, new_figure
+from ..training import DivergedError
+from ..training.files import read_records
+from .identity import Curve, curve_of
+from .lab import Lab
+from .probe import Probe
+from .surgery import skip_init, without_batch_norm, zero_gamma
+from .watching import blocks_by_name, untouched
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VARIANTS: dict[str, Callable[[CifarResNet], CifarResNet]] = {
+    "batch norm": lambda model: model,
+    "batch norm, branches start at 0": zero_gamma,
+    "no batch norm": without_batch_norm,
+    "no batch norm, SkipInit 0": skip_init,
+}
+
+
+def branch_to_skip(model: Module, images: Array) -> Array:
+    """Variance of each block's branch over that of its shortcut, (blocks,).
+
+    Variances are taken per channel, over images and places, and averaged over the channels. In
+    training mode, block by block, on `images` (N, H, W, C) in a residual network.
+    """
+    ratios: list[float] = []
+
+    def note(block: Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
+        assert isinstance(block, BasicBlock)
+        ratios.append(branch_variance(block, inputs[0]))
+
+    with untouched(model), no_grad(), ExitStack() as hooks:
+        for block in blocks_by_name(model).values():
+            hooks.enter_context(block.register_forward_hook(note))
+        model.train()(Tensor(images))
+    return np.array(ratios)
+
+
+def branch_variance(block: BasicBlock, x: Tensor) -> float:
+    """Var F(x) / Var shortcut(x) of one block."""
+    between = block.relu(block.bn1(block.conv1(x)))
+    branch = block.bn2(block.conv2(between))
+    assert block.downsample is not None
+    return channel_variance(branch.data) / channel_variance(block.downsample(x).data)
+
+
+def channel_variance(x: Array) -> float:
+    """Variance per channel, averaged over the channels."""
+    return float(x.var((0, 1, 2), dtype=np.float64).mean())
+
+
+@dataclass(frozen=True)
+class BranchStudy:
+    """Ratios at initialisation, and training curves; those that diverge end early.
+
+    Attributes:
+        ratios: Var branch / Var shortcut of each block, by variant, (blocks,).
+        curves: training loss, by variant.
+        failures: for each variant that diverged, what the trainer said.
+    """
+
+    ratios: dict[str, Array]
+    curves: dict[str, Curve]
+    failures: dict[str, str]
+    described: str
+
+
+def measure(lab: Lab, *, depth: int = 56, images: int = 128) -> BranchStudy:
+    """A residual network with and without batch norm, with branches that start at 0 or not.
+
+    Training is the first third of the lab's recipe.
+    """
+    batch, _ = lab.images(images)
+    ratios, curves, failures = {}, {}, {}
+    for name, change in VARIANTS.items():
+        model = change(lab.fresh(depth, "A"))
+        ratios[name] = branch_to_skip(model, batch)
+        curves[name], failure = train(lab, model, name)
+        if failure:
+            failures[name] = failure
+    described = f"ResNet-{depth}; {lab.dataset.name}, seed {lab.seed}"
+    return BranchStudy(ratios, curves, failures, described)
+
+
+def train(lab: Lab, model: CifarResNet, name: str) -> tuple[Curve, str]:
+    """The training curve, and what the trainer said if it diverged."""
+    usual = lab.recipe(model.depth)
+    recipe = dataclasses.replace(
+        usual, iterations=usual.iterations // 3, record_every=5, evaluate_every=usual.iterations
+    )
+    trainer = lab.trainer(model, f"branches-{model.name}-{name.replace(' ', '-')}", recipe)
+    failure = ""
+    try:
+        with np.errstate(all="ignore"):
+            trainer.run()
+    except DivergedError as error:
+        failure = str(error)
+    return curve_of(read_records(trainer.records_path)), failure
+
+
+def draw(result: BranchStudy) -> Figure:
+    """Variances at initialisation (left), and training (right)."""
+    figure, axes = new_figure(
+        f"Branch and shortcut, with batch norm and without\n{result.described}",
+        2,
+        share_y=False,
+    )
+    axes[0].set(
+        title="at initialisation", xlabel="block", ylabel="variance of branch / of shortcut"
+    )
+    axes[0].set(ylim=(0, None))
+    axes[1].set(title="training", xlabel="iterations", ylabel="training loss", ylim=(1.4, 3.4))
+    styles = dict(
+        zip(result.ratios, zip(COLOURS, ("-", "--", "-.", ":"), strict=False), strict=False)
+    )
+    for name, (colour, style) in styles.items():
+        ratios, curve = result.ratios[name], result.curves[name]
+        blocks = np.arange(1, len(ratios) + 1)
+        axes[0].plot(blocks, ratios, style, color=colour, linewidth=2, label=name)
+        label = f"{name} (diverges)" if name in result.failures else name
+        axes[1].plot(curve.steps, curve.loss, style, color=colour, linewidth=2, label=label)
+    for axis in axes:
+        axis.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def tell(result: BranchStudy) -> list[str]:
+    """Ratios of the first and last block, and what training came to."""
+    lines = [
+        f"{name}: the branch's variance over the shortcut's is {r[0]:.2f} in the first block, "
+        f"{np.median(r):.2f} in the median one."
+        for name, r in result.ratios.items()
+    ]
+    for name, curve in result.curves.items():
+        if name in result.failures:
+            lines.append(f"{name}: training diverged. {result.failures[name]}")
+        elif len(curve.loss):
+            lines.append(
+                f"{name}: training loss {curve.last:.2f} after {curve.steps[-1]} iterations."
+            )
+    return lines
+
+
+BRANCHES = Probe(
+    name="branches",
+    title="Branch against shortcut, and training without batch norm",
+    what=(
+        "Left: the variance of what a block's branch adds over the variance of what its shortcut "
+        "carries, at initialisation, 128 training images, training mode. Right: the training loss "
+        "of the same networks in the first third of the recipe. 'Branches start at 0' is batch "
+        "norm whose last weight in each block starts at 0; 'SkipInit 0' has no batch norm, but one "
+        "number a block that multiplies the branch and starts at 0."
+    ),
+    look_for=(
+        "With batch norm a branch adds variance of about one while the shortcut's grows from block "
+        "to block, so the ratio falls like one over the number of blocks: deep blocks start near "
+        "the identity. Without it every branch is as large as what comes in, and the signal "
+        "doubles from block to block. If that is what batch norm is for, then a branch that starts "
+        "at 0 should train without it: does it here?"
+    ),
+    source=(
+        "De & Smith 2020, arXiv 2002.10444, sec. 3 and 4; branches that start at 0: Goyal et al. "
+        "2017, arXiv 1706.02677, sec. 5.1"
+    ),
+    measure=measure,
+    draw=draw,
+    tell=tell,
+)

@@ -1,0 +1,105 @@
+"""What a probe works with: a folder, images, and trained networks, each made when first wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset, evaluation_batches, load
+from ..models import CifarResNet, cifar_resnet
+from ..nn import Module, Shortcut
+from ..training import PRESETS, Recipe, Trainer
+from ..training.comparison import Entry, make_trainer, run_all
+from ..training.files import read_json
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass
+class Lab:
+    """One folder with one data set, one preset and one seed.
+
+    Networks lie where the main job puts them, so its results folder is a lab whose networks are
+    trained already. What a probe alone trains lies in `probes/networks/`. An interrupted training
+    goes on where it was.
+
+    Args:
+        folder: holds the trained networks; the probes' pictures go to its `probes/`.
+        data, data_dir: see `minires.data.load`.
+        preset: how networks are trained.
+        seed: of initial weights, batches and crops.
+        watch: called with the trainer after every training step.
+    """
+
+    folder: Path
+    data: str = "builtin"
+    data_dir: Path | None = None
+    preset: str = "quick"
+    seed: int = 0
+    watch: Callable[[Trainer], None] | None = None
+
+    @classmethod
+    def like(cls, folder: Path, **given: Any) -> Lab:
+        """A lab with these settings; where they are None, those of an earlier job in the folder."""
+        saved: dict[str, Any] = {}
+        if (folder / "options.json").exists():
+            options = read_json(folder / "options.json")
+            saved = {key: options[key] for key in ("data", "data_dir", "preset")}
+            saved |= {"data_dir": saved["data_dir"] and Path(saved["data_dir"])}
+            saved |= {"seed": options["seeds"][0]}
+        return cls(folder, **saved | {key: v for key, v in given.items() if v is not None})
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images."""
+        return load(self.data, data_dir=self.data_dir)
+
+    def images(self, count: int, split: str = "train") -> Batch:
+        """The first `count` images of a split, normalised and not augmented, with their labels."""
+        return next(evaluation_batches(self.dataset, split, count, limit=count))
+
+    def recipe(self, depth: int) -> Recipe:
+        """How the lab trains a network of this depth."""
+        return PRESETS[self.preset](depth, len(self.dataset.train_images))
+
+    def fresh(self, depth: int, shortcut: Shortcut) -> CifarResNet:
+        """A network with its initial weights."""
+        classes = len(self.dataset.classes)
+        return cifar_resnet(depth, shortcut=shortcut, seed=self.seed, classes=classes)
+
+    def trained(self, depth: int, shortcut: Shortcut) -> CifarResNet:
+        """The network that the main job trains; trained now unless the folder holds it."""
+        entry = Entry(depth, shortcut, self.seed)
+        trainer = make_trainer(
+            entry, self.dataset, preset=self.preset, folder=self.folder, watch=self.watch
+        )
+        run_all([trainer])
+        assert isinstance(trainer.model, CifarResNet)
+        return trainer.model
+
+    def trainer(self, model: Module, name: str, recipe: Recipe) -> Trainer:
+        """A trainer for a network that only a probe wants."""
+        return Trainer(
+            model,
+            self.dataset,
+            recipe,
+            folder=self.folder / "probes" / "networks" / name,
+            seed=self.seed,
+            name=name,
+            watch=self.watch,
+        )
+
+    def described(self, *, trained: bool = True) -> str:
+        """The data, and how networks were trained, for titles."""
+        if not trained:
+            return self.dataset.name
+        recipe = self.recipe(20)
+        return (
+            f"{self.dataset.name}; preset {recipe.name} "
+            f"({recipe.iterations:,} iterations of {recipe.batch_size} images), seed {self.seed}"
+        )
