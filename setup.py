@@ -4,7 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3", "scipy"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3", *ONNX, "scipy"]
 
 setup(
     name="minires-dl",  # `minires` on the package index is an unrelated reservoir simulator
@@ -44,6 +45,7 @@ setup(
         "cuda12": ["cupy-cuda12x>=13.4", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
         "cuda13": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"],
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
+        "onnx": ONNX,
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page
         "dev": [*TEST, "ruff", "mypy", "pre-commit"],

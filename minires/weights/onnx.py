@@ -1,0 +1,342 @@
+"""Any network as an ONNX graph, from the trace of one image.
+
+Images are (N, 3, H, W) there, as PyTorch's exports have them, and so are all maps. What is not a
+map keeps our layout, and so does a map in front of an operation that mixes its axes (Flatten):
+there the graph transposes it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ..autograd import Function, Tensor, no_grad, ops
+from ..files import atomic
+from ..kernels.devices import to_host
+from ..nn import Module
+from ..nn import functional as F
+from ..trace import Step, trace
+
+OPSET = 17
+TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+def export_onnx(
+    model: Module, path: Path | str, input_shape: tuple[int, int, int] = (224, 224, 3)
+) -> None:
+    """Write the network in evaluation as ONNX, for images of (H, W, C) and any number of them.
+
+    The graph's input is `images`, float32 (N, C, H, W), normalised as the network expects; its
+    output `logits`, (N, classes). The network is left as it is. Needs the package onnx.
+
+    Raises: ValueError without that package, or for an operation that ONNX does not have.
+    """
+    path = Path(path).expanduser()
+    content = onnx_model(model, input_shape).SerializeToString()
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def onnx_model(model: Module, input_shape: tuple[int, int, int]) -> Any:
+    """The ONNX model, checked by ONNX's own checker."""
+    onnx = load_onnx()
+    images, steps, logits = run(model, input_shape)
+    graph = Graph(onnx, {id(p): name for name, p in model.named_parameters()})
+    graph.maps[id(images)] = "images"
+    for step in steps:
+        convert(graph, step)
+    graph.node("Identity", [graph.plain_of(logits)], output="logits")
+    kind, (height, width, channels) = onnx.TensorProto.FLOAT, input_shape
+    made = onnx.helper.make_graph(
+        graph.nodes,
+        getattr(model, "name", type(model).__name__),
+        [onnx.helper.make_tensor_value_info("images", kind, ["N", channels, height, width])],
+        [onnx.helper.make_tensor_value_info("logits", kind, ["N", *logits.shape[1:]])],
+        graph.constants,
+    )
+    opset = onnx.helper.make_opsetid("", OPSET)
+    result = onnx.helper.make_model(
+        made, producer_name="minires", opset_imports=[opset], ir_version=8
+    )
+    onnx.checker.check_model(result)
+    return result
+
+
+def load_onnx() -> Any:
+    """The package, or a sentence."""
+    try:
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise ValueError("exporting to ONNX needs the package onnx: pip install onnx") from None
+    return onnx
+
+
+def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[Step], Tensor]:
+    """One image of zeros through the network in evaluation, which is then as before."""
+    modes = [(module, module.training) for _, module in model.named_modules()]
+    first = model.parameters()[0]
+    images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
+    try:
+        with no_grad(), trace() as steps:
+            logits = model.eval()(images)
+    finally:
+        for module, training in modes:
+            module.training = training
+    return images, steps, logits
+
+
+class Graph:
+    """Nodes and constants so far, and the name of each tensor in either layout."""
+
+    def __init__(self, onnx: Any, parameters: dict[int, str]) -> None:
+        self.onnx, self.parameters = onnx, parameters
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.maps: dict[int, str] = {}  # (N, C, H, W)
+        self.plain: dict[int, str] = {}  # as here
+        self.kept: list[Tensor] = []  # so that no other tensor gets the same id
+
+    def node(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
+        """Add a node; returns the name of its output."""
+        output = output or f"{kind.lower()}_{len(self.nodes)}"
+        made = self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
+        self.nodes.append(made)
+        return output
+
+    def constant(self, value: Any, name: str = "", dtype: Any = np.float32) -> str:
+        """Add an array; returns its name."""
+        name = name or f"constant_{len(self.constants)}"
+        array = np.ascontiguousarray(to_host(value)).astype(dtype)
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        """Whole numbers, as shapes and axes are given."""
+        return self.constant(np.array(values, np.int64), dtype=np.int64)
+
+    def weight_of(self, tensor: Tensor) -> str:
+        """A convolution's weight, in ONNX's order."""
+        if id(tensor) not in self.maps:
+            data = to_host(tensor.data).transpose(3, 2, 0, 1)
+            self.maps[id(tensor)] = self.constant(data, self.parameters.get(id(tensor), ""))
+        return self.maps[id(tensor)]
+
+    def maps_of(self, tensor: Tensor) -> str:
+        """A tensor (N, H, W, C) as (N, C, H, W)."""
+        if id(tensor) not in self.maps:
+            self.maps[id(tensor)] = self.node("Transpose", [self.plain_of(tensor)], perm=TO_MAPS)
+        return self.maps[id(tensor)]
+
+    def plain_of(self, tensor: Tensor) -> str:
+        """A tensor in our layout; a parameter or other constant where no step made it."""
+        if id(tensor) not in self.plain and id(tensor) in self.maps:
+            self.plain[id(tensor)] = self.node("Transpose", [self.maps[id(tensor)]], perm=TO_PLAIN)
+        if id(tensor) not in self.plain:
+            name = self.parameters.get(id(tensor), "")
+            self.plain[id(tensor)] = self.constant(tensor.data, name)
+            self.kept.append(tensor)
+        return self.plain[id(tensor)]
+
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Whether no step made it."""
+        return id(tensor) not in self.maps and id(tensor) not in self.plain
+
+
+def convert(graph: Graph, step: Step) -> None:
+    """Add the nodes of one step."""
+    for kinds, layout in ((ON_MAPS, graph.maps), (ON_PLAIN, graph.plain)):
+        if step.function in kinds:
+            layout[id(step.output)] = kinds[step.function](graph, step)
+            return None
+    if step.function in ELEMENTWISE:
+        return elementwise(graph, step)
+    raise ValueError(f"the operation {step.function.__name__} can't be exported to ONNX")
+
+
+# ---------------------------------------------------------------------------------- on maps
+
+
+def window(size: int, stride: int, padding: int) -> dict[str, Any]:
+    """The attributes of a square window."""
+    return {"kernel_shape": [size] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
+
+
+def convolution(graph: Graph, step: Step, bias: Tensor | None = None) -> str:
+    """The convolution that is the first part of a step."""
+    weight = cast(Tensor, step.inputs[1])
+    inputs = [graph.maps_of(only(step)), graph.weight_of(weight)]
+    inputs += [] if bias is None else [graph.plain_of(bias)]
+    attributes = window(weight.shape[0], step.settings["stride"], step.settings["padding"])
+    return graph.node("Conv", inputs, **attributes)
+
+
+def batch_norm(graph: Graph, x: str, step: Step, gamma: Tensor, beta: Tensor) -> str:
+    """Batch norm by given statistics."""
+    affine = [graph.plain_of(gamma), graph.plain_of(beta)]
+    statistics = [graph.constant(step.settings[name]) for name in ("mean", "var")]
+    epsilon = step.settings["eps"]
+    return graph.node("BatchNormalization", [x, *affine, *statistics], epsilon=epsilon)
+
+
+def add_and_cut(graph: Graph, x: str, step: Step, residual: Tensor | None) -> str:
+    """The end of a fused step: + residual, ReLU."""
+    if residual is not None:
+        x = graph.node("Add", [x, graph.maps_of(residual)])
+    return graph.node("Relu", [x]) if step.settings["relu"] else x
+
+
+def conv_add(graph: Graph, step: Step) -> str:
+    """Convolution, bias, residual, ReLU."""
+    *_, bias, residual = step.inputs
+    return add_and_cut(graph, convolution(graph, step, bias), step, residual)
+
+
+def conv_batch_norm(graph: Graph, step: Step) -> str:
+    """Convolution, batch norm, residual, ReLU."""
+    *_, gamma, beta, residual = step.inputs
+    y = batch_norm(graph, convolution(graph, step), step, gamma, beta)  # type: ignore[arg-type]
+    return add_and_cut(graph, y, step, residual)
+
+
+def batch_norm_alone(graph: Graph, step: Step) -> str:
+    """Batch norm."""
+    x, gamma, beta = step.inputs
+    return batch_norm(graph, graph.maps_of(x), step, gamma, beta)  # type: ignore[arg-type]
+
+
+def pool(kind: str, **attributes: Any) -> Converter:
+    """Max or average pooling."""
+
+    def converted(graph: Graph, step: Step) -> str:
+        return graph.node(
+            kind, [graph.maps_of(only(step))], **window(**step.settings), **attributes
+        )
+
+    return converted
+
+
+def pad_end(graph: Graph, step: Step) -> str:
+    """More rows and columns."""
+    rows, columns = step.settings["rows"], step.settings["columns"]
+    pads = graph.integers(0, 0, 0, 0, 0, 0, rows, columns)
+    return graph.node(
+        "Pad", [graph.maps_of(only(step)), pads, graph.constant(step.settings["value"])]
+    )
+
+
+def subsample_and_pad(graph: Graph, step: Step) -> str:
+    """Every stride-th pixel, and channels of zeros."""
+    x, stride, channels = only(step), step.settings["stride"], step.settings["channels"]
+    end, axes = graph.integers(*x.shape[1:3]), graph.integers(2, 3)
+    slicing = [graph.integers(0, 0), end, axes, graph.integers(stride, stride)]
+    picked = graph.node("Slice", [graph.maps_of(x), *slicing])
+    pads = graph.integers(0, 0, 0, 0, 0, channels - x.shape[3], 0, 0)
+    return graph.node("Pad", [picked, pads, graph.constant(0.0)])
+
+
+def concatenate(graph: Graph, step: Step) -> str:
+    """Channels side by side."""
+    return graph.node("Concat", [graph.maps_of(x) for x in step.inputs if x is not None], axis=1)
+
+
+# --------------------------------------------------------------------------- on other tensors
+
+
+def only(step: Step) -> Tensor:
+    """The tensor that goes in first."""
+    return cast(Tensor, step.inputs[0])
+
+
+def global_average(graph: Graph, step: Step) -> str:
+    """The mean of each map: (N, C)."""
+    mean = graph.node("GlobalAveragePool", [graph.maps_of(only(step))])
+    return graph.node("Flatten", [mean], axis=1)
+
+
+def reshape(graph: Graph, step: Step) -> str:
+    """Another shape; its first axis stays that of the images if it was."""
+    shape = list(step.settings["shape"])
+    shape[0] = 0 if shape[0] == only(step).shape[0] else shape[0]
+    return graph.node("Reshape", [graph.plain_of(only(step)), graph.integers(*shape)])
+
+
+def transpose(graph: Graph, step: Step) -> str:
+    """Other axes."""
+    return graph.node("Transpose", [graph.plain_of(only(step))], perm=step.settings["axes"])
+
+
+def matmul(graph: Graph, step: Step) -> str:
+    """A product of matrices."""
+    return graph.node("MatMul", [graph.plain_of(x) for x in step.inputs if x is not None])
+
+
+def total(graph: Graph, step: Step) -> str:
+    """A sum over axes."""
+    axis, x = step.settings["axis"], only(step)
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
+    keepdims = int(step.settings["keepdims"])
+    return graph.node("ReduceSum", [graph.plain_of(x), graph.integers(*axes)], keepdims=keepdims)
+
+
+# ----------------------------------------------------------------------- on either, by element
+
+
+def elementwise(graph: Graph, step: Step) -> None:
+    """An operation on each element: on maps where a map goes in, with one number a channel."""
+    inputs = [x for x in step.inputs if x is not None]
+    on_maps = any(id(x) in graph.maps for x in inputs) and all(fits_maps(graph, x) for x in inputs)
+    names = [channels(graph, x) if on_maps else graph.plain_of(x) for x in inputs]
+    if step.function is ops.Power:
+        names.append(graph.constant(step.settings["exponent"]))
+    layout = graph.maps if on_maps else graph.plain
+    layout[id(step.output)] = graph.node(ELEMENTWISE[step.function], names)
+
+
+def fits_maps(graph: Graph, x: Tensor) -> bool:
+    """Whether it is a map, or a constant with one number or one a channel."""
+    return id(x) in graph.maps or (graph.is_constant(x) and x.ndim < 2)
+
+
+def channels(graph: Graph, x: Tensor) -> str:
+    """A map, or a constant in the shape that goes with maps."""
+    if id(x) in graph.maps:
+        return graph.maps[id(x)]
+    value = to_host(x.data).reshape(-1, 1, 1) if x.ndim else to_host(x.data)
+    return graph.constant(value)
+
+
+Converter = Callable[[Graph, Step], str]
+Kinds = dict[type[Function], Converter]
+ON_MAPS: Kinds = {
+    F.Conv2d: convolution,
+    F.ConvAdd: conv_add,
+    F.ConvBatchNormEval: conv_batch_norm,
+    F.BatchNormEval: batch_norm_alone,
+    F.MaxPool: pool("MaxPool"),
+    F.AvgPool: pool("AveragePool", count_include_pad=1),
+    F.PadEnd: pad_end,
+    F.SubsampleAndPad: subsample_and_pad,
+    F.Concatenate: concatenate,
+}
+ON_PLAIN: Kinds = {
+    F.GlobalAvgPool: global_average,
+    ops.MatMul: matmul,
+    ops.Reshape: reshape,
+    ops.Transpose: transpose,
+    ops.Sum: total,
+}
+ELEMENTWISE: dict[type[Function], str] = {
+    F.ReLU: "Relu",
+    ops.Add: "Add",
+    ops.Subtract: "Sub",
+    ops.Multiply: "Mul",
+    ops.Divide: "Div",
+    ops.Power: "Pow",
+    ops.Exp: "Exp",
+    ops.Log: "Log",
+}
