@@ -33,7 +33,7 @@ def conv2d(
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     if by_columns("conv2d", algorithm):
         columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
-        y = gemm(columns.reshape(-1, columns.shape[3]), weight.reshape(-1, filters))
+        y = gemm(columns.reshape(1, -1, columns.shape[3]), weight.reshape(1, -1, filters))
         return y.reshape(*columns.shape[:3], filters)
     size = output_shape(x.shape, kernel_size, stride, padding)
     y = empty((len(x), *size, filters), x)
@@ -64,7 +64,9 @@ def conv2d_input_grad(
     """Gradient of the input, plus `addend` (as x) if there is one."""
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     if by_columns("conv2d_input_grad", algorithm):
-        columns = gemm(dy.reshape(-1, filters), weight.reshape(-1, filters), b_transposed=True)
+        columns = gemm(
+            dy.reshape(1, -1, filters), weight.reshape(1, -1, filters), b_transposed=True
+        )
         geometry = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
         dx = col2im(columns.reshape(*dy.shape[:3], -1), x_shape=x_shape, **geometry)
         return dx if addend is None else dx + addend
@@ -98,7 +100,7 @@ def conv2d_weight_grad(
     if by_columns("conv2d_weight_grad", algorithm):
         columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
         dweight = gemm(
-            columns.reshape(-1, columns.shape[3]), dy.reshape(-1, filters), a_transposed=True
+            columns.reshape(1, -1, columns.shape[3]), dy.reshape(1, -1, filters), a_transposed=True
         )
         return dweight.reshape(*kernel_size, channels, filters)
     dweight = empty((*kernel_size, channels, filters), x)

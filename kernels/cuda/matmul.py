@@ -15,6 +15,7 @@ from .launch import blocks, empty, launch, launch_over, type_name, vector
 from .source import choose_tile, product
 
 Array = Any
+MOST_AT_ONCE = 65_535  # products that a launch may count
 LONGEST_PART = 512  # terms that one block sums; a longer sum is cut, and its parts are then added
 
 
@@ -25,12 +26,21 @@ def matmul(a: Array, b: Array) -> Array:
     if os.environ.get("MINIRES_CUBLAS") == "1":
         return namespace(a).matmul(a, b)
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a, b = (namespace(x).broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))
-    a, a_transposed = as_stored(a)
-    b, b_transposed = as_stored(b)
+    a, a_transposed = as_stored(stacked(a, stack))
+    b, b_transposed = as_stored(stacked(b, stack))
     if a_transposed and b_transposed:
         a, a_transposed = namespace(a).ascontiguousarray(a.swapaxes(-1, -2)), False
-    return gemm(a, b, a_transposed, b_transposed)
+    c = gemm(a, b, a_transposed, b_transposed)
+    return c.reshape(*stack, *c.shape[1:])
+
+
+def stacked(x: Array, stack: tuple[int, ...]) -> Array:
+    """The matrices of a stack as (count, rows, columns); one that all share stays alone."""
+    matrix = x.shape[-2:]
+    if x.ndim == 2 or x.shape[:-2] != stack:
+        alone = all(size == 1 for size in x.shape[:-2])
+        x = x.reshape(1, *matrix) if alone else namespace(x).broadcast_to(x, (*stack, *matrix))
+    return x if x.ndim == 3 else x.reshape(-1, *matrix)
 
 
 def as_stored(x: Array) -> tuple[Array, bool]:
@@ -43,16 +53,18 @@ def as_stored(x: Array) -> tuple[Array, bool]:
 
 
 def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = False) -> Array:
-    """`a @ b` for C-contiguous stacks of the same length; a flag says that one is stored as its
-    transpose. Long sums in a single product are cut into parts, by its shape alone."""
-    k, m = a.shape[-2:] if a_transposed else a.shape[:-3:-1]
-    n = b.shape[-2] if b_transposed else b.shape[-1]
-    stack = a.shape[:-2]
-    c = empty((*stack, m, n), a)
+    """`a @ b` for C-contiguous stacks (count, rows, columns); one of a single matrix serves all.
+
+    A flag says that matrices are stored as their transposes. Long sums in a single product are cut
+    into parts, by its shape alone.
+    """
+    k, m = a.shape[1:] if a_transposed else a.shape[:0:-1]
+    n = b.shape[1] if b_transposed else b.shape[2]
+    count = max(len(a), len(b)) if len(a) and len(b) else 0
+    c = empty((count, m, n), a)
     if k == 0:
         c.fill(0)
         return c
-    count = c.size // max(m * n, 1)
     values = vector(a, b, c, sizes=(m, n, k))
     tile = choose_tile("gemm", type_name(a), values, n)
     parts = blocks(k, LONGEST_PART) if count == 1 and a_transposed else 1
@@ -60,13 +72,17 @@ def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = Fa
     parts = blocks(k, part)
     target = c if parts == 1 else empty((parts, m, n), a)
     flags = f"{str(a_transposed).lower()}, {str(b_transposed).lower()}"
-    launch(
-        "gemm",
-        product("gemm", type_name(a), tile, values, flags),
-        (blocks(m, tile.m), blocks(n, tile.n), count * parts),
-        *(a, b, target, m, n, k, m * k, k * n, part),
-        threads=tile.threads,
-    )
+    kernel = product("gemm", type_name(a), tile, values, flags)
+    a_step, b_step = (0 if len(x) == 1 else x[0].size for x in (a, b))
+    for first in range(0, count, MOST_AT_ONCE):
+        launch(
+            "gemm",
+            kernel,
+            (blocks(m, tile.m), blocks(n, tile.n), min(count - first, MOST_AT_ONCE) * parts),
+            *(a[first:] if a_step else a, b[first:] if b_step else b, target[first:]),
+            *(m, n, k, a_step, b_step, part),
+            threads=tile.threads,
+        )
     return c if parts == 1 else sum_parts(target, c)
 
 

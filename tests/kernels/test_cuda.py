@@ -103,9 +103,16 @@ def test_many_tiles_give_what_one_gives(shape, filters, kernel, stride, rng):
     assert_alike([dweight], [expected], "dweight")
 
 
-@given(shape=st.tuples(st.integers(2, 3), sizes, sizes, fours), skip=st.booleans(), rng=generators)
+small = st.integers(1, 5)
+
+
+@given(
+    shape=st.tuples(small, small, small, st.sampled_from([4, 16, 36])),
+    skip=st.booleans(),
+    rng=generators,
+)
 def test_basic_block(shape, skip, rng):
-    shape = (*shape[:1], 2 + shape[1], *shape[2:])
+    shape = (*shape[:1], 8 + shape[1], *shape[2:])
     x, dy = normal(rng, np.float32, *shape), normal(rng, np.float32, *shape)
     weights = normal(rng, np.float32, 2, 3, 3, shape[3], shape[3])
     affine = parameters(rng, shape[3], shape[3])
@@ -253,6 +260,34 @@ def test_cublas_is_used_only_where_it_is_asked_for(monkeypatch, rng):
         patch.setattr(cupy, "matmul", lambda *arrays: asked.append(arrays))
         kernels.matmul(cupy.asarray(a), cupy.asarray(b))
         assert len(asked) == 1
+
+
+def test_more_products_than_a_launch_may_count(monkeypatch, rng):
+    monkeypatch.setitem(kernels.matmul.__globals__, "MOST_AT_ONCE", 3)
+    a, b = rng.standard_normal((7, 2, 3)), rng.standard_normal((3, 4))
+    np.testing.assert_allclose(cuda.matmul(a, b), a @ b, rtol=1e-13)
+    a, b = rng.standard_normal((4, 3)), rng.standard_normal((2, 4, 3, 5))
+    np.testing.assert_allclose(cuda.matmul(a, b), a @ b, rtol=1e-13)
+
+
+TAKE = """
+extern "C" __global__ void split(const index_t* index, const index_t* size, index_t* result) {
+    index_t left = index[threadIdx.x];
+    result[2 * threadIdx.x + 1] = take(left, size[threadIdx.x]);
+    result[2 * threadIdx.x] = left;
+}
+"""
+
+
+def test_an_index_may_be_larger_than_32_bits():
+    pairs = [(7, 3), (2**32 - 1, 2**32 - 1), (2**32, 3), (5, 2**40), (2**62 + 12345, 9973)]
+    common = (source.FOLDER / "common.cuh").read_text()
+    with gpu("check") as cupy:
+        kernel = cupy.RawModule(code=common + TAKE, options=source.OPTIONS).get_function("split")
+        index, size = (cupy.asarray(np.array(column)) for column in zip(*pairs, strict=True))
+        result = cupy.zeros((len(pairs), 2), np.int64)
+        kernel((1,), (len(pairs),), (index, size, result))
+        assert result.get().tolist() == [list(divmod(*pair)) for pair in pairs]
 
 
 def test_shapes_that_do_not_fit_are_refused(rng):
