@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import atomic
 from ..info import version
-from ..training.files import read_json
-from .blocks import Block, differences, duration, make_blocks
+from .blocks import Block, differences, make_blocks
 from .figures import error_curves, gradient_norms
 from .paper import counted
 from .probes import picture_uri, read_probes
+from .provenance import commands, facts, run_row
 from .runs import Run, find_runs
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GENERATOR = '<meta name="generator" content="minires report">'
 FILE_NAME = "report.html"
+PARTS = ("style.css", "charts.js", "page.js")  # beside the template, and written into the page
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,10 @@ def make_report(folders: Sequence[Path]) -> Report:
     runs, notes = find_runs(folders)
     if not runs:
         raise ValueError("there is no run that can be read:\n  " + "\n  ".join(notes))
-    places = {
-        folder.resolve(): folder for folder in (*folders, *(r.folder for r in runs if r.folder))
-    }
-    probes, more_notes = read_probes(places.values())
-    made_by, yet_more_notes = commands(folders)
-    blocks, notes = make_blocks(runs), [*notes, *more_notes, *yet_more_notes]
+    places = [*folders, *(run.folder for run in runs if run.folder)]
+    probes, about_probes = read_probes({place.resolve() for place in places})
+    made_by, about_commands = commands(folders)
+    blocks, notes = make_blocks(runs), [*notes, *about_probes, *about_commands]
     html = render(
         title=title_of(runs),
         headline=headline(blocks),
@@ -109,16 +108,13 @@ def render(**values: Any) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    parts = {
-        name: (files("minires.report") / "page" / name).read_text(encoding="utf-8")
-        for name in ("style.css", "charts.js")
-    }
+    folder = files("minires.report") / "page"
+    parts = {name: (folder / name).read_text(encoding="utf-8") for name in PARTS}
     environment.filters["list_values"] = lambda row: list(row.values())
     environment.filters["thousands"] = counted
     return environment.get_template("page.html").render(
         generator=GENERATOR,
-        style=parts["style.css"],
-        script=parts["charts.js"],
+        parts=parts,
         plotly=packed_plotly(),
         **values,
     )
@@ -165,83 +161,9 @@ def title_of(runs: list[Run]) -> str:
 
 def headline(blocks: list[Block]) -> str:
     """The question, where the runs can answer it; else what was trained."""
-    kinds = [(g.is_plain, g.depth) for block in blocks for g in block.groups]
-    if (
-        len({d for plain, d in kinds if plain}) > 1
-        and len({d for plain, d in kinds if not plain}) > 1
-    ):
+    groups = [group for block in blocks for group in block.groups]
+    plain = {group.depth for group in groups if group.is_plain}
+    residual = {group.depth for group in groups if group.is_residual}
+    if min(len(plain), len(residual)) > 1:
         return "Do deeper networks train worse?"
     return "Training of " + title_of([run for block in blocks for run in block.runs])
-
-
-def run_row(run: Run) -> dict[str, str]:
-    """One line of the list of runs."""
-    results = run.results if run.is_finished else {}
-    return {
-        "run": run.folder.name if run.folder else "",
-        "network": str(run.config["network"]),
-        "seed": str(run.config["seed"]),
-        "state": run.state,
-        "training loss": f"{results['training_loss']:.3f}" if results else "",
-        "training error": f"{results['training_error']:.1%}" if results else "",
-        "test error": f"{results['test_error']:.1%}" if results else "",
-        "time": duration(results["seconds"]) if results else "",
-    }
-
-
-def facts(runs: list[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The configurations: each key with its values, and who has which where they differ."""
-    flat = [dict(flatten(run.config)) for run in runs]
-    keys = list(dict.fromkeys(key for config in flat for key in config))
-    return [(key, differing(key, flat, runs)) for key in keys if key not in ("network", "seed")]
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested keys joined by a colon, values as text."""
-    for key, value in config.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{key}: ")
-        else:
-            yield f"{prefix}{key}", f"{value:,}" if type(value) is int else str(value)
-
-
-def differing(key: str, flat: list[dict[str, str]], runs: list[Run]) -> list[tuple[str, str]]:
-    """Pairs of a value and the networks that have it; one pair without names if all agree."""
-    owners: dict[str, list[str]] = {}
-    for config, run in zip(flat, runs, strict=True):
-        owners.setdefault(config.get(key, "not recorded"), []).append(run.config["network"])
-    if len(owners) == 1:
-        return [(value, "") for value in owners]
-    return [(value, ", ".join(dict.fromkeys(names))) for value, names in owners.items()]
-
-
-def command(folder: Path) -> str | None:
-    """The command that made a folder, where the main job left its options; without its paths.
-
-    Raises: ValueError for damaged options.
-    """
-    path = folder / "options.json"
-    if not path.exists():
-        return None
-    options = read_json(path)
-    try:
-        seeds, depths = options["seeds"], ",".join(map(str, options["depths"]))
-        place = " --data-dir FOLDER" if options["data_dir"] else ""
-        return (
-            f"python examples/cifar_plain_vs_resnet.py --preset {options['preset']} "
-            f"--data {options['data']}{place} --depths {depths} --seed {seeds[0]} "
-            f"--seeds {len(seeds)}"
-        )
-    except (TypeError, LookupError):
-        raise ValueError(f"{path} does not hold the options of the main job") from None
-
-
-def commands(folders: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """The commands that made these folders, and a sentence for damaged options."""
-    found, notes = [], []
-    for folder in folders:
-        try:
-            found.append(command(folder))
-        except ValueError as error:
-            notes.append(f"Left out: {error}")
-    return [line for line in dict.fromkeys(found) if line], notes

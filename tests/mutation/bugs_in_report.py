@@ -2,7 +2,7 @@
 
 from .mutants import planted_in
 
-PAGE = "tests/report/test_page.py"
+PAGE, BROWSER = "tests/report/test_page.py", "tests/report/test_browser.py"
 
 MUTANTS = [
     *planted_in(
@@ -75,6 +75,51 @@ MUTANTS = [
             "page: any schedule passes for the paper's": (
                 "same=set(schedules) <= ",
                 "same=True or ",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/report/page/charts.js",
+        BROWSER,
+        {
+            "charts: hidden networks are drawn": ("!hidden.has(i)", "true"),
+            "charts: epochs are iterations": ('step / line["per epoch"]', "step"),
+            "charts: the scale stays linear": (
+                'state.scale === "log" ? logarithmic(data) :',
+                "",
+            ),
+            "charts: colour alone tells lines apart": (
+                "dash: DASHES[line.kind]",
+                'dash: "solid"',
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/report/page/page.js",
+        BROWSER,
+        {
+            "page: closed details stay closed on paper": ("details.open = true", "0"),
+            "page: dark colours come late": (
+                'matchMedia("(prefers-color-scheme: dark)").onchange = redraw;',
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/report/page/style.css",
+        BROWSER,
+        {
+            "page: long words widen a phone's page": ("overflow-wrap: anywhere;", ""),
+            "page: still pictures stay": (".ready .still {", ".never .still {"),
+        },
+    ),
+    *planted_in(
+        "minires/report/page/page.html",
+        BROWSER,
+        {
+            "page: something from elsewhere": (
+                '<link rel="icon" href="data:,">',
+                '<link rel="stylesheet" href="https://example.org/style.css">',
             ),
         },
     ),

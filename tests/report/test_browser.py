@@ -132,6 +132,7 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing(look, report):
     seen = look(offline=True)
     assert seen.said == []
     assert seen.asked == [report.as_uri()]
+    assert seen.page.locator(".still:visible").count() == 0
     assert set(seen.chart()) == {
         *LOSSES,
         "ResNet-110",
@@ -200,9 +201,11 @@ class TestControls:
 
 class TestReadable:
     def test_lines_differ_by_more_than_their_colour(self, desktop):
-        finished = {k: v for k, v in desktop.chart().items() if "not finished" not in k}
-        styles = {(t["line"]["dash"], t["symbol"]) for t in finished.values()}
-        assert len(styles) == len(finished) == 5
+        lines = {k: v for k, v in desktop.chart().items() if "not finished" not in k}
+        dashes = {name.split("-")[0]: line["line"]["dash"] for name, line in lines.items()}
+        assert dashes["plain"] != dashes["ResNet"]
+        symbols = {name: line["symbol"] for name, line in lines.items()}
+        assert len(set(symbols.values())) == len(lines) == 5
 
     def test_text_and_lines_stand_out_from_a_light_and_a_dark_background(self, look):
         seen = look(color_scheme="light")
