@@ -1,10 +1,10 @@
-"""Data sets and batches: CIFAR-10, the built-in drawings, augmentation, folders of images."""
+"""Data sets and batches: CIFAR, the built-in drawings, augmentation, folders of images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from . import cifar10
+from . import cifar10, cifar100
 from .batches import Batches, evaluation_batches
 from .builtin import generate
 from .classes import Classes, read_classes
@@ -31,6 +31,8 @@ __all__ = [
     "read_classes",
 ]
 
+NAMES = ("auto", "cifar10", "cifar100", "cifar100-coarse", "builtin")
+
 
 def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
     """Load a data set, as uint8 in memory.
@@ -38,28 +40,37 @@ def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
     - "auto": CIFAR-10 where it lies in `data_dir` or in the cache, otherwise the built-in
       drawings, at once: nothing is downloaded.
     - "cifar10": the same, but downloaded where it is in neither, to `data_dir` or else the cache.
+    - "cifar100": CIFAR-100 with its 100 classes, found or downloaded in the same way.
+    - "cifar100-coarse": the same images, with the 20 superclasses as labels.
     - "builtin": the built-in drawings, 12,000 for training and 2,000 for testing.
 
     `data_dir` may be a folder with an official archive (`cifar-10-binary.tar.gz` or
-    `cifar-10-python.tar.gz`), the archive itself, or the folder that it unpacks to. The cache is
-    the user's cache folder for minires, or $MINIRES_DATA. Raises ValueError for another name or
-    damaged files, FileNotFoundError for a `data_dir` that is not there, ConnectionError where
-    the download fails.
+    `cifar-10-python.tar.gz`, the same with 100), the archive itself, or the folder that it unpacks
+    to. The cache is the user's cache folder for minires, or $MINIRES_DATA. Raises ValueError for
+    another name or damaged files, FileNotFoundError for a `data_dir` that is not there,
+    ConnectionError where the download fails.
     """
-    if name not in ("auto", "cifar10", "builtin"):
-        raise ValueError(f"data set {name!r}: expected 'auto', 'cifar10' or 'builtin'")
+    if name not in NAMES:
+        raise ValueError(f"data set {name!r}: expected {', '.join(map(repr, NAMES))}")
     given = [] if data_dir is None else [Path(data_dir).expanduser()]
     if given and not given[0].exists():
         raise FileNotFoundError(f"data_dir {data_dir} is not there: check the path or create it")
     if name == "builtin":
         return generate()
+    source = cifar100 if name.startswith("cifar100") else cifar10
     roots = [*given, cifar10.cache_dir()]
-    place = cifar10.find(*roots)
-    if place is None and name == "cifar10":
+    place = source.find(*roots)
+    if place is None and name != "auto":
         from .download import download
 
-        place = download(roots[0])
-    return generate() if place is None else cifar10.read(place)
+        place = download(roots[0], source.BINARY)
+    if place is None:
+        return generate()
+    return (
+        cifar100.read(place, coarse=name != "cifar100")
+        if source is cifar100
+        else cifar10.read(place)
+    )
 
 
 def how_to_get_cifar10() -> str:

@@ -1,57 +1,58 @@
-"""Downloading CIFAR-10 from a slow host: with mirrors, in pieces, and checked before it is used."""
+"""Downloading CIFAR from a slow host: with mirrors, in pieces, and checked before it is used."""
 
 from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .cifar10 import BINARY
+from .cifar_files import Layout
 
-OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-MIRRORS = "MINIRES_CIFAR10_MIRRORS"  # environment variable: URLs separated by commas
 PAUSES = (1.0, 4.0, 16.0)  # seconds before each new try, when nothing has come since the last
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 
 
-def download(folder: Path) -> Path:
-    """Fetch the official binary archive into `folder` and return its path.
+def download(folder: Path, layout: Layout) -> Path:
+    """Fetch an official archive into `folder` and return its path.
 
-    The URLs in $MINIRES_CIFAR10_MIRRORS are tried first, in order. What has come is kept in
-    `cifar-10-binary.tar.gz.part`, so that an interrupted download goes on where it stopped; the
-    archive gets its name only once its md5 is right. Raises ConnectionError where no URL gives it.
+    The URLs in $MINIRES_CIFAR10_MIRRORS (or CIFAR100) are tried first, in order. What has come is
+    kept in `cifar-10-binary.tar.gz.part`, so that an interrupted download goes on where it stopped;
+    the archive gets its name only once its md5 is right. Raises ConnectionError where no URL gives
+    it.
     """
     import pooch
 
-    mirrors = [url.strip() for url in os.environ.get(MIRRORS, "").split(",") if url.strip()]
-    _announce(folder)
+    mirrors = [url.strip() for url in os.environ.get(layout.mirrors, "").split(",") if url.strip()]
+    _announce(folder, layout)
     failures = []
-    for url in (*mirrors, OFFICIAL_URL):
+    for url in (*mirrors, layout.url):
         try:
+            resume = partial(_resume, layout=layout)
             path = pooch.retrieve(
-                url, f"md5:{BINARY.md5}", BINARY.archive, folder, downloader=_resume
+                url, f"md5:{layout.md5}", layout.archive, folder, downloader=resume
             )
             return Path(path)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
             failures.append(f"{url}: {error}")
     raise ConnectionError(
-        f"CIFAR-10 could not be downloaded. "
-        f"Put {BINARY.archive} into {folder} by hand, or name another copy in ${MIRRORS}, or use "
+        f"{layout.dataset} could not be downloaded. Put {layout.archive} into {folder} by hand, "
+        f"or name another copy in ${layout.mirrors}, or use "
         f"the built-in data set. What was tried:\n  " + "\n  ".join(failures)
     )
 
 
-def _announce(folder: Path) -> None:
+def _announce(folder: Path, layout: Layout) -> None:
     print(
-        f"Downloading {BINARY.archive} ({BINARY.size / 1e6:.0f} MB) to {folder}.\n"
+        f"Downloading {layout.archive} ({layout.size / 1e6:.0f} MB) to {folder}.\n"
         f"Its official host has sent only about 55 kB/s since June 2026: that is about "
-        f"{BINARY.size / 55e3 / 60:.0f} minutes. If interrupted, it goes on where it stopped.\n"
-        f"Faster: put the file there by hand, or name a nearer copy in ${MIRRORS}."
+        f"{layout.size / 55e3 / 60:.0f} minutes. If interrupted, it goes on where it stopped.\n"
+        f"Faster: put the file there by hand, or name a nearer copy in ${layout.mirrors}."
     )
 
 
-def _resume(url: str, output_file: str, _pooch: object) -> None:
+def _resume(url: str, output_file: str, _pooch: object, *, layout: Layout) -> None:
     """Download for pooch, which then checks the md5 and moves or deletes `output_file`.
 
     A lost connection is taken up again where it broke off, with ever longer pauses while nothing
@@ -61,7 +62,7 @@ def _resume(url: str, output_file: str, _pooch: object) -> None:
     import urllib3
     from rich import progress
 
-    part = Path(output_file).with_name(f"{BINARY.archive}.part")
+    part = Path(output_file).with_name(f"{layout.archive}.part")
     columns = (
         progress.BarColumn(),
         progress.DownloadColumn(),
@@ -71,13 +72,12 @@ def _resume(url: str, output_file: str, _pooch: object) -> None:
     lost = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
     tries = 0
     with progress.Progress(*columns) as bar:
-        task = bar.add_task(BINARY.archive, total=None)
+        task = bar.add_task(layout.archive, total=None)
         while True:
             before = _size(part)
             try:
-                _append(
-                    url, part, lambda done, total: bar.update(task, completed=done, total=total)
-                )
+                report = partial(bar.update, task)
+                _append(url, part, layout.size, report)
                 break
             except lost as error:
                 tries = 0 if _size(part) > before else tries + 1
@@ -88,7 +88,7 @@ def _resume(url: str, output_file: str, _pooch: object) -> None:
     part.replace(output_file)
 
 
-def _append(url: str, part: Path, report: Any) -> None:
+def _append(url: str, part: Path, size: int, report: Any) -> None:
     """Ask once for what is missing from `part`, and append it as it comes."""
     import requests
 
@@ -100,13 +100,13 @@ def _append(url: str, part: Path, report: Any) -> None:
         response.raise_for_status()
         if response.status_code != 206:  # the host sends the whole file again
             done = 0
-        total = done + int(response.headers.get("Content-Length", BINARY.size - done))
+        total = done + int(response.headers.get("Content-Length", size - done))
         with part.open("ab" if done else "wb") as file:
             # The raw stream: should the host declare the gzip as an encoding, it stays packed.
             for piece in response.raw.stream(1 << 16, decode_content=False):
                 file.write(piece)
                 done += len(piece)
-                report(done, total)
+                report(completed=done, total=total)
 
 
 def _size(path: Path) -> int:

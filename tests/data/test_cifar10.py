@@ -220,7 +220,7 @@ def test_a_file_that_is_no_official_archive(tmp_path: Path, content: bytes) -> N
 
 
 def test_wrong_names_and_places_get_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'cifar100': expected 'auto', 'cifar10' or 'builtin'"):
-        load("cifar100")
+    with pytest.raises(ValueError, match="'cifar': expected 'auto', 'cifar10', 'cifar100'"):
+        load("cifar")
     with pytest.raises(FileNotFoundError, match="nowhere is not there"):
         load(data_dir=tmp_path / "nowhere")

@@ -14,6 +14,8 @@ from minires.data import cifar10, download, load
 from . import archives
 
 ARCHIVE = archives.tar_gz(cifar10.BINARY.folder, archives.batches("binary", count=40))
+MIRRORS = cifar10.BINARY.mirrors
+OFFICIAL = f"/official/{cifar10.BINARY.archive}"
 
 
 class Server(ThreadingHTTPServer):
@@ -36,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.asked.append((self.path, wanted))
-        if self.path == "/missing":
+        if self.path.startswith("/missing"):
             return self.send_error(404)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         if wanted and start >= len(self.server.content):
@@ -60,13 +62,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        layout = dataclasses.replace(cifar10.BINARY, md5=hashlib.md5(ARCHIVE).hexdigest())
+        md5 = hashlib.md5(ARCHIVE).hexdigest()
+        layout = dataclasses.replace(cifar10.BINARY, md5=md5, host=server.url("/official/"))
         monkeypatch.setattr(cifar10, "LAYOUTS", (layout,))
-        monkeypatch.setattr(download, "BINARY", layout)
-        monkeypatch.setattr(download, "OFFICIAL_URL", server.url("/official"))
+        monkeypatch.setattr(cifar10, "BINARY", layout)
         monkeypatch.setattr(download, "PAUSES", (0.0, 0.0))
         monkeypatch.setattr(download, "TIMEOUT", (5.0, 5.0))
-        monkeypatch.delenv(download.MIRRORS, raising=False)
+        monkeypatch.delenv(MIRRORS, raising=False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield server
         server.shutdown()
@@ -87,7 +89,7 @@ def contents(folder: Path) -> list[str]:
 def test_what_is_nowhere_is_downloaded_once_into_the_cache(server: Server, cache: Path) -> None:
     for _ in range(2):
         assert len(load("cifar10").train_images) == 80
-    assert server.asked == [("/official", None)]
+    assert server.asked == [(OFFICIAL, None)]
     assert contents(cache) == ["cifar-10-binary.tar.gz"]
 
 
@@ -106,7 +108,7 @@ def test_auto_never_downloads(server: Server, cache: Path, monkeypatch: pytest.M
 
 def test_a_lost_connection_is_taken_up_where_it_broke_off(server: Server, cache: Path) -> None:
     server.breaks_off_after = [1000, 0, 500]
-    path = download.download(cache)
+    path = download.download(cache, cifar10.BINARY)
     assert path.read_bytes() == ARCHIVE
     ranges = [wanted for _, wanted in server.asked]
     assert ranges == [None, "bytes=1000-", "bytes=1000-", "bytes=1500-"]
@@ -115,28 +117,28 @@ def test_a_lost_connection_is_taken_up_where_it_broke_off(server: Server, cache:
 def test_a_later_run_goes_on_with_the_part(server: Server, cache: Path) -> None:
     server.breaks_off_after = [1000, 0, 0, 0]
     with pytest.raises(ConnectionError, match="the connection was lost"):
-        download.download(cache)
+        download.download(cache, cifar10.BINARY)
     assert contents(cache) == ["cifar-10-binary.tar.gz.part"]
-    assert download.download(cache).read_bytes() == ARCHIVE
-    assert server.asked[-1] == ("/official", "bytes=1000-")
+    assert download.download(cache, cifar10.BINARY).read_bytes() == ARCHIVE
+    assert server.asked[-1] == (OFFICIAL, "bytes=1000-")
 
 
 def test_a_part_that_is_whole_is_only_checked(server: Server, cache: Path) -> None:
     cache.mkdir()
     (cache / "cifar-10-binary.tar.gz.part").write_bytes(ARCHIVE)
-    assert download.download(cache).read_bytes() == ARCHIVE
+    assert download.download(cache, cifar10.BINARY).read_bytes() == ARCHIVE
     assert contents(cache) == ["cifar-10-binary.tar.gz"]
 
 
 def test_a_host_without_ranges_sends_all_again(server: Server, cache: Path) -> None:
     server.ranges, server.breaks_off_after = False, [1000]
-    assert download.download(cache).read_bytes() == ARCHIVE
+    assert download.download(cache, cifar10.BINARY).read_bytes() == ARCHIVE
 
 
 def test_wrong_bytes_are_deleted_and_named(server: Server, cache: Path) -> None:
     server.content = ARCHIVE[:-1] + b"?"
-    with pytest.raises(ConnectionError, match=r"/official: MD5 hash .* does not match"):
-        download.download(cache)
+    with pytest.raises(ConnectionError, match=r"/official/.*: MD5 hash .* does not match"):
+        download.download(cache, cifar10.BINARY)
     assert contents(cache) == []
 
 
@@ -144,31 +146,32 @@ def test_mirrors_are_tried_first_and_in_order(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors = f"{server.url('/missing')}, {server.url('/near')},"
-    monkeypatch.setenv(download.MIRRORS, mirrors)
-    assert download.download(cache).read_bytes() == ARCHIVE
+    monkeypatch.setenv(MIRRORS, mirrors)
+    assert download.download(cache, cifar10.BINARY).read_bytes() == ARCHIVE
     assert [path for path, _ in server.asked] == ["/missing", "/near"]
 
 
 def test_failure_tells_every_url_and_what_to_do(
     server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "OFFICIAL_URL", server.url("/missing"))
-    monkeypatch.setenv(download.MIRRORS, "no url")
+    missing = dataclasses.replace(cifar10.BINARY, host=server.url("/missing?"))
+    monkeypatch.setattr(cifar10, "BINARY", missing)
+    monkeypatch.setenv(MIRRORS, "no url")
     with pytest.raises(ConnectionError) as failure:
         load("cifar10")
     text = str(failure.value)
     assert "no url: " in text
     assert "404" in text
     assert f"Put cifar-10-binary.tar.gz into {cache} by hand" in text
-    assert download.MIRRORS in text
+    assert MIRRORS in text
 
 
 def test_the_wait_is_announced(
     server: Server, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    download.download(cache)
+    download.download(cache, cifar10.BINARY)
     said = capsys.readouterr().out
     assert "170 MB" in said
     assert "about 52 minutes" in said
     assert str(cache) in said
-    assert download.MIRRORS in said
+    assert MIRRORS in said

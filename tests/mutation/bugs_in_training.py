@@ -298,7 +298,7 @@ SCHEDULES_AND_DATA = [
         },
     ),
     *planted_in(
-        "minires/data/cifar10.py",
+        "minires/data/cifar_files.py",
         "tests/data/test_cifar10.py",
         {
             "cifar10: rows and columns are exchanged": (
