@@ -22,7 +22,7 @@ from ..info import version
 from .blocks import Block, differences, make_blocks
 from .figures import error_curves, gradient_norms
 from .paper import counted
-from .probes import picture_uri, read_probes
+from .probes import picture_uri, read_pictures
 from .provenance import commands, facts, run_row
 from .runs import Run, find_runs
 
@@ -75,7 +75,7 @@ def make_report(folders: Sequence[Path]) -> Report:
     if not runs:
         raise ValueError("there is no run that can be read:\n  " + "\n  ".join(notes))
     places = [*folders, *(run.folder for run in runs if run.folder)]
-    probes, about_probes = read_probes({place.resolve() for place in places})
+    probes, about_probes = read_pictures({place.resolve() for place in places})
     made_by, about_commands = commands(folders)
     blocks, notes = make_blocks(runs), [*notes, *about_probes, *about_commands]
     html = render(
@@ -143,13 +143,10 @@ def stills(block: Block) -> list[str]:
 
 
 def as_uri(figure: Figure) -> str:
-    """A figure as an address that holds it, in the 64 colours that lines need."""
-    from PIL import Image
-
-    drawn, small = io.BytesIO(), io.BytesIO()
+    """A figure as an address that holds it; 64 colours are enough for lines."""
+    drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
-    Image.open(drawn).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
-    return picture_uri(small.getvalue())
+    return picture_uri(drawn.getvalue(), colours=64)
 
 
 def title_of(runs: list[Run]) -> str:

@@ -1,6 +1,5 @@
 """The page about runs: its numbers are those of the records, and nothing odd makes it fall over."""
 
-import base64
 import json
 import re
 import shutil
@@ -253,23 +252,36 @@ class TestSafety:
         assert html.count('<img class="still"') == 2
 
 
+def write_picture(folder, name):
+    (folder / "probes").mkdir(exist_ok=True)
+    (folder / "probes" / f"{name}.png").write_bytes(PNG)
+
+
 class TestProbes:
     def test_pictures_come_with_their_explanations(self, four):
         folder = four / "probes"
         folder.mkdir()
         (folder / "lesion.png").write_bytes(PNG)
         about = {"title": "Lesions", "what": "One block is <removed>.", "look_for": "Flat curves."}
-        (folder / "lesion.json").write_text(json.dumps(about | {"source": "Veit et al. 2016"}))
+        about |= {"source": "Veit et al. 2016", "found": ["It was 4%.", "It was 5%."]}
+        (folder / "lesion.json").write_text(json.dumps(about))
         (folder / "zebra.png").write_bytes(PNG)
         (four / "plain-20-seed0" / "probes").mkdir()
         (four / "plain-20-seed0" / "probes" / "inner.png").write_bytes(PNG)
         html, notes = page(four)
         text = words(html)
-        assert "Lesions One block is <removed>. What to look for: Flat curves. Veit" in text
+        assert "Lesions One block is <removed>. Measured here: It was 4%. It was 5%. What" in text
+        assert "What to look for: Flat curves. Veit et al. 2016 · from job/probes" in text
         assert "No explanation was stored with this picture. from job/probes/zebra.png" in text
         assert "plain-20-seed0/probes/inner.png" in text
-        assert html.count(base64.b64encode(PNG).decode()) == 3
+        assert html.count('src="data:image/png;base64,') == 3
         assert not notes
+
+    def test_they_come_in_the_order_of_the_lesson(self, four):
+        for name in ("lesions", "abc", "vanishing", "propagation"):
+            write_picture(four, name)
+        order = re.findall(r"job/probes/(\w+).png", words(page(four)[0]))
+        assert order == ["vanishing", "propagation", "lesions", "abc"]
 
     def test_what_is_no_picture_or_no_explanation_is_named(self, four):
         folder = four / "probes"
@@ -277,9 +289,11 @@ class TestProbes:
         (folder / "a.png").write_bytes(b"<svg>")
         (folder / "b.png").write_bytes(PNG)
         (folder / "b.json").write_text("{")
+        (folder / "c.png").write_bytes(PNG[:50])
         _, notes = page(four)
-        assert "a.png is not a PNG picture" in notes[0]
+        assert "a.png is not a whole PNG picture" in notes[0]
         assert "b.json is not valid JSON" in notes[1]
+        assert "c.png is not a whole PNG picture" in notes[2]
 
 
 class TestBesideThePaper:
