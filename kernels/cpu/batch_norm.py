@@ -248,14 +248,18 @@ def normalise_kernel(x, mean, scale, beta, residual, has_residual, relu, y):
             channels,
             first,
             last,
+            0,
+            channels,
         )
 
 
 @helper
-def normalise_chunk(x, mean, scale, beta, residual, has_residual, relu, y, channels, first, last):
-    """Pixels first .. last, LANES channels at a time."""
+def normalise_chunk(
+    x, mean, scale, beta, residual, has_residual, relu, y, channels, first, last, begin, end
+):
+    """Channels begin .. end of pixels first .. last, LANES channels at a time."""
     for p in range(first, last):
-        for c in range(0, channels, LANES):
+        for c in range(begin, end, LANES):
             at, lanes = p * channels + c, channels - c
             value = load_lanes(x, at, lanes) - load_lanes(mean, c, lanes)
             value = fma(value, load_lanes(scale, c, lanes), load_lanes(beta, c, lanes))

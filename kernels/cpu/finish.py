@@ -34,10 +34,10 @@ NOTHING = Finish()
 
 
 @helper
-def finish_chunk(finish, chunk, y, channels, first, last):
-    """Finish pixels first .. last of the result, the chunk of that number."""
+def finish_chunk(finish, chunk, y, channels, first, last, begin, end):
+    """Finish channels begin .. end of pixels first .. last, the chunk of that number."""
     if finish.moments:
-        for c in range(0, channels, LANES):
+        for c in range(begin, end, LANES):
             chunk_moments(y, channels, first, last, c, finish.means[chunk], finish.squares[chunk])
     if finish.normalise:
         normalise_chunk(
@@ -52,4 +52,6 @@ def finish_chunk(finish, chunk, y, channels, first, last):
             channels,
             first,
             last,
+            begin,
+            end,
         )

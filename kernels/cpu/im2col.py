@@ -2,19 +2,23 @@
 
 `im2col` turns a convolution into a matrix product with kh * kw times the input's bytes. Made for
 all images at once these columns would fill the memory (72 MiB for one 16-channel layer at batch
-128) and come back from it. So a chunk of BLOCK output pixels is taken through the whole
-computation while its columns stay in the L2 cache, and nothing but the result leaves it:
+128) and come back from it. So a block of output pixels is taken through the whole computation while
+its columns stay in the L2 cache, and nothing but the result leaves it:
 
     forward          y[block]  = columns(block) @ weight
     weight gradient  dweight  += columns(block).T @ dy[block]
-    input gradient   dcolumns  = dy[block] @ weight.T, added back to the images (col2im)
+    input gradient   dx        = columns of dy(block) @ turned weight, at stride 1; else
+                     dcolumns  = dy[block] @ weight.T, added back to the images (col2im)
 
 Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
 The columns cost one load and one store for every 2 * C_out operations.
 
-Every matrix of a product lies in panels of 16 columns: the weight, re-packed first and padded with
-zeros, so that the product reads it as one stream; the columns and a block of dy, so that their rows
-are 16 floats apart whatever the number of channels (see `tile.py`).
+The matrices of a product lie in panels of 16 columns (see `tile.py`): the weight is packed first
+(`packing.py`), the columns as they are made. Every row of a window begins a new panel, so that
+copying it is copying whole vectors.
+
+Work is cut by the shape alone: into blocks of pixels, and, where these are few (the last stages
+of a network), every block into groups of output channels, or slices of the window.
 """
 
 from __future__ import annotations
@@ -25,13 +29,17 @@ from numba import prange
 from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import Array, Ints, Shape, empty, part, scratch
-from .simd import keep, pointer
+from .packing import panels, transposed, turned
+from .simd import LANES, keep, load, pointer, store, store_lanes
 from .tile import (
     COLUMNS,
+    DEPTH,
+    PITCH,
     ROWS,
     SIZE,
     load_tile,
     multiply,
+    multiply_panels,
     multiply_transposed,
     round_up,
     store_tile,
@@ -39,19 +47,24 @@ from .tile import (
 )
 from .window import (
     Window,
+    add,
     add_windows,
-    copy_run,
+    copy,
     copy_windows,
     fill_zero,
-    panel_place,
+    load_between,
+    next_position,
     pixels,
+    position,
     window,
+    window_row,
     window_size,
 )
 
-BLOCK = 96  # output pixels whose columns are made at a time
-PANEL = BLOCK * COLUMNS  # floats of a block in a panel
-DEPTH = 288  # floats of a window taken at a time: 18 KB of panel stay in L1, the columns in L2
+BLOCK = 96  # output pixels whose columns are made at a time, at most
+LONG_BLOCK = 192  # the same for a weight gradient, whose sums are loaded and stored once a block
+WIDTH = 64  # channels of a block of dy that are copied together
+TASKS = 32  # at least, where the shape allows: then no thread waits long for another
 MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
 PART_FLOATS = 1 << 21  # and limited to 8 MB together, unless one alone is larger
 
@@ -86,193 +99,265 @@ def conv2d(
 ) -> Array:
     """Columns times weight, block by block."""
     w = window(x.shape, weight.shape[:2], stride, padding)
-    channels = weight.shape[3]
+    return product(x, w, panels(weight), weight.shape[3], finish)
+
+
+def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
+    """The windows of x times a matrix in panels."""
     y = empty((w.images, w.rows, w.cols, channels))
-    forward_kernel(x.ravel(), w, panels(flat(weight)), channels, finish, y.reshape(-1))
+    block = block_size(w)
+    groups = number_of_groups(-(-pixels.py_func(w) // block), channels)
+    forward_kernel(x.ravel(), w, packed, channels, block, groups, finish, y.reshape(-1))
     return y
 
 
 def chunk_starts(w: Window) -> Ints:
     """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
     count = pixels.py_func(w)
-    return np.append(np.arange(0, count, BLOCK), count)
+    return np.append(np.arange(0, count, block_size(w)), count)
 
 
 def conv2d_input_grad(
     dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
 ) -> Array:
-    """Gradient columns, block by block, each added back while in cache."""
-    w = window(x_shape, weight.shape[:2], stride, padding)
+    """At stride 1 a convolution of dy; else gradient columns, each added back while in cache."""
+    rows, cols, before, channels = weight.shape
+    if stride == 1 and rows == cols and padding < rows:
+        w = window(dy.shape, (rows, cols), 1, rows - 1 - padding)
+        return product(dy, w, turned(weight), before)
+    w = window(x_shape, (rows, cols), stride, padding)
     dx = empty(x_shape)
-    input_grad_kernel(dy.ravel(), w, panels(flat(weight).T), weight.shape[3], dx.reshape(-1))
+    images = -(-BLOCK // max(1, w.rows * w.cols))
+    input_grad_kernel(dy.ravel(), w, transposed(weight), channels, images, dx.reshape(-1))
     return dx
 
 
 def conv2d_weight_grad(
     dy: Array, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
 ) -> Array:
-    """Partial sums over fixed parts of the pixels, added in order in float64."""
+    """Partial sums over fixed parts of the pixels, added in order."""
     w = window(x.shape, kernel_size, stride, padding)
     depth, channels = window_size.py_func(w), dy.shape[3]
-    parts = empty(
-        (
-            number_of_parts(w, depth, channels),
-            round_up.py_func(depth, ROWS),
-            round_up.py_func(channels, COLUMNS),
-        )
-    )
-    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
-    total = parts[:, :depth, :channels].sum(0, dtype=np.float64)
-    return total.astype(np.float32).reshape(*kernel_size, x.shape[3], channels)
+    part_size = round_up.py_func(depth, COLUMNS) * round_up.py_func(channels, COLUMNS)
+    parts = empty((number_of_parts(w, part_size), part_size))
+    rows = -(-depth // DEPTH)
+    groups = min(-(-channels // COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
+    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, rows, groups, parts)
+    dweight = empty((*kernel_size, x.shape[3], channels))
+    sum_kernel(parts, channels, dweight.reshape(-1))
+    return dweight
 
 
-# ------------------------------------------------------------------------ packing and sizes
+# ------------------------------------------------------------------------ how work is cut
 
 
-def flat(weight: Array) -> Array:
-    """A weight as the matrix that columns are multiplied by."""
-    return weight.reshape(-1, weight.shape[3])
+def block_size(w: Window) -> int:
+    """Pixels of a block: so many that all blocks are about equal."""
+    tiles = -(-pixels.py_func(w) // COLUMNS)
+    blocks = -(-tiles * COLUMNS // BLOCK)
+    return COLUMNS * -(-tiles // max(1, blocks))
 
 
-def panels(matrix: Array) -> Array:
-    """(K, C) -> all rows of its first 16 columns, of the next 16 ...; zeros fill the last."""
-    depth, channels = matrix.shape
-    packed = np.zeros((round_up.py_func(channels, COLUMNS) // COLUMNS, depth, COLUMNS), np.float32)
-    for start, panel in zip(range(0, channels, COLUMNS), packed, strict=True):
-        panel[:, : channels - start] = matrix[:, start : start + COLUMNS]
-    return packed.reshape(-1)
+def number_of_groups(blocks: int, channels: int) -> int:
+    """Groups of output channels that each block is cut into."""
+    return min(-(-channels // COLUMNS), -(-TASKS // max(1, blocks)))
 
 
-def number_of_parts(w: Window, depth: int, channels: int) -> int:
+def number_of_parts(w: Window, part_size: int) -> int:
     """How many partial sums a weight gradient is made of."""
-    blocks = -(-pixels.py_func(w) // BLOCK)
-    room = PART_FLOATS // (round_up.py_func(depth, ROWS) * round_up.py_func(channels, COLUMNS))
-    return max(1, min(blocks, room, MAX_PARTS))
+    blocks = -(-pixels.py_func(w) // LONG_BLOCK)
+    return max(1, min(blocks, PART_FLOATS // max(1, part_size), MAX_PARTS))
 
 
-# ------------------------------------------------------------------------ kernels
+# ------------------------------------------------------------------------ im2col, col2im
 
 
 @parallel_kernel
 def im2col_kernel(x, w, columns):
     """Copy every window; a chunk is an output row."""
-    size = window_size(w)
-    for row in prange(w.images * w.rows):
-        target = pointer(columns[row * w.cols * size :])
-        copy_windows(pointer(x), w, row * w.cols, w.cols, 0, size, target, size, 0)
+    size, width = window_size(w), w.kernel_cols * w.channels
+    for line in prange(w.images * w.rows):
+        image, row, col = position(w, line * w.cols)
+        for p in range(line * w.cols, (line + 1) * w.cols):
+            for i in range(w.kernel_rows):
+                start, low, high = window_row(w, image, row, col, i)
+                target, high = p * size + i * width, max(low, high)
+                fill_zero(pointer(columns), target, low)
+                copy(pointer(x), start + low, pointer(columns), target + low, high - low)
+                fill_zero(pointer(columns), target + high, width - high)
+            image, row, col = next_position(w, image, row, col)
 
 
 @parallel_kernel
 def col2im_kernel(columns, w, x):
     """Add every window; a chunk is an image, since windows overlap."""
-    size, pixels = window_size(w), w.rows * w.cols
+    size, width = window_size(w), w.kernel_cols * w.channels
     for image in prange(w.images):
-        clear_image(pointer(x), w, image)
-        source = pointer(columns[image * pixels * size :])
-        add_windows(source, size, 0, w, image * pixels, pixels, pointer(x))
+        clear_images(pointer(x), w, image, image + 1)
+        for row in range(w.rows):
+            for col in range(w.cols):
+                p = (image * w.rows + row) * w.cols + col
+                for i in range(w.kernel_rows):
+                    start, low, high = window_row(w, image, row, col, i)
+                    source = p * size + i * width + low
+                    add(
+                        pointer(columns), source, pointer(x), start + low, high - low, np.float32(1)
+                    )
 
 
 @helper
-def clear_image(x, w, image):
-    """Zero one image."""
+def add_run(columns, source, x, target, count):
+    """x[target ...] += columns[source ...], `count` floats."""
+    add(columns, source, x, target, count, np.float32(1))
+
+
+@helper
+def clear_images(x, w, first, last):
+    """Zero some images."""
     size = w.height * w.width * w.channels
-    fill_zero(x, image * size, size)
+    fill_zero(x, first * size, (last - first) * size)
+
+
+# ------------------------------------------------------------------------ forward
 
 
 @parallel_kernel
-def forward_kernel(x, w, packed, channels, finish, y):
-    """A chunk is a block of output pixels."""
-    for block in prange((pixels(w) + BLOCK - 1) // BLOCK):
-        first = block * BLOCK
-        forward_block(pointer(x), w, pointer(packed), channels, first, pointer(y))
-        last = min(first + BLOCK, pixels(w))
-        finish_chunk(finish, block, pointer(y), channels, first, last)
+def forward_kernel(x, w, packed, channels, block, groups, finish, y):
+    """A chunk is a block of output pixels, and a group of panels of output channels."""
+    blocks, width = (pixels(w) + block - 1) // block, (channels + COLUMNS - 1) // COLUMNS
+    for chunk in prange(blocks * groups):
+        group, i = divmod(np.int64(chunk), blocks)  # prange counts unsigned
+        first, last = i * block, min((i + 1) * block, pixels(w))
+        begin = group * width // groups * COLUMNS
+        end = min((group + 1) * width // groups * COLUMNS, channels)
+        forward_block(pointer(x), w, pointer(packed), channels, first, last, begin, end, pointer(y))
+        finish_chunk(finish, i, pointer(y), channels, first, last, begin, end)
 
 
 @helper
-def forward_block(x, w, packed, channels, first, y):
-    """BLOCK output pixels from `first`: DEPTH floats of their windows at a time."""
+def forward_block(x, w, packed, channels, first, last, begin, end, y):
+    """Channels begin .. end of pixels first .. last: DEPTH floats of their windows at a time."""
     size = window_size(w)
-    count = min(BLOCK, pixels(w) - first)
-    room = scratch(BLOCK * DEPTH + SIZE)
+    room = scratch(BLOCK * PITCH + SIZE)
     columns, spare = part(room, SIZE), part(room, 0)
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
-        copy_windows(x, w, first, count, start, start + depth, columns, COLUMNS, PANEL)
-        for c in range(0, channels, COLUMNS):
+        copy_windows(x, w, first, last, start, start + depth, columns, PITCH)
+        for c in range(begin, end, COLUMNS):
             panel = c * size + start * COLUMNS
-            for p in range(0, count, ROWS):
-                tile = multiply(columns, p * COLUMNS, PANEL, packed, panel, depth)
-                at = (first + p) * channels + c
-                write(tile, y, at, channels, count - p, channels - c, start > 0, spare)
+            for p in range(first, last, ROWS):
+                tile = multiply(columns, (p - first) * PITCH, packed, panel, depth)
+                at = p * channels + c
+                write(tile, y, at, channels, last - p, channels - c, start > 0, spare)
     keep(room)
 
 
+# ------------------------------------------------------------------------ input gradient
+
+
 @parallel_kernel
-def input_grad_kernel(dy, w, packed, channels, dx):
-    """A chunk is an image, since windows overlap."""
-    for image in prange(w.images):
-        clear_image(pointer(dx), w, image)
-        last = (image + 1) * w.rows * w.cols
-        for first in range(image * w.rows * w.cols, last, BLOCK):
-            input_grad_block(
-                pointer(dy),
-                w,
-                pointer(packed),
-                channels,
-                first,
-                min(BLOCK, last - first),
-                pointer(dx),
+def input_grad_kernel(dy, w, packed, channels, images, dx):
+    """A chunk is some images, since windows overlap."""
+    for chunk in prange((w.images + images - 1) // images):
+        first, last = chunk * images, min((chunk + 1) * images, w.images)
+        clear_images(pointer(dx), w, first, last)
+        first, last = first * w.rows * w.cols, last * w.rows * w.cols
+        for p in range(first, last, BLOCK):
+            stop = min(p + BLOCK, last)
+            input_grad_block(pointer(dy), w, pointer(packed), channels, p, stop, pointer(dx))
+
+
+@helper
+def input_grad_block(dy, w, packed, channels, first, last, dx):
+    """Gradient columns of pixels first .. last, DEPTH floats at a time, added to the images."""
+    size, panel = window_size(w), BLOCK * COLUMNS
+    room = scratch(BLOCK * (round_up(channels, COLUMNS) + PITCH))
+    columns, grads = part(room, 0), part(room, BLOCK * PITCH)
+    copy_pixels(dy, channels, 0, channels, first, last, grads, BLOCK)
+    for start in range(0, size, DEPTH):
+        stop = min(start + DEPTH, size)
+        for k in range(start, stop, COLUMNS):
+            for p in range(0, last - first, ROWS):
+                at = p * COLUMNS
+                tile = multiply_panels(grads, at, panel, packed, k * channels, channels)
+                store_tile(tile, columns, p * PITCH + k - start, PITCH)
+        add_windows(columns, PITCH, w, first, last, start, stop, dx)
+    keep(room)
+
+
+@helper
+def copy_pixels(dy, channels, begin, end, first, last, grads, block):
+    """Channels begin .. end of pixels first .. last of dy, in panels of `block` rows."""
+    for p in range(first, last):
+        for c in range(begin, end, LANES):
+            run = load_between(dy, p * channels + c, 0, channels - c)
+            panel = (c - begin) // COLUMNS * block
+            store(run, grads, (panel + p - first) * COLUMNS + c % COLUMNS)
+
+
+# ------------------------------------------------------------------------ weight gradient
+
+
+@parallel_kernel
+def weight_grad_kernel(x, w, dy, channels, rows, groups, parts):
+    """A chunk is one partial sum, over its share of the pixels, of a block of the weight."""
+    blocks, count = (pixels(w) + LONG_BLOCK - 1) // LONG_BLOCK, len(parts)
+    for chunk in prange(count * rows * groups):
+        i, place = divmod(np.int64(chunk), rows * groups)
+        begin, end = share(place // groups, rows, window_size(w))
+        c_begin, c_end = share(place % groups, groups, channels)
+        total = pointer(parts[i])
+        depth = round_up(window_size(w), COLUMNS)
+        for c in range(c_begin, c_end, COLUMNS):
+            fill_zero(total, c * depth + begin * COLUMNS, (end - begin) * COLUMNS)
+        for block in range(i * blocks // count, (i + 1) * blocks // count):
+            first, last = block * LONG_BLOCK, min(pixels(w), (block + 1) * LONG_BLOCK)
+            weight_grad_block(
+                pointer(x), w, begin, end, pointer(dy), channels, c_begin, c_end, first, last, total
             )
 
 
 @helper
-def input_grad_block(dy, w, packed, channels, first, count, dx):
-    """Gradient columns of `count` output pixels from `first`, added to the images."""
-    size = window_size(w)
-    room = scratch(BLOCK * (round_up(channels, COLUMNS) + round_up(size, COLUMNS)))
-    grads, columns = part(room, 0), part(room, BLOCK * round_up(channels, COLUMNS))
-    copy_pixels(dy, channels, first, count, grads)
-    for k in range(0, size, COLUMNS):
-        for p in range(0, count, ROWS):
-            tile = multiply(grads, p * COLUMNS, PANEL, packed, k * channels, channels)
-            store_tile(tile, columns, panel_place(p, k, COLUMNS, PANEL), COLUMNS)
-    add_windows(columns, COLUMNS, PANEL, w, first, count, dx)
-    keep(room)
+def share(i, count, size):
+    """The i-th of `count` shares of 0 .. size, in whole panels: begin, end."""
+    panels = (size + COLUMNS - 1) // COLUMNS
+    return i * panels // count * COLUMNS, (i + 1) * panels // count * COLUMNS
 
 
 @helper
-def copy_pixels(dy, channels, first, count, grads):
-    """A block of dy, in panels."""
-    for p in range(count):
-        copy_run(dy, (first + p) * channels, channels, grads, p, 0, COLUMNS, PANEL)
+def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, last, total):
+    """Add products of columns begin .. end and channels c_begin .. c_end of dy to a partial sum."""
+    depth = round_up(window_size(w), COLUMNS)
+    room = scratch(LONG_BLOCK * (PITCH + WIDTH))
+    columns, grads = part(room, 0), part(room, LONG_BLOCK * PITCH)
+    copy_windows(x, w, first, last, begin, min(end, window_size(w)), columns, PITCH)
+    for c in range(c_begin, c_end, COLUMNS):
+        if (c - c_begin) % WIDTH == 0:
+            copy_pixels(dy, channels, c, min(c + WIDTH, channels), first, last, grads, LONG_BLOCK)
+        at = (c - c_begin) % WIDTH * LONG_BLOCK
+        for k in range(begin, end, ROWS):
+            to = c * depth + k * COLUMNS
+            tile = load_tile(total, to, COLUMNS)
+            tile = multiply_transposed(tile, columns, k - begin, PITCH, grads, at, last - first)
+            store_tile(tile, total, to, COLUMNS)
+    keep(room)
 
 
 @parallel_kernel
-def weight_grad_kernel(x, w, dy, channels, parts):
-    """A chunk is one partial sum, over its share of the pixels."""
-    count = len(parts)
-    blocks = (pixels(w) + BLOCK - 1) // BLOCK
-    for i in prange(count):
-        total = pointer(parts[i])
-        fill_zero(total, 0, parts[i].size)
-        for block in range(i * blocks // count, (i + 1) * blocks // count):
-            weight_grad_block(pointer(x), w, pointer(dy), channels, block * BLOCK, total)
+def sum_kernel(parts, channels, dweight):
+    """The partial sums, added in order; a chunk is a row of the weight."""
+    depth = len(dweight) // channels
+    step = round_up(depth, COLUMNS)
+    for k in prange(depth):
+        for c in range(0, channels, LANES):
+            at = c // COLUMNS * COLUMNS * step + k * COLUMNS + c % COLUMNS
+            store_lanes(sum_of_parts(parts, at), pointer(dweight), k * channels + c, channels - c)
 
 
 @helper
-def weight_grad_block(x, w, dy, channels, first, total):
-    """Add the products of BLOCK pixels' columns and dy to a partial sum."""
-    size, width = window_size(w), round_up(channels, COLUMNS)
-    count = min(BLOCK, pixels(w) - first)
-    room = scratch(BLOCK * (round_up(size, COLUMNS) + width))
-    grads, columns = part(room, 0), part(room, BLOCK * width)
-    copy_windows(x, w, first, count, 0, size, columns, COLUMNS, PANEL)
-    copy_pixels(dy, channels, first, count, grads)
-    for k in range(0, size, ROWS):
-        for c in range(0, width, COLUMNS):
-            tile = load_tile(total, k * width + c, width)
-            a, b = panel_place(0, k, COLUMNS, PANEL), panel_place(0, c, COLUMNS, PANEL)
-            tile = multiply_transposed(tile, columns, a, grads, b, count)
-            store_tile(tile, total, k * width + c, width)
-    keep(room)
+def sum_of_parts(parts, at):
+    """The sum of a vector of all parts, in order."""
+    total = load(pointer(parts), at)
+    for i in range(1, len(parts)):
+        total += load(pointer(parts), i * parts.shape[1] + at)
+    return total

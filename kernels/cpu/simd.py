@@ -85,12 +85,19 @@ def fused(builder, a, b, c):
 
 def first_lanes(builder, count):
     """Mask of the lanes below `count`."""
-    nothing = ir.Constant(ir.VectorType(COUNT, LANES), ir.Undefined)
-    first = builder.insert_element(nothing, count, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    narrow = ir.IntType(32)  # as wide as a float: one comparison
+    nothing = ir.Constant(ir.VectorType(narrow, LANES), ir.Undefined)
+    count = builder.trunc(count, narrow)
+    first = builder.insert_element(nothing, count, ir.Constant(narrow, 0))
+    zeros = ir.Constant(ir.VectorType(narrow, LANES), [0] * LANES)
     counts = builder.shuffle_vector(first, nothing, zeros)
-    numbers = ir.Constant(ir.VectorType(COUNT, LANES), list(range(LANES)))
+    numbers = ir.Constant(ir.VectorType(narrow, LANES), list(range(LANES)))
     return builder.icmp_signed("<", numbers, counts)
+
+
+def lanes_between(builder, low, high):
+    """Mask of the lanes from `low` and below `high`."""
+    return builder.and_(first_lanes(builder, high), builder.not_(first_lanes(builder, low)))
 
 
 def masked(builder, operation, result, arguments):
@@ -150,6 +157,20 @@ def load_some(typing_context, array, index, count):
 
 
 @intrinsic
+def load_inside(typing_context, array, index, low, high):
+    """Lanes low .. high of a vector from `index`, zeros in the others; nothing else is read."""
+
+    def codegen(context, builder, signature, arguments):
+        data, index, low, high = arguments
+        pointer = address(builder, data, index)
+        align = ir.Constant(ir.IntType(32), ALIGNMENT)
+        mask = lanes_between(builder, low, high)
+        return masked(builder, "load", VECTOR, [pointer, align, mask, constant(0.0)])
+
+    return vector(floats, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
 def store(typing_context, value, array, index):
     """Write the elements from `index`."""
 
@@ -175,6 +196,21 @@ def store_some(typing_context, value, array, index, count):
         return context.get_dummy_value()
 
     return types.void(vector, floats, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_inside(typing_context, value, array, index, low, high):
+    """Write lanes low .. high of a vector from `index`; nothing else is touched."""
+
+    def codegen(context, builder, signature, arguments):
+        value, data, index, low, high = arguments
+        pointer = address(builder, data, index)
+        align = ir.Constant(ir.IntType(32), ALIGNMENT)
+        mask = lanes_between(builder, low, high)
+        masked(builder, "store", ir.VoidType(), [value, pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(vector, floats, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic

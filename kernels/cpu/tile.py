@@ -35,6 +35,8 @@ VECTORS = COLUMNS // LANES  # a row
 ROWS = 16 if VECTORS == 1 else 4
 assert COLUMNS % ROWS == 0, "a transposed product would read past the end of a panel"
 SIZE = ROWS * COLUMNS
+DEPTH = 288  # of a product: so much of a panel, 18 KB, stays in an L1 cache
+PITCH = DEPTH + COLUMNS  # not a power of two: rows lie in different sets of the cache
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 
 
@@ -123,12 +125,17 @@ def round_up(size, multiple):
 
 
 @helper
-def multiply(a, i, size, b, j, depth):
-    """The product of ROWS rows of `a` and 16 columns of `b`, both in panels, as a tile.
+def multiply(a, i, b, j, depth):
+    """The product of ROWS rows of `a`, PITCH elements apart, and a panel of `b`, as a tile."""
+    tile = zero_tile()
+    for k in range(depth):
+        tile = add_outer_product(tile, a, i + k, PITCH, b, j + k * COLUMNS)
+    return tile
 
-    `a` lies in panels of 16 columns, `size` floats each, `b` in one panel of `depth` rows: so rows
-    of either are 16 elements apart, and all addresses within the loop are known in advance.
-    """
+
+@helper
+def multiply_panels(a, i, size, b, j, depth):
+    """The product of ROWS rows of `a`, in panels of `size` elements, and a panel of `b`."""
     tile = zero_tile()
     for start in range(0, depth, COLUMNS):
         at, to = i + start // COLUMNS * size, j + start * COLUMNS
@@ -138,10 +145,13 @@ def multiply(a, i, size, b, j, depth):
 
 
 @helper
-def multiply_transposed(tile, a, i, b, j, depth):
-    """Add the product of a panel's first ROWS columns, transposed, and another panel to a tile."""
+def multiply_transposed(tile, a, i, step, b, j, depth):
+    """Add the product of ROWS columns of `a`, transposed, and a panel of `b` to a tile.
+
+    Rows of `a` are `step` elements apart.
+    """
     for k in range(depth):
-        tile = add_outer_product(tile, a, i + k * COLUMNS, 1, b, j + k * COLUMNS)
+        tile = add_outer_product(tile, a, i + k * step, 1, b, j + k * COLUMNS)
     return tile
 
 

@@ -23,10 +23,12 @@ from .simd import (
     broadcast,
     fma,
     load,
+    load_inside,
     load_lanes,
     load_some,
     prefetch,
     store,
+    store_inside,
     store_lanes,
     store_some,
 )
@@ -89,8 +91,7 @@ def window_row(w, image, row, col, i):
 
     Float q of the row is x[start + q], for low <= q < high; the others are padding.
     """
-    y = row * w.stride - w.padding + i
-    x = col * w.stride - w.padding
+    y, x = row * w.stride - w.padding + i, col * w.stride - w.padding
     start = ((image * w.height + y) * w.width + x) * w.channels
     if y < 0 or y >= w.height:
         return start, 0, 0
@@ -99,69 +100,83 @@ def window_row(w, image, row, col, i):
 
 
 @helper
-def copy_windows(x, w, first, count, begin, end, columns, panel, size):
-    """Floats begin .. end of the windows under `count` output pixels, as rows of a matrix.
+def row_end(w, pixel):
+    """The first pixel of the next output row."""
+    return (pixel // w.cols + 1) * w.cols
 
-    The matrix lies in panels of `panel` columns, `size` floats each: see `panel_place`. A panel as
-    wide as a window makes it a plain matrix.
+
+@helper
+def copy_windows(x, w, first, last, begin, end, columns, step):
+    """Copy floats begin .. end of the windows under pixels first .. last to rows of a matrix.
+
+    Rows are `step` floats apart. What follows a run is overwritten, so the matrix must go on for a
+    vector past its end.
     """
-    width = w.kernel_cols * w.channels
-    image, row, col = position(w, first)
-    for p in range(count):
+    width, p = w.kernel_cols * w.channels, first
+    while p < last:
+        stop = min(row_end(w, p), last)
         for i in range(begin // width, (end + width - 1) // width):
-            left, right = max(begin - i * width, 0), min(end - i * width, width)
-            start, low, high = window_row(w, image, row, col, i)
-            low, high = min(max(low, left), right), max(min(high, right), left)
-            at = i * width - begin
-            zero_run(low - left, columns, p, at + left, panel, size)
-            copy_run(x, start + low, high - low, columns, p, at + low, panel, size)
-            zero_run(right - max(low, high), columns, p, at + max(low, high), panel, size)
-        image, row, col = next_position(w, image, row, col)
+            to = (p - first) * step + i * width - begin
+            low, high = max(begin - i * width, 0), min(end - i * width, width)
+            copy_window_rows(x, w, p, stop - p, i, low, high, columns, to, step)
+        p = stop
 
 
 @helper
-def add_windows(columns, panel, size, w, first, count, x):
-    """Add rows of a matrix in panels to the windows under `count` output pixels."""
-    width = w.kernel_cols * w.channels
-    image, row, col = position(w, first)
+def copy_window_rows(x, w, pixel, count, i, begin, end, columns, to, step):
+    """Floats begin .. end of row i of the windows under `count` pixels of one output row."""
+    image, row, col = position(w, pixel)
+    room = w.images * w.height * w.width * w.channels - LANES
     for p in range(count):
-        for i in range(w.kernel_rows):
-            start, low, high = window_row(w, image, row, col, i)
-            add_run(columns, p, i * width + low, panel, size, high - low, x, start + low)
-        image, row, col = next_position(w, image, row, col)
+        start, low, high = window_row(w, image, row, col + p, i)
+        if low <= begin and high >= end and start + end <= room:
+            for q in range(begin, end, LANES):
+                store(load(x, start + q), columns, to + p * step + q)
+        else:
+            for q in range(begin, end, LANES):
+                store(load_between(x, start + q, low - q, high - q), columns, to + p * step + q)
 
 
 @helper
-def panel_place(p, k, panel, size):
-    """Where element (p, k) of a matrix in panels of `panel` columns and `size` floats lies."""
-    return k // panel * size + p * panel + k % panel
+def add_windows(columns, step, w, first, last, begin, end, x):
+    """Add rows of a matrix to floats begin .. end of the windows under pixels first .. last."""
+    width, p = w.kernel_cols * w.channels, first
+    while p < last:
+        stop = min(row_end(w, p), last)
+        for i in range(begin // width, (end + width - 1) // width):
+            source = (p - first) * step + i * width - begin
+            low, high = max(begin - i * width, 0), min(end - i * width, width)
+            add_window_rows(columns, source, step, w, p, stop - p, i, low, high, x)
+        p = stop
 
 
 @helper
-def copy_run(source, i, count, target, p, k, panel, size):
-    """Copy `count` floats to row p of a matrix in panels, from column k."""
-    while count > 0:
-        part = min(panel - k % panel, count)
-        copy(source, i, target, panel_place(p, k, panel, size), part)
-        i, k, count = i + part, k + part, count - part
+def add_window_rows(columns, source, step, w, pixel, count, i, begin, end, x):
+    """Floats begin .. end of row i of the windows under `count` pixels of one output row."""
+    image, row, col = position(w, pixel)
+    for p in range(count):
+        start, low, high = window_row(w, image, row, col + p, i)
+        high = min(high, end)
+        for q in range(begin, end, LANES):
+            run = load(columns, source + p * step + q)
+            add_between(run, x, start + q, low - q, high - q)
 
 
 @helper
-def zero_run(count, target, p, k, panel, size):
-    """Write `count` zeros to row p of a matrix in panels, from column k."""
-    while count > 0:
-        part = min(panel - k % panel, count)
-        fill_zero(target, panel_place(p, k, panel, size), part)
-        k, count = k + part, count - part
+def load_between(array, i, low, high):
+    """A vector of which lanes low .. high exist; zeros in the others."""
+    if low <= 0 and high >= LANES:
+        return load(array, i)
+    return load_inside(array, i, low, high)
 
 
 @helper
-def add_run(source, p, k, panel, size, count, target, j):
-    """Add `count` floats of row p of a matrix in panels, from column k, to a target."""
-    while count > 0:
-        part = min(panel - k % panel, count)
-        add(source, panel_place(p, k, panel, size), target, j, part, np.float32(1))
-        j, k, count = j + part, k + part, count - part
+def add_between(value, array, i, low, high):
+    """Add lanes low .. high of a vector to what is there."""
+    if low <= 0 and high >= LANES:
+        store(load(array, i) + value, array, i)
+    else:
+        store_inside(load_inside(array, i, low, high) + value, array, i, low, high)
 
 
 @helper

@@ -46,7 +46,7 @@ from .tile import (
     COLUMNS,
     ROWS,
     load_tile,
-    multiply,
+    multiply_panels,
     multiply_transposed,
     round_up,
     store_tile,
@@ -192,7 +192,7 @@ def forward_kernel(source, w, u, channels, finish, y):
                 pointer(y),
             )
         pixels = first_pixel(w, first), first_pixel(w, last)
-        finish_chunk(finish, chunk, pointer(y), channels, *pixels)
+        finish_chunk(finish, chunk, pointer(y), channels, *pixels, 0, channels)
 
 
 @helper
@@ -226,7 +226,7 @@ def frequency_step(channels):
 def multiply_tiles(a, i, depth, b, j, count, c, k):
     """16 columns of `count` rows: c = a @ b, with `depth` channels inside."""
     for t in range(0, count, ROWS):
-        tile = multiply(a, i + t * COLUMNS, BLOCK * COLUMNS, b, j, depth)
+        tile = multiply_panels(a, i + t * COLUMNS, BLOCK * COLUMNS, b, j, depth)
         store_tile(tile, c, k + t * COLUMNS, COLUMNS)
 
 
@@ -331,7 +331,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, total):
                 at = (f * width + c) * rows + k * COLUMNS
                 tile = load_tile(total, at, COLUMNS)
                 a = f * frequency_step(depth) + place(0, k)
-                tile = multiply_transposed(tile, v, a, d, b, count)
+                tile = multiply_transposed(tile, v, a, COLUMNS, d, b, count)
                 store_tile(tile, total, at, COLUMNS)
 
 

@@ -1,0 +1,87 @@
+"""A weight as the right-hand matrix of a product, in panels of 16 columns; see `tile.py`.
+
+A panel holds all rows of 16 columns, one row after the other, so that a product reads it as one
+stream. Zeros fill the last. Three matrices are made of a weight g (kh, kw, C_in, C_out), whose rows
+are numbered (kernel row, kernel column, input channel):
+
+    panels       g itself: windows of x times g give y
+    turned       the kernel turned by half a turn, channels exchanged: windows of dy times it give
+                 dx, at stride 1
+    transposed   g.T: dy times it gives the gradient of the windows of x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numba import prange
+
+from .compiling import helper, parallel_kernel
+from .memory import Array, Ints, empty
+from .simd import LANES, pointer, store
+from .tile import COLUMNS, round_up
+from .window import load_between
+
+Starts = Iterable[tuple[int, int]]
+
+
+def panels(weight: Array) -> Array:
+    """(kh, kw, C_in, C_out) -> [C_out / 16][kh * kw * C_in][16]."""
+    channels = weight.shape[3]
+    packed = empty((round_up.py_func(channels, COLUMNS) * (weight.size // channels),))
+    pack_kernel(weight.ravel(), channels, packed)
+    return packed
+
+
+def turned(weight: Array) -> Array:
+    """(kh, kw, C_in, C_out) -> [C_in / 16][kh * kw * C_out][16]."""
+    rows, cols, before, _ = weight.shape
+    taps = [tap * before for tap in reversed(range(rows * cols))]
+    return packed_transposed(
+        weight, ((tap + c, tap + before) for c in range(0, before, COLUMNS) for tap in taps)
+    )
+
+
+def transposed(weight: Array) -> Array:
+    """(kh, kw, C_in, C_out) -> [kh * kw * C_in / 16][C_out][16]."""
+    rows = weight.size // weight.shape[3]
+    return packed_transposed(weight, ((k, rows) for k in range(0, rows, COLUMNS)))
+
+
+def packed_transposed(weight: Array, starts: Starts) -> Array:
+    """16 rows of a weight as 16 columns, for every (first row, row that is too far)."""
+    rows: Ints = np.array(list(starts), np.int64)
+    packed = empty((len(rows) * weight.shape[3] * COLUMNS,))
+    pack_transposed_kernel(weight.ravel(), rows, weight.shape[3], packed)
+    return packed
+
+
+@parallel_kernel
+def pack_kernel(weight, channels, packed):
+    """A chunk is a row."""
+    depth = len(weight) // channels
+    for k in prange(depth):
+        for c in range(0, round_up(channels, COLUMNS), LANES):
+            row = load_between(pointer(weight), k * channels + c, 0, channels - c)
+            panel = c // COLUMNS * depth
+            store(row, pointer(packed), (panel + k) * COLUMNS + c % COLUMNS)
+
+
+@parallel_kernel
+def pack_transposed_kernel(weight, rows, channels, packed):
+    """A chunk is a panel's run of 16 rows."""
+    for i in prange(len(rows)):
+        first, end = rows[i]
+        transpose_rows(
+            pointer(weight), first, end - first, channels, pointer(packed), i * channels * COLUMNS
+        )
+
+
+@helper
+def transpose_rows(weight, first, count, channels, packed, at):
+    """16 rows of a weight, of which `count` exist, as 16 columns."""
+    for j in range(COLUMNS):
+        for c in range(channels):
+            value = weight[(first + j) * channels + c] if j < count else np.float32(0)
+            packed[at + c * COLUMNS + j] = value
