@@ -100,13 +100,23 @@ def col2im(
     )
 
 
-def conv2d(x: Array, weight: Array, *, stride: int = 1, padding: int = 0) -> Array:
+def conv2d(
+    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, algorithm: str = "auto"
+) -> Array:
     """Slide `weight` (kh, kw, C_in, C_out) over `x` (N, H, W, C_in): (N, OH, OW, C_out).
 
     A cross-correlation, as everywhere in deep learning: the kernel is not flipped.
+
+    `algorithm`, here and for the gradients, is "auto" (the fastest, as measured) or one to compare:
+    "im2col" (a matrix product of windows made in cache), "direct" (the product reads the images;
+    an input gradient with a stride goes by columns all the same), "winograd" (a quarter of the
+    multiplications; 3 x 3 at stride 1 only). They differ by rounding. The reference has im2col
+    alone, whatever the name.
     """
-    checks.convolution("conv2d", x, weight, stride, padding)
-    return implementation_for(x, weight).conv2d(x, weight, stride=stride, padding=padding)
+    checks.convolution("conv2d", x, weight, stride, padding, algorithm)
+    return implementation_for(x, weight).conv2d(
+        x, weight, stride=stride, padding=padding, algorithm=algorithm
+    )
 
 
 def conv2d_input_grad(
@@ -116,11 +126,13 @@ def conv2d_input_grad(
     x_shape: tuple[int, int, int, int],
     stride: int = 1,
     padding: int = 0,
+    algorithm: str = "auto",
 ) -> Array:
     """Gradient of `conv2d` with respect to `x`, of shape `x_shape`, for dy (N, OH, OW, C_out)."""
-    checks.convolution_grad("conv2d_input_grad", dy, x_shape, weight.shape, stride, padding)
+    geometry = (weight.shape, stride, padding, algorithm)
+    checks.convolution_grad("conv2d_input_grad", dy, x_shape, *geometry)
     return implementation_for(dy, weight).conv2d_input_grad(
-        dy, weight, x_shape=x_shape, stride=stride, padding=padding
+        dy, weight, x_shape=x_shape, stride=stride, padding=padding, algorithm=algorithm
     )
 
 
@@ -131,12 +143,13 @@ def conv2d_weight_grad(
     kernel_size: tuple[int, int],
     stride: int = 1,
     padding: int = 0,
+    algorithm: str = "auto",
 ) -> Array:
     """Gradient of `conv2d` with respect to `weight`, (kh, kw, C_in, C_out), summed over images."""
-    weight_shape = (*kernel_size, x.shape[-1], dy.shape[-1])
-    checks.convolution_grad("conv2d_weight_grad", dy, x.shape, weight_shape, stride, padding)
+    geometry = ((*kernel_size, x.shape[-1], dy.shape[-1]), stride, padding, algorithm)
+    checks.convolution_grad("conv2d_weight_grad", dy, x.shape, *geometry)
     return implementation_for(dy, x).conv2d_weight_grad(
-        dy, x, kernel_size=kernel_size, stride=stride, padding=padding
+        dy, x, kernel_size=kernel_size, stride=stride, padding=padding, algorithm=algorithm
     )
 
 

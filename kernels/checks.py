@@ -8,6 +8,8 @@ import numpy as np
 
 from .devices import is_cuda
 
+ALGORITHMS = ("auto", "im2col", "direct", "winograd")
+
 
 def fail_unless(condition: object, message: str) -> None:
     """Raise a ValueError with `message` unless the condition holds."""
@@ -120,10 +122,18 @@ def weights(name: str, x_shape: Sequence[int], weight_shape: Sequence[int]) -> N
     )
 
 
-def convolution(name: str, x: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> None:
+def convolution(
+    name: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: int,
+    padding: int,
+    algorithm: str = "auto",
+) -> None:
     """Check the arguments of `conv2d`."""
     weights(name, x.shape, weight.shape)
     geometry(name, x.shape, weight.shape[:2], stride, padding)
+    possible_algorithm(name, algorithm, weight.shape, stride, padding)
     contiguous(name, x=x, weight=weight)
 
 
@@ -134,10 +144,12 @@ def convolution_grad(
     weight_shape: Sequence[int],
     stride: int,
     padding: int,
+    algorithm: str = "auto",
 ) -> None:
     """Check that dy has the shape of the convolution's result."""
     weights(name, x_shape, weight_shape)
     geometry(name, x_shape, weight_shape[:2], stride, padding)
+    possible_algorithm(name, algorithm, weight_shape, stride, padding)
     expected = (
         x_shape[0],
         *output_shape(x_shape, weight_shape[:2], stride, padding),
@@ -149,6 +161,26 @@ def convolution_grad(
         f"padding {padding}, dy must have shape {expected}, but has {dy.shape}",
     )
     contiguous(name, dy=dy)
+
+
+def possible_algorithm(
+    name: str, algorithm: str, weight_shape: Sequence[int], stride: int, padding: int
+) -> None:
+    """Check that a convolution can run on the algorithm of this name."""
+    fail_unless(
+        algorithm in ALGORITHMS,
+        f"{name}: algorithm must be one of {', '.join(ALGORITHMS)}, but is {algorithm!r}",
+    )
+    fail_unless(
+        algorithm != "winograd" or winograd_is_possible(weight_shape, stride, padding),
+        f"{name}: winograd needs a 3 x 3 kernel, stride 1 and padding of at most 2, but the "
+        f"weight is {tuple(weight_shape)}, stride {stride}, padding {padding}",
+    )
+
+
+def winograd_is_possible(weight_shape: Sequence[int], stride: int, padding: int) -> bool:
+    """Whether Winograd's algorithm, as we have it, can do such a convolution."""
+    return tuple(weight_shape[:2]) == (3, 3) and stride == 1 and padding <= 2
 
 
 def batch_norm(

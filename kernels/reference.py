@@ -3,7 +3,8 @@
 The names and arguments are explained once, in `minires.kernels`. Two ideas carry the file. A
 convolution is one matrix product: `im2col` copies the window under every output pixel into a row,
 and the rows times the flattened weight are the result. And the gradient of a copy is a sum:
-wherever the forward pass reads a value several times, the backward pass adds (`col2im`).
+wherever the forward pass reads a value several times, the backward pass adds (`col2im`). It is the
+one algorithm here, whatever `algorithm` says.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ def crop(padded, padding, height, width):
     return padded[:, padding : padding + height, padding : padding + width].copy()
 
 
-def conv2d(x, weight, *, stride=1, padding=0):
+def conv2d(x, weight, *, stride=1, padding=0, algorithm="im2col"):
     """The columns times the flattened weight."""
     columns = im2col(x, kernel_size=weight.shape[:2], stride=stride, padding=padding)
     return columns @ weight.reshape(-1, weight.shape[3])
 
 
-def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0):
+def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="im2col"):
     """Y = columns @ W, so dcolumns = dY @ W.T; the columns were copies of x, so add them up."""
     dcolumns = dy @ weight.reshape(-1, weight.shape[3]).T
     return col2im(
@@ -66,7 +67,7 @@ def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0):
     )
 
 
-def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0):
+def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="im2col"):
     """Y = columns @ W, so dW = columns.T @ dY. The columns are made anew: x is all that is kept."""
     columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
     dweight = columns.reshape(-1, columns.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])

@@ -5,18 +5,19 @@
     simd.py         a vector of floats, as a Numba type
     tile.py         the register tile: one matrix product for every convolution
     window.py       the window under an output pixel, copied and added back
-    im2col.py       convolution of any shape
+    im2col.py       convolution of any shape, by windows copied in cache
+    direct.py       the same without copies, for few input channels
     winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
     transforms.py   its transforms
-    convolution.py  which of the two
+    packing.py      a weight in the order in which a product reads it
+    convolution.py  which of the three
     batch_norm.py   statistics, normalising, gradients
     normalised.py   a convolution and its batch norm as one: finish.py, operands.py
     elementwise.py   pooling.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
 What takes no time, products with few columns and sums over small arrays, is the reference's.
-Names and arguments are those of `minires.kernels`, which checks them before they come here;
-convolutions take one more, `algorithm`, for tests and for `warm_up`.
+Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
 from ..reference import (

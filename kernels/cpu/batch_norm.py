@@ -133,6 +133,16 @@ def written(grad: OutputGrad) -> Array:
     return dx
 
 
+def written_input(source: Input) -> Array:
+    """The values of an input."""
+    if not source.normalised:
+        return source.x
+    one = np.ones_like(source.mean)
+    return batch_norm_eval(
+        source.x, source.scale, source.beta, source.mean, one, eps=0.0, residual=None, relu=True
+    )
+
+
 def batch_norm_eval_grad(
     dy: Array,
     x: Array,

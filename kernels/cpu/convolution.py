@@ -1,33 +1,39 @@
 """Which algorithm a convolution runs on, from its shape alone.
 
-`winograd` needs a 3 x 3 kernel at stride 1; it pays where there are enough channels to fill a
-vector and enough tiles to make up for transforming the weight. `im2col` does everything else.
-A named algorithm (argument `algorithm`) is used as told: the tests compare them.
+    winograd   3 x 3 at stride 1, where there are channels enough to fill a vector and tiles enough
+               to make up for transforming the weight
+    direct     few channels: columns would cost more than the product
+    im2col     everything else
+
+A named algorithm (argument `algorithm`) is used as told, so that they can be compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
-from . import winograd
-from .im2col import conv2d as conv2d_by_columns
-from .im2col import conv2d_input_grad as input_grad_by_columns
-from .im2col import conv2d_weight_grad as weight_grad_by_columns
-from .memory import Array, Shape
+from ..checks import winograd_is_possible
+from . import direct, im2col, winograd
+from .batch_norm import written, written_input
+from .finish import NOTHING, Finish
+from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
 from .window import window
 
-ALGORITHMS = ("auto", "im2col", "winograd")
 FEW_TILES = 64
+OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
+
+
+# ------------------------------------------------------------------------ the public calls
 
 
 def conv2d(
     x: Array, weight: Array, *, stride: int = 1, padding: int = 0, algorithm: str = "auto"
 ) -> Array:
     """Slide a weight over images."""
-    if use_winograd(x.shape, weight.shape, stride, padding, algorithm):
-        return winograd.conv2d(Input(x), weight, padding=padding)
-    return conv2d_by_columns(x, weight, stride=stride, padding=padding)
+    return finished(Input(x), weight, stride, padding, NOTHING, algorithm)
 
 
 def conv2d_input_grad(
@@ -40,10 +46,13 @@ def conv2d_input_grad(
     algorithm: str = "auto",
 ) -> Array:
     """Gradient with respect to the images."""
-    if use_winograd(x_shape, weight.shape, stride, padding, algorithm):
+    chosen = choice(x_shape, weight.shape, stride, padding, algorithm)
+    if chosen == "winograd":
         grad = OutputGrad(dy)
         return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
-    return input_grad_by_columns(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
+    return OTHERS[chosen].conv2d_input_grad(
+        dy, weight, x_shape=x_shape, stride=stride, padding=padding
+    )
 
 
 def conv2d_weight_grad(
@@ -57,31 +66,106 @@ def conv2d_weight_grad(
 ) -> Array:
     """Gradient with respect to the weight."""
     weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
-    if use_winograd(x.shape, weight_shape, stride, padding, algorithm):
+    chosen = choice(x.shape, weight_shape, stride, padding, algorithm)
+    if chosen == "winograd" and (algorithm == chosen or sums_are_small(weight_shape)):
         grad = OutputGrad(dy)
         return winograd.conv2d_grads(grad, Input(x), None, x_shape=x.shape, padding=padding)[1]
-    return weight_grad_by_columns(dy, x, kernel_size=kernel_size, stride=stride, padding=padding)
+    return OTHERS.get(chosen, im2col).conv2d_weight_grad(
+        dy, x, kernel_size=kernel_size, stride=stride, padding=padding
+    )
 
 
-def use_winograd(
+# ------------------------------------------------------------------------ the choice
+
+
+def choice(
     x_shape: Sequence[int],
     weight_shape: Sequence[int],
     stride: int,
     padding: int,
     algorithm: str = "auto",
-) -> bool:
-    """Whether a convolution runs on Winograd's algorithm; an impossible wish is an error."""
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm must be one of {ALGORITHMS}, but is {algorithm!r}")
-    possible = tuple(weight_shape[:2]) == (3, 3) and stride == 1 and padding <= 2
+) -> str:
+    """The algorithm of this name; by measurement, if it is "auto"."""
     if algorithm != "auto":
-        if algorithm == "winograd" and not possible:
-            raise ValueError("winograd needs a 3 x 3 kernel, stride 1 and padding of at most 2")
-        return algorithm == "winograd"
-    return possible and worthwhile(x_shape, weight_shape, padding)
+        return algorithm
+    possible = winograd_is_possible(weight_shape, stride, padding)
+    if possible and worthwhile(x_shape, weight_shape, padding):
+        return "winograd"
+    return "direct" if columns_cost_most(weight_shape) else "im2col"
 
 
 def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], padding: int) -> bool:
-    """Whether Winograd's algorithm is the faster one, by measurement."""
+    """Whether Winograd's algorithm is the faster one."""
     tiles = winograd.number_of_tiles(window(x_shape, (3, 3), 1, padding))
     return min(weight_shape[2:]) >= 8 and tiles >= FEW_TILES
+
+
+def columns_cost_most(weight_shape: Sequence[int]) -> bool:
+    """Whether making columns takes longer than multiplying them."""
+    return weight_shape[2] < 8 and weight_shape[3] <= 32
+
+
+def sums_are_small(weight_shape: Sequence[int]) -> bool:
+    """Whether a weight gradient by Winograd's algorithm has partial sums for several threads."""
+    return 2 * winograd.part_size(*weight_shape[2:]) <= winograd.PART_FLOATS
+
+
+# ------------------------------------------------------------------------ for fused kernels
+
+
+def finished(
+    source: Input,
+    weight: Array,
+    stride: int,
+    padding: int,
+    finish: Finish,
+    algorithm: str = "auto",
+) -> Array:
+    """A convolution, with something done to the chunks of its result."""
+    chosen = choice(source.x.shape, weight.shape, stride, padding, algorithm)
+    if chosen == "winograd":
+        return winograd.conv2d(source, weight, padding=padding, finish=finish)
+    x = written_input(source)
+    return OTHERS[chosen].conv2d(x, weight, stride=stride, padding=padding, finish=finish)
+
+
+def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int) -> Ints:
+    """The output pixel that each chunk of `finished` starts at, and one past the last."""
+    w = window(x_shape, weight_shape[:2], stride, padding)
+    match choice(x_shape, weight_shape, stride, padding):
+        case "winograd":
+            return winograd.chunk_starts(w)
+        case "direct":
+            return direct.chunk_starts(w, weight_shape[3])
+        case _:
+            return im2col.chunk_starts(w)
+
+
+def conv2d_grads(
+    grad: OutputGrad,
+    source: Input,
+    weight: Array,
+    stride: int,
+    padding: int,
+    needs_dx: bool = True,
+    add_to: Array | None = None,
+) -> tuple[Array, Array]:
+    """Both gradients of a convolution; dx is added to `add_to`, and is empty if not needed."""
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
+    x_shape, kernel_size = source.x.shape, weight.shape[:2]
+    if choice(x_shape, weight.shape, **geometry) == "winograd" and sums_are_small(weight.shape):
+        return winograd.conv2d_grads(
+            grad,
+            source,
+            weight if needs_dx else None,
+            x_shape=x_shape,
+            padding=padding,
+            add_to=add_to,
+        )
+    dy, dx = written(grad), NO_FLOATS
+    if needs_dx:
+        dx = conv2d_input_grad(dy, weight, x_shape=x_shape, **geometry)
+        if add_to is not None:
+            dx += add_to
+    x = written_input(source)
+    return dx, conv2d_weight_grad(dy, x, kernel_size=kernel_size, **geometry)

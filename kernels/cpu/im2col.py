@@ -56,6 +56,7 @@ from .window import (
     next_position,
     pixels,
     position,
+    turned_window,
     window,
     window_row,
     window_size,
@@ -121,14 +122,13 @@ def conv2d_input_grad(
     dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
 ) -> Array:
     """At stride 1 a convolution of dy; else gradient columns, each added back while in cache."""
-    rows, cols, before, channels = weight.shape
-    if stride == 1 and rows == cols and padding < rows:
-        w = window(dy.shape, (rows, cols), 1, rows - 1 - padding)
-        return product(dy, w, turned(weight), before)
-    w = window(x_shape, (rows, cols), stride, padding)
+    turned_w = turned_window(dy.shape, weight.shape, stride, padding)
+    if turned_w is not None:
+        return product(dy, turned_w, turned(weight), weight.shape[2])
+    w = window(x_shape, weight.shape[:2], stride, padding)
     dx = empty(x_shape)
     images = -(-BLOCK // max(1, w.rows * w.cols))
-    input_grad_kernel(dy.ravel(), w, transposed(weight), channels, images, dx.reshape(-1))
+    input_grad_kernel(dy.ravel(), w, transposed(weight), weight.shape[3], images, dx.reshape(-1))
     return dx
 
 
@@ -144,7 +144,7 @@ def conv2d_weight_grad(
     groups = min(-(-channels // COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, rows, groups, parts)
     dweight = empty((*kernel_size, x.shape[3], channels))
-    sum_kernel(parts, channels, dweight.reshape(-1))
+    sum_kernel(parts, channels, depth, dweight.reshape(-1))
     return dweight
 
 
@@ -344,13 +344,16 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
 
 
 @parallel_kernel
-def sum_kernel(parts, channels, dweight):
-    """The partial sums, added in order; a chunk is a row of the weight."""
-    depth = len(dweight) // channels
-    step = round_up(depth, COLUMNS)
+def sum_kernel(parts, channels, run, dweight):
+    """The partial sums, added in order; a chunk is a row of the weight.
+
+    In a partial sum every run of `run` rows begins at a multiple of 16.
+    """
+    depth, padded = len(dweight) // channels, round_up(run, COLUMNS)
     for k in prange(depth):
+        row = k // run * padded + k % run
         for c in range(0, channels, LANES):
-            at = c // COLUMNS * COLUMNS * step + k * COLUMNS + c % COLUMNS
+            at = (c // COLUMNS * (depth // run) * padded + row) * COLUMNS + c % COLUMNS
             store_lanes(sum_of_parts(parts, at), pointer(dweight), k * channels + c, channels - c)
 
 

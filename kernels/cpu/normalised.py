@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import winograd
 from .batch_norm import (
     batch_norm_eval,
     combined,
@@ -19,17 +18,11 @@ from .batch_norm import (
     inverse_std,
     parameter_grads,
     through_batch_norm,
-    written,
 )
-from .convolution import use_winograd
+from .convolution import chunk_starts, conv2d_grads, finished
 from .finish import Finish
-from .im2col import chunk_starts as column_chunk_starts
-from .im2col import conv2d as conv2d_by_columns
-from .im2col import conv2d_input_grad as input_grad_by_columns
-from .im2col import conv2d_weight_grad as weight_grad_by_columns
 from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
-from .window import window
 
 Optional = Array | None
 
@@ -182,65 +175,12 @@ def normalised(z: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps
     return Input(z, True, mean, gamma * inverse_std(var, eps), beta)
 
 
-# ------------------------------------------------------------------------ by either algorithm
-
-
 def conv2d_moments(
     source: Input, weight: Array, stride: int, padding: int
 ) -> tuple[Array, Array, Array]:
     """The convolution's result, its mean and its biased variance."""
-    x_shape = source.x.shape
-    w = window(x_shape, weight.shape[:2], stride, padding)
-    fast = use_winograd(x_shape, weight.shape, stride, padding)
-    starts = winograd.chunk_starts(w) if fast else column_chunk_starts(w)
+    starts = chunk_starts(source.x.shape, weight.shape, stride, padding)
     means, squares = np.empty((2, len(starts) - 1, weight.shape[3]))
     finish = Finish(moments=True, means=means, squares=squares)
     z = finished(source, weight, stride, padding, finish)
     return z, *combined(means, squares, np.diff(starts))
-
-
-def finished(source: Input, weight: Array, stride: int, padding: int, finish: Finish) -> Array:
-    """A convolution, by the faster algorithm, with something done to its chunks."""
-    if use_winograd(source.x.shape, weight.shape, stride, padding):
-        return winograd.conv2d(source, weight, padding=padding, finish=finish)
-    return conv2d_by_columns(
-        written_input(source), weight, stride=stride, padding=padding, finish=finish
-    )
-
-
-def conv2d_grads(
-    grad: OutputGrad,
-    source: Input,
-    weight: Array,
-    stride: int,
-    padding: int,
-    needs_dx: bool = True,
-    add_to: Optional = None,
-) -> tuple[Array, Array]:
-    """Both gradients of a convolution, by the faster algorithm; dx is added to `add_to`.
-
-    dx is empty if it is not needed.
-    """
-    x_shape, kernel_size = source.x.shape, weight.shape[:2]
-    if use_winograd(x_shape, weight.shape, stride, padding):
-        w = weight if needs_dx else None
-        return winograd.conv2d_grads(
-            grad, source, w, x_shape=x_shape, padding=padding, add_to=add_to
-        )
-    dz, x, geometry = written(grad), written_input(source), {"stride": stride, "padding": padding}
-    dx = NO_FLOATS
-    if needs_dx:
-        dx = input_grad_by_columns(dz, weight, x_shape=x_shape, **geometry)
-        if add_to is not None:
-            dx += add_to
-    return dx, weight_grad_by_columns(dz, x, kernel_size=kernel_size, **geometry)
-
-
-def written_input(source: Input) -> Array:
-    """The values of an input."""
-    if not source.normalised:
-        return source.x
-    one = np.ones_like(source.mean)
-    return batch_norm_eval(
-        source.x, source.scale, source.beta, source.mean, one, eps=0.0, residual=None, relu=True
-    )

@@ -134,6 +134,14 @@ def multiply(a, i, b, j, depth):
 
 
 @helper
+def multiply_apart(tile, a, i, step, b, j, depth):
+    """Add the product of ROWS rows of `a`, `step` elements apart, and a panel of `b` to a tile."""
+    for k in range(depth):
+        tile = add_outer_product(tile, a, i + k, step, b, j + k * COLUMNS)
+    return tile
+
+
+@helper
 def multiply_panels(a, i, size, b, j, depth):
     """The product of ROWS rows of `a`, in panels of `size` elements, and a panel of `b`."""
     tile = zero_tile()

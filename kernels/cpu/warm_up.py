@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import ALGORITHMS
 from . import convolution
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_grad
@@ -21,7 +22,7 @@ def warm_up() -> None:
     """
     x = np.ones((2, 8, 8, 16), np.float32)
     weight, per_channel = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
-    for algorithm in convolution.ALGORITHMS[1:]:
+    for algorithm in ALGORITHMS[1:]:
         settings: dict[str, Any] = {"padding": 1, "algorithm": algorithm}
         convolution.conv2d(x, weight, **settings)
         convolution.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)

@@ -55,6 +55,16 @@ def window(x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padd
     return Window(*map(int, (*x_shape, *kernel_size, stride, padding, *output)))
 
 
+def turned_window(
+    dy_shape: Sequence[int], weight_shape: Sequence[int], stride: int, padding: int
+) -> Window | None:
+    """The window over dy that gives the input gradient as a convolution, where there is one."""
+    rows, cols = weight_shape[:2]
+    if stride == 1 and rows == cols and padding < rows:
+        return window(dy_shape, (rows, cols), 1, rows - 1 - padding)
+    return None
+
+
 @helper
 def window_size(w):
     """Floats under a window: the rows of a flattened weight."""

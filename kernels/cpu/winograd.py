@@ -41,6 +41,7 @@ from .operands import (
     grad_pointers,
     input_pointers,
 )
+from .packing import exchanged
 from .simd import LANES, keep, load, pointer, store
 from .tile import (
     COLUMNS,
@@ -110,9 +111,9 @@ def conv2d_grads(
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
-    rows, width = round_up.py_func(w.channels, ROWS), round_up.py_func(channels, COLUMNS)
-    part_size = 0 if source is None else FREQUENCIES * rows * width
-    parts = empty((number_of_parts(w, part_size), part_size))
+    rows = round_up.py_func(w.channels, ROWS)
+    size = 0 if source is None else part_size(w.channels, channels)
+    parts = empty((number_of_parts(w, size), size))
     dx = NO_FLOATS
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
@@ -120,7 +121,7 @@ def conv2d_grads(
         flat_input(source or NO_INPUT),
         w,
         flat_grad(grad),
-        NO_FLOATS if weight is None else transformed(weight.transpose(0, 1, 3, 2)),
+        NO_FLOATS if weight is None else transformed(exchanged(weight)),
         channels,
         add_to is not None,
         dx.reshape(-1),
@@ -133,7 +134,7 @@ def transformed(weight: Array) -> Array:
     """U = G g G.T of every pair of channels, in panels of 16 output channels."""
     depth, channels = weight.shape[2:]
     u = empty((FREQUENCIES * round_up.py_func(channels, COLUMNS) * depth,))
-    weight_kernel(np.ascontiguousarray(weight).ravel(), depth, channels, u)
+    weight_kernel(weight.ravel(), depth, channels, u)
     return u
 
 
@@ -149,12 +150,17 @@ def number_of_tiles(w: Window) -> int:
     return w.images * tiles_down.py_func(w) * tiles_across.py_func(w)
 
 
-def number_of_parts(w: Window, part_size: int) -> int:
+def part_size(depth: int, channels: int) -> int:
+    """Floats of a partial sum of dU."""
+    return FREQUENCIES * round_up.py_func(depth, ROWS) * round_up.py_func(channels, COLUMNS)
+
+
+def number_of_parts(w: Window, size: int) -> int:
     """How many ranges of images the backward pass is cut into, a partial sum each.
 
     A power of two: batches are, and then every part has as many whole blocks as the others.
     """
-    most = min(w.images, MAX_PARTS, PART_FLOATS // max(part_size, 1))
+    most = min(w.images, MAX_PARTS, PART_FLOATS // max(size, 1))
     return 1 << max(0, most.bit_length() - 1)
 
 

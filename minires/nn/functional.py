@@ -22,8 +22,7 @@ class Conv2d(Function):
     """Convolution; keeps its input for the weight gradient, never the columns."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, weight: Array, *, stride: int, padding: int) -> Array:
-        geometry = {"stride": stride, "padding": padding}
+    def forward(ctx: Context, x: Array, weight: Array, **geometry: Any) -> Array:
         ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=geometry)
         return kernels.conv2d(x, weight, **geometry)
 
@@ -351,14 +350,19 @@ def conv2d(
     padding: int = 0,
     residual: Tensor | None = None,
     relu: bool = False,
+    algorithm: str = "auto",
 ) -> Tensor:
     """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out).
 
     With a bias, a residual or `relu`: relu(conv + bias + residual) in one pass over memory.
+    `algorithm` is "auto", or one to compare: "im2col", "direct" or "winograd" (`kernels.conv2d`).
     """
-    if bias is None and residual is None and not relu:
-        return Conv2d.apply(x, weight, stride=stride, padding=padding)
-    return ConvAdd.apply(x, weight, bias, residual, stride=stride, padding=padding, relu=relu)
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
+    terms = [term for term in (bias, residual) if term is not None]
+    if algorithm == "auto" and (terms or relu):
+        return ConvAdd.apply(x, weight, bias, residual, **geometry, relu=relu)
+    y = sum(terms, Conv2d.apply(x, weight, **geometry, algorithm=algorithm))
+    return ReLU.apply(y) if relu else y
 
 
 def batch_norm(

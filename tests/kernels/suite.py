@@ -28,25 +28,24 @@ IMPLEMENTATIONS = {
     "cuda float64": pytest.param(OnDevice(), np.float64, marks=pytest.mark.cuda),
 }
 
-im2col_only = SimpleNamespace(
-    **{
-        name: partial(getattr(convolution, name), algorithm="im2col")
-        for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-    }
-)
-winograd_only = SimpleNamespace(
-    **{
-        name: partial(getattr(convolution, name), algorithm="winograd")
-        for name in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-    }
-)
+
+def by(algorithm):
+    """The convolutions, by one algorithm whatever the shape."""
+    names = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    return SimpleNamespace(
+        **{name: partial(getattr(convolution, name), algorithm=algorithm) for name in names}
+    )
+
+
 CONVOLUTIONS = {
     "reference float64": (reference, np.float64),
     "reference float32": (reference, np.float32),
-    "im2col": (im2col_only, np.float32),
+    "im2col": (by("im2col"), np.float32),
+    "direct": (by("direct"), np.float32),
     "cuda float32": IMPLEMENTATIONS["cuda float32"],
     "cuda float64": IMPLEMENTATIONS["cuda float64"],
 }
+winograd_only = by("winograd")
 
 channels = st.sampled_from([1, 2, 3, 5, 8, 10, 13, 16, 17, 24, 33])
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from minires.kernels import reference
 from minires.kernels.cpu import convolution
 
+from minires import kernels
+
 from .suite import (
     CONVOLUTIONS,
     assert_within,
@@ -71,7 +73,7 @@ def test_conv2d_weight_grad(kernels, dtype, window, filters, rng):
     assert_within(dweight, expected, (dy[..., 0].size + 2) * size, dtype)
 
 
-@pytest.mark.parametrize("algorithm", ["im2col", "winograd"])
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
 @pytest.mark.parametrize("shape", [(9, 18, 17, 16), (2, 33, 40, 32), (70, 5, 4, 64)])
 def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
     """Enough pixels for several blocks of every loop, and a remainder; errors as documented."""
@@ -208,9 +210,29 @@ def test_winograd_loses_little(rng):
     assert fast < 30 * plain
 
 
-def test_an_impossible_wish_is_refused(rng):
+def test_an_impossible_wish_is_refused():
     x, weight = np.ones((1, 5, 5, 8), np.float32), np.ones((3, 3, 8, 8), np.float32)
     with pytest.raises(ValueError, match="winograd needs a 3 x 3 kernel, stride 1"):
-        convolution.conv2d(x, weight, stride=2, padding=1, algorithm="winograd")
-    with pytest.raises(ValueError, match=r"one of .*'winograd'.*but is 'fft'"):
-        convolution.conv2d(x, weight, algorithm="fft")
+        kernels.conv2d(x, weight, stride=2, padding=1, algorithm="winograd")
+    with pytest.raises(ValueError, match="one of auto, im2col, direct, winograd, but is 'fft'"):
+        kernels.conv2d(x, weight, algorithm="fft")
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight_shape", "stride", "algorithm"),
+    [
+        ((8, 32, 32, 16), (3, 3, 16, 16), 1, "winograd"),
+        ((8, 32, 32, 3), (3, 3, 3, 16), 1, "direct"),
+        ((8, 32, 32, 16), (3, 3, 16, 32), 2, "im2col"),
+        ((8, 32, 32, 16), (1, 1, 16, 32), 1, "im2col"),
+        ((1, 7, 7, 512), (3, 3, 512, 512), 1, "im2col"),
+    ],
+)
+def test_auto_is_one_of_the_others(shape, weight_shape, stride, algorithm, rng):
+    x = rng.standard_normal(shape, np.float32)
+    weight = rng.standard_normal(weight_shape, np.float32)
+    settings = {"stride": stride, "padding": weight_shape[0] // 2}
+    np.testing.assert_array_equal(
+        kernels.conv2d(x, weight, **settings),
+        kernels.conv2d(x, weight, **settings, algorithm=algorithm),
+    )

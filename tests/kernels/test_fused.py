@@ -1,6 +1,6 @@
 """Fused kernels give what the kernels that they replace give, one after the other.
 
-Both algorithms of the convolution are forced, whatever the shape: by itself the choice would leave
+Every algorithm of the convolution is forced, whatever the shape: by itself the choice would leave
 Winograd's out for maps as small as these.
 """
 
@@ -17,11 +17,12 @@ EPS = 1e-3
 FLOAT32 = 3e-5  # of the result's root mean square; Winograd's convolutions and small variances
 
 
-@pytest.fixture(params=["im2col", "winograd"], autouse=True, scope="module")
+@pytest.fixture(params=["im2col", "direct", "winograd"], autouse=True, scope="module")
 def algorithm(request):
     """What the convolutions of a test run on, where it is possible at all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolution, "worthwhile", lambda *_: request.param == "winograd")
+        patch.setattr(convolution, "columns_cost_most", lambda _: request.param == "direct")
         yield
 
 

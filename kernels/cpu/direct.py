@@ -1,0 +1,220 @@
+"""Direct convolution: the product reads the images themselves, and no columns are made.
+
+Columns repeat every input value up to kh * kw times. But a row of a window is a run of consecutive
+floats already, and the runs under neighbouring output pixels lie stride * C floats apart. So one
+register tile, 16 output pixels of a row by 16 output channels, is the sum over the kernel's rows of
+
+    runs under 16 pixels (rows `stride * C` apart)  @  kernel row (kw * C_in, C_out)
+
+       padded image row   0 0 0 p p p q q q r r r s s s ...        3 x 3, C = 3, stride 1
+       run of pixel 0     [_______________]
+       run of pixel 1           [_______________]
+
+Only the border needs care: a strip of input rows is copied to scratch space between zeros first,
+which costs one load and one store a float; a chunk is the strip's output rows of one image.
+
+Operations: as by columns. The price: runs at a distance that is not known in advance take an
+address register each, so that the product is about a tenth slower; and a tile is 16 pixels of one
+row, so that narrow maps leave much of it empty. It pays where columns weigh most: few channels.
+(Zhang, Franchetti & Low 2018, "High performance zero-memory overhead direct convolutions".)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from . import im2col
+from .compiling import helper, parallel_kernel
+from .finish import NOTHING, Finish, finish_chunk
+from .im2col import copy_pixels, sum_kernel
+from .memory import Array, Ints, Shape, empty, part, scratch
+from .packing import panels, turned
+from .simd import keep, pointer
+from .tile import (
+    COLUMNS,
+    ROWS,
+    SIZE,
+    load_tile,
+    multiply_apart,
+    multiply_transposed,
+    round_up,
+    store_tile,
+    write,
+    zero_tile,
+)
+from .window import Window, copy, fill_zero, turned_window, window, window_size
+
+STRIP = 1 << 16  # floats of a strip and of its output rows, together: 256 KB, half an L2 cache
+MAX_PARTS = 16  # partial sums of a weight gradient
+
+
+# ------------------------------------------------------------------------ the public calls
+
+
+def conv2d(
+    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
+) -> Array:
+    """Strip by strip."""
+    w = window(x.shape, weight.shape[:2], stride, padding)
+    return product(x, w, panels(weight), weight.shape[3], finish)
+
+
+def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
+    """The windows of x times a matrix in panels."""
+    y = empty((w.images, w.rows, w.cols, channels))
+    forward_kernel(x.ravel(), w, packed, channels, finish, y.reshape(-1))
+    return y
+
+
+def chunk_starts(w: Window, channels: int) -> Ints:
+    """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
+    step = strip_rows.py_func(w, channels)
+    starts = [i * w.rows + row for i in range(w.images) for row in range(0, w.rows, step)]
+    return np.array([*starts, w.images * w.rows]) * w.cols
+
+
+def conv2d_input_grad(
+    dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+) -> Array:
+    """At stride 1 a convolution of dy; else by columns, since runs of dx have gaps."""
+    w = turned_window(dy.shape, weight.shape, stride, padding)
+    if w is None:
+        return im2col.conv2d_input_grad(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
+    return product(dy, w, turned(weight), weight.shape[2])
+
+
+def conv2d_weight_grad(
+    dy: Array, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
+) -> Array:
+    """Partial sums over fixed parts of the strips, added in order."""
+    w = window(x.shape, kernel_size, stride, padding)
+    channels, width = dy.shape[3], w.kernel_cols * w.channels
+    rows = w.kernel_rows * round_up.py_func(width, COLUMNS)
+    count = min(MAX_PARTS, max(1, len(chunk_starts(w, channels)) - 1))
+    parts = empty((count, rows * round_up.py_func(channels, COLUMNS)))
+    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
+    dweight = empty((*kernel_size, w.channels, channels))
+    sum_kernel(parts, channels, width, dweight.reshape(-1))
+    return dweight
+
+
+# ------------------------------------------------------------------------ strips
+
+
+@helper
+def row_floats(w):
+    """Floats of a padded input row."""
+    return (w.width + 2 * w.padding) * w.channels
+
+
+@helper
+def strip_rows(w, channels):
+    """Output rows that are made together."""
+    each = w.stride * row_floats(w) + w.cols * round_up(channels, COLUMNS)
+    return max(1, min(w.rows, STRIP // each))
+
+
+@helper
+def strips_in_image(w, channels):
+    """How many strips an image is cut into."""
+    step = strip_rows(w, channels)
+    return (w.rows + step - 1) // step
+
+
+@helper
+def strip_place(w, channels, chunk):
+    """`(image, first, last)`: the output rows of a strip, counted through all images."""
+    image, i = divmod(chunk, strips_in_image(w, channels))
+    first = i * strip_rows(w, channels)
+    return image, first, min(w.rows, first + strip_rows(w, channels))
+
+
+@helper
+def strip_room(w, channels):
+    """Floats of a strip, and what the last runs of a tile read past its end."""
+    rows = (strip_rows(w, channels) - 1) * w.stride + w.kernel_rows
+    past = COLUMNS * w.stride * w.channels + w.kernel_cols * w.channels + COLUMNS
+    return round_up(rows * row_floats(w) + past, COLUMNS)
+
+
+@helper
+def copy_strip(x, w, image, first, last, strip):
+    """The input rows under output rows first .. last, between zeros."""
+    border, line, size = w.padding * w.channels, w.width * w.channels, row_floats(w)
+    for i in range((last - first - 1) * w.stride + w.kernel_rows):
+        row, at = first * w.stride - w.padding + i, i * size
+        if 0 <= row < w.height:
+            fill_zero(strip, at, border)
+            copy(x, (image * w.height + row) * line, strip, at + border, line)
+            fill_zero(strip, at + border + line, border)
+        else:
+            fill_zero(strip, at, size)
+
+
+# ------------------------------------------------------------------------ kernels
+
+
+@parallel_kernel
+def forward_kernel(x, w, packed, channels, finish, y):
+    """A chunk is a strip."""
+    for chunk in prange(w.images * strips_in_image(w, channels)):
+        image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
+        room = scratch(strip_room(w, channels) + SIZE)
+        strip, spare = part(room, SIZE), part(room, 0)
+        copy_strip(pointer(x), w, image, first, last, strip)
+        start = (image * w.rows + first) * w.cols
+        forward_strip(strip, w, pointer(packed), channels, start, last - first, pointer(y), spare)
+        stop = (image * w.rows + last) * w.cols
+        finish_chunk(finish, chunk, pointer(y), channels, start, stop, 0, channels)
+        keep(room)
+
+
+@helper
+def forward_strip(strip, w, packed, channels, pixel, rows, y, spare):
+    """`rows` rows of the output from `pixel`."""
+    size, step, run = row_floats(w), w.stride * w.channels, w.kernel_cols * w.channels
+    for c in range(0, channels, COLUMNS):
+        for row in range(rows):
+            for col in range(0, w.cols, ROWS):
+                tile = zero_tile()
+                for i in range(w.kernel_rows):
+                    at = (row * w.stride + i) * size + col * step
+                    panel = c * window_size(w) + i * run * COLUMNS
+                    tile = multiply_apart(tile, strip, at, step, packed, panel, run)
+                to = (pixel + row * w.cols + col) * channels + c
+                write(tile, y, to, channels, w.cols - col, channels - c, False, spare)
+
+
+@parallel_kernel
+def weight_grad_kernel(x, w, dy, channels, parts):
+    """A chunk is one partial sum, over its share of the strips."""
+    strips, count = w.images * strips_in_image(w, channels), len(parts)
+    for i in prange(count):
+        total = pointer(parts[i])
+        fill_zero(total, 0, parts.shape[1])
+        for chunk in range(i * strips // count, (i + 1) * strips // count):
+            weight_grad_strip(pointer(x), w, pointer(dy), channels, chunk, total)
+
+
+@helper
+def weight_grad_strip(x, w, dy, channels, chunk, total):
+    """Add the products of a strip's runs and dy to a partial sum."""
+    image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
+    size, step, run = row_floats(w), w.stride * w.channels, w.kernel_cols * w.channels
+    start, stop = (image * w.rows + first) * w.cols, (image * w.rows + last) * w.cols
+    strip_size, block = strip_room(w, channels), strip_rows(w, channels) * w.cols
+    room = scratch(strip_size + block * round_up(channels, COLUMNS))
+    strip, grads = part(room, 0), part(room, strip_size)
+    copy_strip(x, w, image, first, last, strip)
+    copy_pixels(dy, channels, 0, channels, start, stop, grads, block)
+    for c in range(0, channels, COLUMNS):
+        for i in range(w.kernel_rows):
+            for k in range(0, round_up(run, COLUMNS), ROWS):
+                to = (c * w.kernel_rows + i * COLUMNS) * round_up(run, COLUMNS) + k * COLUMNS
+                tile = load_tile(total, to, COLUMNS)
+                for row in range(last - first):
+                    a, b = (row * w.stride + i) * size + k, c * block + row * w.cols * COLUMNS
+                    tile = multiply_transposed(tile, strip, a, step, grads, b, w.cols)
+                store_tile(tile, total, to, COLUMNS)
+    keep(room)
