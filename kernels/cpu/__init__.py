@@ -10,6 +10,7 @@
     winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
     transforms.py   its transforms
     packing.py      a weight in the order in which a product reads it
+    partial_sums.py  of weight gradients
     convolution.py  which of the three
     batch_norm.py   statistics, normalising, gradients
     normalised.py   a convolution and its batch norm as one: finish.py, operands.py

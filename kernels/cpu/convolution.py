@@ -20,6 +20,7 @@ from .batch_norm import written, written_input
 from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
+from .partial_sums import at_most
 from .window import window
 
 FEW_TILES = 64
@@ -107,7 +108,7 @@ def columns_cost_most(weight_shape: Sequence[int]) -> bool:
 
 def sums_are_small(weight_shape: Sequence[int]) -> bool:
     """Whether a weight gradient by Winograd's algorithm has partial sums for several threads."""
-    return 2 * winograd.part_size(*weight_shape[2:]) <= winograd.PART_FLOATS
+    return at_most(winograd.part_size(*weight_shape[2:])) > 1
 
 
 # ------------------------------------------------------------------------ for fused kernels

@@ -30,6 +30,7 @@ from .finish import NOTHING, Finish, finish_chunk
 from .im2col import copy_pixels, sum_kernel
 from .memory import Array, Ints, Shape, empty, part, scratch
 from .packing import panels, turned
+from .partial_sums import at_most
 from .simd import keep, pointer
 from .tile import (
     COLUMNS,
@@ -46,7 +47,6 @@ from .tile import (
 from .window import Window, copy, fill_zero, turned_window, window, window_size
 
 STRIP = 1 << 16  # floats of a strip and of its output rows, together: 256 KB, half an L2 cache
-MAX_PARTS = 16  # partial sums of a weight gradient
 
 
 # ------------------------------------------------------------------------ the public calls
@@ -91,8 +91,8 @@ def conv2d_weight_grad(
     w = window(x.shape, kernel_size, stride, padding)
     channels, width = dy.shape[3], w.kernel_cols * w.channels
     rows = w.kernel_rows * round_up.py_func(width, COLUMNS)
-    count = min(MAX_PARTS, max(1, len(chunk_starts(w, channels)) - 1))
-    parts = empty((count, rows * round_up.py_func(channels, COLUMNS)))
+    size = rows * round_up.py_func(channels, COLUMNS)
+    parts = empty((max(1, min(at_most(size), len(chunk_starts(w, channels)) - 1)), size))
     weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
     dweight = empty((*kernel_size, w.channels, channels))
     sum_kernel(parts, channels, width, dweight.reshape(-1))

@@ -30,7 +30,8 @@ from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import Array, Ints, Shape, empty, part, scratch
 from .packing import panels, transposed, turned
-from .simd import LANES, keep, load, pointer, store, store_lanes
+from .partial_sums import MAX_PARTS, at_most, sum_of_parts
+from .simd import LANES, keep, pointer, store, store_lanes
 from .tile import (
     COLUMNS,
     DEPTH,
@@ -66,8 +67,6 @@ BLOCK = 96  # output pixels whose columns are made at a time, at most
 LONG_BLOCK = 192  # the same for a weight gradient, whose sums are loaded and stored once a block
 WIDTH = 64  # channels of a block of dy that are copied together
 TASKS = 32  # at least, where the shape allows: then no thread waits long for another
-MAX_PARTS = 16  # partial sums of a weight gradient: their number is fixed by the shape
-PART_FLOATS = 1 << 21  # and limited to 8 MB together, unless one alone is larger
 
 
 # ------------------------------------------------------------------------ the public calls
@@ -166,7 +165,7 @@ def number_of_groups(blocks: int, channels: int) -> int:
 def number_of_parts(w: Window, part_size: int) -> int:
     """How many partial sums a weight gradient is made of."""
     blocks = -(-pixels.py_func(w) // LONG_BLOCK)
-    return max(1, min(blocks, PART_FLOATS // max(1, part_size), MAX_PARTS))
+    return max(1, min(blocks, at_most(part_size)))
 
 
 # ------------------------------------------------------------------------ im2col, col2im
@@ -355,12 +354,3 @@ def sum_kernel(parts, channels, run, dweight):
         for c in range(0, channels, LANES):
             at = (c // COLUMNS * (depth // run) * padded + row) * COLUMNS + c % COLUMNS
             store_lanes(sum_of_parts(parts, at), pointer(dweight), k * channels + c, channels - c)
-
-
-@helper
-def sum_of_parts(parts, at):
-    """The sum of a vector of all parts, in order."""
-    total = load(pointer(parts), at)
-    for i in range(1, len(parts)):
-        total += load(pointer(parts), i * parts.shape[1] + at)
-    return total

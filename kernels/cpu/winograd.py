@@ -42,7 +42,8 @@ from .operands import (
     input_pointers,
 )
 from .packing import exchanged
-from .simd import LANES, keep, load, pointer, store
+from .partial_sums import at_most, sum_of_parts
+from .simd import LANES, keep, pointer, store
 from .tile import (
     COLUMNS,
     ROWS,
@@ -69,8 +70,6 @@ from .transforms import (
 )
 from .window import Window, fill_zero, prefetch_share, window
 
-MAX_PARTS = 16
-PART_FLOATS = 1 << 21  # and limited to 8 MB together, unless one alone is larger
 SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
 
 
@@ -160,7 +159,7 @@ def number_of_parts(w: Window, size: int) -> int:
 
     A power of two: batches are, and then every part has as many whole blocks as the others.
     """
-    most = min(w.images, MAX_PARTS, PART_FLOATS // max(size, 1))
+    most = min(w.images, at_most(size))
     return 1 << max(0, most.bit_length() - 1)
 
 
@@ -369,12 +368,3 @@ def weight_grad_kernel(parts, rows, channels, dweight):
             target = (k * channels + c, depth * channels)
             transform_weight_grad(grad, c, width, pointer(dweight), target, channels - c, spare)
         keep(room)
-
-
-@helper
-def sum_of_parts(parts, at):
-    """The sum of a vector of all parts, in order."""
-    total = load(pointer(parts), at)
-    for i in range(1, len(parts)):
-        total += load(pointer(parts), i * parts.shape[1] + at)
-    return total

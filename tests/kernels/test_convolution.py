@@ -1,5 +1,7 @@
 """Convolutions of every shape, by every algorithm, against the reference in float64."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -73,10 +75,17 @@ def test_conv2d_weight_grad(kernels, dtype, window, filters, rng):
     assert_within(dweight, expected, (dy[..., 0].size + 2) * size, dtype)
 
 
-@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
-@pytest.mark.parametrize("shape", [(9, 18, 17, 16), (2, 33, 40, 32), (70, 5, 4, 64)])
+@pytest.mark.parametrize(
+    ("algorithm", "shape"),
+    [
+        *itertools.product(
+            ["im2col", "direct", "winograd"], [(9, 18, 17, 16), (2, 33, 40, 32), (70, 5, 4, 64)]
+        ),
+        *itertools.product(["im2col", "direct"], [(1, 7, 6, 200)]),
+    ],
+)
 def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
-    """Enough pixels for several blocks of every loop, and a remainder; errors as documented."""
+    """Several blocks of every loop, of pixels or of channels, and a remainder; small errors."""
     x, dy = rng.standard_normal((2, *shape), np.float32)
     weight = rng.standard_normal((3, 3, shape[3], shape[3]), np.float32)
     x_, dy_, weight_ = wide(x, dy, weight)

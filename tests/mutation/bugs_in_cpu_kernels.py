@@ -34,15 +34,60 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cpu/im2col.py",
-        f"{MANY_BLOCKS}[shape2-im2col]",
+        f"{MANY_BLOCKS}[im2col-shape2]",
         {
             "im2col: the last part of a deep window replaces the sum": (
                 "start > 0, spare)",
                 "False, spare)",
             ),
-            "im2col: dW is the first of its partial sums": (
-                "parts[:, :depth, :channels].sum(0, dtype=np.float64)",
-                "parts[0, :depth, :channels]",
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/im2col.py",
+        f"{MANY_BLOCKS}[im2col-shape9]",
+        {
+            "im2col: the last group of channels is cut off at whole panels": (
+                "end = min((group + 1) * width // groups * COLUMNS, channels)",
+                "end = (group + 1) * width // groups * COLUMNS - COLUMNS",
+            ),
+            "im2col: every slice of the window reads the first one's columns": (
+                "copy_windows(x, w, first, last, begin, min",
+                "copy_windows(x, w, first, last, 0, min",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/partial_sums.py",
+        f"{MANY_BLOCKS}[im2col-shape2]",
+        {
+            "weight gradient: the last of its partial sums": (
+                "total += load(pointer(parts)",
+                "total = load(pointer(parts)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/packing.py",
+        f"{MANY_BLOCKS}[im2col-shape0]",
+        {
+            "input gradient: the kernel is not turned": (
+                "reversed(range(rows * cols))",
+                "range(9)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/direct.py",
+        f"{MANY_BLOCKS}[direct-shape4]",
+        {
+            "direct: no zeros left of an image": ("fill_zero(strip, at, border)", "pass"),
+            "direct: every strip is the first of its image": (
+                "first = i * strip_rows(w, channels)",
+                "first = 0 * strip_rows(w, channels)",
+            ),
+            "direct: dW of a window's first row only": (
+                "a, b = (row * w.stride + i) * size + k",
+                "a, b = row * w.stride * size + k",
             ),
         },
     ),
@@ -62,7 +107,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cpu/transforms.py",
-        f"{MANY_BLOCKS}[shape0-winograd]",
+        f"{MANY_BLOCKS}[winograd-shape6]",
         {
             "winograd: overlapping tiles of dx replace each other": (
                 "store(old[0] + values[0], array, at)",
@@ -77,16 +122,6 @@ MUTANTS = [
             "winograd: dW counts what lies beyond the right edge of dy": (
                 "load_grad(grad, terms, here, lanes, j < cols)",
                 "load_grad(grad, terms, here, lanes, True)",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cpu/winograd.py",
-        f"{CONVOLUTION}::test_winograd_weight_grad",
-        {
-            "winograd: dW is the last of its partial sums": (
-                "total += load(pointer(parts)",
-                "total = load(pointer(parts)",
             ),
         },
     ),
