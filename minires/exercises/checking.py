@@ -46,7 +46,7 @@ def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
     """Grade, print, and note what is right; whether everything is."""
     grades = []
     for name, path in files.items():
-        with console.status(f"checking {name}"):
+        with console.status(f"checking {name} (compiles kernels, the first time)"):
             grade = grade_file(name, path)
         grades.append(grade)
         if not as_json:

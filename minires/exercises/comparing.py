@@ -45,10 +45,7 @@ def wrong_kind(got: Any, right: Any, name: str, task: Task) -> str:
         )
     dtype = np.asarray(got).dtype
     if isinstance(got, np.ndarray) and dtype != np.float64:
-        return (
-            f"{name} holds {dtype}, but the inputs are float64: keep their dtype "
-            f"(np.zeros(shape, {dtype}) or .astype may have changed it)"
-        )
+        return f"{name} holds {dtype}, but should hold float64, as the inputs do"
     return ""
 
 
@@ -82,7 +79,7 @@ def wrong_values(got: Array, right: Array, name: str, axes: Axes, case: Case) ->
     """The worst element, and what the wrong ones have in common."""
     wrong = wrong_elements(got, right)
     place = tuple(map(int, np.unravel_index(np.argmax(np.abs(got - right) * wrong), got.shape)))
-    total = f"{wrong.sum()} of {wrong.size} elements are wrong" if got.ndim else ""
+    total = f"{wrong.sum()} of its {wrong.size} elements are wrong" if got.ndim else ""
     return Problem(
         "wrong values",
         f"{name} is wrong",
@@ -135,5 +132,5 @@ def not_finite(
 def other_word(got: Any, right: str, name: str, case: Case) -> Problem:
     """The complaint about an answer in words."""
     return Problem(
-        "wrong values", f"{name} is {got!r}", case=str(case), expected=right, got=repr(got)
+        "wrong values", f"{name} is wrong", case=str(case), expected=repr(right), got=repr(got)
     )

@@ -31,6 +31,7 @@ def show_list(console: Console, folder: Path) -> None:
         done = Text(mark(console, True) if word == "right" else " ", style="green")
         table.add_row(done, str(number(name)), Text(name, style="bold"), exercise(name).title, word)
     right = list(states.values()).count("right")
+    say(console, "Write the gradients of a residual network yourself, and have them checked.\n")
     console.print(table)
     console.print(f"\n{right} of {len(NAMES)} are right (in {folder}/).\n", highlight=False)
     console.print(Text.assemble(*advice(states, right)))
@@ -62,13 +63,19 @@ def show_grade(console: Console, grade: Grade, path: Path) -> None:
         parts = list(group)
         show_parts(console, parts)
         if problem:
-            indented = textwrap.indent("\n".join(explanation(parts[0], path)), "      ")
-            say(console, indented)
+            show_problem(console, problem, parts[0], path)
         for line in parts[0].told:
             say(console, f"      {line}")
     if grade.printed:
         say(console, f"\nYour code printed:\n{textwrap.indent(grade.printed.rstrip(), '      ')}")
     say(console, "")
+
+
+def show_problem(console: Console, problem: Problem, part: Part, path: Path) -> None:
+    """The mistake in colour, if it has a name; then the facts."""
+    named = wrap(problem.diagnosis)
+    for i, line in enumerate(explanation(part, path)):
+        say(console, f"      {line}", "yellow" if i < len(named) else "")
 
 
 def show_parts(console: Console, parts: list[Part]) -> None:
@@ -111,8 +118,10 @@ def show_race(console: Console, result: Result | None) -> None:
 
 
 def milliseconds(value: float) -> str:
-    """Three digits."""
-    return f"{value:#.3g} ms".replace(". ", " ")
+    """Three digits, with a unit that suits."""
+    if value < 0.1:
+        return f"{1e3 * value:.3g} µs"
+    return f"{value:.3g} ms" if value < 1000 else f"{value / 1e3:.3g} s"
 
 
 def explanation(part: Part, path: Path) -> list[str]:
@@ -131,24 +140,23 @@ def what(problem: Problem) -> list[str]:
         return [f"{problem.sentence}."]
     place = f" at {problem.place}" if problem.place else ""
     numbers = f"{problem.sentence}{place}: expected {number_of(problem.expected)}"
-    return [f"{numbers}, got {number_of(problem.got)}.", end(problem.where)]
+    return [f"{numbers}, got {number_of(problem.got)}."]
 
 
 def which_case(part: Part, problem: Problem) -> list[str]:
-    """The call that went wrong, and how many others did."""
-    if not problem.case:
-        return []
-    lines = [f"Called with {problem.case}."]
-    if problem.number and not isinstance(problem.expected, str):
-        lines.append(
-            f'minires.exercises.example("{part.function}", {problem.number}) returns that.'
-        )
-    if part.wrong_cases:
-        verb = "gives" if part.wrong_cases == 1 else "give"
-        lines.append(f"{part.wrong_cases} of {part.cases} calls {verb} a wrong {part.output}.")
-    elif problem.where:
-        lines.append(end(problem.where))
+    """How much is wrong, and the call that shows it."""
+    calls = f"{part.wrong_cases} of {part.cases} calls are wrong" if part.wrong_cases else ""
+    lines = [end("; ".join(filter(None, [problem.where, calls])))]
+    if problem.case:
+        lines.append(f"Called with {problem.case}.{example(part, problem)}")
     return lines
+
+
+def example(part: Part, problem: Problem) -> str:
+    """How to get the arguments of that call."""
+    if not problem.number or isinstance(problem.expected, str):
+        return ""
+    return f' minires.exercises.example("{part.function}", {problem.number}) returns these.'
 
 
 def end(sentence: str) -> str:

@@ -131,4 +131,4 @@ def state(folder: Path, name: str) -> str:
     solved = progress(folder).get(name, {}).get("right")
     if solved is None:
         return "started"
-    return "right" if solved == fingerprint(path) else "changed since it was right"
+    return "right" if solved == fingerprint(path) else "changed since"

@@ -18,7 +18,7 @@ from .tasks import exercise
 from .worker import RESULT, TRACEBACK
 
 SECONDS = 20.0  # for all calls of the student's functions together
-START = 60.0  # for Python's start and the engine's own computations
+START = 180.0  # for Python, and for what the engine computes (and may compile) itself
 COMPILING = 180.0  # for a race, whose first one may compile kernels
 FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.M)
 

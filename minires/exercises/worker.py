@@ -6,12 +6,12 @@ runs out, Python's faulthandler writes where the code was and ends the process, 
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,7 +46,7 @@ class Clock:
     def __init__(self, seconds: float, dump: TextIO) -> None:
         self.left, self.dump = seconds, dump
 
-    @contextmanager
+    @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         """Count what happens inside."""
         start = time.perf_counter()
@@ -66,7 +66,8 @@ def limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or hard > MEMORY:
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
+        with contextlib.suppress(OSError, ValueError):  # not every system has this limit
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ MISFORTUNES = {
     "another dtype": (
         "def relu_grad(dy, x):\n    return (dy * (x > 0)).astype(np.float32)\n",
         "shape",
-        "dx holds float32, but the inputs are float64: keep their dtype",
+        "dx holds float32, but should hold float64, as the inputs do",
         "return (dy * (x > 0)).astype(np.float32)",
     ),
     "a list": (

@@ -22,6 +22,7 @@ import pytest
 from . import (
     bugs_in_autograd,
     bugs_in_cpu_kernels,
+    bugs_in_exercises,
     bugs_in_operations,
     bugs_in_report,
     bugs_in_training,
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.mutation
 TABLES = (
     bugs_in_operations,
     bugs_in_cpu_kernels,
+    bugs_in_exercises,
     bugs_in_autograd,
     bugs_in_training,
     bugs_in_report,

@@ -160,8 +160,8 @@ EXERCISE = Exercise(
         "dy is gone when you want to add it: give the branch an array of its own.",
     ),
     race=Race("add_grad", of_images, reference=copies, engine=handed_on),
-    after="The term dy that passes the branch by is why a residual network of 50 blocks still gets "
-    "a clear signal to its first layer: whatever the branches do, it is added undiminished. The "
+    after="The term dy goes past the branch as it is: through any number of blocks it is added "
+    "undiminished (the ReLUs behind the additions aside), whatever the branches do. The "
     "engine copies nothing: it hands the same array on twice, and its sweep remembers which arrays "
     "it may write into (minires/autograd/backward.py).",
 )

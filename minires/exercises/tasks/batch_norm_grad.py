@@ -205,7 +205,7 @@ EXERCISE = Exercise(
         reference=with_kernels(kernels.reference),
         engine=with_kernels(kernels),
     ),
-    after="Your dx has average 0 over each channel, and is perpendicular to x_hat: batch norm's "
-    "result does not change when x is shifted or stretched, so no gradient goes that way. That is "
-    "why L = y.sum() can test nothing here.",
+    after="Your dx has average 0 over each channel, and is (but for eps) perpendicular to x_hat: "
+    "batch norm's result does not change when x is shifted or stretched, so no gradient goes that "
+    "way. That is why L = y.sum() cannot test dx.",
 )

@@ -208,5 +208,5 @@ EXERCISE = Exercise(
         engine=with_kernels(kernels),
     ),
     after="Belief minus truth: the gradients of an image sum to zero over the classes, and a model "
-    "that is sure and right has none. It learns from its mistakes alone.",
+    "that is sure and right has none: such an image teaches it nothing more.",
 )
