@@ -24,6 +24,12 @@ MISFORTUNES = {
         "NameError: name 'zero' is not defined",
         "return x > zero",
     ),
+    "an error inside of NumPy": (
+        "def relu_grad(dy, x):\n    return np.stack([])\n",
+        "error",
+        "ValueError: need at least one array to stack",
+        "return np.stack([])",
+    ),
     "a syntax error": (
         "def relu_grad(dy, x)\n    return dy\n",
         "syntax",

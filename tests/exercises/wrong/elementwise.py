@@ -20,7 +20,7 @@ RELU = wrongs(
     ("dx", "times_x", "def relu_grad(dy, x):\n    return dy * relu(x)"),
     ("dx", "wrong_side", "def relu_grad(dy, x):\n    return np.where(x > 0, 0.0, dy) * (x != 0)"),
     ("dx", "all_has_the_wrong_sign", "def relu_grad(dy, x):\n    return -dy * (x > 0)"),
-    ("dx", None, "def relu_grad(dy, x):\n    return np.tanh(dy) * (x > 0)"),
+    ("dx", None, "def relu_grad(dy, x):\n    return np.abs(dy) * (x < 0)"),
     ("y", "absolute", "def relu(x):\n    return np.sqrt(x * x)"),
     ("y", None, "def relu(x):\n    return np.where(x > 0, x, 0.01 * x)"),
 )

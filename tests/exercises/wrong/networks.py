@@ -109,6 +109,11 @@ BATCH_NORM_GRAD = wrongs(
     ),
     ("dx", "the_term_through_the_variance_has_the_wrong_sign", grad("* -0.5", "* 0.5")),
     ("dx", "the_term_through_the_variance_is_halved", grad("dvar * 2 * centred", "dvar * centred")),
+    (
+        "dx",
+        "the_term_through_the_variance_is_multiplied_by_0_999",
+        grad("* -0.5", "* -0.4995"),
+    ),
     ("dx", "all_is_missing", grad("dhat = d * gamma", "dhat = 0 * d")),
     ("dx", "gamma_not_in_dx", grad("dhat = d * gamma", "dhat = d")),
     ("dx", "sums_for_means", grad("centred / m + dmean / m", "centred + dmean")),
