@@ -92,8 +92,11 @@ class Seen:
         return [int(number) for number in re.findall(r"\d+", value)[:3]]
 
     def overflow(self):
-        """How many pixels the page is wider than the screen."""
-        return self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        """How many pixels the page, or a table in it, is wider than its place."""
+        return self.page.evaluate(
+            "Math.max(...[document.documentElement, ...document.querySelectorAll('.scroll')]"
+            ".map(element => element.scrollWidth - element.clientWidth))"
+        )
 
 
 @pytest.fixture
