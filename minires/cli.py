@@ -44,6 +44,22 @@ def report(
     console.print(f"Report: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def draw(
+    networks: Annotated[list[str], typer.Argument(help="such as vgg19 plain34 resnet34")],
+    out: Annotated[Path, typer.Option(help="the picture")] = Path("architecture.svg"),
+    size: Annotated[int, typer.Option(help="side of the images; 0: what is usual")] = 0,
+) -> None:
+    """Draw networks side by side, a box for each layer, as SVG."""
+    from minires.models import CifarResNet, by_name
+    from minires.report import draw_architectures
+
+    models = [by_name(name, seed=None) for name in networks]
+    side = size or (32 if all(isinstance(model, CifarResNet) for model in models) else 224)
+    path = draw_architectures(models, out, (side, side, 3))
+    console.print(f"Picture: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Turn expected failures into one sentence each."""
     try:

@@ -13,6 +13,7 @@ from .imagenet import (
     resnet101,
     resnet152,
 )
+from .names import by_name
 from .vgg import VGG, vgg, vgg16, vgg19
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CifarResNet",
     "GoogLeNet",
     "ResNet",
+    "by_name",
     "cifar_resnet",
     "googlenet",
     "plain18",

@@ -1,5 +1,6 @@
 """From the records of runs to a table, a verdict in plain words, pictures, and an HTML page."""
 
+from .architecture import draw_architectures
 from .figures import draw_error_curves, draw_gradient_norms
 from .page import write_report
 from .runs import Group, Run, group_runs, load_runs
@@ -9,6 +10,7 @@ from .verdict import verdict
 __all__ = [
     "Group",
     "Run",
+    "draw_architectures",
     "draw_error_curves",
     "draw_gradient_norms",
     "group_runs",

@@ -1,0 +1,33 @@
+"""Networks by the names that one types."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..nn import Module
+from .cifar import cifar_resnet
+from .googlenet import googlenet
+from .imagenet import BLOCKS, resnet
+from .vgg import vgg
+
+EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
+
+
+def by_name(name: str, **options: Any) -> Module:
+    """The network of a name such as resnet50, plain34, vgg16_bn, googlenet, resnet56.
+
+    ResNets and plain networks of 18, 34, 50, 101 and 152 layers are those for ImageNet, of other
+    depths those for CIFAR. The options are those of the network's own function.
+
+    Raises: ValueError for a name that is none.
+    """
+    if name == "googlenet":
+        return googlenet(**options)
+    if match := re.fullmatch(r"vgg(\d+)(_bn)?", name):
+        return vgg(int(match[1]), batch_norm=bool(match[2]), **options)
+    if match := re.fullmatch(r"(resnet|plain)(\d+)", name):
+        make: Any = resnet if int(match[2]) in BLOCKS else cifar_resnet
+        options = options if match[1] == "resnet" else {"shortcut": None, **options}
+        return make(int(match[2]), **options)
+    raise ValueError(f"there is no network {name!r}: try {EXAMPLES}")
