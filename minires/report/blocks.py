@@ -122,7 +122,7 @@ def row(group: Group) -> dict[str, str]:
         "training loss": with_spread(group, "training_loss", "{:.2f}"),
         "training error": with_spread(group, "training_error", "{:.1%}"),
         "test error": with_spread(group, "test_error", "{:.1%}"),
-        "test error in the paper (CIFAR-10)": printed_test_error(group),
+        "test error in the paper": printed_test_error(group),
         "time": duration(group.mean("seconds")),
     }
 
