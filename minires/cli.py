@@ -60,6 +60,20 @@ def draw(
     console.print(f"Picture: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command()
+def summary(
+    network: Annotated[str, typer.Argument(help="such as resnet50, plain34, vgg16_bn, resnet20")],
+    size: Annotated[int, typer.Option(help="side of the images; 0: what is usual")] = 0,
+) -> None:
+    """List a network's layers: map sizes, parameters, multiply-adds, memory of activations."""
+    from minires import nn
+    from minires.models import CifarResNet, by_name
+
+    model = by_name(network, seed=None)
+    side = size or (32 if isinstance(model, CifarResNet) else 224)
+    typer.echo(nn.summary(model, (side, side, 3)))
+
+
 def main() -> None:
     """Turn expected failures into one sentence each."""
     try:
