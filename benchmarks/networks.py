@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minires.models import cifar_resnet
+from minires.models import cifar_resnet, resnet50
 from minires.nn import Module
 
 Arrays = dict[str, np.ndarray]
@@ -30,6 +30,8 @@ NETWORKS = {name: Network(partial(cifar_resnet, depth), 32) for name, depth in C
 # minires keeps a block's input only and computes it twice; the peers train as they always do
 NETWORKS["resnet110_recomputed"] = Network(partial(cifar_resnet, 110, recompute=True), 32)
 CIFAR_DEPTHS["resnet110_recomputed"] = 110
+
+NETWORKS["resnet50"] = Network(partial(resnet50, version="v1.5"), 224)
 
 
 def initial_weights(network: str) -> Arrays:

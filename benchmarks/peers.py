@@ -46,7 +46,7 @@ Kind = Enum("Kind", {name: name for name in ("train", "infer", "memory")}, type=
 Job = tuple[str, str, int]  # kind, network, images a batch
 
 BATCH = 128
-INFERENCE: tuple[Job, ...] = (("infer", "resnet56", BATCH),)
+INFERENCE: tuple[Job, ...] = (("infer", "resnet56", BATCH), ("infer", "resnet50", 8))
 MEMORY: tuple[Job, ...] = tuple(
     ("memory", network, BATCH) for network in ("resnet110", "resnet110_recomputed")
 )

@@ -1,4 +1,4 @@
-"""The CIFAR network of He et al. 2015, sec. 4.2, in PyTorch: a peer to time and to compare with.
+"""The networks of He et al. 2015 in PyTorch: peers to time and to compare with.
 
 Written independently of `minires.models`, with torchvision's names.
 """
@@ -67,3 +67,48 @@ class TorchResNet(nn.Module):
         """(N, 3, 32, 32) -> (N, 10)."""
         x = torch.relu(self.bn1(self.conv1(x)))
         return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1, with the stride in the 3x3 convolution, as torchvision has it."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        channels = 4 * width
+        self.conv1, self.bn1 = nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.downsample: nn.Module = nn.Identity()
+        if before != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W)."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        return torch.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+
+
+class TorchResNet50(nn.Module):
+    """Table 1: (N, 3, 224, 224) -> (N, 1000)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
+        before = 64
+        for stage, count in enumerate((3, 4, 6, 3), 1):
+            blocks = []
+            for number in range(count):
+                width = 32 * 2**stage
+                blocks.append(Bottleneck(before, width, 2 if stage > 1 and number == 0 else 1))
+                before = 4 * width
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(2048, 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+        return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3)))

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from networks import CIFAR_DEPTHS, Arrays, to_torch_layout
 from shapes import Convolution
-from torch_resnet import TorchResNet
+from torch_resnet import TorchResNet, TorchResNet50
 
 from . import SGD, Step
 
 NETWORKS = {name: partial(TorchResNet, depth) for name, depth in CIFAR_DEPTHS.items()}
+NETWORKS["resnet50"] = TorchResNet50
 
 
 def version() -> str:

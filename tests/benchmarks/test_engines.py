@@ -58,6 +58,15 @@ def test_the_logits_agree(peer):
     assert relative_error(engine(peer).infer(NETWORK, weights, images)(), expected) < 1e-4
 
 
+@pytest.mark.slow
+def test_the_logits_of_resnet50_agree():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    weights, (images, _) = initial_weights("resnet50"), random_batch("resnet50", 1)
+    expected = ours.infer("resnet50", weights, images)()
+    actual = engine("torch").infer("resnet50", weights, images)()
+    assert relative_error(actual, expected) < 1e-4
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 @pytest.mark.parametrize("gradient", ["forward", "input", "weight"])
 def test_convolutions_agree_with_pytorch(shape, gradient):

@@ -167,8 +167,8 @@ NORMALISATION = [
                 '"y": None}',
             ),
             "fused batch norm: the gradient ignores the ReLU in evaluation": (
-                "y=y if relu else None,",
-                "y=None,",
+                "var=var.copy(),\n            y=y if relu else None,",
+                "var=var.copy(),\n            y=None,",
             ),
         },
     ),

@@ -342,16 +342,22 @@ TRAINING = [
         },
     ),
     *planted_in(
+        "minires/files.py",
+        "tests/training/test_files.py",
+        {
+            "files: written in place": (
+                "    temporary = Path(name)\n",
+                "    Path(name).unlink()\n    temporary = path\n",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/training/files.py",
         "tests/training/test_files.py",
         {
             "records: a torn last line is read": (
                 'path.read_bytes().split(b"\\n")[:-1]',
                 'path.read_bytes().strip().split(b"\\n")',
-            ),
-            "files: written in place": (
-                "    temporary = Path(name)\n",
-                "    Path(name).unlink()\n    temporary = path\n",
             ),
         },
     ),
