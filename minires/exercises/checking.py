@@ -46,7 +46,7 @@ def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
     """Grade, print, and note what is right; whether everything is."""
     grades = []
     for name, path in files.items():
-        with console.status(f"checking {name} (compiles kernels, the first time)"):
+        with console.status(f"checking {name} (takes longer the first time)"):
             grade = grade_file(name, path)
         grades.append(grade)
         if not as_json:
@@ -86,6 +86,9 @@ def hint(console: Console, name: str, folder: Path, level: int | None) -> None:
 
 def check_class(console: Console, folders: list[Path]) -> None:
     """A table of students and exercises: how many parts of each are right."""
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        raise ValueError(f"expected folders, one a student, but there is no {', '.join(missing)}")
     table = Table("", *(str(i + 1) for i in range(len(NAMES))), "right", box=None)
     for folder in folders:
         cells, right = [], 0

@@ -116,10 +116,10 @@ MISFORTUNES = {
         "x = x + 0",
     ),
     "an endless loop at import": (
-        "while True:\n    pass\n",
+        "while True: pass\n",
         "not finished",
         "relu.py had not come to an end after 1 s",
-        "while True:",
+        "while True: pass",
     ),
     "the end of Python": (
         "import os\n\ndef relu_grad(dy, x):\n    os._exit(3)\n",
