@@ -6,7 +6,8 @@ import pytest
 
 from minires.exercises.files import SOLUTIONS, stub
 from minires.exercises.grading import grade
-from minires.exercises.tasks import NAMES, exercise
+from minires.exercises.tasks import NAMES, exercise, plain_or_residual
+from minires.exercises.tasks.plain_or_residual import in_a_word, measure
 
 from .wrong import elementwise, networks, windows
 
@@ -68,3 +69,10 @@ def test_every_exercise_has_five_wrong_programs_and_most_are_named():
     for name in NAMES:
         assert total[name] >= 5
         assert named[name] >= 0.8 * total[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", plain_or_residual.NETWORKS, ids=str)
+def test_what_the_last_exercise_measures_does_not_hang_on_the_seed(network):
+    words = {in_a_word(measure(*network, seed=seed)) for seed in range(5)}
+    assert len(words) == 1
