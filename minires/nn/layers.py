@@ -48,7 +48,7 @@ class Conv2d(Module):
 
     def then(self, x: Tensor, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """This layer and what follows it, in one: relu(conv(x) + residual)."""
-        geometry = {"stride": self.stride, "padding": self.padding}
+        geometry: dict[str, Any] = {"stride": self.stride, "padding": self.padding}
         return F.conv2d(x, self.weight, self.bias, **geometry, residual=residual, relu=relu)
 
     def settings(self) -> str:
