@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +311,25 @@ def test_libraries_are_built_once_and_old_ones_forgotten(tmp_path, monkeypatch):
     assert build.library(text, "fast") == first
     assert first.stat().st_mtime_ns == before
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
+
+
+def test_two_processes_may_build_at_once(tmp_path):
+    program = (
+        "from tests.cuda.emulator import load\n"
+        "text = 'extern \"C\" __global__ void f(int* x) { x[0] = 1; }'\n"
+        "print(*load(text, (), (), 'check').kernels)"
+    )
+    environment = os.environ | {"MINIRES_CUDA_CACHE": str(tmp_path)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=FOLDER.parents[1],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate()[0] for process in processes] == ["f\n", "f\n"]
+    names = sorted(path.name.split("-")[0] for path in tmp_path.iterdir())
+    assert names == ["check", "runtime"]

@@ -107,11 +107,10 @@ class _Work:
         if any(reference() is None for reference in self.allocations):
             raise Misuse(f"{self.name}: an array of this graph has been freed since its capture")
         kernel = self.module._load()[self.name]
-        with np.errstate(all="ignore"):
-            kernel.launch(
-                self.grid, self.block, self.arguments, shared=self.shared_mem,
-                seed=machine.order, traffic=machine.traffic is not None,
-            )  # fmt: skip
+        kernel.launch(
+            self.grid, self.block, self.arguments, shared=self.shared_mem,
+            seed=machine.order, traffic=machine.traffic is not None,
+        )  # fmt: skip
         for reference in self.allocations:
             reference().check_canaries(self.name)
         if machine.mode == "fast":
