@@ -43,6 +43,11 @@ def odd_layers():
     )
 
 
+def flattened_map():
+    rng = np.random.default_rng(0)
+    return Sequential(Conv2d(3, 4, 3, rng=rng), Flatten(), Linear(4 * 3 * 2, 5, rng=rng))
+
+
 class Calculus(Module):
     """The operations of tensors by themselves."""
 
@@ -66,6 +71,7 @@ NETWORKS = {
     "GoogLeNet": (lambda: googlenet(classes=7, transform_input=True, aux=True), (96, 75, 3)),
     "folded": (lambda: fold_batch_norm(resnet(18, classes=7)), (64, 64, 3)),
     "other layers": (odd_layers, (15, 11, 3)),
+    "flattened map": (flattened_map, (5, 4, 3)),
     "calculus": (Calculus, (5, 4, 3)),
 }
 
