@@ -29,7 +29,7 @@ from minires.models import cifar_resnet
 from minires.nn.functional import softmax_cross_entropy
 from minires.optim import SGD
 
-SETTINGS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 
 
 def ours(depth: int, weights: Arrays, batches: Batches, steps: int) -> Iterator[np.ndarray]:

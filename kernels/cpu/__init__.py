@@ -11,20 +11,20 @@
     transforms.py   its transforms
     packing.py      a weight in the order in which a product reads it
     partial_sums.py  of weight gradients
+    matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three
     batch_norm.py   statistics, normalising, gradients
     normalised.py   a convolution and its batch norm as one: finish.py, operands.py
     elementwise.py   pooling.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
-What takes no time, products with few columns and sums over small arrays, is the reference's.
+What takes no time, sums over small arrays, is the reference's.
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
 from ..reference import (
     global_avg_pool,
     global_avg_pool_grad,
-    matmul,
     tally,
     update_running_statistics,
 )
@@ -34,6 +34,7 @@ from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import relu, relu_grad, sgd_step
 from .im2col import col2im, im2col
 from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .matmul import matmul
 from .memory import keep_freed_memory
 from .normalised import (
     basic_block,
