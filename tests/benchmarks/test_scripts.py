@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -105,3 +106,9 @@ def test_a_wrong_option_gets_a_sentence(script, arguments, sentence):
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_main_job_is_timed():
+    printed = run("main_job.py", "--preset", "toy", "--data", "builtin").stdout
+    assert re.search(r"toy, builtin: \d+ s", printed)
