@@ -1,4 +1,4 @@
-"""Look into networks: eleven experiments on why deep ones are hard to train.
+"""Look into networks: twelve experiments on why deep ones are hard to train.
 
     python examples/probes.py                 lists them
     python examples/probes.py shattering      runs one: a picture, and what was measured

@@ -16,6 +16,7 @@ from .probe import Probe
 from .propagation import FIRST_STEPS, PROPAGATION, Propagation, propagate
 from .responses import RESPONSES, response_stds
 from .shattering import SHATTERING, autocorrelation, gradient_curve
+from .shortcuts import SHORTCUTS
 from .vanishing import VANISHING
 
 PROBES: dict[str, Probe] = {
@@ -26,6 +27,7 @@ PROBES: dict[str, Probe] = {
         FIRST_STEPS,
         ACTIVITY,
         IDENTITY,
+        SHORTCUTS,
         SHATTERING,
         BRANCHES,
         RESPONSES,

@@ -112,8 +112,8 @@ def draw(result: Activity) -> Figure:
     styles = ("-", "--", "-.", ":")
     for column, name in enumerate(result.dead):
         above, below = axes[column], axes[columns + column]
-        above.set(title=name, ylim=(-2, 102))
-        below.set(yscale="log", xlabel="layer")
+        above.set(title=name, ylim=(-1, 40), xticks=range(0, DEPTH + 1, 5))
+        below.set(yscale="log", xlabel="layer", xticks=range(0, DEPTH + 1, 5))
         below.axhline(1e-3, color="0.5", linewidth=0.8)
         rows = zip(result.steps, result.dead[name], result.ratios[name], strict=True)
         for (step, dead, ratios), colour, style in zip(rows, COLOURS, styles, strict=False):

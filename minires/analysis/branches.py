@@ -20,8 +20,7 @@ from ..models import CifarResNet
 from ..nn import BasicBlock, Module
 from ..pictures import COLOURS, new_figure
 from ..training import DivergedError
-from ..training.files import read_records
-from .identity import Curve, curve_of
+from .identity import Curve, read_curve
 from .lab import Lab
 from .probe import Probe
 from .surgery import skip_init, without_batch_norm, zero_gamma
@@ -98,7 +97,7 @@ def measure(lab: Lab, *, depth: int = 56, images: int = 128) -> BranchStudy:
         ratios[name] = branch_to_skip(model, batch)
         curves[name], failure = train(lab, model, name)
         if failure:
-            failures[name] = failure
+            failures[name] = failure.split(";")[0].partition(": ")[2]
     described = f"ResNet-{depth}; {lab.dataset.name}, seed {lab.seed}"
     return BranchStudy(ratios, curves, failures, described)
 
@@ -116,7 +115,7 @@ def train(lab: Lab, model: CifarResNet, name: str) -> tuple[Curve, str]:
             trainer.run()
     except DivergedError as error:
         failure = str(error)
-    return curve_of(read_records(trainer.records_path)), failure
+    return read_curve(trainer.folder), failure
 
 
 def draw(result: BranchStudy) -> Figure:
@@ -129,8 +128,8 @@ def draw(result: BranchStudy) -> Figure:
     axes[0].set(
         title="at initialisation", xlabel="block", ylabel="variance of branch / of shortcut"
     )
-    axes[0].set(ylim=(0, None))
-    axes[1].set(title="training", xlabel="iterations", ylabel="training loss", ylim=(1.4, 3.4))
+    axes[0].set(ylim=(-0.1, 4))
+    axes[1].set(title="training", xlabel="iterations", ylabel="training loss", ylim=(1.5, 4))
     styles = dict(
         zip(result.ratios, zip(COLOURS, ("-", "--", "-.", ":"), strict=False), strict=False)
     )
@@ -154,7 +153,7 @@ def tell(result: BranchStudy) -> list[str]:
     ]
     for name, curve in result.curves.items():
         if name in result.failures:
-            lines.append(f"{name}: training diverged. {result.failures[name]}")
+            lines.append(f"{name}: training diverged, {result.failures[name]}.")
         elif len(curve.loss):
             lines.append(
                 f"{name}: training loss {curve.last:.2f} after {curve.steps[-1]} iterations."
@@ -175,9 +174,9 @@ BRANCHES = Probe(
     look_for=(
         "With batch norm a branch adds variance of about one while the shortcut's grows from block "
         "to block, so the ratio falls like one over the number of blocks: deep blocks start near "
-        "the identity. Without it every branch is as large as what comes in, and the signal "
-        "doubles from block to block. If that is what batch norm is for, then a branch that starts "
-        "at 0 should train without it: does it here?"
+        "the identity. Without it every branch is about as large as what comes in, or larger, "
+        "and the signal grows by a factor from block to block. If that is what batch norm is for, "
+        "then a branch that starts at 0 should train without it: does it here?"
     ),
     source=(
         "De & Smith 2020, arXiv 2002.10444, sec. 3 and 4; branches that start at 0: Goyal et al. "

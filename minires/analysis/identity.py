@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
 from ..pictures import COLOURS, new_figure
 from ..training import LinearDecay, Trainer, evaluate
-from ..training.comparison import Entry
 from ..training.files import read_records
 from .lab import Lab
 from .probe import Probe
@@ -143,7 +143,7 @@ def measure(lab: Lab, *, images: int = 500) -> IdentityStudy:
     shallow, embedded = (
         evaluate(model, lab.dataset, limit=images).loss for model in (small, large)
     )
-    curves = {f"plain-{d}, from scratch": scratch_curve(lab, d) for d in (SHALLOW, DEEP)}
+    curves = {f"plain-{d}, from scratch": read_curve(lab.place(d, None)) for d in (SHALLOW, DEEP)}
     for model in (small, large):
         curves[f"{model.name}, going on"] = going_on(lab, model)
     return IdentityStudy(float(difference), shallow, embedded, curves, lab.described())
@@ -153,13 +153,6 @@ def logits(model: CifarResNet, images: Array) -> Array:
     """In evaluation mode."""
     with untouched(model), no_grad():
         return model.eval()(Tensor(images)).data
-
-
-def scratch_curve(lab: Lab, depth: int) -> Curve:
-    """The records of the lab's training."""
-    return curve_of(
-        read_records(lab.folder / Entry(depth, None, lab.seed).folder / "records.jsonl")
-    )
 
 
 def going_on(lab: Lab, model: CifarResNet) -> Curve:
@@ -172,12 +165,12 @@ def going_on(lab: Lab, model: CifarResNet) -> Curve:
     )
     trainer: Trainer = lab.trainer(model, f"going-on-{model.name}", recipe)
     trainer.run()
-    return curve_of(read_records(trainer.records_path))
+    return read_curve(trainer.folder)
 
 
-def curve_of(records: list[dict]) -> Curve:
-    """The loss of each interval."""
-    lines = [record for record in records if record["kind"] == "interval"]
+def read_curve(folder: Path) -> Curve:
+    """The loss of each interval, from the records of a run."""
+    lines = [r for r in read_records(folder / "records.jsonl") if r["kind"] == "interval"]
     return Curve(np.array([r["step"] for r in lines]), np.array([r["loss"] for r in lines]))
 
 

@@ -74,13 +74,26 @@ class Lab:
 
     def trained(self, depth: int, shortcut: Shortcut) -> CifarResNet:
         """The network that the main job trains; trained now unless the folder holds it."""
-        entry = Entry(depth, shortcut, self.seed)
         trainer = make_trainer(
-            entry, self.dataset, preset=self.preset, folder=self.folder, watch=self.watch
+            Entry(depth, shortcut, self.seed),
+            self.dataset,
+            preset=self.preset,
+            folder=self.place(depth, shortcut).parent,
+            watch=self.watch,
         )
         run_all([trainer])
         assert isinstance(trainer.model, CifarResNet)
         return trainer.model
+
+    def place(self, depth: int, shortcut: Shortcut) -> Path:
+        """The folder of a trained network: the main job's, where it trains such ones."""
+        root = self.folder if shortcut in (None, "A") else self.networks
+        return root / Entry(depth, shortcut, self.seed).folder
+
+    @property
+    def networks(self) -> Path:
+        """Where the networks lie that only probes want."""
+        return self.folder / "probes" / "networks"
 
     def trainer(self, model: Module, name: str, recipe: Recipe) -> Trainer:
         """A trainer for a network that only a probe wants."""
@@ -88,7 +101,7 @@ class Lab:
             model,
             self.dataset,
             recipe,
-            folder=self.folder / "probes" / "networks" / name,
+            folder=self.networks / name,
             seed=self.seed,
             name=name,
             watch=self.watch,

@@ -18,6 +18,7 @@ from minires.analysis import (
     propagation,
     responses,
     shattering,
+    shortcuts,
     vanishing,
 )
 from minires.training.comparison import Entry
@@ -30,6 +31,7 @@ SMALL = {  # what each probe measures, as small as it can be
     "first-steps": lambda lab: propagation.measure_first_steps(lab, depth=8, images=4),
     "activity": lambda lab: activity.measure(lab, images=4),
     "identity": lambda lab: identity.measure(lab, images=10),
+    "shortcuts": lambda lab: shortcuts.measure(lab, depth=8),
     "shattering": lambda lab: shattering.measure(lab, depths=(2, 4), seeds=1),
     "branches": lambda lab: branches.measure(lab, depth=8, images=4),
     "responses": lambda lab: responses.measure(lab, images=4),

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from . import (
+    bugs_in_analysis,
     bugs_in_autograd,
     bugs_in_cpu_kernels,
     bugs_in_exercises,
@@ -40,6 +41,7 @@ TABLES = (
     bugs_in_autograd,
     bugs_in_training,
     bugs_in_report,
+    bugs_in_analysis,
 )
 MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 

@@ -1,0 +1,71 @@
+"""Make all pictures of the lesson, docs/lesson/, and the figures that its text quotes.
+
+    python examples/lesson_figures.py --data-dir FOLDER     (FOLDER holds CIFAR-10)
+
+trains the four networks of the main job and runs every probe on them. What the folder `--out`
+already holds is not made again: delete it to start afresh. Some ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from minires.analysis import PROBES, Lab
+from minires.report import draw_error_curves, group_runs, load_runs
+from minires.training.files import atomic, read_json
+
+LESSON = Path(__file__).parents[1] / "docs" / "lesson"
+
+
+def main(
+    data_dir: Annotated[Path | None, typer.Option(help="folder that holds CIFAR-10")] = None,
+    out: Annotated[Path, typer.Option(help="folder of the networks and measurements")] = Path(
+        "runs/lesson"
+    ),
+    pages: Annotated[Path, typer.Option(help="where the lesson's pictures go")] = LESSON,
+) -> None:
+    """Train what is missing, measure what is missing, and bring the pictures to the lesson."""
+    lab = Lab.like(out, data="cifar10", data_dir=data_dir)
+    for depth in (20, 56):
+        for shortcut in (None, "A"):
+            lab.trained(depth, shortcut)
+    groups = group_runs(load_runs(out))
+    shrink(draw_error_curves(groups, out / "error.png"), pages / "error.png")
+    for probe in PROBES.values():
+        picture = out / "probes" / f"{probe.name}.png"
+        if not picture.with_suffix(".json").exists():
+            print(f"{probe.title} ...", flush=True)
+            probe.run(lab)
+        shrink(picture, pages / picture.name)
+        shutil.copy(picture.with_suffix(".json"), pages)
+    for page in pages.glob("*.md"):
+        page.write_text(with_measurements(page), encoding="utf-8")
+
+
+def shrink(source: Path, target: Path) -> None:
+    """A picture of few colours: a third of the bytes, and looks the same."""
+    with Image.open(source) as image, atomic(target) as temporary:
+        image.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(
+            temporary, format="PNG", optimize=True
+        )
+
+
+def with_measurements(page: Path) -> str:
+    """The page's text, with what was measured between its marks `measured: NAME` and `end`."""
+
+    def sentences(mark: re.Match) -> str:
+        found = read_json(page.with_name(f"{mark['name']}.json"))["found"]
+        return mark["start"] + "".join(f"- {sentence}\n" for sentence in found) + "<!-- end -->"
+
+    marks = r"(?P<start><!-- measured: (?P<name>[\w-]+) -->\n).*?<!-- end -->"
+    return re.sub(marks, sentences, page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    typer.run(main)
