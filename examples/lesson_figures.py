@@ -3,7 +3,7 @@
     python examples/lesson_figures.py --data-dir FOLDER     (FOLDER holds CIFAR-10)
 
 trains the four networks of the main job and runs every probe on them. What the folder `--out`
-already holds is not made again: delete it to start afresh. Some ten minutes on two cores.
+already holds is not made again: delete it to start afresh.
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""The lesson: pictures exist, commands work, programs run, and its numbers were measured."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from minires.analysis import PROBES
+
+ROOT = Path(__file__).parents[1]
+LESSON = ROOT / "docs" / "lesson"
+PAGES = sorted(LESSON.glob("*.md"))
+pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+
+
+def lesson_figures():
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "examples/lesson_figures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pages
+def test_pictures_and_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pages
+def test_its_lists_are_what_was_measured(page):
+    assert lesson_figures().with_measurements(page) == page.read_text()
+
+
+@pages
+def test_its_programs_run(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    if not blocks:
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if "1-gradients" in page.name:
+        assert done.stdout.startswith("[6.]\n")
+    if "4-residual" in page.name:
+        assert done.stdout == "True\n"
+
+
+def test_every_probe_is_in_the_lesson_and_no_other():
+    text = "".join(page.read_text() for page in PAGES)
+    assert set(re.findall(r"measured: ([\w-]+)", text)) == set(PROBES)
+    named = re.findall(r"^    python examples/probes.py ([\w-]+)", text, re.M)
+    assert set(named) - {"all", "lists"} == set(PROBES)
+
+
+def test_pictures_are_large_enough_to_project_and_small_enough_to_keep():
+    pictures = list(LESSON.glob("*.png"))
+    assert {path.stem for path in pictures} == {*PROBES, "error"}
+    for path in pictures:
+        with Image.open(path) as image:
+            assert image.width >= 1000, path.name
+    assert sum(path.stat().st_size for path in ROOT.glob("docs/**/*.png")) < 2_000_000
+
+
+def test_no_title_blames_the_vanishing_gradient_for_plain_networks_with_batch_norm():
+    for page in PAGES:
+        for title in re.findall(r"^#.*|^!\[.*?\]", page.read_text(), re.M):
+            assert not re.search("plain.*vanish|fix.*vanish|vanish.*plain", title), title
