@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..nn import Module, summary
 from ..report import Group, Run
 from ..report.tables import with_spread
 from ..report.verdict import compare
-from ..training import PRESETS, Recipe, Trainer
+from ..training import Trainer
 from ..training.comparison import run_all
 from ..training.display import Display
 from ..training.files import read_json, read_records
@@ -58,11 +58,6 @@ class Comparison:
         """Where the runs lie: experiments share those of the same networks on the same images."""
         return setting.folder / ("large-images" if self.large_images else "small-images")
 
-    def recipe(self, setting: Setting, dataset: Dataset) -> Recipe:
-        """How: a preset, with half a batch where images are large."""
-        recipe = PRESETS[setting.preset](20, len(dataset.train_images))
-        return replace(recipe, batch_size=recipe.batch_size // (2 if self.large_images else 1))
-
     def train(self, setting: Setting) -> list[Trainer]:
         """All networks with all seeds, trained to the end, from their checkpoints if need be."""
         dataset = self.dataset(setting)
@@ -85,7 +80,7 @@ class Comparison:
         return Trainer(
             model,
             dataset,
-            self.recipe(setting, dataset),
+            setting.recipe(large_images=self.large_images),
             folder=self.folder(setting) / folder_name(model.name, seed),
             seed=seed,
             name=model.name,

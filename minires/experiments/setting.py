@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,23 @@ from rich.console import Console
 
 from ..data import Dataset, load
 from ..data.builtin import generate
+from ..training import PRESETS, LinearDecay, LinearWarmUp, Recipe
 
 Size = Literal["toy", "default"]
 DRAWINGS = 64  # pixels
+
+# The main job's quick recipe at half its length, tested at the end alone: many networks, and few
+# questions to each
+SHORT = Recipe(
+    name="short",
+    iterations=240,
+    batch_size=64,
+    schedule=LinearWarmUp(48, LinearDecay(peak=0.05, start=48, stop=240)),
+    record_every=10,
+    evaluate_every=240,
+    checkpoint_every=40,
+    test_images=2000,
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +45,11 @@ class Setting:
     data_dir: Path | None = None
     console: Console | None = None
 
-    @property
-    def preset(self) -> str:
-        """The recipe of every training."""
-        return "toy" if self.size == "toy" else "quick"
+    def recipe(self, *, large_images: bool) -> Recipe:
+        """How every network is trained; larger images in smaller batches."""
+        if self.size == "toy":
+            return PRESETS["toy"](20, 200)
+        return SHORT if not large_images else replace(SHORT, batch_size=32)
 
     def small_images(self) -> Dataset:
         """Images of 32 x 32: CIFAR-10 where it is, else the built-in drawings."""
