@@ -28,6 +28,7 @@ from . import (
     bugs_in_operations,
     bugs_in_report,
     bugs_in_training,
+    cuda_page,
 )
 from .mutants import Mutant
 
@@ -43,13 +44,15 @@ TABLES = (
     bugs_in_report,
     bugs_in_analysis,
 )
-MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
+MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page.MUTANTS]
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = {"minires": "minires", "kernels": "minires/kernels", "tests": "tests"}  # as installed
 # failures that show a mutant that does not run, rather than one that computes something wrong
 NO_BUG = re.compile(
-    r"^E .*\b(Import|ModuleNotFound|Syntax|Indentation|Name|Typing|Lowering)Error", re.M
+    r"^E .*\b(?:(Import|ModuleNotFound|Syntax|Indentation|Name|Typing|Lowering)Error"
+    r"|CompileException)",
+    re.M,
 )
 
 
@@ -71,6 +74,7 @@ def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "PYTHONPATH": str(copy),
         "PYTHONDONTWRITEBYTECODE": "1",
         "NUMBA_CACHE_DIR": str(copy / "cache"),
+        "MINIRES_CUDA_CACHE": str(copy / "cuda"),
         "HYPOTHESIS_PROFILE": "mutation",
     }
     return subprocess.run(
@@ -126,15 +130,30 @@ def test_the_copy_is_what_is_imported(copy):
     assert run(copy, "-c", program).stdout.split() == [str(path) for path in expected]
 
 
-def test_without_a_bug_the_same_tests_pass(copy):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_without_a_bug_the_same_tests_pass(device, copy):
     """A mutant that fails on a red suite would prove nothing."""
-    tests = dict.fromkeys(test for mutant in MUTANTS for test in mutant.tests.split())
+    mutants = [mutant for mutant in MUTANTS if cuda_page.is_cuda(mutant) == (device == "cuda")]
+    tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests.split())
     result = run_tests(copy, *tests)
     assert result.returncode == 0, last_lines(result)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
-def test_the_tests_find(mutant, copy):
+def parameters():
+    """The mutants, those of the CUDA backend marked as such."""
+    for mutant in MUTANTS:
+        marks = [pytest.mark.cuda] if cuda_page.is_cuda(mutant) else []
+        yield pytest.param(mutant, id=mutant.name, marks=marks)
+
+
+@pytest.fixture(scope="session")
+def noticed() -> dict[str, tuple[str, str]]:
+    """By which test each bug was noticed, and as what."""
+    return {}
+
+
+@pytest.mark.parametrize("mutant", list(parameters()))
+def test_the_tests_find(mutant, copy, noticed):
     with planted(mutant, copy):
         result = run_tests(copy, *mutant.tests.split())
     if result.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
@@ -142,3 +161,14 @@ def test_the_tests_find(mutant, copy):
     found = result.returncode == 1 and "\nFAILED " in result.stdout
     assert found, f"no test noticed: {mutant.name}\n{last_lines(result)}"
     assert not NO_BUG.search(result.stdout), f"this is no bug, but no program\n{last_lines(result)}"
+    noticed[mutant.name] = cuda_page.how_noticed(result.stdout)
+
+
+@pytest.mark.cuda
+def test_the_page_of_cuda_bugs_is_up_to_date(noticed):
+    if not all(mutant.name in noticed for mutant in cuda_page.MUTANTS):
+        pytest.skip("not all bugs of the CUDA backend were planted, or not all were found")
+    page = cuda_page.page(noticed)
+    before = cuda_page.PLACE.read_text(encoding="utf-8") if cuda_page.PLACE.exists() else ""
+    cuda_page.PLACE.write_text(page, encoding="utf-8")
+    assert before == page, f"{cuda_page.PLACE} was out of date, and has been written anew"

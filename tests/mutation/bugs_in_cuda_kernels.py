@@ -1,0 +1,299 @@
+"""CUDA C. The tests run in the emulator, where a race or a wrong address is an error by itself."""
+
+from .mutants import planted_in
+
+CONTRACT, CONVOLUTION = "tests/kernels/test_contract.py", "tests/kernels/test_convolution.py"
+
+
+def on_gpu(*tests: str) -> str:
+    """The variants of these tests that run CUDA kernels; a bare name stands in test_contract.py."""
+    paths = [t if t.startswith("tests/") else f"{CONTRACT}::{t}" for t in tests]
+    return " ".join((*paths, "-k", "cuda"))
+
+
+CONV2D = on_gpu(f"{CONVOLUTION}::test_conv2d")
+INPUT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_input_grad")
+WEIGHT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_weight_grad")
+NORM = on_gpu("test_batch_norm", "test_batch_norm_eval")
+NORM_GRAD = on_gpu("test_batch_norm_grad")
+
+MUTANTS = [
+    *planted_in(
+        "kernels/cuda/product.cuh",
+        on_gpu("test_matmul"),
+        {
+            "product: tiles are read before all threads have stored them": (
+                "        b.store(b_tile);\n        __syncthreads();",
+                "        b.store(b_tile);",
+            ),
+            "product: tiles are overwritten while others still read them": (
+                "right.at[j];\n        }\n        __syncthreads();",
+                "right.at[j];\n        }",
+            ),
+            "product: lines of a matrix are read beyond its last": (
+                "if (k < k_end && line < lines)",
+                "if (k < k_end)",
+            ),
+            "product: a line is read beyond its end": (
+                "Share::line(number) < BK && place < width)",
+                "Share::line(number) < BK)",
+            ),
+            "product: results below the last line are written": (
+                "if (m + i < m_end && n + j < n_end)",
+                "if (n + j < n_end)",
+            ),
+            "product: the last tile replaces the sum": (
+                "sums[i][j] += left",
+                "sums[i][j] = left",
+            ),
+            "product: a thread's rows are not TM apart": (
+                "threadIdx.x / (BN / TN) * TM, n",
+                "threadIdx.x / (BN / TN), n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/product.cuh",
+        on_gpu("tests/cuda/test_tiles.py::test_convolution"),
+        {
+            "product: a tile's lines are stored beyond it": (
+                "            if (line(number) < SIDE)\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/gemm.cu",
+        on_gpu("test_matmul"),
+        {
+            "gemm: all products of a stack read the first b": (
+                "b += z / parts * b_step",
+                "b += z % parts * b_step",
+            ),
+            "gemm: all products of a stack go to the same place": (
+                "c += z * m * n",
+                "c += z % parts * m * n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.cu",
+        CONV2D,
+        {
+            "conv2d: the window runs over the right edge": (
+                "row >= 0 && row < height && column >= 0 && column < width",
+                "row >= 0 && row < height && column >= 0",
+            ),
+            "conv2d: height and width are swapped": (
+                "left[m] = take(pixel, columns) * stride - padding;\n"
+                "        top[m] = exists ? take(pixel, rows)",
+                "left[m] = take(pixel, rows) * stride - padding;\n"
+                "        top[m] = exists ? take(pixel, columns)",
+            ),
+            "conv2d: places are read before they are there": (
+                "    __syncthreads();\n    Windows<T, BM, BK, V, THREADS, 1>",
+                "    Windows<T, BM, BK, V, THREADS, 1>",
+            ),
+            "conv2d: pixels beyond the last are read": (
+                "top[m] = exists ? take(pixel, rows) * stride - padding : NOWHERE",
+                "top[m] = take(pixel, rows) * stride - padding",
+            ),
+            "conv2d: padding keeps what the tile before held": (
+                "            this->carried[number] = {};\n"
+                "            if (place >= k_end || line >= BM) continue;",
+                "            if (place >= k_end || line >= BM) continue;",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.cu",
+        INPUT_GRAD,
+        {
+            "conv2d_input_grad: the kernel is not turned round": (
+                "THREADS, -1> left_side",
+                "THREADS, 1> left_side",
+            ),
+            "conv2d_input_grad: padding does not move the classes of a stride": (
+                "first_row = (class_row + padding) % stride",
+                "first_row = class_row % stride",
+            ),
+            "conv2d_input_grad: a class has the size of all pixels": (
+                "down = (height - class_row + stride - 1) / stride",
+                "down = (height + stride - 1) / stride",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.cu",
+        WEIGHT_GRAD,
+        {
+            "conv2d_weight_grad: the last part runs over the last pixel": (
+                "end = min(begin + part, pixels)",
+                "end = begin + part",
+            ),
+            "conv2d_weight_grad: a pixel behind the end of a row stays in it": (
+                "column[number] -= columns;\n            ++row[number];",
+                "column[number] -= columns;",
+            ),
+            "conv2d_weight_grad: the stride is forgotten": (
+                "row[number] * stride + down",
+                "row[number] + down",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/columns.cu",
+        on_gpu("test_im2col_and_col2im"),
+        {
+            "im2col: the left padding is read": ("w >= 0 && w < width", "w < width"),
+            "col2im: windows beyond the last are added": (
+                "            if (row >= rows || column >= columns) continue;\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/batch_norm.cu",
+        NORM,
+        {
+            "batch_norm: sums of warps are read before they are there": (
+                "threadIdx.x % 32] = own;\n    __syncthreads();",
+                "threadIdx.x % 32] = own;",
+            ),
+            "batch_norm: a warp leaves its last merge out": ("offset >= width;", "offset > width;"),
+            "batch_norm: half of a warp takes no part": (
+                "ALL_LANES = 0xffffffff",
+                "ALL_LANES = 0x0000ffff",
+            ),
+            "batch_norm: the distance of two means is forgotten": (
+                "squares += other.squares + distance * distance * (count * share);",
+                "squares += other.squares;",
+            ),
+            "batch_norm: the last chunk counts as a full one": (
+                "static_cast<T>(min(chunk, pixels - i * chunk))",
+                "static_cast<T>(chunk)",
+            ),
+            "batch_norm: channels beyond the last are normalised": (
+                "    if (channel >= channels) return;\n    T scale[V], shift[V], centre[V];",
+                "    T scale[V], shift[V], centre[V];",
+            ),
+            "batch_norm: negative results are always cut off": (
+                "relu ? positive_part(z) : z",
+                "positive_part(z)",
+            ),
+            "batch_norm: the origin is added twice": (
+                "own.add(x[pixel * channels + channel] - origin)",
+                "own.add(x[pixel * channels + channel])",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/batch_norm.cu",
+        NORM_GRAD,
+        {
+            "batch_norm_grad: the mean's gradient is forgotten": (
+                "(dz.at[v] - average[v] - ",
+                "(dz.at[v] - ",
+            ),
+            "batch_norm_grad: what the ReLU cut off comes back": (
+                "                if (!(results.at[v] > T(0))) dz.at[v] = T(0);",
+                "                if (results.at[v] < T(0)) dz.at[v] = T(0);",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/batch_norm.cu",
+        on_gpu("test_update_running_statistics"),
+        {
+            "running variance: it stays biased": ("(var[channel] * unbiased)", "var[channel]"),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/elementwise.cu",
+        on_gpu("test_relu", "test_sgd_step"),
+        {
+            "relu: a pack crosses the end of the array": (
+                "relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {\n"
+                "    index_t i = thread_index() * V;\n    if (i + V <= size) {",
+                "relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {\n"
+                "    index_t i = thread_index() * V;\n    if (i < size) {",
+            ),
+            "sgd_step: the velocity is not kept": (
+                "        store<V>(velocity + i, speeds);\n",
+                "",
+            ),
+            "sgd_step: weight decay is forgotten": (
+                "(grad + weight_decay * parameter);\n    parameter",
+                "grad;\n    parameter",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/common.cuh",
+        on_gpu("test_relu_of_a_nan_is_a_nan"),
+        {"relu: a NaN becomes zero": ("x < T(0) ? T(0) : x", "x > T(0) ? x : T(0)")},
+    ),
+    *planted_in(
+        "kernels/cuda/loss.cu",
+        on_gpu("test_softmax_cross_entropy", "test_tally"),
+        {
+            "loss: sums of warps are read before they are there": (
+                "by_warp[threadIdx.x / 32] = value;\n    __syncthreads();",
+                "by_warp[threadIdx.x / 32] = value;",
+            ),
+            "loss: every lane subtracts a largest logit of its own": (
+                "        largest = warp_max(largest);\n",
+                "",
+            ),
+            "loss: the lanes' sums are not all added": (
+                "for (int offset = 16; offset > 0; offset /= 2) value +=",
+                "for (int offset = 16; offset > 1; offset /= 2) value +=",
+            ),
+            "loss: the gradient is that of the sum": (
+                "(probabilities[i] - truth) / static_cast<T>(images)",
+                "probabilities[i] - truth",
+            ),
+            "tally: a tie counts as wrong": ("(a == b && i < j)", "a == b"),
+            "tally: images are counted by every warp": (
+                "for (index_t image = threadIdx.x / 32; image < images; image += WARPS) {\n"
+                "        const index_t label = labels[image];\n        bool",
+                "for (index_t image = 0; image < images; image += 1) {\n"
+                "        const index_t label = labels[image];\n        bool",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/pooling.cu",
+        on_gpu("test_max_pool", "test_avg_pool", "test_global_avg_pool"),
+        {
+            "max_pool: the last of equals wins": ("value > best ||", "value >= best ||"),
+            "max_pool: argmax counts by the stride": (
+                "(h - top) * size + (w - left)",
+                "(h - top) * stride + (w - left)",
+            ),
+            "pooling: gradients come from windows that are not there": (
+                "if (row < rows && column < columns)",
+                "if (row < rows)",
+            ),
+            "global_avg_pool: the last pixel is left out": (
+                "for (index_t pixel = 0; pixel < pixels; ++pixel)",
+                "for (index_t pixel = 0; pixel < pixels - 1; ++pixel)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/augment.cu",
+        on_gpu("test_crop_flip"),
+        {
+            "crop_flip: the mirror is off by one": ("width - 1 - column", "width - column"),
+            "crop_flip: rows below the image are read": (
+                "h >= 0 && h < height && w >= 0",
+                "h >= 0 && w >= 0",
+            ),
+            "crop_flip: the mean of the first pixel for all": (
+                "grey - mean[pixel]",
+                "grey - mean[channel]",
+            ),
+        },
+    ),
+]
