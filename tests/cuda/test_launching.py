@@ -133,6 +133,15 @@ def test_restrict_is_a_promise(cp, kernel):
         kernel("scale")((1,), (4,), (x[:6], x[2:], np.float32(3), np.int32(4)))
     kernel("scale")((1,), (4,), (x[:4], x[4:], np.float32(3), np.int32(4)))
     kernel("in_place")((1,), (8,), (x, x))
+    np.testing.assert_array_equal(x.get(), np.r_[np.full(4, 2), np.full(4, 6)])
+
+
+def test_a_race_through_two_pointers_to_the_same_memory(cp, kernel):
+    """Thread i reads element i of y, which is element i + 1 of x and written by another."""
+    x = cp.ones(9, np.float32)
+    if machine.mode == "check":
+        with pytest.raises(KernelError, match=r"x/y\[\d\], which .* no barrier lies between"):
+            kernel("in_place")((1,), (8,), (x[:8], x[1:]))
 
 
 @pytest.mark.parametrize(

@@ -114,18 +114,19 @@ class Kernel:
         """
         values, arrays = self._values(arguments)
         pointers = (POINTER * max(len(values), 1))(*(ctypes.addressof(v) for v in values))
-        regions = (Region * max(len(arrays), 1))(*(self._region(*a) for a in arrays))
+        extents = merged([Extent.of(*pair) for pair in arrays])
+        regions = (Region * max(len(extents), 1))(*(extent.region() for extent in extents))
         request = Launch(
             self.call, ctypes.addressof(pointers), Index(*grid), Index(*block), shared, seed
         )
-        request.regions, request.region_count = ctypes.addressof(regions), len(arrays)
+        request.regions, request.region_count = ctypes.addressof(regions), len(extents)
         request.seconds, request.traffic = SECONDS, traffic
         request.checked = self.module.mode == "check"
         request.code_start, request.code_end = self.module.code
         with launching:
             runtime().emulator_launch(ctypes.byref(request))
             if request.report.mistake:
-                raise self._narrator(request.report, grid, block, arrays).error()
+                raise self._narrator(request.report, grid, block, extents).error()
         return request.static_shared
 
     def _values(self, arguments):
@@ -147,20 +148,58 @@ class Kernel:
                 values.append((ctypes.c_char * len(raw)).from_buffer_copy(raw))
         return values, arrays
 
-    @staticmethod
-    def _region(parameter: Parameter, argument: Argument) -> Region:
-        array, written = argument.array, argument.written
-        granule = min(array.itemsize, parameter.size, 4)
-        where = None if written is None else written.ctypes.data
-        return Region(array.ctypes.data, array.nbytes, granule, not parameter.const, where)
-
-    def _narrator(self, report, grid, block, arrays) -> Narrator:
-        named = [
-            Named(p.name, a.array.ctypes.data, a.array.nbytes, a.array.itemsize, a.array.shape)
-            for p, a in arrays
-        ]
+    def _narrator(self, report, grid, block, extents) -> Narrator:
+        named = [extent.named for extent in extents]
         place, base = self.module.path, self.module.code[0]
         return Narrator(report, self.name, place, base, grid, block, named, shared_arrays())
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Memory that the arguments of a launch reach."""
+
+    named: Named
+    granule: int
+    writable: bool
+    written: int | None  # address of the marks
+
+    @classmethod
+    def of(cls, parameter: Parameter, argument: Argument) -> Extent:
+        """What one argument reaches."""
+        array, written = argument.array, argument.written
+        named = Named(parameter.name, array.ctypes.data, array.nbytes, array.itemsize, array.shape)
+        marks = None if written is None else written.ctypes.data
+        return cls(named, min(array.itemsize, parameter.size, 4), not parameter.const, marks)
+
+    def overlaps(self, other: Extent) -> bool:
+        """Whether an address lies in both; `other` starts at the same place or behind."""
+        return other.named.start < self.named.start + self.named.nbytes
+
+    def joined(self, other: Extent) -> Extent:
+        """Both, where they overlap: written through one, read through the other."""
+        first, second = self.named, other.named
+        end = max(first.start + first.nbytes, second.start + second.nbytes)
+        name = f"{first.name}/{second.name}"
+        itemsize = min(first.itemsize, second.itemsize)
+        named = Named(name, first.start, end - first.start, itemsize)
+        marks = None if other.written is None else self.written
+        granule = min(self.granule, other.granule)
+        return Extent(named, granule, self.writable or other.writable, marks)
+
+    def region(self) -> Region:
+        """As the runtime takes it."""
+        start, size = self.named.start, self.named.nbytes
+        return Region(start, size, self.granule, self.writable, self.written)
+
+
+def merged(extents: list[Extent]) -> list[Extent]:
+    """Extents without overlaps, so that an address belongs to one."""
+    apart: list[Extent] = []
+    for extent in sorted(extents, key=lambda e: (e.named.start, -e.named.nbytes)):
+        if apart and apart[-1].overlaps(extent):
+            extent = apart.pop().joined(extent)
+        apart.append(extent)
+    return apart
 
 
 def shared_arrays() -> list[Named]:
