@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from minires.kernels.devices import DEVICES
 from rich.console import Console
 
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
@@ -24,6 +25,7 @@ from minires.training.files import atomic
 Name = Enum("Name", {name: name for name in (*EXPERIMENTS, "all")}, type=str)
 Size = Enum("Size", {name: name for name in ("default", "toy")}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
+Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
 
 HEAD = """# Experiments
 
@@ -47,6 +49,7 @@ def main(
         "auto"
     ],
     data_dir: Annotated[Path | None, typer.Option(help="folder that holds CIFAR-10")] = None,
+    device: Annotated[Device, typer.Option(help="what to compute on")] = Device["auto"],
     out: Annotated[Path | None, typer.Option(help="folder of runs, to go on with")] = None,
     document: Annotated[
         Path | None, typer.Option(help="also write all results in the folder as Markdown")
@@ -54,7 +57,7 @@ def main(
 ) -> None:
     """Run an experiment of the paper in small."""
     folder = out or Path("runs") / f"experiments-{size.value}"
-    setting = Setting(folder, size.value, seeds, data.value, data_dir, console)
+    setting = Setting(folder, size.value, seeds, data.value, data_dir, device.value, console)
     try:
         for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
             show(EXPERIMENTS[chosen](setting), folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,11 @@ app = typer.Typer(
 )
 app.add_typer(exercises, name="exercises")
 console = Console()
+
+Protocol = Enum(
+    "Protocol", {"single": "single", "10crop": "10crop", "multiscale": "multiscale"}, type=str
+)
+Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
 
 @app.command()
@@ -72,6 +78,74 @@ def summary(
     model = by_name(network, seed=None)
     side = size or (32 if isinstance(model, CifarResNet) else 224)
     typer.echo(nn.summary(model, (side, side, 3)))
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[list[Path], typer.Argument(help="torchvision's .safetensors or .pth files")],
+    data: Annotated[Path, typer.Option(help="a sub-folder a class, or ILSVRC's validation set")],
+    protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
+    labels: Annotated[
+        Path | None, typer.Option(help="file with the class of each image, if not in sub-folders")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="file with the classes in the order of the outputs")
+    ] = None,
+    resize: Annotated[int, typer.Option(min=1, help="shorter side, pixels")] = 256,
+    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1, help="crops at once")] = 32,
+    workers: Annotated[int, typer.Option(min=1, help="threads that read ahead")] = 2,
+    limit: Annotated[int | None, typer.Option(min=1, help="only so many, evenly chosen")] = None,
+    broken: Annotated[Broken, typer.Option(help="images that can't be read")] = Broken["skip"],
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="also write the results as JSON")] = None,
+) -> None:
+    """Measure top-1 and top-5 error of networks, and of several as an ensemble."""
+    from minires.evaluation import commands
+
+    commands.evaluate_files(
+        console,
+        weights,
+        find=(data, labels, classes),
+        sizes=(resize, crop),
+        protocol=protocol.value,
+        limit=limit,
+        device=device,
+        out=out,
+        options={"batch_size": batch_size, "workers": workers, "broken": broken.value},
+    )
+
+
+@app.command()
+def classify(
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    weights: Annotated[list[Path], typer.Option(help="several are averaged")],
+    classes: Annotated[
+        Path | None, typer.Option(help="file with the classes in the order of the outputs")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="how many classes")] = 5,
+    protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
+    resize: Annotated[int, typer.Option(min=1, help="shorter side, pixels")] = 256,
+    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    picture: Annotated[
+        Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
+    ] = None,
+) -> None:
+    """Show the most likely classes of photographs, as bars."""
+    from minires.evaluation import commands
+
+    commands.classify_files(
+        console,
+        images,
+        weights,
+        classes=classes,
+        sizes=(resize, crop),
+        protocol=protocol.value,
+        top=top,
+        device=device,
+        picture=picture,
+    )
 
 
 def main() -> None:

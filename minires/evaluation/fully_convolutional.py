@@ -30,6 +30,16 @@ def score_map(model: Module, images: Tensor) -> Tensor:
     return maps
 
 
+def mean_scores(model: Module, images: Tensor) -> Tensor:
+    """The mean of the score map, (N, classes).
+
+    Behind global average pooling it is what the network gives anyway: a linear layer's mean over
+    all places is the linear layer of the mean.
+    """
+    pooled = not isinstance(getattr(model, "classifier", None), Sequential)
+    return model(images) if pooled else score_map(model, images).mean((1, 2))
+
+
 def head(model: Module) -> Iterable[Module]:
     """The layers behind the features."""
     classifier = getattr(model, "classifier", None)

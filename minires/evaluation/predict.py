@@ -11,7 +11,7 @@ from ..autograd import Tensor, no_grad
 from ..data.images import View
 from ..kernels.devices import to_host
 from ..nn import Module
-from .fully_convolutional import score_map
+from .fully_convolutional import mean_scores
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def predict(
         for numbers in batches_by_size(views, batch_pixels):
             batch = Tensor(np.stack([views[number] for number in numbers]).astype(dtype))
             batch = batch.to(model.device)
-            scores = score_map(model, batch).mean((1, 2)) if fully_convolutional else model(batch)
+            scores = mean_scores(model, batch) if fully_convolutional else model(batch)
             logits |= zip(numbers, to_host(scores.data), strict=True)
     model.train(was_training)
     return softmax(np.array([logits[number] for number in range(len(views))], np.float64))

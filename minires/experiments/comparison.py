@@ -22,7 +22,7 @@ from ..training.files import read_json, read_records
 from .result import Result
 from .setting import Setting
 
-COLUMNS = ["multiply-adds", "parameters", "training loss", "training error", "test error", "time"]
+COLUMNS = ["multiply-adds", "parameters", "training loss", "training error", "test error"]
 UNLEARNED = 0.95 * math.log(10)  # nearly the loss of a guess
 
 
@@ -84,6 +84,7 @@ class Comparison:
             folder=self.folder(setting) / folder_name(model.name, seed),
             seed=seed,
             name=model.name,
+            device=setting.device,
             watch=display.watch,
         )
 
@@ -130,7 +131,6 @@ def cells(group: Group, model: Module, shape: tuple[int, int, int]) -> list[str]
         with_spread(group, "training_loss", "{:.2f}"),
         with_spread(group, "training_error", "{:.1%}"),
         with_spread(group, "test_error", "{:.1%}"),
-        f"{group.mean('seconds'):.0f} s",
     ]
 
 

@@ -31,7 +31,7 @@ def deepest(setting: Setting, steps: int, batch_size: int) -> str:
     """A few iterations of 1202 layers, with the blocks' maps recomputed: time and memory."""
     dataset = DEPTHS.dataset(setting)
     model = cifar_resnet(DEEPEST, classes=len(dataset.classes), recompute=True)
-    batches = Batches(dataset, batch_size, seed=0)
+    batches = Batches(dataset, batch_size, seed=0, device=model.to(setting.device).device)
     optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     losses, started = [], time.perf_counter()
     for step in range(steps):

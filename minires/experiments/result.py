@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..training.files import read_json, write_json
 
@@ -35,7 +35,8 @@ class Result:
 
         table = Table(title=self.title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for number, heading in enumerate(self.columns):
-            table.add_column(heading, justify="right" if number else "left", overflow="fold")
+            justify: Literal["left", "right"] = "right" if number else "left"
+            table.add_column(heading, justify=justify, overflow="fold", no_wrap=not number)
         for row in self.rows:
             table.add_row(*row)
         return table

@@ -32,7 +32,7 @@ SHORT = Recipe(
 
 @dataclass(frozen=True)
 class Setting:
-    """The folder of the results, the size, and the data of experiments on small images.
+    """The folder of the results, the size, the data of experiments on small images, the device.
 
     `size` "default" takes minutes an experiment, "toy" seconds, which teach the networks nothing
     but show that everything works. `seeds`, where given, replaces the experiment's own number.
@@ -43,6 +43,7 @@ class Setting:
     seeds: int | None = None
     data: str = "auto"
     data_dir: Path | None = None
+    device: str = "auto"
     console: Console | None = None
 
     def recipe(self, *, large_images: bool) -> Recipe:

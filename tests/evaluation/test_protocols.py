@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageOps
 
-from minires import Tensor
+from minires import Tensor, no_grad
 from minires.data import Preprocessing
 from minires.evaluation import MultiScale, SingleCrop, TenCrop, predict, score_map
+from minires.models import resnet18
+from minires.models.vgg import VGG
 
 from ..data import test_images as rules
 from ..data.photographs import photograph
@@ -121,3 +123,41 @@ def test_views_come_back_in_order_however_they_were_grouped(rng):
     one_by_one = [predict(model, [view])[0] for view in views]
     np.testing.assert_allclose(together, one_by_one, rtol=1e-9)
     assert model.training  # its mode is put back
+
+
+def test_vgg_slides_its_classifier_over_a_larger_map(rng):
+    options = {"batch_norm": False, "dropout": 0.5, "dtype": np.float32, "hidden": 16}
+    model = VGG(16, classes=5, seed=0, **options).eval()
+    image = rng.standard_normal((1, 256, 288, 3)).astype(np.float32)
+    with no_grad():
+        scores = score_map(model, Tensor(image)).data
+        maps = model.features(Tensor(image)).data
+        windows = [maps[:, i : i + 7, j : j + 7] for i in range(2) for j in range(3)]
+        expected = [model.classifier(Tensor(w.reshape(1, -1).copy())).data for w in windows]
+    assert scores.shape == (1, 2, 3, 5)
+    np.testing.assert_allclose(scores.reshape(6, 5), np.concatenate(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_torchvisions_resnet_on_torchvisions_crops_gives_the_same_probabilities(tmp_path, rng):
+    torchvision = pytest.importorskip("torchvision", reason="needs torchvision")
+    from minires.weights import save_torchvision
+
+    model = resnet18(classes=10)
+    randomise(model, rng)
+    save_torchvision(model, tmp_path / "weights.pth")
+    theirs = torchvision.models.resnet18(num_classes=10).eval()
+    theirs.load_state_dict(torch.load(tmp_path / "weights.pth"))
+    t = torchvision.transforms
+    normalise = t.Normalize(rules.IMAGENET_MEAN, rules.IMAGENET_STD)
+    crops = t.Compose(
+        [
+            t.Resize(256),
+            t.TenCrop(224),
+            t.Lambda(lambda ten: torch.stack([normalise(t.ToTensor()(crop)) for crop in ten])),
+        ]
+    )
+    image = photograph(rng, 300, 260)
+    with torch.no_grad():
+        expected = theirs(crops(image)).softmax(1).mean(0).numpy()
+    ten = predict(model, TenCrop().views(image, Preprocessing())).mean(axis=0)
+    np.testing.assert_allclose(ten, expected, rtol=1e-3, atol=1e-6)

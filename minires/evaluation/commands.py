@@ -1,0 +1,125 @@
+"""What `minires evaluate` and `minires classify` do: from files to tables, bars and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..data import BrokenImageError, Preprocessing, find_images, open_image
+from ..training.files import write_json
+from .classify import classify, draw_guesses
+from .evaluate import Evaluation, evaluate
+from .networks import find_classes, load_networks
+from .protocols import PROTOCOLS
+from .tables import bars, evaluation_table
+
+SHOWN = 20  # names of broken images in the terminal
+
+
+def evaluate_files(
+    console: Console,
+    weights: Sequence[Path],
+    *,
+    find: tuple[Path, Path | None, Path | None],
+    sizes: tuple[int, int],
+    protocol: str,
+    limit: int | None,
+    device: str,
+    out: Path | None,
+    options: dict[str, Any],
+) -> None:
+    """Evaluate networks on a folder; `find` is the folder, its labels and the classes."""
+    preprocessing = Preprocessing(*sizes)
+    models = load_networks(weights, device)
+    data, labels, classes = find
+    images = find_images(data, labels=labels, classes=find_classes(weights, classes))
+    images = images.first(limit) if limit else images
+    with progress(console) as bar:
+        task = bar.add_task(images.name, total=len(images))
+        result = evaluate(
+            models,
+            images,
+            protocol=PROTOCOLS[protocol],
+            preprocessing=preprocessing,
+            watch=lambda r: bar.update(task, completed=r.images + len(r.broken)),
+            **options,
+        )
+    console.print(evaluation_table(result))
+    name_broken(console, result)
+    if out:
+        write_json(out, as_json(result))
+
+
+def progress(console: Console) -> Progress:
+    """How many images are done, and how long the rest will take."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+def name_broken(console: Console, result: Evaluation) -> None:
+    """The images that were left out."""
+    if not result.broken:
+        return
+    console.print(f"Left out, since they can't be read ({len(result.broken)}):")
+    for line in result.broken[:SHOWN]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(result.broken) > SHOWN:
+        console.print(f"  and {len(result.broken) - SHOWN} more (all of them are in --out FILE)")
+
+
+def as_json(result: Evaluation) -> dict[str, Any]:
+    """The result with errors as shares, 0 to 1."""
+    scores = {
+        name: {"top1_error": score.top1_error, "top5_error": score.top5_error}
+        for name, score in result.scores.items()
+    }
+    return asdict(result) | {"images": result.images, "scores": scores}
+
+
+def classify_files(
+    console: Console,
+    images: Sequence[Path],
+    weights: Sequence[Path],
+    *,
+    classes: Path | None,
+    sizes: tuple[int, int],
+    protocol: str,
+    top: int,
+    device: str,
+    picture: Path | None,
+) -> None:
+    """Show the most likely classes of each image; those that can't be read are named at the end."""
+    preprocessing = Preprocessing(*sizes)
+    models = list(load_networks(weights, device).values())
+    names, faults = find_classes(weights, classes), []
+    for path in images:
+        try:
+            image = open_image(path)
+        except BrokenImageError as error:
+            faults.append(str(error))
+            continue
+        guesses = classify(
+            models,
+            image,
+            names,
+            top=top,
+            protocol=PROTOCOLS[protocol],
+            preprocessing=preprocessing,
+        )
+        console.print(path, markup=False, highlight=False, soft_wrap=True)
+        console.print(bars(guesses))
+        if picture:
+            drawn = draw_guesses(image, guesses, picture_path(picture, path, len(images)))
+            console.print(f"Picture: {drawn}", markup=False, highlight=False, soft_wrap=True)
+    if faults:
+        raise BrokenImageError("\n".join(faults))
+
+
+def picture_path(picture: Path, image: Path, count: int) -> Path:
+    """The picture's own name for one image; a file in a folder for each of several."""
+    return picture if count == 1 and picture.suffix else picture / f"{image.stem}.png"

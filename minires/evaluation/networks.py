@@ -1,0 +1,48 @@
+"""Networks from files of weights, and what their outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data import Classes, read_classes
+from ..data.classes import json_entries
+from ..nn import Module
+from ..weights import load_torchvision
+
+KEY = "classes"  # in the metadata of a safetensors file: the JSON that `read_classes` reads
+
+
+def load_networks(weights: Sequence[Path], device: str = "auto") -> dict[str, Module]:
+    """Networks by name, each recognised by its weights; see `load_torchvision` for the files."""
+    networks = {}
+    for path in weights:
+        model = load_torchvision(path).to(device)
+        kind = getattr(model, "name", type(model).__name__)
+        networks[f"{kind} ({path.name if path.name not in taken(weights) else path})"] = model
+    return networks
+
+
+def taken(weights: Sequence[Path]) -> list[str]:
+    """File names that more than one path ends in."""
+    names = [path.name for path in weights]
+    return [name for name in names if names.count(name) > 1]
+
+
+def find_classes(weights: Sequence[Path], file: Path | None) -> Classes | None:
+    """What the outputs mean: a file's word, else that of the first weights that know; or None."""
+    if file:
+        return read_classes(file)
+    known = (classes_in(path) for path in weights)
+    return next((classes for classes in known if classes), None)
+
+
+def classes_in(path: Path) -> Classes | None:
+    """The classes that a safetensors file names in its metadata."""
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return None
+    with safe_open(path, framework="numpy") as file:
+        text = (file.metadata() or {}).get(KEY)
+    return Classes(*zip(*json_entries(path, text), strict=True)) if text else None

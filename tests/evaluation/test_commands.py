@@ -1,0 +1,127 @@
+"""`minires evaluate` and `minires classify`, as a user calls them."""
+
+import json
+
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from minires.cli import app, main
+from minires.models import resnet18
+from minires.weights import save_torchvision
+
+from ..data.photographs import folder_by_class, photograph, save
+
+SMALL = ("--resize", "36", "--crop", "32")
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "net.safetensors"
+    save_torchvision(resnet18(classes=3), path)
+    return path
+
+
+@pytest.fixture
+def zoo(tmp_path, rng):
+    return folder_by_class(tmp_path / "zoo", rng)
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(part) for part in arguments])
+    return result.exit_code, " ".join(result.output.split()), result.exception
+
+
+class TestEvaluate:
+    def test_one_network(self, weights, zoo, tmp_path):
+        out = tmp_path / "new" / "result.json"
+        code, text, error = run("evaluate", weights, "--data", zoo, "--out", out, *SMALL)
+        assert code == 0, error
+        assert "zoo: 6 images, single crop" in text
+        assert "ResNet-18" in text
+        assert "ensemble" not in text
+        result = json.loads(out.read_text())
+        [score] = result["scores"].values()
+        assert 0 <= score["top1_error"] <= 1
+        assert result["broken"] == []
+
+    @pytest.mark.parametrize("protocol", ["single", "10crop"])
+    def test_two_networks_and_a_broken_image(self, protocol, weights, zoo, tmp_path):
+        (zoo / "ant" / "ant0.jpg").write_bytes(b"no image")
+        other = tmp_path / "other.pth"
+        save_torchvision(resnet18(classes=3, seed=1), other)
+        options = ("--data", zoo, "--protocol", protocol, *SMALL)
+        code, text, error = run("evaluate", weights, other, *options)
+        assert code == 0, error
+        assert "5 images" in text
+        assert "ensemble" in text
+        assert "can't be read (1):" in text
+        assert "ant0.jpg: not an image" in text
+
+    def test_a_part_of_the_images(self, weights, zoo):
+        code, text, error = run("evaluate", weights, "--data", zoo, "--limit", 3, *SMALL)
+        assert code == 0, error
+        assert "3 images" in text
+
+    def test_a_broken_image_can_be_refused(self, weights, zoo):
+        (zoo / "ant" / "ant0.jpg").write_bytes(b"no image")
+        options = ("--data", zoo, "--broken", "refuse", *SMALL)
+        code, _, error = run("evaluate", weights, *options)
+        assert code == 1
+        assert "ant0.jpg: not an image" in str(error)
+
+    def test_other_classes_get_a_sentence(self, weights, tmp_path, rng):
+        pair = folder_by_class(tmp_path / "pair", rng, classes=("ant", "bee"))
+        code, _, error = run("evaluate", weights, "--data", pair, *SMALL)
+        assert code == 1
+        assert "has 3 outputs but the data 2 classes" in str(error)
+        (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+        code, _, error = run(
+            "evaluate", weights, "--data", pair, "--classes", tmp_path / "classes.json", *SMALL
+        )
+        assert code == 0, error
+
+    def test_missing_weights_get_a_sentence(self, zoo, monkeypatch, capsys):
+        monkeypatch.setattr("sys.argv", ["minires", "evaluate", "none.pth", "--data", str(zoo)])
+        with pytest.raises(SystemExit):
+            main()
+        assert "Error: there is no file of weights none.pth" in capsys.readouterr().out
+
+
+class TestClassify:
+    def test_shows_bars_with_names_from_a_file(self, weights, zoo, tmp_path):
+        (tmp_path / "classes.json").write_text(json.dumps(CLASSES))
+        options = ("--weights", weights, "--classes", tmp_path / "classes.json", *SMALL)
+        code, text, error = run("classify", zoo / "ant" / "ant0.jpg", *options)
+        assert code == 0, error
+        assert all(name in text for name in CLASSES)
+        assert "%" in text
+
+    def test_names_may_stand_in_the_weights(self, weights, zoo, tmp_path):
+        named = tmp_path / "named.safetensors"
+        save_file(load_file(weights), named, metadata={"classes": json.dumps(CLASSES)})
+        code, text, error = run(
+            "classify", zoo / "ant" / "ant0.jpg", "--weights", named, "--top", 1, *SMALL
+        )
+        assert code == 0, error
+        assert sum(f"{name} " in text for name in CLASSES) == 1
+
+    def test_several_images_each_with_a_picture_and_the_broken_named(self, weights, zoo, tmp_path):
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"")
+        images = (zoo / "ant" / "ant0.jpg", broken, zoo / "bee" / "bee1.jpg")
+        options = ("--weights", weights, "--picture", tmp_path / "pictures", *SMALL)
+        code, text, error = run("classify", *images, *options)
+        assert code == 1
+        assert "broken.png: not an image" in str(error)
+        assert "class 0" in text
+        pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
+        assert pictures == {"ant0.png", "bee1.png"}
+
+    def test_one_picture_may_be_called_anything(self, weights, tmp_path, rng):
+        image = save(tmp_path / "x.png", photograph(rng, 40, 40))
+        options = ("--weights", weights, "--picture", tmp_path / "guess.svg", *SMALL)
+        code, _, error = run("classify", image, *options)
+        assert code == 0, error
+        assert (tmp_path / "guess.svg").read_text().startswith("<?xml")
