@@ -23,6 +23,7 @@ from . import (
     bugs_in_analysis,
     bugs_in_autograd,
     bugs_in_cpu_kernels,
+    bugs_in_evaluation,
     bugs_in_exercises,
     bugs_in_models,
     bugs_in_operations,
@@ -43,6 +44,7 @@ TABLES = (
     bugs_in_training,
     bugs_in_report,
     bugs_in_analysis,
+    bugs_in_evaluation,
 )
 MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page.MUTANTS]
 
