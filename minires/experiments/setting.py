@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..data import Dataset, load
 from ..data.builtin import generate
-from ..training import PRESETS, LinearDecay, LinearWarmUp, Recipe
+from ..training import LinearDecay, LinearWarmUp, Recipe
 
 Size = Literal["toy", "default"]
 DRAWINGS = 64  # pixels
@@ -27,6 +27,16 @@ SHORT = Recipe(
     evaluate_every=240,
     checkpoint_every=40,
     test_images=2000,
+)
+TOY = replace(
+    SHORT,
+    name="toy",
+    iterations=4,
+    batch_size=8,
+    record_every=1,
+    evaluate_every=4,
+    checkpoint_every=4,
+    test_images=20,
 )
 
 
@@ -49,16 +59,16 @@ class Setting:
     def recipe(self, *, large_images: bool) -> Recipe:
         """How every network is trained; larger images in smaller batches."""
         if self.size == "toy":
-            return PRESETS["toy"](20, 200)
+            return TOY
         return SHORT if not large_images else replace(SHORT, batch_size=32)
 
     def small_images(self) -> Dataset:
         """Images of 32 x 32: CIFAR-10 where it is, else the built-in drawings."""
-        return drawings(32, 200, 100) if self.size == "toy" else small(self.data, self.data_dir)
+        return drawings(32, 100, 40) if self.size == "toy" else small(self.data, self.data_dir)
 
     def large_images(self) -> Dataset:
         """The built-in drawings at 64 x 64."""
-        return drawings(DRAWINGS, *((200, 100) if self.size == "toy" else (12_000, 2_000)))
+        return drawings(DRAWINGS, *((100, 40) if self.size == "toy" else (12_000, 2_000)))
 
 
 @lru_cache(maxsize=1)

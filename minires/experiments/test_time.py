@@ -38,7 +38,7 @@ def run(setting: Setting) -> Result:
     trainers = [t for t in DRAWINGS.train(setting) if t.model.shortcut is not None]
     dataset = trainers[0].dataset
     size = dataset.train_images.shape[1]
-    protocol_list, limit = protocols(size), 60 if setting.size == "toy" else IMAGES
+    protocol_list, limit = protocols(size), 8 if setting.size == "toy" else IMAGES
     names = list(dict.fromkeys(trainer.name for trainer in trainers))
     errors = {
         name: [
