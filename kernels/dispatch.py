@@ -41,7 +41,7 @@ def shared_dtype(arrays: list[np.ndarray]) -> np.dtype:
     """The one float dtype of all arrays; mixed or other dtypes are refused, never cast."""
     for array in arrays:
         if not devices.is_array(array):
-            raise TypeError(f"a kernel takes arrays, but got {type(array).__name__}")
+            raise TypeError(f"a kernel takes NumPy or CuPy arrays, but got {type(array).__name__}")
         if array.dtype != arrays[0].dtype:
             names = ", ".join(str(a.dtype) for a in arrays)
             raise TypeError(f"the arrays of one call must share a dtype, but have {names}")

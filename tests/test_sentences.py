@@ -55,7 +55,7 @@ KERNELS = {
         lambda: kernels.relu(np.arange(3)),
         "a kernel takes float32 or float64, but got int64: convert with .astype(np.float32)",
     ),
-    "a list": (lambda: kernels.relu([1.0, 2.0]), "takes NumPy arrays, but got list"),
+    "a list": (lambda: kernels.relu([1.0, 2.0]), "takes NumPy or CuPy arrays, but got list"),
     "a transposed view": (
         lambda: kernels.conv2d(x.transpose(0, 2, 1, 3), weight),
         "x (2, 5, 6, 3) is not C-contiguous (a strided or transposed view?): pass np.ascontig",

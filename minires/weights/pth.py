@@ -74,7 +74,7 @@ class Archive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(info)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"{self.path} is damaged: {error}") from error
 
     def storage(self, note: Any) -> Storage:
