@@ -23,6 +23,8 @@ from .pickles import DTYPES, SIZES, Storage, load
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
+# what zipfile raises for an archive that is bent; OSError too, when it seeks outside the file
+DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError)
 
 
 def read_pth(path: Path) -> Any:
@@ -32,7 +34,7 @@ def read_pth(path: Path) -> Any:
     """
     try:
         return read_archive(path) if zipfile.is_zipfile(path) else read_legacy(path)
-    except (ValueError, zipfile.BadZipFile, EOFError, struct.error) as error:
+    except (ValueError, struct.error, *DAMAGED) as error:
         raise ValueError(
             f"{path} can't be read as weights: {error}. What can be is a state dict, tensors by "
             f"name: torch.save(model.state_dict(), path), or a .safetensors file"
@@ -74,7 +76,7 @@ class Archive:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(info)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (OSError, *DAMAGED) as error:
             raise ValueError(f"{self.path} is damaged: {error}") from error
 
     def storage(self, note: Any) -> Storage:
