@@ -14,7 +14,7 @@ from ..devices import namespace
 from . import source
 
 THREADS = 256
-TYPE_NAMES = {"float32": "float", "float64": "double"}
+TYPE_NAMES = {"f": "float", "d": "double"}  # by dtype.char
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def blocks(count: int, each: int) -> int:
 
 def type_name(array: Any) -> str:
     """The array's dtype as C++ calls it."""
-    return TYPE_NAMES[array.dtype.name]
+    return TYPE_NAMES[array.dtype.char]
 
 
 def scalar(value: float, array: Any) -> Any:

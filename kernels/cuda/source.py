@@ -6,6 +6,7 @@ CuPy, a GPU or a driver, so that a test can compile everything for every archite
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ def tiles(kernel: str, type_name: str, vector: int) -> tuple[Tile, ...]:
     return TILES[kernel] if vector > 1 else TILES[kernel][:1]
 
 
+@functools.cache
 def choose_tile(kernel: str, type_name: str, vector: int, columns: int) -> Tile:
     """The narrowest tile that holds all columns, else the widest."""
     choice = tiles(kernel, type_name, vector)
@@ -78,6 +80,7 @@ def vectors(type_name: str) -> tuple[int, ...]:
     return (1, 4) if type_name == "float" else (1,)
 
 
+@functools.cache
 def product(kernel: str, type_name: str, tile: Tile, vector: int, *rest: str) -> str:
     """Name expression of a tiled product."""
     return f"{kernel}<{', '.join((type_name, str(tile), str(vector), *rest))}>"
