@@ -12,10 +12,8 @@ __device__ T warp_sum(T value) {
 
 template <typename T>
 __device__ T warp_max(T value) {
-    for (int offset = 16; offset > 0; offset /= 2) {
-        const T other = __shfl_xor_sync(ALL_LANES, value, offset);
-        if (other > value || other != other) value = other;
-    }
+    for (int offset = 16; offset > 0; offset /= 2)
+        value = max(value, __shfl_xor_sync(ALL_LANES, value, offset));
     return value;
 }
 
@@ -30,8 +28,8 @@ __device__ T sum_over_warps(T value) {
     return value;
 }
 
-// The largest logit is subtracted first, so that exp cannot overflow. A label that is no class
-// makes the loss NaN: nobody can raise an error here.
+// The largest logit is subtracted first, so that exp cannot overflow; a NaN among them makes the
+// total NaN. So does a label that is no class to the loss: nobody can raise an error here.
 template <typename T>
 __global__ void __launch_bounds__(THREADS) softmax_cross_entropy(
     const T* __restrict__ logits, const index_t* __restrict__ labels, T* __restrict__ loss,
@@ -43,8 +41,7 @@ __global__ void __launch_bounds__(THREADS) softmax_cross_entropy(
         const T* row = logits + image * classes;
         T* result = probabilities + image * classes;
         T largest = row[0];
-        for (index_t i = lane; i < classes; i += 32)
-            if (row[i] > largest || row[i] != row[i]) largest = row[i];
+        for (index_t i = lane; i < classes; i += 32) largest = max(largest, row[i]);
         largest = warp_max(largest);
         T total = 0;
         for (index_t i = lane; i < classes; i += 32) total += result[i] = exp(row[i] - largest);

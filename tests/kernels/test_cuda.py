@@ -12,6 +12,7 @@ from minires.kernels.cuda.convolution import pixels_of_a_part
 
 from ..device import OnDevice, gpu
 from .suite import assert_within, generators, normal, wide
+from .test_contract import stored_transposed
 from .test_fused import assert_alike, parameters, size_of_sums
 
 pytestmark = pytest.mark.cuda
@@ -260,6 +261,22 @@ def test_cublas_is_used_only_where_it_is_asked_for(monkeypatch, rng):
         patch.setattr(cupy, "matmul", lambda *arrays: asked.append(arrays))
         kernels.matmul(cupy.asarray(a), cupy.asarray(b))
         assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("k", "m"), [(513, 10), (1300, 8), (1537, 40)])
+def test_a_long_sum_is_cut_into_parts(k, m, rng):
+    """What the gradients of a linear layer and of columns in memory take."""
+    a, b = rng.standard_normal((k, m), np.float32), rng.standard_normal((k, 12), np.float32)
+    product = cuda.matmul(stored_transposed(np.ascontiguousarray(a.T)), b)
+    assert_within(product, *bounded(a.T, b), np.float32)
+    one = cuda.matmul(a.T.astype(np.float64), b.astype(np.float64))
+    np.testing.assert_allclose(one, a.T.astype(np.float64) @ b, rtol=1e-12, atol=1e-12)
+
+
+def bounded(a, b):
+    """The product in float64, and how far from it one in float32 may be, in roundings."""
+    a, b = wide(a, b)
+    return a @ b, (a.shape[1] + 2) * (np.abs(a) @ np.abs(b))
 
 
 def test_more_products_than_a_launch_may_count(monkeypatch, rng):
