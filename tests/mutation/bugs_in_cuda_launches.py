@@ -21,7 +21,7 @@ MUTANTS = [
                 "    return max(1, count // each)",
             ),
             "launch: kernels of float get doubles": (
-                "    return TYPE_NAMES[array.dtype.name]",
+                "    return TYPE_NAMES[array.dtype.char]",
                 '    return "float"',
             ),
         },
