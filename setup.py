@@ -48,7 +48,7 @@ setup(
         "onnx": ONNX,
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page
-        "dev": [*TEST, "ruff", "mypy", "pre-commit"],
+        "dev": [*TEST, "pytest-xdist", "ruff", "mypy", "pre-commit"],
         "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],
     },
 )

@@ -110,10 +110,10 @@ MISFORTUNES = {
         "return relu_grad(dy, x)",
     ),
     "an endless loop": (
-        "def relu_grad(dy, x):\n    while True:\n        x = x + 0\n",
+        "def relu_grad(dy, x):\n    while True: x = x + 0\n",
         "not finished",
         "relu_grad had not come to an end after 1 s: is there a loop that never ends?",
-        "x = x + 0",
+        "while True: x = x + 0",
     ),
     "an endless loop at import": (
         "while True: pass\n",

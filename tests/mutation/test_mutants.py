@@ -50,6 +50,8 @@ MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = {"minires": "minires", "kernels": "minires/kernels", "tests": "tests"}  # as installed
+# in one process where several share the work (pytest -n 2), as one page is made of them all
+CUDA = [pytest.mark.cuda, pytest.mark.xdist_group("cuda")]
 # failures that show a mutant that does not run, rather than one that computes something wrong
 NO_BUG = re.compile(
     r"^E .*\b(?:(Import|ModuleNotFound|Syntax|Indentation|Name|Typing|Lowering)Error"
@@ -132,7 +134,7 @@ def test_the_copy_is_what_is_imported(copy):
     assert run(copy, "-c", program).stdout.split() == [str(path) for path in expected]
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 def test_without_a_bug_the_same_tests_pass(device, copy):
     """A mutant that fails on a red suite would prove nothing."""
     mutants = [mutant for mutant in MUTANTS if cuda_page.is_cuda(mutant) == (device == "cuda")]
@@ -144,7 +146,7 @@ def test_without_a_bug_the_same_tests_pass(device, copy):
 def parameters():
     """The mutants, those of the CUDA backend marked as such."""
     for mutant in MUTANTS:
-        marks = [pytest.mark.cuda] if cuda_page.is_cuda(mutant) else []
+        marks = CUDA if cuda_page.is_cuda(mutant) else []
         yield pytest.param(mutant, id=mutant.name, marks=marks)
 
 
@@ -167,6 +169,7 @@ def test_the_tests_find(mutant, copy, noticed):
 
 
 @pytest.mark.cuda
+@pytest.mark.xdist_group("cuda")
 def test_the_page_of_cuda_bugs_is_up_to_date(noticed):
     if not all(mutant.name in noticed for mutant in cuda_page.MUTANTS):
         pytest.skip("not all bugs of the CUDA backend were planted, or not all were found")
