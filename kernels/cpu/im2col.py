@@ -13,9 +13,9 @@ its columns stay in the L2 cache, and nothing but the result leaves it:
 Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
 The columns cost one load and one store for every 2 * C_out operations.
 
-The matrices of a product lie in panels of 16 columns (see `tile.py`): the weight is packed first
-(`packing.py`), the columns as they are made. Every row of a window begins a new panel, so that
-copying it is copying whole vectors.
+The right-hand matrix of a product lies in panels of 16 columns (see `tile.py`): the weight is
+packed first (`packing.py`), dy block by block. Columns are rows of constant length, to which a
+window is copied a whole vector at a time.
 
 Work is cut by the shape alone: into blocks of pixels, and, where these are few (the last stages
 of a network), every block into groups of output channels, or slices of the window.
@@ -36,15 +36,16 @@ from .tile import (
     COLUMNS,
     DEPTH,
     PITCH,
-    ROWS,
     SIZE,
-    load_tile,
+    WIDE_COLUMNS,
+    add_transposed,
     multiply,
-    multiply_panels,
-    multiply_transposed,
+    multiply_wide,
     round_up,
-    store_tile,
+    rows_of,
+    store_product,
     write,
+    write_wide,
 )
 from .window import (
     Window,
@@ -242,12 +243,17 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
         copy_windows(x, w, first, last, start, start + depth, columns, PITCH)
-        for c in range(begin, end, COLUMNS):
-            panel = c * size + start * COLUMNS
-            for p in range(first, last, ROWS):
-                tile = multiply(columns, (p - first) * PITCH, packed, panel, depth)
-                at = p * channels + c
-                write(tile, y, at, channels, last - p, channels - c, start > 0, spare)
+        for c in range(begin, end, WIDE_COLUMNS):
+            panel, gap = c * size + start * COLUMNS, size * COLUMNS
+            wide = end - c > COLUMNS
+            for p in range(first, last, rows_of(wide)):
+                row, at = (p - first) * PITCH, p * channels + c
+                if wide:
+                    tile = multiply_wide(columns, row, packed, panel, gap, depth)
+                    write_wide(tile, y, at, channels, last - p, channels - c, start > 0, spare)
+                else:
+                    tile = multiply(columns, row, packed, panel, depth)
+                    write(tile, y, at, channels, last - p, channels - c, start > 0, spare)
     keep(room)
 
 
@@ -275,11 +281,13 @@ def input_grad_block(dy, w, packed, channels, first, last, dx):
     copy_pixels(dy, channels, 0, channels, first, last, grads, BLOCK)
     for start in range(0, size, DEPTH):
         stop = min(start + DEPTH, size)
-        for k in range(start, stop, COLUMNS):
-            for p in range(0, last - first, ROWS):
-                at = p * COLUMNS
-                tile = multiply_panels(grads, at, panel, packed, k * channels, channels)
-                store_tile(tile, columns, p * PITCH + k - start, PITCH)
+        for k in range(start, stop, WIDE_COLUMNS):
+            wide, gap = stop - k > COLUMNS, channels * COLUMNS
+            for p in range(0, last - first, rows_of(wide)):
+                to, row, at = p * PITCH + k - start, p * COLUMNS, k * channels
+                store_product(
+                    wide, columns, to, PITCH, COLUMNS, grads, row, panel, packed, at, gap, channels
+                )
         add_windows(columns, PITCH, w, first, last, start, stop, dx)
     keep(room)
 
@@ -330,15 +338,14 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
     room = scratch(LONG_BLOCK * (PITCH + WIDTH))
     columns, grads = part(room, 0), part(room, LONG_BLOCK * PITCH)
     copy_windows(x, w, first, last, begin, min(end, window_size(w)), columns, PITCH)
-    for c in range(c_begin, c_end, COLUMNS):
+    gap, panel = depth * COLUMNS, LONG_BLOCK * COLUMNS
+    for c in range(c_begin, c_end, WIDE_COLUMNS):
         if (c - c_begin) % WIDTH == 0:
             copy_pixels(dy, channels, c, min(c + WIDTH, channels), first, last, grads, LONG_BLOCK)
-        at = (c - c_begin) % WIDTH * LONG_BLOCK
-        for k in range(begin, end, ROWS):
-            to = c * depth + k * COLUMNS
-            tile = load_tile(total, to, COLUMNS)
-            tile = multiply_transposed(tile, columns, k - begin, PITCH, grads, at, last - first)
-            store_tile(tile, total, to, COLUMNS)
+        at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, c_end - c > COLUMNS
+        for k in range(begin, end, rows_of(wide)):
+            to, count = c * depth + k * COLUMNS, last - first
+            add_transposed(wide, total, to, gap, columns, k - begin, PITCH, grads, at, panel, count)
     keep(room)
 
 

@@ -47,11 +47,11 @@ from .simd import LANES, keep, pointer, store
 from .tile import (
     COLUMNS,
     ROWS,
-    load_tile,
-    multiply_panels,
-    multiply_transposed,
+    WIDE_COLUMNS,
+    add_transposed,
     round_up,
-    store_tile,
+    rows_of,
+    store_product,
 )
 from .transforms import (
     BLOCK,
@@ -213,9 +213,8 @@ def forward_block(source, w, u, channels, first, count, y):
     ahead = input_range(w, first + BLOCK)
     for f in range(FREQUENCIES):
         prefetch_share(source.x, *ahead, f, FREQUENCIES)
-        for c in range(0, width, COLUMNS):
-            panel = (f * width + c) * w.channels
-            multiply_tiles(v, f * v_step, w.channels, u, panel, count, m, f * m_step + place(0, c))
+        panel = f * width * w.channels
+        multiply_tiles(v, f * v_step, w.channels, u, panel, width, count, m, f * m_step)
     for t in range(count):
         transform_output(m, t, m_step, w, first + t, channels, y, spare)
     keep(room)
@@ -228,11 +227,14 @@ def frequency_step(channels):
 
 
 @helper
-def multiply_tiles(a, i, depth, b, j, count, c, k):
-    """16 columns of `count` rows: c = a @ b, with `depth` channels inside."""
-    for t in range(0, count, ROWS):
-        tile = multiply_panels(a, i + t * COLUMNS, BLOCK * COLUMNS, b, j, depth)
-        store_tile(tile, c, k + t * COLUMNS, COLUMNS)
+def multiply_tiles(a, i, depth, b, j, width, count, c, k):
+    """`width` columns of `count` rows: c = a @ b, with `depth` channels inside."""
+    panel = BLOCK * COLUMNS
+    for n in range(0, width, WIDE_COLUMNS):
+        to, at, gap, wide = k + n * BLOCK, j + n * depth, depth * COLUMNS, width - n > COLUMNS
+        for t in range(0, count, rows_of(wide)):
+            row = t * COLUMNS
+            store_product(wide, c, to + row, COLUMNS, panel, a, i + row, panel, b, at, gap, depth)
 
 
 @helper
@@ -330,14 +332,15 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, total):
             prefetch_share(grad.y, begin, end, f, FREQUENCIES)
         if grad.normalised:
             prefetch_share(grad.z, begin, end, f, FREQUENCIES)
-        for c in range(0, width, COLUMNS):
+        for c in range(0, width, WIDE_COLUMNS):
             b = f * frequency_step(channels) + place(0, c)
-            for k in range(0, rows, ROWS):
+            wide = width - c > COLUMNS
+            for k in range(0, rows, rows_of(wide)):
                 at = (f * width + c) * rows + k * COLUMNS
-                tile = load_tile(total, at, COLUMNS)
                 a = f * frequency_step(depth) + place(0, k)
-                tile = multiply_transposed(tile, v, a, COLUMNS, d, b, count)
-                store_tile(tile, total, at, COLUMNS)
+                add_transposed(
+                    wide, total, at, rows * COLUMNS, v, a, COLUMNS, d, b, BLOCK * COLUMNS, count
+                )
 
 
 @helper
@@ -345,10 +348,9 @@ def input_grads(x, begin, end, d, channels, u, count, v, depth):
     """dV = dM @ U.T at every frequency, in the place of V."""
     for f in range(FREQUENCIES):
         prefetch_share(x, begin, end, f, FREQUENCIES)
-        for c in range(0, round_up(depth, COLUMNS), COLUMNS):
-            panel = (f * round_up(depth, COLUMNS) + c) * channels
-            to = f * frequency_step(depth) + place(0, c)
-            multiply_tiles(d, f * frequency_step(channels), channels, u, panel, count, v, to)
+        width, at = round_up(depth, COLUMNS), f * frequency_step(channels)
+        panel, to = f * width * channels, f * frequency_step(depth)
+        multiply_tiles(d, at, channels, u, panel, width, count, v, to)
 
 
 @parallel_kernel

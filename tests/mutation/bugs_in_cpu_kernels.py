@@ -37,8 +37,22 @@ MUTANTS = [
         f"{MANY_BLOCKS}[im2col-shape2]",
         {
             "im2col: the last part of a deep window replaces the sum": (
-                "start > 0, spare)",
-                "False, spare)",
+                "write_wide(tile, y, at, channels, last - p, channels - c, start > 0, spare)",
+                "write_wide(tile, y, at, channels, last - p, channels - c, False, spare)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/tile.py",
+        f"{MANY_BLOCKS}[im2col-shape2]",
+        {
+            "tile: the second panel of a wide one is the first again": (
+                "[index, builder.add(index, gap)]",
+                "[index, index]",
+            ),
+            "tile: after a wide one comes the row after a narrow one": (
+                "return WIDE_ROWS if wide else ROWS",
+                "return ROWS",
             ),
         },
     ),
