@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Direction = dict[str, Array]
+HIGHEST = 100.0  # contours end at this loss
 NETWORKS: tuple[tuple[int, Shortcut], ...] = ((56, None), (56, "A"))
 
 
@@ -56,11 +57,11 @@ def moved(model: Module, steps: list[tuple[float, Direction]]) -> Iterator[None]
     """The network with its weights moved along directions, for the time of the block."""
     parameters = dict(model.named_parameters())
     before = {name: p.data.copy() for name, p in parameters.items()}
-    for step, direction in steps:
-        for name, change in direction.items():
-            parameter = parameters[name]
-            parameter[...] = parameter.data + change * np.asarray(step, change.dtype)
     try:
+        for step, direction in steps:
+            for name, change in direction.items():
+                parameter = parameters[name]
+                parameter[...] = parameter.data + change * np.asarray(step, change.dtype)
         yield
     finally:
         for name, parameter in parameters.items():
@@ -88,13 +89,18 @@ class Landscape:
         line: steps along a line, (points,).
         lines: losses on lines in several directions, (directions, points).
         side: steps along a side of the square, (size,).
-        plane: losses, (size, size), [i, j] at side[i] in one and side[j] in another direction.
+        plane: losses, (size, size), [i, j] at side[i] in the first and side[j] in the second
+            direction.
     """
 
     line: Array
     lines: Array
     side: Array
     plane: Array
+
+    def around(self, distance: float) -> Array:
+        """Losses at this distance, on both sides and in all directions; empty if none was taken."""
+        return self.lines[:, np.isclose(np.abs(self.line), distance)].ravel()
 
 
 def loss_surface(
@@ -140,53 +146,72 @@ def measure(lab: Lab, *, images: int = 512, points: int = 21, size: int = 13) ->
 
 
 def draw(result: LandscapeStudy) -> Figure:
-    """Lines above, planes below; a column for each network."""
+    """Lines above, planes below; a column for each network, with one scale."""
     names = list(result.networks)
     figure, axes = new_figure(
         f"Training loss around trained networks\n{result.described}", 2 * len(names), rows=2
     )
+    levels = loss_levels([scene.plane for scene in result.networks.values()])
     for column, name in enumerate(names):
         scene, above, below = result.networks[name], axes[column], axes[len(names) + column]
         above.set(title=name, xlabel="step, in filter lengths", yscale="log")
         for losses, colour in zip(scene.lines, COLOURS, strict=False):
             above.plot(scene.line, losses, ".-", color=colour, linewidth=1.6)
-        draw_plane(figure, below, scene)
+        draw_plane(figure, below, scene, levels)
     axes[0].set_ylabel("loss, three directions")
-    axes[len(names)].set_ylabel("step in a second direction")
+    axes[len(names)].set_ylabel("step in the second direction")
     return figure
 
 
-def draw_plane(figure: Figure, axis: Axes, scene: Landscape) -> None:
-    """Contours of the logarithm of the loss."""
-    levels = np.linspace(np.log10(0.8), 2, 21)
-    logs = np.clip(np.log10(scene.plane), levels[0], levels[-1])
-    image = axis.contourf(scene.side, scene.side, logs, levels=levels, cmap="cividis")
+def loss_levels(planes: list[Array]) -> Array:
+    """Where contours go: from the lowest loss to the highest, but at most to `HIGHEST`."""
+    losses = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
+    low = losses.min()
+    return np.geomspace(low, max(min(losses.max(), HIGHEST), 1.1 * low), 21)
+
+
+def draw_plane(figure: Figure, axis: Axes, scene: Landscape, levels: Array) -> None:
+    """Contours of the loss, at equal ratios."""
+    image = axis.contourf(
+        scene.side,
+        scene.side,
+        np.minimum(scene.plane.T, levels[-1]),  # a row of what is drawn is one height
+        levels=levels,
+        norm="log",
+        cmap="cividis",
+    )
     axis.plot(0, 0, "w+", markersize=10, markeredgewidth=2)
-    axis.set(xlabel="step in one direction", aspect="equal")
+    axis.set(xlabel="step in the first direction", aspect="equal")
     axis.grid(visible=False)
-    bar = figure.colorbar(image, ax=axis, label="loss", ticks=np.log10([1, 2, 5, 10, 30, 100]))
-    bar.ax.set_yticklabels(["1", "2", "5", "10", "30", "≥ 100"])
+    bar = figure.colorbar(image, ax=axis, label="loss")
+    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 30, 50) if levels[0] <= tick < levels[-1]]
+    highest = f"{'≥ ' if scene.plane.max() > levels[-1] else ''}{levels[-1]:.3g}"
+    bar.set_ticks([*ticks, levels[-1]], labels=[*map(str, ticks), highest])
+    bar.minorticks_off()
 
 
 def tell(result: LandscapeStudy) -> list[str]:
     """How fast the loss rises from the middle."""
-    lines = []
-    for name, scene in result.networks.items():
-        middle = scene.lines[:, len(scene.line) // 2].mean()
-        half = [scene.lines[:, np.abs(np.abs(scene.line) - d).argmin()].mean() for d in (0.5, 1.0)]
-        lines.append(
-            f"{name}: loss {middle:.2f} where training ended; half a filter length away "
-            f"{half[0]:.3g}, a whole one away {half[1]:.3g} (means over the directions)."
+    return [
+        f"{name}: loss {scene.around(0.0).mean():.2f} where training ended"
+        + "".join(
+            f"; {words} filter length away {around.mean():.3g}, from {around.min():.3g} to "
+            f"{around.max():.3g}"
+            for words, around in (("half a", scene.around(0.5)), ("a whole", scene.around(1.0)))
+            if around.size
         )
-    return lines
+        + " (on both sides, in all directions)."
+        for name, scene in result.networks.items()
+    ]
 
 
 LANDSCAPE = Probe(
     name="landscape",
     title="The loss landscape around trained networks",
     what=(
-        "From where training ended, all convolutions' weights move along random directions, each "
-        "filter in proportion to its own length; biases and batch norm's parameters stay. Above: "
+        "From where training ended, all weights of convolutions and of the classifier move along "
+        "random directions, each filter in proportion to its own length; biases and batch norm's "
+        "parameters stay. Above: "
         "mean training loss on three lines (512 images). Below: on a plane through the first two "
         "directions (256 images). Evaluation mode, images not augmented."
     ),

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from minires.analysis import filter_normalised_direction, loss_surface
-from minires.analysis.landscape import loss_at, moved
+from minires.analysis.landscape import (
+    Landscape,
+    LandscapeStudy,
+    draw,
+    loss_at,
+    loss_levels,
+    moved,
+    tell,
+)
 from minires.models import cifar_resnet
 from minires.nn import Conv2d, Flatten, Linear, Sequential
 from minires.training import evaluate
@@ -101,3 +109,58 @@ def test_moving_back_restores_every_bit():
     with moved(model, [(0.3, direction)]):
         assert not np.array_equal(model.conv1.weight.data, before["conv1.weight"])
     assert all(np.array_equal(a, before[n]) for n, a in model.state_dict().items())
+
+
+def test_an_interruption_while_weights_move_restores_them_too():
+    model = network(8, dtype=np.float32)
+    before = model.state_dict()
+    direction = filter_normalised_direction(model, np.random.default_rng(0))
+    broken = direction | {"fc.weight": np.zeros((7, 7, 7))}  # fails after the others have moved
+    with pytest.raises(ValueError, match="broadcast"), moved(model, [(0.3, broken)]):
+        pass
+    assert all(np.array_equal(a, before[n]) for n, a in model.state_dict().items())
+
+
+def slope(plane=None):
+    """Losses that rise on one side only."""
+    line = np.linspace(-1, 1, 21)
+    lines = np.array([np.where(line > 0, 1 + 10 * line, 1), np.where(line > 0, 1 + 2 * line, 1)])
+    side = np.linspace(-1, 1, 3)
+    return Landscape(line, lines, side, np.ones((3, 3)) if plane is None else plane)
+
+
+def test_both_sides_count_in_what_is_told():
+    [text] = tell(LandscapeStudy({"plain-8": slope()}, "made up"))
+    assert "loss 1.00 where training ended" in text
+    assert "half a filter length away 2.5, from 1 to 6" in text
+    assert "a whole filter length away 4, from 1 to 11" in text
+
+
+def test_only_distances_that_were_taken_are_told():
+    scene = slope()
+    few = Landscape(scene.line[::10], scene.lines[:, ::10], scene.side, scene.plane)
+    [text] = tell(LandscapeStudy({"plain-8": few}, "made up"))
+    assert "half" not in text
+    assert "a whole filter length away 4" in text
+
+
+def test_the_plane_is_drawn_with_the_first_direction_to_the_right():
+    """Losses that rise to 300 along the first direction, and do not change along the second."""
+    plane = np.array([[1.0] * 3, [2.0] * 3, [300.0] * 3])
+    figure = draw(LandscapeStudy({"plain-8": slope(plane)}, "made up"))
+    below = figure.axes[1]
+    assert below.get_xlabel() == "step in the first direction"
+    steepest = [path for path in below.collections[0].get_paths() if len(path)][-1]
+    assert steepest.vertices[:, 0].min() > 0
+    assert steepest.vertices[:, 1].min() == -1
+    ticks = [tick.get_text() for tick in figure.axes[2].get_yticklabels()]
+    assert ticks[0] == "1"
+    assert ticks[-1] == "≥ 100"
+
+
+def test_the_scale_is_that_of_the_losses():
+    assert loss_levels([np.array([[0.2, 3.0]]), np.array([[0.5, 9.0]])])[[0, -1]] == pytest.approx(
+        [0.2, 9.0]
+    )
+    assert loss_levels([np.array([[2.0, np.inf, np.nan]])])[0] == pytest.approx(2.0)
+    assert loss_levels([np.array([[500.0, 1e9]])])[0] == pytest.approx(500.0)

@@ -37,7 +37,7 @@ SMALL = {  # what each probe measures, as small as it can be
     "responses": lambda lab: responses.measure(lab, images=4),
     "lesions": lambda lab: lesions.measure(lab, images=10),
     "paths": lambda lab: paths.measure(lab, depth=8, images=4, samples=1),
-    "landscape": lambda lab: landscape.measure(lab, images=4, points=3, size=3),
+    "landscape": lambda lab: landscape.measure(lab, images=4, points=5, size=3),
 }
 
 
