@@ -106,9 +106,16 @@ def default_folder() -> Path:
 
 
 def progress(folder: Path) -> dict[str, dict[str, Any]]:
-    """For each exercise what is remembered: the right file's hash, hints that were shown."""
+    """For each exercise what is remembered: the right file's hash, hints that were shown.
+
+    Raises: ValueError for a damaged file.
+    """
     path = folder / PROGRESS
-    return read_json(path) if path.exists() else {}
+    advice = "delete this file alone; your exercises are not in it"
+    known = read_json(path, advice) if path.exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(k, dict) for k in known.values()):
+        raise ValueError(f"{path} does not hold the progress of exercises: {advice}")
+    return known
 
 
 def remember(folder: Path, name: str, **facts: Any) -> None:

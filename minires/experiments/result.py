@@ -67,7 +67,7 @@ class Result:
 def load_result(folder: Path, key: str) -> Result | None:
     """An earlier result; None where there is none."""
     path = result_path(folder, key)
-    return Result(**read_json(path)) if path.exists() else None
+    return Result(**read_json(path, "run the experiment again")) if path.exists() else None
 
 
 def result_path(folder: Path, key: str) -> Path:

@@ -50,7 +50,7 @@ def read_picture(path: Path) -> Picture:
     Raises: ValueError for a file that is no PNG, or an explanation that is damaged.
     """
     about = path.with_suffix(".json")
-    texts = read_json(about) if about.exists() else {}
+    texts = read_json(about, "run the probe again") if about.exists() else {}
     if not isinstance(texts, dict):
         raise ValueError(f"{about} must hold a JSON object with title, what, look_for and source")
     words = {key: str(texts.get(key, "")) for key in ("what", "look_for", "source")}

@@ -21,14 +21,12 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; ValueError says which file is damaged."""
+def read_json(path: Path, advice: str = "delete the folder or its run") -> Any:
+    """Read a JSON file; ValueError says which file is damaged, and what to do."""
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not valid JSON ({error}): delete the folder or its run"
-        ) from None
+        raise ValueError(f"{path} is not valid JSON ({error}): {advice}") from None
 
 
 def append_record(path: Path, record: dict[str, Any]) -> None:

@@ -68,6 +68,21 @@ def test_the_list_shows_progress_and_what_is_next(run, tmp_path):
     assert "changed since" in run()[1]
 
 
+@pytest.mark.parametrize("text", ['{"relu', "[]", '{"relu": 3}'])
+def test_damaged_progress_costs_nothing_but_itself(text, run, tmp_path):
+    run("start", "relu")
+    path = solve(tmp_path / "exercises", "relu")
+    work, progress = path.read_text(), tmp_path / "exercises" / ".progress.json"
+    progress.write_text(text)
+    for command in ([], ["hint", "relu"], ["check", "relu"]):
+        code, told = run(*command)
+        assert code == 1
+        assert "delete this file alone; your exercises are not in it" in told
+    assert path.read_text() == work
+    progress.unlink()
+    assert run("check", "relu")[0] == 0
+
+
 def test_start_never_writes_over_existing_work(run, tmp_path):
     run("start", "relu")
     path = tmp_path / "exercises" / "relu.py"
