@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STEPS = (1, 10, 100)
 DEPTH = 20
+LEAST = 10  # percent that the scale of dead channels shows at least
 NETWORKS: dict[str, tuple[Shortcut, Callable[[CifarResNet], CifarResNet]]] = {
     f"plain-{DEPTH}, no batch norm": (None, without_batch_norm),
     f"plain-{DEPTH}": (None, lambda model: model),
@@ -112,7 +113,7 @@ def draw(result: Activity) -> Figure:
     styles = ("-", "--", "-.", ":")
     for column, name in enumerate(result.dead):
         above, below = axes[column], axes[columns + column]
-        above.set(title=name, ylim=(-1, 40), xticks=range(0, DEPTH + 1, 5))
+        above.set(title=name, xticks=range(0, DEPTH + 1, 5))
         below.set(yscale="log", xlabel="layer", xticks=range(0, DEPTH + 1, 5))
         below.axhline(1e-3, color="0.5", linewidth=0.8)
         rows = zip(result.steps, result.dead[name], result.ratios[name], strict=True)
@@ -120,6 +121,8 @@ def draw(result: Activity) -> Figure:
             label = f"step {step}"
             above.plot(np.arange(1, len(dead) + 1), 100 * dead, style, color=colour, label=label)
             below.plot(np.arange(1, len(ratios) + 1), ratios, style, color=colour, label=label)
+    most = 100 * max(dead.max() for dead in result.dead.values())
+    axes[0].set_ylim(-0.02 * max(most, LEAST), 1.05 * max(most, LEAST))
     axes[0].legend(frameon=False)
     axes[0].set_ylabel("dead channels, %")
     axes[columns].set_ylabel("update / weight, norms")

@@ -128,8 +128,7 @@ def draw(result: BranchStudy) -> Figure:
     axes[0].set(
         title="at initialisation", xlabel="block", ylabel="variance of branch / of shortcut"
     )
-    axes[0].set(ylim=(-0.1, 4))
-    axes[1].set(title="training", xlabel="iterations", ylabel="training loss", ylim=(1.5, 4))
+    axes[1].set(title="training", xlabel="iterations", ylabel="training loss", yscale="log")
     styles = dict(
         zip(result.ratios, zip(COLOURS, ("-", "--", "-.", ":"), strict=False), strict=False)
     )
@@ -139,17 +138,21 @@ def draw(result: BranchStudy) -> Figure:
         axes[0].plot(blocks, ratios, style, color=colour, linewidth=2, label=name)
         label = f"{name} (diverges)" if name in result.failures else name
         axes[1].plot(curve.steps, curve.loss, style, color=colour, linewidth=2, label=label)
+    axes[1].yaxis.set_major_formatter("{x:g}")
+    axes[1].yaxis.set_minor_formatter("{x:g}")
+    axes[0].set_ylim(top=1.4 * max(ratios.max() for ratios in result.ratios.values()))
     for axis in axes:
         axis.legend(frameon=False, fontsize="small")
     return figure
 
 
 def tell(result: BranchStudy) -> list[str]:
-    """Ratios of the first and last block, and what training came to."""
+    """Ratios of the first and last block of each stage, and what training came to."""
     lines = [
-        f"{name}: the branch's variance over the shortcut's is {r[0]:.2f} in the first block, "
-        f"{np.median(r):.2f} in the median one."
-        for name, r in result.ratios.items()
+        f"{name}: the branch's variance over the shortcut's goes from "
+        + ", from ".join(f"{s[0]:.2f} to {s[-1]:.2f}" for s in np.split(ratios, 3))
+        + " (first to last block of each of the three stages)."
+        for name, ratios in result.ratios.items()
     ]
     for name, curve in result.curves.items():
         if name in result.failures:
@@ -172,11 +175,12 @@ BRANCHES = Probe(
         "number a block that multiplies the branch and starts at 0."
     ),
     look_for=(
-        "With batch norm a branch adds variance of about one while the shortcut's grows from block "
-        "to block, so the ratio falls like one over the number of blocks: deep blocks start near "
-        "the identity. Without it every branch is about as large as what comes in, or larger, "
-        "and the signal grows by a factor from block to block. If that is what batch norm is for, "
-        "then a branch that starts at 0 should train without it: does it here?"
+        "De & Smith: with batch norm a branch adds a variance of about one while the shortcut's "
+        "grows from block to block, so the ratio falls like one over the number of blocks, and "
+        "deep blocks start near the identity. Does it fall so within a stage, and what happens "
+        "where a stage begins, and option A fills half the shortcut's channels with zeros? How "
+        "large is a branch without batch norm? If small branches are what batch norm is for, then "
+        "one that starts at 0 should train without it: does it here?"
     ),
     source=(
         "De & Smith 2020, arXiv 2002.10444, sec. 3 and 4; branches that start at 0: Goyal et al. "

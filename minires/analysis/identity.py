@@ -220,9 +220,9 @@ IDENTITY = Probe(
         "is measured while learning, on augmented batches.)"
     ),
     look_for=(
-        "plain-56 from scratch ends with the higher training loss, though a set of its weights "
-        "exists that has plain-20's. So degradation is neither overfitting nor lack of capacity: "
-        "the solution is there, and training does not get to it. And when training starts from it, "
+        "Does plain-56 from scratch end with the higher training loss, though a set of its weights "
+        "exists that has plain-20's? Then this is neither overfitting nor lack of capacity: the "
+        "solution is there, and training does not get to it. And when training starts from it, "
         "does plain-56 keep up with plain-20, or does it lose what it was given?"
     ),
     source="He et al. 2015, sec. 1 and 4.1",

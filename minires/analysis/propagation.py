@@ -39,10 +39,10 @@ KINDS: dict[str, tuple[Shortcut, bool]] = {
 
 @dataclass(frozen=True)
 class Propagation:
-    """Sizes at the input of the first block and behind every block, (blocks + 1,).
+    """Sizes at what the model is given and behind every block, (blocks + 1,).
 
     `signal`: root mean square of the map. `gradient`: norm of the loss's gradient with respect to
-    the map.
+    the map. What a stack is given is the input of its first block; a network is given images.
     """
 
     signal: Array
@@ -52,6 +52,11 @@ class Propagation:
     def gain(self) -> float:
         """Gradient at the input over gradient at the output."""
         return float(self.gradient[0] / self.gradient[-1])
+
+    @property
+    def spread(self) -> float:
+        """The largest gradient behind a block over the smallest."""
+        return float(self.gradient[1:].max() / self.gradient[1:].min())
 
 
 def propagate(model: Module, x: Array, start_backward: Callable[[Tensor], None]) -> Propagation:
@@ -127,12 +132,15 @@ def draw_four_panels(result: dict[str, dict[int, Propagation]]) -> Figure:
         axis.set(title=kind, yscale="log", xlabel="layer", ylim=(3e-5, 1e9))
         axis.axhline(1, color="0.5", linewidth=0.8)
         for (depth, run), colour in zip(by_depth.items(), COLOURS, strict=False):
-            layer = np.linspace(0, depth, len(run.signal))
+            layer = np.linspace(0, depth, len(run.gradient))
             backward = run.gradient / run.gradient[-1]
-            axis.plot(layer, backward, color=colour, linewidth=2.2, label=f"{depth}: gradient")
-            forward = run.signal / run.signal[0]
-            axis.plot(layer, forward, "--", color=colour, linewidth=1.4, label=f"{depth}: signal")
-    axes[0].legend(frameon=False, fontsize="small", ncols=3, title="layers")
+            axis.plot(
+                layer, backward, color=colour, linewidth=2.2, label=f"gradient, {depth} layers"
+            )
+        deepest = by_depth[max(by_depth)].signal  # begins with those of the others
+        layer = np.linspace(0, max(by_depth), len(deepest))
+        axis.plot(layer, deepest / deepest[0], "--", color="0.3", linewidth=1.4, label="signal")
+    axes[0].legend(frameon=False, fontsize="small", ncols=2)
     for axis in axes[::2]:
         axis.set_ylabel("signal / that at the input\ngradient / that at the output")
     return figure
@@ -236,11 +244,13 @@ def draw_first_steps(result: FirstSteps) -> Figure:
 
 
 def tell_first_steps(result: FirstSteps) -> list[str]:
-    """The gradient before the first block relative to that behind the last one, by step."""
+    """Gradients at the image and behind the blocks, relative to each other, by step."""
     return [
-        f"{name}: the gradient at the input of the network is "
+        f"{name}, after {', '.join(map(str, result.steps))} steps: the gradient at the image is "
         + ", ".join(f"{run.gain:.2g}" for run in runs)
-        + f" times that behind the last block (after {', '.join(map(str, result.steps))} steps)."
+        + " times that behind the last block; the largest behind a block is "
+        + ", ".join(f"{run.spread:.2g}" for run in runs)
+        + " times the smallest."
         for name, runs in result.networks.items()
     ]
 
@@ -255,11 +265,11 @@ PROPAGATION = Probe(
         f"mean of {SEEDS} seeds."
     ),
     look_for=(
-        "Four different stories, not two. Without batch norm, the plain stack's gradient shrinks "
-        "slowly and the residual one's grows, because every addition adds to it. With batch norm "
-        "the plain stack's gradient explodes towards the input (its signal is kept in size, its "
-        "gradient is not), and the residual one's grows slowly. So at initialisation a plain "
-        "network with batch norm does the opposite of vanishing."
+        "The gradient enters on the right. In which of the four kinds does it shrink on its way to "
+        "the input, in which does it grow, and how does that go on with depth? Every addition of "
+        "a shortcut adds to signal and gradient. Batch norm keeps the signal's size; Yang et al. "
+        "show that without shortcuts it makes the gradient grow exponentially with depth at "
+        "initialisation, however the weights are chosen: the opposite of vanishing."
     ),
     source=(
         "He et al. 2015, sec. 4.1 (healthy norms with batch norm); Yang et al. 2019, "
@@ -280,7 +290,8 @@ FIRST_STEPS = Probe(
     ),
     look_for=(
         "Does the explosion of the plain network at initialisation last? Yang et al. report that "
-        "it is dramatically smaller after a single step, and He et al. 2015 looked during training "
+        "it is dramatically smaller after a single step (where a recipe warms up, as `quick` does, "
+        "the first step is a small one: look at later ones). He et al. 2015 looked during training "
         "and saw healthy norms. Compare the first and the last line of the plain network, and its "
         "last line with the residual network's."
     ),

@@ -167,8 +167,9 @@ SHATTERING = Probe(
     look_for=(
         "Where the correlation of neighbours is near 0, the gradient is white noise: that at one "
         "image says nothing about that at a similar one, and a step that helps one does not help "
-        "the other. Which of the four kinds gets there, and at which depth? Norms don't show it: "
-        "see the probe 'propagation'."
+        "the other. Which of the four kinds gets there, and at which depth? Do the norms tell the "
+        "same kinds apart, at initialisation ('propagation') and a hundred steps later "
+        "('first-steps')?"
     ),
     source=(
         "Balduzzi et al. 2017, arXiv 1702.08591: correlations decay as 2 to the power of minus "

@@ -106,12 +106,12 @@ VANISHING = Probe(
         "geometric means of 3 seeds."
     ),
     look_for=(
-        "A factor of 0.7 a layer is the textbook's vanishing gradient, 1.4 the exploding one; and "
-        "a good initialisation or batch norm is enough to prevent both. On the right, halved "
-        "shortcuts alone make the gradient vanish as 0.5 to the power of the blocks, exactly. Do "
-        "they also where the branches take part? Batch norm makes the branches larger as the "
-        "signal gets smaller, so that they carry the gradient themselves: like a plain network's "
-        "it explodes at initialisation."
+        "A factor of 0.7 a layer is the textbook's vanishing gradient, 1.4 the exploding one; a "
+        "good initialisation prevents most of both, and what batch norm does is the next probe. On "
+        "the right, halved shortcuts alone make the gradient vanish as 0.5 to the power of the "
+        "blocks, but for the ReLU (see shortcuts x 1). Do they also where the branches take part? "
+        "Batch norm keeps a branch's variance at one, however little the shortcut carries: through "
+        "which of the two does the gradient come then?"
     ),
     source=(
         "He et al. 2015, 'Delving deep into rectifiers', sec. 2.2 (the scale of weights); He et "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minires.analysis import dead_shares, update_ratios
-from minires.analysis.activity import weights_of
+from minires.analysis.activity import Activity, draw, weights_of
 from minires.analysis.watching import backward_pass
 from minires.optim import SGD
 
@@ -44,3 +44,13 @@ def test_an_update_is_rate_times_gradient_over_weight():
     ]
     assert update_ratios(before, model) == pytest.approx(expected, rel=1e-9)
     assert len(before) == 8
+
+
+@pytest.mark.parametrize(("share", "top"), [(0.0, 10), (0.75, 75)])
+def test_the_scale_shows_all_that_is_dead(share, top):
+    dead = {"plain-20": np.full((1, 19), share), "ResNet-20": np.zeros((1, 19))}
+    ratios = {name: np.full((1, 20), 1e-3) for name in dead}
+    axis = draw(Activity((1,), dead, ratios, "made up")).axes[0]
+    low, high = axis.get_ylim()
+    assert low < 0
+    assert top < high < 1.1 * top

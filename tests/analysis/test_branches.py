@@ -5,6 +5,8 @@ import pytest
 
 from minires import Tensor
 from minires.analysis import branch_to_skip
+from minires.analysis.branches import BranchStudy, draw, tell
+from minires.analysis.identity import Curve
 from minires.analysis.surgery import skip_init, stack, without_batch_norm, zero_gamma
 from minires.analysis.watching import backward_pass, blocks_by_name
 from minires.models import cifar_resnet
@@ -69,3 +71,21 @@ def test_a_ratio_is_that_of_the_blocks_two_ways():
         expected.append(branch.var((0, 1, 2)).mean() / skip.var((0, 1, 2)).mean())
         h = Tensor(np.maximum(branch + skip, 0))
     np.testing.assert_allclose(branch_to_skip(model, batch(4)[0]), expected, rtol=1e-9)
+
+
+def test_ratios_are_told_stage_by_stage():
+    ratios = {"batch norm": np.array([2.8, 1.4, 0.9, 1.2, 0.6, 0.5, 0.8, 0.4, 0.3])}
+    text = tell(BranchStudy(ratios, {}, {}, "made up"))[0]
+    assert "2.80 to 0.90, from 1.20 to 0.50, from 0.80 to 0.30" in text
+
+
+def test_nothing_is_cut_off_and_the_legend_has_room():
+    """Ratios and losses far from those of any training here."""
+    steps = np.array([5, 10, 15])
+    ratios = {"batch norm": np.array([0.5, 1.0, 90.0]), "no batch norm": np.array([1.0, 1.0, 1.0])}
+    curves = {name: Curve(steps, np.array([800.0, 3.0, 0.01])) for name in ratios}
+    left, right = draw(BranchStudy(ratios, curves, {}, "made up")).axes
+    assert left.get_ylim()[0] < 0.5
+    assert left.get_ylim()[1] > 1.3 * 90
+    assert right.get_ylim()[0] < 0.01
+    assert right.get_ylim()[1] > 800

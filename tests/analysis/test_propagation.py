@@ -89,3 +89,16 @@ def test_without_batch_norm_leaves_none_and_adds_biases():
     between = np.maximum(block.conv1(Tensor(x)).data, 0)
     expected = block.conv2(Tensor(between)).data + block.downsample[0](Tensor(x)).data
     np.testing.assert_allclose(block(Tensor(x)).data, np.maximum(expected, 0), rtol=1e-6)
+
+
+def test_a_stacks_signal_begins_with_that_of_a_shallower_one(four_kinds):
+    """So the picture draws it once."""
+    for by_depth in four_kinds.values():
+        assert np.array_equal(by_depth[18].signal, by_depth[54].signal[:10])
+
+
+def test_the_first_steps_tell_of_the_image_and_of_the_blocks():
+    run = P.Propagation(signal=np.ones(4), gradient=np.array([60.0, 2.0, 0.1, 3.0]))
+    [text] = P.tell_first_steps(P.FirstSteps((0,), {"plain-8": [run]}, "made up"))
+    assert "the gradient at the image is 20 times that behind the last block" in text
+    assert "the largest behind a block is 30 times the smallest" in text
