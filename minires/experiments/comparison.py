@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from ..data import Dataset
 from ..nn import Module, summary
 from ..report import Group, Run
 from ..report.tables import with_spread
-from ..report.verdict import compare
+from ..report.verdict import compare, nothing_learned
 from ..training import Trainer
 from ..training.comparison import run_all
 from ..training.display import Display
@@ -23,7 +22,6 @@ from .result import Result
 from .setting import Setting
 
 COLUMNS = ["multiply-adds", "parameters", "training loss", "training error", "test error"]
-UNLEARNED = 0.95 * math.log(10)  # nearly the loss of a guess
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,8 @@ def what_we_did(groups: list[Group]) -> str:
 def ranking(groups: list[Group]) -> str:
     """The networks by training loss, and which of the differences are more than chance."""
     order = sorted(groups, key=lambda group: group.mean("training_loss"))
-    if order[0].mean("training_loss") > UNLEARNED:
-        return "Nothing has been learned yet: no training loss is clearly below that of a guess."
+    if nothing := nothing_learned(groups):
+        return nothing
     text = order[0].name
     for better, worse in pairwise(order):
         text += f" {'<' if compare(worse, better) else '≈'} {worse.name}"

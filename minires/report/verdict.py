@@ -24,10 +24,8 @@ def verdict(groups: list[Group]) -> str:
     groups = [group for group in groups if not group.is_variant] or groups
     plain = sorted((g for g in groups if g.is_plain), key=lambda g: g.depth)
     residual = sorted((g for g in groups if g.is_residual), key=lambda g: g.depth)
-    if min(g.mean("training_loss") for g in groups) > 0.95 * math.log(10):
-        return (
-            "Nothing has been learned yet: no training loss is clearly below 2.30, that of a guess."
-        )
+    if nothing := nothing_learned(groups):
+        return nothing
     if len(plain) < 2 or len(residual) < 2:
         return "One depth alone shows no degradation: compare at least two, as in --depths 20,56."
     shallow, deep, shallow_res = plain[0], plain[-1], residual[0]
@@ -40,6 +38,18 @@ def verdict(groups: list[Group]) -> str:
     if len(deep.runs) == 1:
         sentences.append("This is one seed, one draw: --seeds 3 shows the spread.")
     return "\n".join(sentences)
+
+
+def nothing_learned(groups: list[Group]) -> str:
+    """A sentence if no network is better than a guess; "" also where that isn't known."""
+    classes = groups[0].config.get("classes")
+    guess = math.log(classes) if isinstance(classes, int) else math.inf
+    if min(group.mean("training_loss") for group in groups) <= 0.95 * guess:
+        return ""
+    return (
+        f"Nothing has been learned yet: no training loss is clearly below {guess:.2f}, that of a "
+        "guess."
+    )
 
 
 def compare(a: Group, b: Group) -> int:

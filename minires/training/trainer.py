@@ -192,8 +192,12 @@ class Trainer:
 
     def begin(self) -> None:
         """Write the configuration of a new run; an older one in the folder makes way."""
-        origin = {"begun": time.strftime("%Y-%m-%d %H:%M %Z"), "made with": environment()}
-        files.write_json(self.folder / "config.json", self.identity | origin)
+        about = {
+            "classes": len(self.dataset.classes),
+            "begun": time.strftime("%Y-%m-%d %H:%M %Z"),
+            "made with": environment(),
+        }
+        files.write_json(self.folder / "config.json", self.identity | about)
         files.write_records(self.records_path, [])
         self.checkpoint_path.unlink(missing_ok=True)
 

@@ -100,7 +100,7 @@ def test_the_papers_rows():
 
 
 def group(name, *losses):
-    config = {"recipe": {"iterations": 8}}
+    config = {"recipe": {"iterations": 8}, "classes": 10}
     runs = [
         Run(
             config,

@@ -16,7 +16,8 @@ def write_run(folder, network, loss, seed=0, *, finished=True, recipe=(), **conf
     path.mkdir(parents=True)
     settings = {"name": "quick", "iterations": ITERATIONS, "batch_size": 64, **dict(recipe)}
     known = {"network": network, "parameters": 1000, "data": "made up", "seed": seed}
-    known |= {"recipe": settings, "training_images": 640, "test_images": 2000, **config}
+    known |= {"recipe": settings, "training_images": 640, "test_images": 2000, "classes": 10}
+    known |= config
     (path / "config.json").write_text(json.dumps(known))
     last = ITERATIONS if finished else ITERATIONS // 2
     lines = [gradients(0), *intervals(loss, last), gradients(last - 1), *evaluations(loss, last)]

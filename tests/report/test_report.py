@@ -92,7 +92,20 @@ class TestVerdict:
         assert text.splitlines()[2].endswith("ahead of ResNet-20 (1.40).")
 
     def test_nothing_learned(self, make_groups):
-        assert "Nothing has been learned" in verdict(make_groups(dict.fromkeys(LOSSES, 2.29)))
+        text = verdict(make_groups(dict.fromkeys(LOSSES, 2.29)))
+        assert "Nothing has been learned yet: no training loss is clearly below 2.30" in text
+
+    @pytest.mark.parametrize(("loss", "learned"), [(4.5, False), (4.0, True)])
+    def test_a_guess_is_worse_among_a_hundred_classes(self, loss, learned, tmp_path):
+        for name in LOSSES:
+            write_run(tmp_path, name, loss, classes=100)
+        text = verdict(group_runs(load_runs(tmp_path)))
+        assert ("clearly below 4.61" in text) == (not learned)
+
+    def test_where_the_classes_are_not_recorded_nothing_is_said_of_guesses(self, tmp_path):
+        for name in LOSSES:
+            write_run(tmp_path, name, 2.29, classes=None)
+        assert "Nothing has been learned" not in verdict(group_runs(load_runs(tmp_path)))
 
     def test_variants_are_not_what_the_question_is_about(self, make_groups):
         text = verdict(make_groups(LOSSES | {"ResNet-56 (B)": 0.5, "VGG-16": 0.4}))

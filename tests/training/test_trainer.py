@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import signal
 
@@ -38,6 +39,13 @@ def test_an_evaluations_loss_is_the_mean_of_its_intervals(tmp_path):
     )
     assert len(intervals) == 4
     assert evaluations == pytest.approx([np.mean(intervals)])
+
+
+def test_the_configuration_tells_how_many_classes_there_are(tmp_path):
+    trained = small.trainer(tmp_path, iterations=1)
+    trained.begin()
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["classes"] == len(trained.dataset.classes)
 
 
 def test_gradient_norms_name_every_weight(tmp_path):
