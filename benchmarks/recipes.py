@@ -2,7 +2,8 @@
 
     python benchmarks/recipes.py RESULTS_FOLDER --data-dir CIFAR10_FOLDER [--seeds 3] [--torch]
 
-prints the mean training loss over the last eighth of each run. Runs that are finished are kept, so
+prints the mean training loss over the last eighth of each run, and how the gradients of a network's
+layers compare at the first and at the last iteration. Runs that are finished are kept, so
 the script can be stopped and called again. With `--torch`, PyTorch trains the same networks from
 the initial weights of the first seed, on the same batches and crops: what differs is rounding, and
 that a training magnifies it.
@@ -22,7 +23,7 @@ from rich.table import Table
 from minires.data import Batches, Dataset, load
 from minires.models import CifarResNet, cifar_resnet
 from minires.report import Group, group_runs, load_runs
-from minires.report.tables import with_spread
+from minires.report.tables import gradients_table, with_spread
 from minires.training import PRESETS, LinearWarmUp, Recipe, StepDecay, Trainer
 from minires.training.comparison import Entry, plain_and_residual, run_all
 from minires.training.files import read_json, write_json
@@ -116,9 +117,11 @@ def main(
     headings = ("network", "training loss", "seed 0", "PyTorch, seed 0")
     for heading in (*headings, "training error", "test error", "time"):
         table.add_column(heading, justify="right")
-    for group in group_runs(load_runs(folder)):
+    groups = group_runs(load_runs(folder))
+    for group in groups:
         table.add_row(*row(group, losses))
     console.print(table)
+    console.print(gradients_table(groups))
 
 
 if __name__ == "__main__":

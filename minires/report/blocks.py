@@ -10,7 +10,7 @@ from typing import Any
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
 from .paper import Comparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
-from .tables import with_spread
+from .tables import gradient_rows, with_spread
 from .verdict import verdict
 
 DIGITS = 5  # of a number in the page: more than a curve can show
@@ -67,8 +67,8 @@ class Block:
 
     @property
     def gradient_rows(self) -> list[list[str]]:
-        """For each network: how the first layer's gradient compares with the last convolution's."""
-        return [line for group in self.groups if (line := gradient_row(group))]
+        """For each network: how the gradients of its layers compare."""
+        return gradient_rows(self.groups)
 
     def lines(self) -> Iterator[dict[str, Any]]:
         """What the page draws: a line for each network, and one for each unfinished run."""
@@ -134,21 +134,6 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def gradient_row(group: Group) -> list[str]:
-    """The network, and the ratio at the first and at the last iteration; [] without records."""
-    recorded = layer_gradients(group.runs)
-    if len(recorded) < 2:
-        return []
-    return [group.name, *(ratio(recorded[place].first_to_last) for place in (0, -1))]
-
-
-def ratio(value: float) -> str:
-    """A factor with two significant digits."""
-    if math.isnan(value):
-        return "not recorded"
-    return f"{float(f'{value:.2g}'):,.15g}"
 
 
 def drawn(group: Group) -> dict[str, Any]:

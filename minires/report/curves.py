@@ -85,6 +85,12 @@ class Gradients:
         means = self.values.mean(0)
         return float(means[0] / means[-2]) if len(means) > 2 and means[-2] else float("nan")
 
+    @property
+    def largest_to_smallest(self) -> float:
+        """The largest norm of a layer before the classifier over the smallest; means over runs."""
+        means = self.values.mean(0)[:-1]
+        return float(means.max() / means.min()) if len(means) and means.min() else float("nan")
+
 
 def layer_gradients(runs: Sequence[Run]) -> list[Gradients]:
     """What was recorded of the gradients, by iteration; shortcuts' projections are left out."""

@@ -25,6 +25,7 @@ from .paper import counted
 from .probes import picture_uri, read_pictures
 from .provenance import commands, facts, run_row
 from .runs import Run, find_runs
+from .tables import GRADIENT_HEADINGS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +86,7 @@ def make_report(folders: Sequence[Path]) -> Report:
         mixed=differences(blocks),
         data=embedded(blocks),
         stills=[stills(block) for block in blocks],
+        gradient_headings=GRADIENT_HEADINGS,
         probes=probes,
         notes=notes,
         facts=facts(runs),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 
+from .curves import layer_gradients
 from .runs import Group
+
+GRADIENT_HEADINGS = (
+    "weight gradients of convolutions",
+    "first ÷ last, first iteration",
+    "first ÷ last, last iteration",
+    "largest ÷ smallest, first iteration",
+    "largest ÷ smallest, last iteration",
+)
 
 
 def results_table(groups: list[Group]) -> Table:
@@ -38,3 +49,38 @@ def with_spread(group: Group, value: str, form: str) -> str:
     """A mean, with its standard deviation where there are several seeds."""
     mean = form.format(group.mean(value))
     return mean if len(group.runs) == 1 else f"{mean} ± {form.format(group.std(value))}"
+
+
+def gradients_table(groups: list[Group]) -> Table:
+    """How the gradients of a network's layers compare, for the terminal."""
+    table = Table(title="Norms of weight gradients, means over the seeds")
+    for heading in GRADIENT_HEADINGS:
+        table.add_column(heading, justify="right")
+    for row in gradient_rows(groups):
+        table.add_row(*row)
+    return table
+
+
+def gradient_rows(groups: list[Group]) -> list[list[str]]:
+    """A row for each network, as `GRADIENT_HEADINGS` says; none without records."""
+    return [row for group in groups if (row := gradient_row(group))]
+
+
+def gradient_row(group: Group) -> list[str]:
+    """The network, and two ratios, each at the first and at the last iteration."""
+    recorded = layer_gradients(group.runs)
+    if len(recorded) < 2:
+        return []
+    begin, end = recorded[0], recorded[-1]
+    ratios = (
+        *(begin.first_to_last, end.first_to_last),
+        *(begin.largest_to_smallest, end.largest_to_smallest),
+    )
+    return [group.name, *map(ratio, ratios)]
+
+
+def ratio(value: float) -> str:
+    """A factor with two significant digits."""
+    if math.isnan(value):
+        return "not recorded"
+    return f"{float(f'{value:.2g}'):,.15g}"

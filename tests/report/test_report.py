@@ -12,7 +12,8 @@ from minires.report import (
 )
 from minires.report.curves import layer_gradients
 from minires.report.runs import Run
-from tests.report.made_up import LOSSES, gradients, write_run
+from minires.report.tables import gradient_rows, gradients_table
+from tests.report.made_up import LOSSES, gradients, read_records, write_records, write_run
 
 
 @pytest.fixture
@@ -127,6 +128,21 @@ def test_pictures_are_drawn(make_groups, tmp_path):
     for draw in (draw_error_curves, draw_gradient_norms):
         path = draw(groups, tmp_path / f"{draw.__name__}.png")
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_of_gradients_compares_ends_and_extremes(tmp_path):
+    """Of convolutions: neither the classifier nor projections count."""
+    path = write_run(tmp_path, "ResNet-14", 1.5)
+    lines = [r for r in read_records(path) if r["kind"] != "gradients"]
+    for step, norms in ((0, (6.0, 9.0, 0.003)), (79, (1.0, 0.5, 4.0))):
+        names = ("conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight")
+        others = {"layer2.0.downsample.0.weight": 1e6, "fc.weight": 1e-6}
+        norms = dict(zip(names, norms, strict=True)) | others
+        lines.append({"kind": "gradients", "step": step, "norms": norms})
+    write_records(path, lines)
+    groups = group_runs(load_runs(tmp_path))
+    assert gradient_rows(groups) == [["ResNet-14", "2,000", "0.25", "3,000", "8"]]
+    assert "3,000" in text_of(gradients_table(groups))
 
 
 def test_gradients_of_projections_are_left_out():
