@@ -11,10 +11,10 @@ from .runs import Group
 
 GRADIENT_HEADINGS = (
     "weight gradients of convolutions",
-    "first ÷ last, first iteration",
-    "first ÷ last, last iteration",
-    "largest ÷ smallest, first iteration",
-    "largest ÷ smallest, last iteration",
+    "first layer ÷ last, at the start",
+    "first layer ÷ last, at the end",
+    "largest ÷ smallest, at the start",
+    "largest ÷ smallest, at the end",
 )
 
 
