@@ -8,15 +8,17 @@ weights, on the same batches and crops, and prints what came out. `--help` shows
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from minires.kernels.devices import DEVICES, choose, describe_cuda
 from rich.console import Console
+from rich.markup import escape
 
 from minires.data import Dataset, how_to_get_cifar10, load
 from minires.report import (
@@ -29,9 +31,8 @@ from minires.report import (
     write_report,
 )
 from minires.training import PRESETS, DivergedError
-from minires.training.comparison import make_trainer, plain_and_residual, run_all
+from minires.training.comparison import Options, make_trainer, plain_and_residual, run_all
 from minires.training.display import Display
-from minires.training.files import read_json, write_json
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
@@ -65,49 +66,50 @@ def main(
     else:
         folder = out or Path("runs") / time.strftime(f"{preset.value}-%Y%m%d-%H%M%S")
         refuse_overwriting(folder)
-        options = {
-            "preset": preset.value,
-            "data": data.value,
-            "data_dir": data_dir and str(data_dir.resolve()),
-            "depths": parse_depths(depths),
-            "seeds": list(range(seed, seed + seeds)),
-        }
+        options = Options(
+            preset=preset.value,
+            data=data.value,
+            data_dir=str(data_dir.resolve()) if data_dir else None,
+            depths=parse_depths(depths),
+            seeds=list(range(seed, seed + seeds)),
+        )
     try:
         train(folder, options, choose(device.value))
     except KeyboardInterrupt as stopped:
-        console.print(f"\n{stopped}\nTo go on: python {sys.argv[0]} --resume {folder}")
+        command = shlex.join(["python", sys.argv[0], "--resume", str(folder)])
+        console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     show_results(folder)
 
 
-def train(folder: Path, options: dict[str, Any], device: str) -> None:
+def train(folder: Path, options: Options, device: str) -> None:
     """Train every network to its end, from its checkpoint where it has one."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
-    dataset = load_data(options["data"], options["data_dir"] and Path(options["data_dir"]))
+    dataset = load_data(options.data, Path(options.data_dir) if options.data_dir else None)
     with Display(console) as display:
         trainers = [
             make_trainer(
                 entry,
                 dataset,
-                preset=options["preset"],
+                preset=options.preset,
                 folder=folder,
                 device=device,
                 watch=display.watch,
             )
-            for entry in plain_and_residual(options["depths"], options["seeds"])
+            for entry in plain_and_residual(options.depths, options.seeds)
         ]
-        write_json(folder / "options.json", options)
+        options.save(folder)
         display.add(trainers)
         run_all(trainers)
 
 
-def read_options(folder: Path) -> dict[str, Any]:
+def read_options(folder: Path) -> Options:
     """The options of an earlier call."""
-    path = folder / "options.json"
+    path = Options.path(folder)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: --resume takes the folder of earlier results")
-    return read_json(path)
+    return Options.load(folder)
 
 
 def parse_depths(text: str) -> list[int]:
@@ -150,7 +152,7 @@ def show_results(folder: Path) -> None:
         draw_error_curves(groups, folder / "error.png"),
         draw_gradient_norms(groups, folder / "gradients.png"),
     ):
-        console.print(f"Picture: {path}")
+        console.print(f"Picture: {path}", markup=False, soft_wrap=True)
     report, notes = write_report([folder])
     lines = [*notes, f"Report, to open in a browser: {report}"]
     console.print(*lines, sep="\n", markup=False, soft_wrap=True)
@@ -161,7 +163,7 @@ def run() -> None:
     try:
         typer.run(main)
     except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}")
+        console.print(f"[red]Error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from minires.analysis import PROBES, Lab, Probe
@@ -92,9 +93,14 @@ def show(probe: Probe, lab: Lab) -> None:
         lab.watch = watch
         picture = probe.run(lab)
     for sentence in read_json(picture.with_suffix(".json"))["found"]:
-        console.print(f"- {sentence}", highlight=False)
-    console.print(f"\n{probe.look_for}\n\nSource: {probe.source}", highlight=False)
-    console.print(f"Picture: {picture} ({time.perf_counter() - started:.0f} s)\n")
+        say(f"- {sentence}")
+    say(f"\n{probe.look_for}\n\nSource: {probe.source}")
+    say(f"Picture: {picture} ({time.perf_counter() - started:.0f} s)\n")
+
+
+def say(text: str) -> None:
+    """Text as it is: brackets are no markup, numbers are not coloured."""
+    console.print(text, markup=False, highlight=False)
 
 
 def run() -> None:
@@ -102,10 +108,13 @@ def run() -> None:
     try:
         typer.run(main)
     except KeyboardInterrupt:
-        console.print("\nStopped. What has been trained is kept: the same command goes on.")
+        console.print(
+            "\nStopped. The networks of the main job are kept as far as they have come; the same "
+            "command measures again."
+        )
         raise SystemExit(130) from None
     except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}")
+        console.print(f"[red]Error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

@@ -110,6 +110,7 @@ def arrays(path):
         (("--resume", "nowhere"), "--resume takes the folder of earlier results"),
         (("--data", "builtin", "--depths", ""), "takes whole numbers"),
         (("--data-dir", "nowhere"), "not there"),
+        (("--resume", "run[b]s"), "there is no run[b]s/options.json"),
     ],
 )
 def test_a_wrong_option_gets_a_sentence(arguments, sentence, tmp_path):
@@ -118,6 +119,18 @@ def test_a_wrong_option_gets_a_sentence(arguments, sentence, tmp_path):
     assert sentence in " ".join(text.replace("│", " ").split())
     assert "Traceback" not in text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "not valid JSON"), ("[]", "not hold the options"), ("{}", "not hold the options")],
+)
+def test_damaged_options_get_a_sentence(text, sentence, tmp_path):
+    (tmp_path / "options.json").write_text(text)
+    code, told = run("--resume", tmp_path)
+    assert code == 1
+    assert sentence in " ".join(told.split())
+    assert "Traceback" not in told
 
 
 LITTLE = """

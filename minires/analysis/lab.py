@@ -14,8 +14,7 @@ from ..data import Dataset, evaluation_batches, load
 from ..models import CifarResNet, cifar_resnet
 from ..nn import Module, Shortcut
 from ..training import PRESETS, Recipe, Trainer
-from ..training.comparison import Entry, make_trainer, run_all
-from ..training.files import read_json
+from ..training.comparison import Entry, Options, make_trainer, run_all
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -25,8 +24,9 @@ class Lab:
     """One folder with one data set, one preset and one seed.
 
     Networks lie where the main job puts them, so its results folder is a lab whose networks are
-    trained already. What a probe alone trains lies in `probes/networks/`. An interrupted training
-    goes on where it was.
+    trained already; an interrupted training of such a network goes on where it was. What a probe
+    alone trains lies in `probes/networks/`; what is looked at while it learns begins anew each
+    time.
 
     Args:
         folder: holds the trained networks; the probes' pictures go to its `probes/`.
@@ -45,13 +45,15 @@ class Lab:
 
     @classmethod
     def like(cls, folder: Path, **given: Any) -> Lab:
-        """A lab with these settings; where they are None, those of an earlier job in the folder."""
+        """A lab with these settings; where they are None, those of an earlier job in the folder.
+
+        Raises: ValueError if that job's options are damaged.
+        """
         saved: dict[str, Any] = {}
-        if (folder / "options.json").exists():
-            options = read_json(folder / "options.json")
-            saved = {key: options[key] for key in ("data", "data_dir", "preset")}
-            saved |= {"data_dir": saved["data_dir"] and Path(saved["data_dir"])}
-            saved |= {"seed": options["seeds"][0]}
+        if Options.path(folder).exists():
+            options = Options.load(folder)
+            saved = {"data": options.data, "preset": options.preset, "seed": options.seeds[0]}
+            saved |= {"data_dir": Path(options.data_dir) if options.data_dir else None}
         return cls(folder, **saved | {key: v for key, v in given.items() if v is not None})
 
     @cached_property

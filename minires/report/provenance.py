@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..training.files import read_json
+from ..training.comparison import Options
 from .blocks import duration
 from .runs import Run
 
@@ -60,20 +60,16 @@ def command(folder: Path) -> str | None:
 
     Raises: ValueError for damaged options.
     """
-    path = folder / "options.json"
-    if not path.exists():
+    if not Options.path(folder).exists():
         return None
-    options = read_json(path)
-    try:
-        seeds, depths = options["seeds"], ",".join(map(str, options["depths"]))
-        place = " --data-dir FOLDER" if options["data_dir"] else ""
-        return (
-            f"python examples/cifar_plain_vs_resnet.py --preset {options['preset']} "
-            f"--data {options['data']}{place} --depths {depths} --seed {seeds[0]} "
-            f"--seeds {len(seeds)}"
-        )
-    except (TypeError, LookupError):
-        raise ValueError(f"{path} does not hold the options of the main job") from None
+    options = Options.load(folder)
+    depths = ",".join(map(str, options.depths))
+    place = " --data-dir FOLDER" if options.data_dir else ""
+    return (
+        f"python examples/cifar_plain_vs_resnet.py --preset {options.preset} "
+        f"--data {options.data}{place} --depths {depths} --seed {options.seeds[0]} "
+        f"--seeds {len(options.seeds)}"
+    )
 
 
 def commands(folders: Sequence[Path]) -> tuple[list[str], list[str]]:

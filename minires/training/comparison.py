@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data import Dataset
 from ..models import cifar_resnet
 from ..nn import Shortcut
+from .files import read_json, write_json
 from .recipes import PRESETS
 from .trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the main job was asked to do; its folder keeps it, for whoever goes on there."""
+
+    preset: str
+    data: str
+    data_dir: str | None
+    depths: list[int]
+    seeds: list[int]
+
+    @staticmethod
+    def path(folder: Path) -> Path:
+        """Where they lie."""
+        return folder / "options.json"
+
+    def save(self, folder: Path) -> None:
+        """Keep them."""
+        write_json(self.path(folder), asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Options:
+        """Those of an earlier job.
+
+        Raises: FileNotFoundError, or ValueError if the file is damaged or holds something else.
+        """
+        path = cls.path(folder)
+        advice = "choose another folder; its finished runs can still be shown by `minires report`"
+        kept = read_json(path, advice)
+        if not are_options(kept):
+            raise ValueError(f"{path} does not hold the options of the main job: {advice}")
+        return cls(**{key: kept[key] for key in cls.__annotations__})
+
+
+def are_options(kept: Any) -> bool:
+    """Whether a JSON value has all options, of the right types."""
+    if not isinstance(kept, dict):
+        return False
+    texts = [kept.get("preset"), kept.get("data"), kept.get("data_dir") or ""]
+    numbers = [kept.get("depths"), kept.get("seeds")]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and "data_dir" in kept
+        and kept["preset"] in PRESETS
+        and all(isinstance(n, list) and n and all(type(i) is int for i in n) for n in numbers)
+    )
 
 
 @dataclass(frozen=True)

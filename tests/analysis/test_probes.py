@@ -106,6 +106,26 @@ def test_a_folder_of_the_main_job_gives_its_settings(tmp_path):
     assert Lab.like(tmp_path, preset="quick", seed=1).seed == 1
 
 
+OPTIONS = {"preset": "quick", "data": "builtin", "data_dir": None, "depths": [20], "seeds": [0]}
+
+
+@pytest.mark.parametrize("missing", [*OPTIONS, "all"])
+def test_options_that_lack_something_get_a_sentence(missing, tmp_path):
+    damaged = {key: value for key, value in OPTIONS.items() if key != missing}
+    (tmp_path / "options.json").write_text(json.dumps([] if missing == "all" else damaged))
+    with pytest.raises(ValueError, match="does not hold the options of the main job"):
+        Lab.like(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seeds": []}, {"seeds": ["0"]}, {"depths": 20}, {"preset": "fast"}, {"data": 3}]
+)
+def test_options_of_another_kind_get_a_sentence(change, tmp_path):
+    (tmp_path / "options.json").write_text(json.dumps(OPTIONS | change))
+    with pytest.raises(ValueError, match="does not hold the options of the main job"):
+        Lab.like(tmp_path)
+
+
 def test_a_new_folder_has_the_built_in_drawings_and_the_quick_preset(tmp_path):
     lab = Lab.like(tmp_path / "new")
     assert (lab.preset, lab.data, lab.data_dir, lab.seed) == ("quick", "builtin", None, 0)
