@@ -9,6 +9,7 @@ in the folder is kept, so the same command goes on where it was stopped.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from enum import Enum
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated
 import typer
 from minires.kernels.devices import DEVICES
 from rich.console import Console
+from rich.markup import escape
 
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
 from minires.training import DivergedError
@@ -62,7 +64,8 @@ def main(
         for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
             show(EXPERIMENTS[chosen](setting), folder)
     except KeyboardInterrupt as stopped:
-        console.print(f"\n{stopped}\nTo go on: {' '.join(sys.argv)}")
+        command = shlex.join(["python", *sys.argv])
+        console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     if document:
         write_document(folder, document)
@@ -81,7 +84,7 @@ def write_document(folder: Path, path: Path) -> None:
     sections = [result.markdown() for result in results if result]
     with atomic(path) as temporary:
         temporary.write_text(HEAD + "\n".join(sections), encoding="utf-8")
-    console.print(f"Document: {path}")
+    console.print(f"Document: {path}", markup=False, soft_wrap=True)
 
 
 def run() -> None:
@@ -89,7 +92,7 @@ def run() -> None:
     try:
         typer.run(main)
     except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}")
+        console.print(f"[red]Error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from dataclasses import replace
@@ -46,13 +45,24 @@ def deepest(setting: Setting, steps: int, batch_size: int) -> str:
     return (
         f"ResNet-{DEEPEST} (paper: 19.4 M parameters, test error 7.93) has {cost.parameters:,} "
         f"parameters and {cost.multiply_adds / 1e6:,.0f} M multiply-adds. Recomputing its blocks, "
-        f"{steps} iterations of {batch_size} images took {seconds:.1f} s each, and the whole "
-        f"process never more than {peak_memory():,.0f} MiB; the losses were "
-        f"{', '.join(f'{value:.2f}' for value in losses)}."
+        f"{steps} iterations of {batch_size} images took {seconds:.1f} s each"
+        f"{peak_memory()}; the losses were {', '.join(f'{value:.2f}' for value in losses)}. "
+        f"{what_losses_show(losses)}"
     )
 
 
-def peak_memory() -> float:
-    """The most memory that this process has held so far, in MiB."""
+def what_losses_show(losses: list[float]) -> str:
+    """How much so few iterations can tell."""
+    text = f"So few iterations (here {len(losses)}) show that it runs, not that it learns"
+    return f"{text}: the loss still rises." if losses[-1] > losses[0] else f"{text}."
+
+
+def peak_memory() -> str:
+    """The most memory that this process has held so far, as half a sentence; "" on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return ""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    mib = peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return f", and the whole process never held more than {mib:,.0f} MiB"

@@ -1,6 +1,7 @@
 """Every experiment at toy size, and what it prints beside the paper's rows."""
 
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from minires.experiments import EXPERIMENTS, Setting, load_result
 from minires.experiments.catalogue import BOTTLENECK, DEPTHS, DRAWINGS, SHORTCUTS, SIX
 from minires.experiments.comparison import Comparison, Member, ranking
+from minires.experiments.depths import peak_memory, what_losses_show
 from minires.experiments.result import Result
 from minires.nn import summary
 from minires.report import Group, Run
@@ -57,7 +59,7 @@ class TestToySize:
     def test_1202_layers_run(self, results):
         [_, deepest] = results["depths"].findings
         assert "19,421,274 parameters" in deepest
-        loss = re.search(r"the losses were ([\d.]+)\.$", deepest)
+        loss = re.search(r"the losses were ([\d.]+)\. So few", deepest)
         assert 0 < float(loss[1]) < 1000
 
     def test_documents_show_tables(self, results):
@@ -65,6 +67,22 @@ class TestToySize:
         assert "| network | paper (34 layers) |" in text
         assert "| plain-32 | 28.54 / 10.02 |" in text
         assert text.count("\n| ") == 6
+
+
+@pytest.mark.parametrize(
+    ("losses", "rises"),
+    [([15.5, 23.4, 45.3, 51.2], True), ([2.3, 2.5, 2.2], False), ([3.0], False)],
+)
+def test_a_rising_loss_is_not_kept_back(losses, rises):
+    text = what_losses_show(losses)
+    assert f"(here {len(losses)}) show that it runs, not that it learns" in text
+    assert ("rises" in text) == rises
+
+
+def test_memory_is_left_out_where_python_cannot_tell_it(monkeypatch):
+    assert "MiB" in peak_memory()
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert peak_memory() == ""
 
 
 def networks(comparison: Comparison):
