@@ -2,8 +2,9 @@
 
     python examples/lesson_figures.py --data-dir FOLDER     (FOLDER holds CIFAR-10)
 
-trains the four networks of the main job and runs every probe on them. What the folder `--out`
-already holds is not made again: delete it to start afresh.
+trains the four networks of the main job and runs every probe on them. Without `--data-dir` it
+downloads CIFAR-10. What the folder `--out` already holds is not made again: delete it to start
+afresh.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 
 from minires.analysis import PROBES, Lab
 from minires.report import draw_error_curves, group_runs, load_runs
+from minires.training import DivergedError
 from minires.training.files import atomic, read_json
 
 LESSON = Path(__file__).parents[1] / "docs" / "lesson"
@@ -67,5 +69,17 @@ def with_measurements(page: Path) -> str:
     return re.sub(marks, sentences, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def run() -> None:
+    """Turn expected failures into one sentence each."""
+    try:
+        typer.run(main)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on with what is missing.")
+        raise SystemExit(130) from None
+    except (DivergedError, ValueError, OSError) as error:
+        print(f"Error: {error}")
+        raise SystemExit(1) from None
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    run()

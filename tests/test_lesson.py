@@ -70,6 +70,20 @@ def test_pictures_are_large_enough_to_project_and_small_enough_to_keep():
     assert sum(path.stat().st_size for path in ROOT.glob("docs/**/*.png")) < 2_000_000
 
 
+def test_its_script_says_in_a_sentence_what_is_wrong(tmp_path):
+    script = [sys.executable, "examples/lesson_figures.py", "--pages", str(tmp_path)]
+    done = subprocess.run(
+        [*script, "--data-dir", "nowhere", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "nowhere" in done.stdout
+    assert not done.stderr
+
+
 def test_no_title_blames_the_vanishing_gradient_for_plain_networks_with_batch_norm():
     for page in PAGES:
         for title in re.findall(r"^#.*|^!\[.*?\]", page.read_text(), re.M):
