@@ -7,6 +7,7 @@ that cannot be imported or compiled counts as not found. Started by `pytest -m m
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -50,8 +51,6 @@ MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = {"minires": "minires", "kernels": "minires/kernels", "tests": "tests"}  # as installed
-# in one process where several share the work (pytest -n 2), as one page is made of them all
-CUDA = [pytest.mark.cuda, pytest.mark.xdist_group("cuda")]
 # failures that show a mutant that does not run, rather than one that computes something wrong
 NO_BUG = re.compile(
     r"^E .*\b(?:(Import|ModuleNotFound|Syntax|Indentation|Name|Typing|Lowering)Error"
@@ -60,53 +59,65 @@ NO_BUG = re.compile(
 )
 
 
-@pytest.fixture(scope="session")
-def copy() -> Iterator[Path]:
-    """A copy of the project, with a cache for machine code of its own, for the whole run."""
-    with tempfile.TemporaryDirectory(prefix="minires-mutation-") as name:
-        folder = Path(name).resolve()
+OPTIONS = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist"]
+
+
+class Copy:
+    """A copy of the project, with its own cache for machine code, where tests can be run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         for source, target in LAYOUT.items():
             ignored = shutil.ignore_patterns("__pycache__", "mutation")
             shutil.copytree(ROOT / source, folder / target, ignore=ignored)
         shutil.copy2(ROOT / "pyproject.toml", folder)
-        yield folder
+        self.server = self.start(str(Path(__file__).with_name("fork_server.py")))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Python in the copy. It writes no bytecode: a bug may come and go within a second."""
+        settings = {
+            "PYTHONPATH": str(self.folder),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NUMBA_CACHE_DIR": str(self.folder / "cache"),
+            "MINIRES_CUDA_CACHE": str(self.folder / "cuda"),
+            "HYPOTHESIS_PROFILE": "mutation",
+        }
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=os.environ | settings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run_tests(self, *tests: str) -> tuple[int, str]:
+        """Run tests up to the first that fails; returns pytest's exit status and its output."""
+        output = self.folder / "output.txt"
+        job = {"arguments": [*OPTIONS, *tests], "output": str(output)}
+        print(json.dumps(job), file=self.server.stdin, flush=True)
+        return int(self.server.stdout.readline()), output.read_text(errors="replace")
 
 
-def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in the copy. It writes no bytecode: a bug may come and go within a second."""
-    settings = {
-        "PYTHONPATH": str(copy),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_CACHE_DIR": str(copy / "cache"),
-        "MINIRES_CUDA_CACHE": str(copy / "cuda"),
-        "HYPOTHESIS_PROFILE": "mutation",
-    }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=copy,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+@pytest.fixture(scope="session")
+def copy() -> Iterator[Copy]:
+    """One for the whole run."""
+    with tempfile.TemporaryDirectory(prefix="minires-mutation-") as name:
+        made = Copy(Path(name).resolve())
+        yield made
+        made.server.communicate()
 
 
-def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
-    """The copy's tests, up to the first that fails."""
-    return run(copy, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests)
-
-
-def place(copy: Path, file: str) -> Path:
+def place(folder: Path, file: str) -> Path:
     """Where a file of the project lies in the copy."""
-    folder, _, rest = file.partition("/")
-    return copy / LAYOUT[folder] / rest
+    top, _, rest = file.partition("/")
+    return folder / LAYOUT[top] / rest
 
 
 @contextmanager
-def planted(mutant: Mutant, copy: Path) -> Iterator[None]:
+def planted(mutant: Mutant, copy: Copy) -> Iterator[None]:
     """Write the bug into the copy, and take it back."""
-    path = place(copy, mutant.file)
+    path = place(copy.folder, mutant.file)
     text, before = path.read_text(encoding="utf-8"), path.stat()
     count = text.count(mutant.old)
     assert count == 1, (
@@ -122,31 +133,32 @@ def planted(mutant: Mutant, copy: Path) -> Iterator[None]:
         os.utime(path, ns=times)  # Numba's cache goes by them
 
 
-def last_lines(result: subprocess.CompletedProcess[str]) -> str:
+def last_lines(output: str) -> str:
     """The end of what was printed, for a failure's text."""
-    return "\n".join((result.stdout + result.stderr).splitlines()[-30:])
+    return "\n".join(output.splitlines()[-30:])
 
 
 def test_the_copy_is_what_is_imported(copy):
     """An editable installation must not come before it."""
     program = "import minires, minires.kernels.reference as k; print(minires.__file__, k.__file__)"
-    expected = [copy / "minires/__init__.py", copy / "minires/kernels/reference.py"]
-    assert run(copy, "-c", program).stdout.split() == [str(path) for path in expected]
+    expected = [copy.folder / "minires" / file for file in ("__init__.py", "kernels/reference.py")]
+    printed, _ = copy.start("-c", program).communicate()
+    assert printed.split() == [str(path) for path in expected]
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def test_without_a_bug_the_same_tests_pass(device, copy):
     """A mutant that fails on a red suite would prove nothing."""
     mutants = [mutant for mutant in MUTANTS if cuda_page.is_cuda(mutant) == (device == "cuda")]
     tests = dict.fromkeys(test for mutant in mutants for test in mutant.tests.split())
-    result = run_tests(copy, *tests)
-    assert result.returncode == 0, last_lines(result)
+    status, output = copy.run_tests(*tests)
+    assert status == 0, last_lines(output)
 
 
 def parameters():
     """The mutants, those of the CUDA backend marked as such."""
     for mutant in MUTANTS:
-        marks = CUDA if cuda_page.is_cuda(mutant) else []
+        marks = [pytest.mark.cuda] if cuda_page.is_cuda(mutant) else []
         yield pytest.param(mutant, id=mutant.name, marks=marks)
 
 
@@ -159,17 +171,16 @@ def noticed() -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("mutant", list(parameters()))
 def test_the_tests_find(mutant, copy, noticed):
     with planted(mutant, copy):
-        result = run_tests(copy, *mutant.tests.split())
-    if result.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        status, output = copy.run_tests(*mutant.tests.split())
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         pytest.skip("the tests that must find it are skipped here: is PyTorch missing?")
-    found = result.returncode == 1 and "\nFAILED " in result.stdout
-    assert found, f"no test noticed: {mutant.name}\n{last_lines(result)}"
-    assert not NO_BUG.search(result.stdout), f"this is no bug, but no program\n{last_lines(result)}"
-    noticed[mutant.name] = cuda_page.how_noticed(result.stdout)
+    found = status == 1 and "\nFAILED " in output
+    assert found, f"no test noticed: {mutant.name}\n{last_lines(output)}"
+    assert not NO_BUG.search(output), f"this is no bug, but no program\n{last_lines(output)}"
+    noticed[mutant.name] = cuda_page.how_noticed(output)
 
 
 @pytest.mark.cuda
-@pytest.mark.xdist_group("cuda")
 def test_the_page_of_cuda_bugs_is_up_to_date(noticed):
     if not all(mutant.name in noticed for mutant in cuda_page.MUTANTS):
         pytest.skip("not all bugs of the CUDA backend were planted, or not all were found")
