@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +33,10 @@ Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
 HEAD = """# Experiments
 
 The experiments of He et al. 2015 in small, each with the paper's figures beside ours. This page is
-made by `examples/experiments.py all --document docs/experiments.md` from what the runs recorded.
+made from what the runs recorded, by
+
+    python examples/experiments.py {name}{options} --document PAGE
+
 The paper trained on ImageNet and CIFAR-10 with GPUs for days or weeks; these run in minutes on two
 cores, so the sizes of the errors can't agree. What can be compared is which network is ahead.
 
@@ -62,13 +66,13 @@ def main(
     setting = Setting(folder, size.value, seeds, data.value, data_dir, device.value, console)
     try:
         for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
-            show(EXPERIMENTS[chosen](setting), folder)
+            show(replace(EXPERIMENTS[chosen](setting), options=setting.options), folder)
     except KeyboardInterrupt as stopped:
         command = shlex.join(["python", *sys.argv])
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     if document:
-        write_document(folder, document)
+        write_document(folder, document, HEAD.format(name=name.value, options=setting.options))
 
 
 def show(result: Result, folder: Path) -> None:
@@ -78,12 +82,12 @@ def show(result: Result, folder: Path) -> None:
     console.print(result.text(), markup=False)
 
 
-def write_document(folder: Path, path: Path) -> None:
-    """All results of a folder on one page."""
+def write_document(folder: Path, path: Path, head: str) -> None:
+    """All results of a folder on one page; each names the command that made it."""
     results = [load_result(folder, name) for name in EXPERIMENTS]
     sections = [result.markdown() for result in results if result]
     with atomic(path) as temporary:
-        temporary.write_text(HEAD + "\n".join(sections), encoding="utf-8")
+        temporary.write_text(head + "\n".join(sections), encoding="utf-8")
     console.print(f"Document: {path}", markup=False, soft_wrap=True)
 
 

@@ -138,6 +138,7 @@ def draw(result: BranchStudy) -> Figure:
         axes[0].plot(blocks, ratios, style, color=colour, linewidth=2, label=name)
         label = f"{name} (diverges)" if name in result.failures else name
         axes[1].plot(curve.steps, curve.loss, style, color=colour, linewidth=2, label=label)
+    axes[1].grid(which="minor", axis="y", alpha=0.3)
     axes[1].yaxis.set_major_formatter("{x:g}")
     axes[1].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylim(top=1.4 * max(ratios.max() for ratios in result.ratios.values()))

@@ -17,7 +17,7 @@ class Result:
     """A table, its title, and the text around it.
 
     `paper` says what the authors measured, `here` what we did instead, `findings` what our numbers
-    say.
+    say; `options` are those of the command that made it, where they are not the defaults.
     """
 
     key: str
@@ -27,6 +27,7 @@ class Result:
     columns: list[str]
     rows: list[list[str]]
     findings: list[str] = field(default_factory=list)
+    options: str = ""
 
     def table(self) -> Table:
         """For the terminal."""
@@ -51,7 +52,7 @@ class Result:
         lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
         blocks = [
             f"## {self.title}",
-            f"    python examples/experiments.py {self.key}",
+            f"    python examples/experiments.py {self.key}{self.options}",
             f"*The paper:* {self.paper}",
             f"*Here:* {self.here}",
             "\n".join(lines),

@@ -56,6 +56,16 @@ class Setting:
     device: str = "auto"
     console: Console | None = None
 
+    @property
+    def options(self) -> str:
+        """Of the command that makes the same, each after a space; defaults and paths left out."""
+        size = f" --size {self.size}" if self.size != "default" else ""
+        seeds = f" --seeds {self.seeds}" if self.seeds else ""
+        data = f" --data {self.data}" if self.data != "auto" else ""
+        place = " --data-dir FOLDER" if self.data_dir else ""
+        device = f" --device {self.device}" if self.device != "auto" else ""
+        return size + seeds + data + place + device
+
     def recipe(self, *, large_images: bool) -> Recipe:
         """How every network is trained; larger images in smaller batches."""
         if self.size == "toy":

@@ -1,8 +1,10 @@
 """Every experiment at toy size, and what it prints beside the paper's rows."""
 
 import re
+import runpy
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from minires.experiments.depths import peak_memory, what_losses_show
 from minires.experiments.result import Result
 from minires.nn import summary
 from minires.report import Group, Run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ class TestToySize:
             "depths": 5,
             "drawings": 4,
             "test-time": 5,  # three of the paper, two of ours
-            "ensemble": 7,
+            "ensemble": 8,  # one of the paper, six of ours, and those together
         }
         for result in results.values():
             assert all(len(row) == len(result.columns) for row in result.rows)
@@ -83,6 +87,33 @@ def test_memory_is_left_out_where_python_cannot_tell_it(monkeypatch):
     assert "MiB" in peak_memory()
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert peak_memory() == ""
+
+
+def test_a_page_names_the_command_that_made_it(tmp_path):
+    setting = Setting(tmp_path, seeds=1, data="cifar10", data_dir=tmp_path)
+    assert setting.options == " --seeds 1 --data cifar10 --data-dir FOLDER"
+    assert Setting(tmp_path).options == ""
+    result = Result("depths", "t", "p", "h", ["network"], [], options=setting.options)
+    command = "python examples/experiments.py depths --seeds 1 --data cifar10 --data-dir FOLDER"
+    assert f"\n    {command}\n" in result.markdown()
+    script = runpy.run_path(str(ROOT / "examples" / "experiments.py"))
+    result.save(tmp_path)
+    script["write_document"](
+        tmp_path, tmp_path / "page.md", script["HEAD"].format(name="all", options=" --seeds 2")
+    )
+    page = (tmp_path / "page.md").read_text()
+    assert "    python examples/experiments.py all --seeds 2 --document PAGE\n" in page
+    assert command in page
+
+
+@pytest.mark.slow
+def test_the_papers_single_network_has_a_row_of_its_own(results):
+    first, *ours, together = results["ensemble"].rows
+    assert first == ["paper: best single network", "4.49", "-", "-"]
+    assert [row[1] for row in ours] == ["-"] * 6
+    assert together[:2] == ["all six", "3.57"]
+    assert "seeds 0 and 1" in results["ensemble"].here
+    assert "one seed" not in results["ensemble"].here
 
 
 def networks(comparison: Comparison):
