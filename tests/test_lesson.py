@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from minires.analysis import PROBES
+from minires.training import PRESETS
 
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "docs" / "lesson"
@@ -68,6 +69,11 @@ def test_pictures_are_large_enough_to_project_and_small_enough_to_keep():
         with Image.open(path) as image:
             assert image.width >= 1000, path.name
     assert sum(path.stat().st_size for path in ROOT.glob("docs/**/*.png")) < 2_000_000
+
+
+def test_the_warm_up_begins_as_page_2_says():
+    assert PRESETS["quick"](56, 50_000).schedule(0) == pytest.approx(0.05 / 96)
+    assert "0.05 / 96" in (LESSON / "2-batch-norm.md").read_text()
 
 
 def test_its_script_says_in_a_sentence_what_is_wrong(tmp_path):

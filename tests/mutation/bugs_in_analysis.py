@@ -63,6 +63,11 @@ MUTANTS = [
                 "        if parameter.ndim > 1\n",
                 "",
             ),
+            "landscape: only one side of the line is told": (
+                "np.isclose(np.abs(self.line), distance)",
+                "np.isclose(self.line, distance)",
+            ),
+            "landscape: the plane's directions are exchanged": ("scene.plane.T", "scene.plane"),
         },
     ),
     *planted_in(
@@ -120,6 +125,10 @@ MUTANTS = [
             "propagation: the gradient's size is its mean": (
                 "watching(model, BasicBlock, output=rms, gradient=norm)",
                 "watching(model, BasicBlock, output=rms, gradient=rms)",
+            ),
+            "propagation: the gradient at the image counts as a block's": (
+                "self.gradient[1:].max()",
+                "self.gradient.max()",
             ),
         },
     ),

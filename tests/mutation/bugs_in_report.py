@@ -3,6 +3,7 @@
 from .mutants import planted_in
 
 PAGE, BROWSER = "tests/report/test_page.py", "tests/report/test_browser.py"
+REPORT = "tests/report/test_report.py"
 
 MUTANTS = [
     *planted_in(
@@ -27,6 +28,23 @@ MUTANTS = [
                 '// run.config["recipe"]["batch_size"] + 1',
             ),
             "page: projections count as layers": ('if "downsample" not in name', "if name"),
+        },
+    ),
+    *planted_in(
+        "minires/report/curves.py",
+        REPORT,
+        {
+            "report: the classifier counts as a convolution": (
+                "means = self.values.mean(0)[:-1]",
+                "means = self.values.mean(0)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/report/verdict.py",
+        REPORT,
+        {
+            "report: a guess is always one among ten": ("math.log(classes)", "math.log(10)"),
         },
     ),
     *planted_in(
