@@ -11,7 +11,8 @@ its columns stay in the L2 cache, and nothing but the result leaves it:
                      dcolumns  = dy[block] @ weight.T, added back to the images (col2im)
 
 Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
-The columns cost one load and one store for every 2 * C_out operations.
+The columns cost one load and one store for every 2 * C_out operations. While a block is multiplied,
+the next one's input is asked for, so that memory and arithmetic take their time together.
 
 The right-hand matrix of a product lies in panels of 16 columns (see `tile.py`): the weight is
 packed first (`packing.py`), dy block by block. Columns are rows of constant length, to which a
@@ -36,6 +37,7 @@ from .tile import (
     COLUMNS,
     DEPTH,
     PITCH,
+    ROWS,
     SIZE,
     WIDE_COLUMNS,
     add_transposed,
@@ -58,6 +60,7 @@ from .window import (
     next_position,
     pixels,
     position,
+    prefetch_share,
     turned_window,
     window,
     window_row,
@@ -240,6 +243,7 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
     size = window_size(w)
     room = scratch(BLOCK * PITCH + SIZE)
     columns, spare = part(room, SIZE), part(room, 0)
+    ahead, tiles = (new_input(w, last), new_input(w, 2 * last - first)), 0
     for start in range(0, size, DEPTH):
         depth = min(DEPTH, size - start)
         copy_windows(x, w, first, last, start, start + depth, columns, PITCH)
@@ -247,6 +251,9 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
             panel, gap = c * size + start * COLUMNS, size * COLUMNS
             wide = end - c > COLUMNS
             for p in range(first, last, rows_of(wide)):
+                if start == 0:
+                    prefetch_share(x, *ahead, tiles, number_of_tiles(last - first, end - begin))
+                    tiles += 1
                 row, at = (p - first) * PITCH, p * channels + c
                 if wide:
                     tile = multiply_wide(columns, row, packed, panel, gap, depth)
@@ -255,6 +262,21 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
                     tile = multiply(columns, row, packed, panel, depth)
                     write(tile, y, at, channels, last - p, channels - c, start > 0, spare)
     keep(room)
+
+
+@helper
+def number_of_tiles(rows, columns):
+    """Register tiles of a result of this size, at least."""
+    return (rows + ROWS - 1) // ROWS * ((columns + COLUMNS - 1) // COLUMNS)
+
+
+@helper
+def new_input(w, pixel):
+    """The first float of the input that no window before this output pixel's has, about."""
+    image, row, col = position(w, pixel)
+    row = row * w.stride - w.padding + w.kernel_rows - w.stride
+    at = ((image * w.height + row) * w.width + col * w.stride) * w.channels
+    return min(at, w.images * w.height * w.width * w.channels)
 
 
 # ------------------------------------------------------------------------ input gradient
@@ -313,14 +335,22 @@ def weight_grad_kernel(x, w, dy, channels, rows, groups, parts):
         i, place = divmod(np.int64(chunk), rows * groups)
         begin, end = share(place // groups, rows, window_size(w))
         c_begin, c_end = share(place % groups, groups, channels)
-        total = pointer(parts[i])
-        depth = round_up(window_size(w), COLUMNS)
-        for c in range(c_begin, c_end, COLUMNS):
-            fill_zero(total, c * depth + begin * COLUMNS, (end - begin) * COLUMNS)
-        for block in range(i * blocks // count, (i + 1) * blocks // count):
-            first, last = block * LONG_BLOCK, min(pixels(w), (block + 1) * LONG_BLOCK)
+        block, stop = i * blocks // count, (i + 1) * blocks // count
+        for b in range(block, max(stop, block + 1)):  # without pixels, zeros
+            first, last = b * LONG_BLOCK, min(pixels(w), (b + 1) * LONG_BLOCK)
             weight_grad_block(
-                pointer(x), w, begin, end, pointer(dy), channels, c_begin, c_end, first, last, total
+                pointer(x),
+                w,
+                begin,
+                end,
+                pointer(dy),
+                channels,
+                c_begin,
+                c_end,
+                first,
+                last,
+                b == block,
+                pointer(parts[i]),
             )
 
 
@@ -332,8 +362,11 @@ def share(i, count, size):
 
 
 @helper
-def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, last, total):
-    """Add products of columns begin .. end and channels c_begin .. c_end of dy to a partial sum."""
+def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, last, fresh, total):
+    """Add products of columns begin .. end and channels c_begin .. c_end of dy to a partial sum.
+
+    A fresh one is overwritten.
+    """
     depth = round_up(window_size(w), COLUMNS)
     room = scratch(LONG_BLOCK * (PITCH + WIDTH))
     columns, grads = part(room, 0), part(room, LONG_BLOCK * PITCH)
@@ -345,7 +378,9 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
         at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, c_end - c > COLUMNS
         for k in range(begin, end, rows_of(wide)):
             to, count = c * depth + k * COLUMNS, last - first
-            add_transposed(wide, total, to, gap, columns, k - begin, PITCH, grads, at, panel, count)
+            add_transposed(
+                wide, fresh, total, to, gap, columns, k - begin, PITCH, grads, at, panel, count
+            )
     keep(room)
 
 

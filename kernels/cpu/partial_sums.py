@@ -10,7 +10,7 @@ from .compiling import helper
 from .simd import load, pointer
 
 MAX_PARTS = 16
-PART_FLOATS = 1 << 21  # of all parts together, 8 MB, unless one alone is larger
+PART_FLOATS = 1 << 20  # of all parts together, 4 MB, unless one alone is larger
 
 
 def at_most(size: int) -> int:

@@ -252,14 +252,17 @@ def store_product(wide, c, to, step, c_gap, a, i, size, b, j, gap, depth):
 
 
 @helper
-def add_transposed(wide, total, to, total_gap, a, i, step, b, j, gap, depth):
-    """Add a product with columns of `a`, transposed, to a tile in memory, in panels as `b` is."""
+def add_transposed(wide, fresh, total, to, total_gap, a, i, step, b, j, gap, depth):
+    """Add a product with columns of `a`, transposed, to a tile in memory, in panels as `b` is.
+
+    What lies there is overwritten if it is `fresh`.
+    """
     if wide:
-        tile = load_wide_tile(total, to, COLUMNS, total_gap)
+        tile = zero_tile() if fresh else load_wide_tile(total, to, COLUMNS, total_gap)
         tile = multiply_transposed_wide(tile, a, i, step, b, j, gap, depth)
         store_wide_tile(tile, total, to, COLUMNS, total_gap)
     else:
-        tile = load_tile(total, to, COLUMNS)
+        tile = zero_tile() if fresh else load_tile(total, to, COLUMNS)
         tile = multiply_transposed(tile, a, i, step, b, j, depth)
         store_tile(tile, total, to, COLUMNS)
 

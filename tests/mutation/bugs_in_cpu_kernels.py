@@ -150,6 +150,22 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "kernels/cpu/winograd.py",
+        f"{MANY_BLOCKS}[winograd-shape6]",
+        {
+            "winograd: dx is cleared without the rows that two strips share": (
+                "strip * TILE + EDGE - TILE - w.padding",
+                "strip * TILE - w.padding",
+            ),
+            "winograd: every block's dU replaces the others'": ("tile == begin,", "True,"),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/im2col.py",
+        f"{MANY_BLOCKS}[im2col-shape1]",
+        {"im2col: dW of the last block alone": ("b == block,", "True,")},
+    ),
+    *planted_in(
         "kernels/cpu/operands.py",
         f"{FUSED}::test_basic_block[winograd]",
         {
