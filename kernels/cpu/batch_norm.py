@@ -196,12 +196,20 @@ def parameter_grads(
     grad: OutputGrad, x: Array, mean: Array, var: Array, eps: float, *, write_dz: bool
 ) -> tuple[Doubles, Doubles, Array]:
     """`(dgamma, dbeta, dz)` from dz, the gradient of batch norm's result; dz empty if not asked."""
+    dz = empty(x.shape) if write_dz else NO_FLOATS
+    sums, products = grad_sums(grad, x, mean, dz)
+    return products * inverse_std(var, eps), sums, dz
+
+
+def grad_sums(
+    grad: OutputGrad, x: Array, mean: Array, dz: Array = NO_FLOATS
+) -> tuple[Doubles, Doubles]:
+    """Every channel's sums of dz and of dz * (x - mean); dz is written where there is room."""
     channels = x.shape[3]
     chunk, total = chunk_pixels(channels), x.size // channels
     sums, products = np.empty((2, -(-total // chunk), channels))
-    dz = empty(x.shape) if write_dz else NO_FLOATS
     grad_sums_kernel(flat_grad(grad), x.ravel(), mean, chunk, dz.reshape(-1), sums, products)
-    return products.sum(0) * inverse_std(var, eps), sums.sum(0), dz
+    return sums.sum(0), products.sum(0)
 
 
 # ------------------------------------------------------------------------ kernels

@@ -16,10 +16,10 @@ from typing import Any
 
 from ..checks import winograd_is_possible
 from . import direct, im2col, winograd
-from .batch_norm import written, written_input
+from .batch_norm import grad_sums, written, written_input
 from .finish import NOTHING, Finish
-from .memory import NO_FLOATS, Array, Ints, Shape
-from .operands import Input, OutputGrad
+from .memory import NO_FLOATS, Array, Doubles, Ints, Shape
+from .operands import Input, OutputGrad, cut_to
 from .partial_sums import at_most
 from .window import window
 
@@ -162,7 +162,7 @@ def conv2d_grads(
             x_shape=x_shape,
             padding=padding,
             add_to=add_to,
-        )
+        )[:2]
     dy, dx = written(grad), NO_FLOATS
     if needs_dx:
         dx = conv2d_input_grad(dy, weight, x_shape=x_shape, **geometry)
@@ -170,3 +170,18 @@ def conv2d_grads(
             dx += add_to
     x = written_input(source)
     return dx, conv2d_weight_grad(dy, x, kernel_size=kernel_size, **geometry)
+
+
+def conv2d_grads_between(
+    grad: OutputGrad, source: Input, weight: Array, stride: int, padding: int
+) -> tuple[Array, Array, Doubles, Doubles]:
+    """Both gradients where the input is normalised, and the sums that its batch norm needs next.
+
+    Winograd's algorithm gathers them while dx is in cache: see `batch_norm.grad_sums`.
+    """
+    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
+    x_shape = source.x.shape
+    if choice(x_shape, weight.shape, **geometry) == "winograd" and sums_are_small(weight.shape):
+        return winograd.conv2d_grads(grad, source, weight, x_shape=x_shape, padding=padding)
+    dx, dweight = conv2d_grads(grad, source, weight, stride, padding)
+    return dx, dweight, *grad_sums(cut_to(dx, source), source.x, source.mean)

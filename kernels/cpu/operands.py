@@ -101,6 +101,13 @@ def grad_pointers(grad):
 
 
 @helper
+def cut_pointers(dy, y):
+    """`cut_to` within a kernel; what has nothing to do with cutting is never read."""
+    cut = dy, True, y.x, y.normalised, y.mean, y.scale, y.beta
+    return OutputGrad(*cut, False, y.x, y.mean, y.mean, y.mean, y.mean)
+
+
+@helper
 def input_terms(source, c, lanes):
     """What channels from `c` are normalised by: mean, scale, beta."""
     zero = broadcast(np.float32(0))

@@ -31,13 +31,15 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .batch_norm import chunk_grad_sums
 from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
-from .memory import NO_FLOATS, Array, Ints, Shape, empty, part, scratch
+from .memory import NO_FLOATS, Array, Doubles, Ints, Shape, empty, part, scratch
 from .operands import (
     NO_INPUT,
     Input,
     OutputGrad,
+    cut_pointers,
     flat_grad,
     flat_input,
     grad_pointers,
@@ -105,10 +107,11 @@ def conv2d_grads(
     x_shape: Shape,
     padding: int = 1,
     add_to: Array | None = None,
-) -> tuple[Array, Array]:
-    """`(dx, dweight)`: dx where the weight is given, dweight where the input is, else empty.
+) -> tuple[Array, Array, Doubles, Doubles]:
+    """dx where the weight is given, dweight where the input is, else empty; and sums.
 
-    dx is added to the array `add_to`, and is that array, where there is one.
+    dx is added to the array `add_to`, and is that array, where there is one. Where the input is
+    normalised, dx goes on to a batch norm, whose sums (see `batch_norm.grad_sums`) are gathered.
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
@@ -118,8 +121,11 @@ def conv2d_grads(
     dx = NO_FLOATS
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
+    source = source or NO_INPUT
+    blocks = number_of_blocks(w, len(parts)) if source.normalised and weight is not None else 0
+    sums, products = np.zeros((2, len(parts) * blocks, w.channels))
     grads_kernel(
-        flat_input(source or NO_INPUT),
+        flat_input(source),
         w,
         flat_grad(grad),
         NO_FLOATS if weight is None else transformed(exchanged(weight)),
@@ -127,8 +133,11 @@ def conv2d_grads(
         add_to is not None,
         dx.reshape(-1),
         parts,
+        sums,
+        products,
     )
-    return dx, NO_FLOATS if source is None else weight_grad(parts, rows, w.channels, channels)
+    dweight = weight_grad(parts, rows, w.channels, channels) if parts.size else NO_FLOATS
+    return dx, dweight, sums.sum(0), products.sum(0)
 
 
 def transformed(weight: Array) -> Array:
@@ -163,6 +172,12 @@ def number_of_parts(w: Window, size: int) -> int:
     """
     most = min(w.images, at_most(size))
     return 1 << max(0, most.bit_length() - 1)
+
+
+def number_of_blocks(w: Window, parts: int) -> int:
+    """Blocks of tiles in the largest of these ranges of images."""
+    images, tiles = -(-w.images // parts), tiles_down.py_func(w) * tiles_across.py_func(w)
+    return -(-images * tiles // BLOCK)
 
 
 # ------------------------------------------------------------------------ forward
@@ -254,9 +269,15 @@ def input_range(w, tile):
 def reached(w, tile):
     """Floats of dx up to the last row that the strips of tiles before `tile` add to."""
     strips = (tile + tiles_across(w) - 1) // tiles_across(w)
+    return input_pixels(w, strips, EDGE - TILE) * w.channels
+
+
+@helper
+def input_pixels(w, strips, overlap):
+    """Pixels of the input before the first row of a strip of tiles, or `overlap` rows below."""
     image, strip = divmod(strips, tiles_down(w))
-    rows = min(w.height, strip * TILE + EDGE - TILE - w.padding) if strip > 0 else 0
-    return (image * w.height + rows) * w.width * w.channels
+    rows = strip * TILE - w.padding + overlap if strip > 0 else 0
+    return (image * w.height + min(rows, w.height)) * w.width
 
 
 @helper
@@ -287,7 +308,7 @@ def weight_kernel(weight, depth, channels, u):
 
 
 @parallel_kernel
-def grads_kernel(source, w, grad, u, channels, add, dx, parts):
+def grads_kernel(source, w, grad, u, channels, add, dx, parts, sums, products):
     """A chunk is a range of images: their part of dx, and a partial sum of dU."""
     tiles, count = tiles_across(w) * tiles_down(w), len(parts)
     for i in prange(count):
@@ -309,6 +330,29 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts):
                 tile == begin,
                 pointer(parts[i]),
             )
+            if len(sums) > 0:
+                block = i * (len(sums) // count) + (tile - begin) // BLOCK
+                sum_grads(
+                    pointer(dx),
+                    input_pointers(source),
+                    w,
+                    tile,
+                    min(end, tile + BLOCK),
+                    sums[block],
+                    products[block],
+                )
+
+
+@helper
+def sum_grads(dx, source, w, tile, end, sums, products):
+    """Sums for batch norm over the rows of dx that the tiles from `tile` to `end` complete."""
+    first = input_pixels(w, tile // tiles_across(w), 0)
+    last = input_pixels(w, end // tiles_across(w), 0)
+    grad = cut_pointers(dx, source)
+    for c in range(0, w.channels, LANES):
+        chunk_grad_sums(
+            grad, source.x, source.mean, w.channels, first, last, c, False, dx, sums, products
+        )
 
 
 @helper

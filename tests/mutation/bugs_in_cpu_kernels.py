@@ -143,6 +143,14 @@ MUTANTS = [
         "kernels/cpu/winograd.py",
         f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-shape1]",
         {
+            "fused: sums over rows that other tiles still add to": (
+                "last = input_pixels(w, end // tiles_across(w), 0)",
+                "last = input_pixels(w, end // tiles_across(w), EDGE - TILE)",
+            ),
+            "fused: all blocks of images give the first one's sums": (
+                "block = i * (len(sums) // count) + (tile - begin) // BLOCK",
+                "block = (tile - begin) // BLOCK",
+            ),
             "fused: the moments of a chunk leave out its last strip": (
                 "pixels = first_pixel(w, first), first_pixel(w, last)",
                 "pixels = first_pixel(w, first), first_pixel(w, last - 1)",
@@ -154,8 +162,8 @@ MUTANTS = [
         f"{MANY_BLOCKS}[winograd-shape6]",
         {
             "winograd: dx is cleared without the rows that two strips share": (
-                "strip * TILE + EDGE - TILE - w.padding",
-                "strip * TILE - w.padding",
+                "return input_pixels(w, strips, EDGE - TILE)",
+                "return input_pixels(w, strips, 0)",
             ),
             "winograd: every block's dU replaces the others'": ("tile == begin,", "True,"),
         },
