@@ -372,11 +372,17 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
     columns, grads = part(room, 0), part(room, LONG_BLOCK * PITCH)
     copy_windows(x, w, first, last, begin, min(end, window_size(w)), columns, PITCH)
     gap, panel = depth * COLUMNS, LONG_BLOCK * COLUMNS
+    end_ahead, done = min(2 * last - first, pixels(w)), 0
+    x_ahead, dy_ahead = (new_input(w, last), new_input(w, end_ahead)), last * channels
+    tiles = number_of_tiles(end - begin, c_end - c_begin)
     for c in range(c_begin, c_end, WIDE_COLUMNS):
         if (c - c_begin) % WIDTH == 0:
             copy_pixels(dy, channels, c, min(c + WIDTH, channels), first, last, grads, LONG_BLOCK)
         at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, c_end - c > COLUMNS
         for k in range(begin, end, rows_of(wide)):
+            prefetch_share(x, *x_ahead, done, tiles)
+            prefetch_share(dy, dy_ahead, end_ahead * channels, done, tiles)
+            done += 1
             to, count = c * depth + k * COLUMNS, last - first
             add_transposed(
                 wide, fresh, total, to, gap, columns, k - begin, PITCH, grads, at, panel, count
