@@ -23,6 +23,7 @@ from .simd import LANES, pointer, store
 from .tile import COLUMNS, round_up
 from .window import load_between
 
+PACKED_ROWS = 32  # at a time
 Starts = Iterable[tuple[int, int]]
 
 
@@ -80,13 +81,15 @@ def exchange_kernel(weight, before, channels, result):
 
 @parallel_kernel
 def pack_kernel(weight, channels, packed):
-    """A chunk is a row."""
+    """A chunk is some rows, so few that they stay in the L1 cache from one panel to the next."""
     depth = len(weight) // channels
-    for k in prange(depth):
+    for i in prange((depth + PACKED_ROWS - 1) // PACKED_ROWS):
+        first, last = i * PACKED_ROWS, min(depth, (i + 1) * PACKED_ROWS)
         for c in range(0, round_up(channels, COLUMNS), LANES):
-            row = load_between(pointer(weight), k * channels + c, 0, channels - c)
             panel = c // COLUMNS * depth
-            store(row, pointer(packed), (panel + k) * COLUMNS + c % COLUMNS)
+            for k in range(first, last):
+                row = load_between(pointer(weight), k * channels + c, 0, channels - c)
+                store(row, pointer(packed), (panel + k) * COLUMNS + c % COLUMNS)
 
 
 @parallel_kernel
