@@ -1,6 +1,7 @@
 """The lesson: pictures exist, commands work, programs run, and its numbers were measured."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -34,6 +35,13 @@ def test_pictures_and_links_lead_somewhere(page):
 @pages
 def test_its_lists_are_what_was_measured(page):
     assert lesson_figures().with_measurements(page) == page.read_text()
+
+
+@pytest.mark.parametrize("probe", PROBES.values(), ids=list(PROBES))
+def test_its_lists_hold_the_words_of_todays_probes(probe):
+    kept = json.loads((LESSON / f"{probe.name}.json").read_text())
+    assert kept.pop("found")
+    assert kept == {key: getattr(probe, key) for key in ("title", "what", "look_for", "source")}
 
 
 @pages

@@ -150,9 +150,7 @@ def draw(result: BranchStudy) -> Figure:
 def tell(result: BranchStudy) -> list[str]:
     """Ratios of the first and last block of each stage, and what training came to."""
     lines = [
-        f"{name}: the branch's variance over the shortcut's goes from "
-        + ", from ".join(f"{s[0]:.2f} to {s[-1]:.2f}" for s in np.split(ratios, 3))
-        + " (first to last block of each of the three stages)."
+        f"{name}: the branch's variance over the shortcut's {told(ratios)}."
         for name, ratios in result.ratios.items()
     ]
     for name, curve in result.curves.items():
@@ -163,6 +161,14 @@ def tell(result: BranchStudy) -> list[str]:
                 f"{name}: training loss {curve.last:.2f} after {curve.steps[-1]} iterations."
             )
     return lines
+
+
+def told(ratios: Array) -> str:
+    """How a ratio goes on from block to block."""
+    if not ratios.any():
+        return "is 0 in every block"
+    stages = ", from ".join(f"{s[0]:.2f} to {s[-1]:.2f}" for s in np.split(ratios, 3))
+    return f"goes from {stages} (first to last block of each of the three stages)"
 
 
 BRANCHES = Probe(

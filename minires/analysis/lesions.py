@@ -119,8 +119,7 @@ def draw(result: LesionStudy) -> Figure:
     axes[1].set(title="a block and the next one swapped")
     for axis in axes:
         axis.set(xlabel="place of the block: 0 first, 1 last")
-        axis.axhline(90, color="0.5", linewidth=0.8)
-    axes[0].annotate("guessing", (0.0, 90), (0, 3), textcoords="offset points", color="0.4")
+        axis.axhline(90, color="0.5", linewidth=0.8, label="guessing")
     for (name, study), colour in zip(result.networks.items(), COLOURS, strict=False):
         last = len(study.removed) - 1
         places = np.arange(last + 1) / last, (study.pairs + 0.5) / last

@@ -76,7 +76,9 @@ def test_a_ratio_is_that_of_the_blocks_two_ways():
 def test_ratios_are_told_stage_by_stage():
     ratios = {"batch norm": np.array([2.8, 1.4, 0.9, 1.2, 0.6, 0.5, 0.8, 0.4, 0.3])}
     text = tell(BranchStudy(ratios, {}, {}, "made up"))[0]
-    assert "2.80 to 0.90, from 1.20 to 0.50, from 0.80 to 0.30" in text
+    assert "goes from 2.80 to 0.90, from 1.20 to 0.50, from 0.80 to 0.30 (first to last" in text
+    text = tell(BranchStudy({"no batch norm, SkipInit 0": np.zeros(9)}, {}, {}, "made up"))[0]
+    assert text.endswith("over the shortcut's is 0 in every block.")
 
 
 def test_nothing_is_cut_off_and_the_legend_has_room():
