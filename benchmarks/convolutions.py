@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 from engines import PEERS
-from rich.console import Console
 from rich.table import Table
 from shapes import NETWORKS, Convolution, distinct
 from tables import (
@@ -24,6 +23,7 @@ from tables import (
     Rows,
     Seconds,
     Threads,
+    console,
     machine,
     new_table,
     ratios,
@@ -31,8 +31,6 @@ from tables import (
     write,
 )
 from turns import Worker, compare
-
-console = Console()
 
 
 def measure(networks: list[str], threads: int, repeats: int, seconds: float) -> Rows:

@@ -25,7 +25,6 @@ from typing import Annotated, Any
 import typer
 from engines import PEERS
 from networks import CIFAR_DEPTHS
-from rich.console import Console
 from rich.table import Table
 from tables import (
     ALL_CORES,
@@ -34,6 +33,7 @@ from tables import (
     Rows,
     Seconds,
     Threads,
+    console,
     machine,
     new_table,
     ratios,
@@ -51,8 +51,6 @@ MEMORY: tuple[Job, ...] = tuple(
     ("memory", network, BATCH) for network in ("resnet110", "resnet110_recomputed")
 )
 RECOMPUTED: Job = ("train", "resnet110_recomputed", BATCH)
-
-console = Console()
 
 
 def speed(job: Job, peer: str, threads: int, repeats: int, seconds: float) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from minires.info import available_cores, environment, processor
@@ -17,6 +19,8 @@ Threads = Annotated[int, typer.Option(min=1, help="of every engine", show_defaul
 Repeats = Annotated[int, typer.Option(min=3, help="turns of each engine")]
 Seconds = Annotated[float, typer.Option(min=0, help="end a row early, after three turns or more")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the rows here")]
+# in a pipe or a file no word is cut off
+console = Console(width=None if sys.stdout.isatty() else 150)
 ALL_CORES = len(available_cores())
 
 

@@ -96,3 +96,22 @@ def batch_norm(side: int, channels: int, batch: int, shortcut: bool, backward: b
         return lambda: kernels.batch_norm(x, gamma, beta, **forward)
     y, mean, var = kernels.batch_norm(x, gamma, beta, **forward)
     return lambda: kernels.batch_norm_grad(other, x, gamma, mean, var, eps=1e-5, y=y)
+
+
+def block(side: int, channels: int, batch: int, backward: bool) -> Step:
+    """A residual block of two convolutions, fused."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, batch, side, side, channels), np.float32)
+    weights = rng.standard_normal((2, 3, 3, channels, channels), np.float32)
+    gamma, beta = rng.standard_normal((2, channels), np.float32)
+    layers = weights[0], gamma, beta, weights[1], gamma, beta
+    if not backward:
+        return lambda: kernels.basic_block(x, *layers, eps=1e-5, skip=True)
+    kept = kernels.basic_block(x, *layers, eps=1e-5, skip=True)
+    return lambda: kernels.basic_block_grad(dy, x, *layers, *kept, eps=1e-5, skip=True)
+
+
+def sgemm(side: int) -> Step:
+    """The product of two square matrices."""
+    a, b = np.random.default_rng(0).standard_normal((2, side, side), np.float32)
+    return lambda: kernels.matmul(a, b)
