@@ -2,7 +2,7 @@
 
     python benchmarks/roofline.py [--batch 128] [--depth 56] [--threads N] [--json FILE]
 
-Two ceilings are measured first, on the same cores: the arithmetic of a large matrix product (NumPy's
+Two ceilings are measured first, on the same cores: arithmetic, of a large matrix product (NumPy's
 or ours, whichever is faster: OpenBLAS does without AVX-512 on AMD's processors), and the memory
 traffic of copying an array far larger than the caches. A layer can't take less time than its
 arithmetic under the one and its traffic under the other; "of roof" is that least time over the
