@@ -25,7 +25,7 @@ import numpy as np
 from numba import prange
 
 from . import im2col
-from .compiling import helper, parallel_kernel
+from .compiling import helper, kernel, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
 from .im2col import copy_pixels, sum_kernel
 from .memory import Array, Ints, Shape, empty, part, scratch
@@ -69,7 +69,7 @@ def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = 
 
 def chunk_starts(w: Window, channels: int) -> Ints:
     """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
-    step = strip_rows.py_func(w, channels)
+    step = strip_rows(w, channels)
     starts = [i * w.rows + row for i in range(w.images) for row in range(0, w.rows, step)]
     return np.array([*starts, w.images * w.rows]) * w.cols
 
@@ -108,7 +108,7 @@ def row_floats(w):
     return (w.width + 2 * w.padding) * w.channels
 
 
-@helper
+@kernel
 def strip_rows(w, channels):
     """Output rows that are made together."""
     each = w.stride * row_floats(w) + w.cols * round_up(channels, COLUMNS)

@@ -43,6 +43,22 @@ def test_compiling_is_announced_once_and_kept(tmp_path):
     assert run("-c", RELU, **cache)[1] == ""
 
 
+STEP = """
+import numpy as np
+from minires import Tensor
+from minires.models import cifar_resnet
+from minires.nn.functional import softmax_cross_entropy
+
+x, labels = np.ones((64, 32, 32, 3), np.float32), np.zeros(64, np.int64)
+softmax_cross_entropy(cifar_resnet(8)(Tensor(x)), labels).backward()
+"""
+
+
+def test_nothing_is_compiled_that_was_compiled_before():
+    run("-c", STEP)
+    assert run("-c", STEP)[1] == ""
+
+
 @pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").touch()
