@@ -144,8 +144,8 @@ def conv2d_weight_grad(
     part_size = round_up.py_func(depth, COLUMNS) * round_up.py_func(channels, COLUMNS)
     parts = empty((number_of_parts(w, part_size), part_size))
     rows = -(-depth // DEPTH)
-    groups = min(-(-channels // COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
-    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, rows, groups, parts)
+    groups = min(-(-channels // WIDE_COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
+    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, rows, groups, long_block(w), parts)
     dweight = empty((*kernel_size, x.shape[3], channels))
     sum_kernel(parts, channels, depth, dweight.reshape(-1))
     return dweight
@@ -163,13 +163,19 @@ def block_size(w: Window) -> int:
 
 def number_of_groups(blocks: int, channels: int) -> int:
     """Groups of output channels that each block is cut into."""
-    return min(-(-channels // COLUMNS), -(-TASKS // max(1, blocks)))
+    return min(-(-channels // WIDE_COLUMNS), -(-TASKS // max(1, blocks)))
 
 
 def number_of_parts(w: Window, part_size: int) -> int:
     """How many partial sums a weight gradient is made of."""
     blocks = -(-pixels.py_func(w) // LONG_BLOCK)
     return max(1, min(blocks, at_most(part_size)))
+
+
+def long_block(w: Window) -> int:
+    """Pixels of a block of a weight gradient: so many that all blocks are about equal."""
+    count = pixels.py_func(w)
+    return -(-count // max(1, -(-count // LONG_BLOCK)))
 
 
 # ------------------------------------------------------------------------ im2col, col2im
@@ -227,12 +233,11 @@ def clear_images(x, w, first, last):
 @parallel_kernel
 def forward_kernel(x, w, packed, channels, block, groups, finish, y):
     """A chunk is a block of output pixels, and a group of panels of output channels."""
-    blocks, width = (pixels(w) + block - 1) // block, (channels + COLUMNS - 1) // COLUMNS
+    blocks = (pixels(w) + block - 1) // block
     for chunk in prange(blocks * groups):
         group, i = divmod(np.int64(chunk), blocks)  # prange counts unsigned
         first, last = i * block, min((i + 1) * block, pixels(w))
-        begin = group * width // groups * COLUMNS
-        end = min((group + 1) * width // groups * COLUMNS, channels)
+        begin, end = share(group, groups, channels, WIDE_COLUMNS)
         forward_block(pointer(x), w, pointer(packed), channels, first, last, begin, end, pointer(y))
         finish_chunk(finish, i, pointer(y), channels, first, last, begin, end)
 
@@ -328,16 +333,16 @@ def copy_pixels(dy, channels, begin, end, first, last, grads, block):
 
 
 @parallel_kernel
-def weight_grad_kernel(x, w, dy, channels, rows, groups, parts):
+def weight_grad_kernel(x, w, dy, channels, rows, groups, size, parts):
     """A chunk is one partial sum, over its share of the pixels, of a block of the weight."""
-    blocks, count = (pixels(w) + LONG_BLOCK - 1) // LONG_BLOCK, len(parts)
+    blocks, count = (pixels(w) + size - 1) // max(1, size), len(parts)
     for chunk in prange(count * rows * groups):
         i, place = divmod(np.int64(chunk), rows * groups)
-        begin, end = share(place // groups, rows, window_size(w))
-        c_begin, c_end = share(place % groups, groups, channels)
+        begin, end = share(place // groups, rows, window_size(w), COLUMNS)
+        c_begin, c_end = share(place % groups, groups, channels, WIDE_COLUMNS)
         block, stop = i * blocks // count, (i + 1) * blocks // count
         for b in range(block, max(stop, block + 1)):  # without pixels, zeros
-            first, last = b * LONG_BLOCK, min(pixels(w), (b + 1) * LONG_BLOCK)
+            first, last = b * size, min(pixels(w), (b + 1) * size)
             weight_grad_block(
                 pointer(x),
                 w,
@@ -355,10 +360,10 @@ def weight_grad_kernel(x, w, dy, channels, rows, groups, parts):
 
 
 @helper
-def share(i, count, size):
-    """The i-th of `count` shares of 0 .. size, in whole panels: begin, end."""
-    panels = (size + COLUMNS - 1) // COLUMNS
-    return i * panels // count * COLUMNS, (i + 1) * panels // count * COLUMNS
+def share(i, count, size, unit):
+    """The i-th of `count` shares of 0 .. size, in whole units but for the last: begin, end."""
+    units = (size + unit - 1) // unit
+    return i * units // count * unit, min(size, (i + 1) * units // count * unit)
 
 
 @helper
@@ -370,7 +375,7 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
     depth = round_up(window_size(w), COLUMNS)
     room = scratch(LONG_BLOCK * (PITCH + WIDTH))
     columns, grads = part(room, 0), part(room, LONG_BLOCK * PITCH)
-    copy_windows(x, w, first, last, begin, min(end, window_size(w)), columns, PITCH)
+    copy_windows(x, w, first, last, begin, end, columns, PITCH)
     gap, panel = depth * COLUMNS, LONG_BLOCK * COLUMNS
     end_ahead, done = min(2 * last - first, pixels(w)), 0
     x_ahead, dy_ahead = (new_input(w, last), new_input(w, end_ahead)), last * channels

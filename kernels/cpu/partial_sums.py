@@ -14,8 +14,8 @@ PART_FLOATS = 1 << 20  # of all parts together, 4 MB, unless one alone is larger
 
 
 def at_most(size: int) -> int:
-    """How many partial sums of `size` floats there may be."""
-    return max(1, min(MAX_PARTS, PART_FLOATS // max(size, 1)))
+    """How many partial sums of `size` floats there may be; two for two threads, if it helps."""
+    return max(2 if size <= PART_FLOATS else 1, min(MAX_PARTS, PART_FLOATS // max(size, 1)))
 
 
 @helper

@@ -61,12 +61,12 @@ MUTANTS = [
         f"{MANY_BLOCKS}[im2col-shape9]",
         {
             "im2col: the last group of channels is cut off at whole panels": (
-                "end = min((group + 1) * width // groups * COLUMNS, channels)",
-                "end = (group + 1) * width // groups * COLUMNS - COLUMNS",
+                "min(size, (i + 1) * units // count * unit)",
+                "min(size - size % unit, (i + 1) * units // count * unit)",
             ),
             "im2col: every slice of the window reads the first one's columns": (
-                "copy_windows(x, w, first, last, begin, min",
-                "copy_windows(x, w, first, last, 0, min",
+                "copy_windows(x, w, first, last, begin, end, columns",
+                "copy_windows(x, w, first, last, 0, end - begin, columns",
             ),
         },
     ),
