@@ -130,7 +130,7 @@ def conv2d_input_grad(
 ) -> Array:
     """Gradient of `conv2d` with respect to `x`, of shape `x_shape`, for dy (N, OH, OW, C_out)."""
     geometry = (weight.shape, stride, padding, algorithm)
-    checks.convolution_grad("conv2d_input_grad", dy, x_shape, *geometry)
+    checks.convolution_grad("conv2d_input_grad", dy, x_shape, *geometry, weight=weight)
     return implementation_for(dy, weight).conv2d_input_grad(
         dy, weight, x_shape=x_shape, stride=stride, padding=padding, algorithm=algorithm
     )
@@ -147,7 +147,7 @@ def conv2d_weight_grad(
 ) -> Array:
     """Gradient of `conv2d` with respect to `weight`, (kh, kw, C_in, C_out), summed over images."""
     geometry = ((*kernel_size, x.shape[-1], dy.shape[-1]), stride, padding, algorithm)
-    checks.convolution_grad("conv2d_weight_grad", dy, x.shape, *geometry)
+    checks.convolution_grad("conv2d_weight_grad", dy, x.shape, *geometry, x=x)
     return implementation_for(dy, x).conv2d_weight_grad(
         dy, x, kernel_size=kernel_size, stride=stride, padding=padding, algorithm=algorithm
     )
@@ -381,7 +381,9 @@ def basic_block_grad(
 
 def relu(x: Array) -> Array:
     """max(x, 0), of any shape; NaN stays NaN."""
-    return implementation_for(x).relu(x)
+    implementation = implementation_for(x)
+    checks.contiguous("relu", x=x)
+    return implementation.relu(x)
 
 
 def relu_grad(dy: Array, y: Array) -> Array:
@@ -397,6 +399,7 @@ def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Arr
     Padding never wins (it counts as minus infinity); a NaN does.
     """
     checks.pool("max_pool", x.shape, size, stride, padding)
+    checks.contiguous("max_pool", x=x)
     return implementation_for(x).max_pool(x, size=size, stride=stride, padding=padding)
 
 
@@ -420,6 +423,7 @@ def max_pool_grad(
 def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
     """Mean over every size x size window, (N, OH, OW, C); padding counts as zeros."""
     checks.pool("avg_pool", x.shape, size, stride, padding)
+    checks.contiguous("avg_pool", x=x)
     return implementation_for(x).avg_pool(x, size=size, stride=stride, padding=padding)
 
 

@@ -144,9 +144,10 @@ def convolution_grad(
     weight_shape: Sequence[int],
     stride: int,
     padding: int,
-    algorithm: str = "auto",
+    algorithm: str,
+    **operand: np.ndarray,
 ) -> None:
-    """Check that dy has the shape of the convolution's result."""
+    """Check that dy has the shape of the convolution's result; `operand` is the other array."""
     weights(name, x_shape, weight_shape)
     geometry(name, x_shape, weight_shape[:2], stride, padding)
     possible_algorithm(name, algorithm, weight_shape, stride, padding)
@@ -160,7 +161,7 @@ def convolution_grad(
         f"{name}: for x {tuple(x_shape)} and weight {tuple(weight_shape)}, stride {stride}, "
         f"padding {padding}, dy must have shape {expected}, but has {dy.shape}",
     )
-    contiguous(name, dy=dy)
+    contiguous(name, dy=dy, **operand)
 
 
 def possible_algorithm(
@@ -297,7 +298,7 @@ def labels(name: str, logits: np.ndarray, classes: np.ndarray) -> None:
     fail_unless(len(logits), f"{name}: the batch is empty")
     if classes.dtype.kind not in "iu":
         raise TypeError(f"{name}: labels must be whole numbers, but are {classes.dtype}")
-    contiguous(name, logits=logits)
+    contiguous(name, logits=logits, labels=classes)
     if not is_cuda(classes):  # there, a look would wait for the GPU
         fail_unless(
             classes.min() >= 0 and classes.max() < logits.shape[1],

@@ -60,6 +60,31 @@ KERNELS = {
         lambda: kernels.conv2d(x.transpose(0, 2, 1, 3), weight),
         "x (2, 5, 6, 3) is not C-contiguous (a strided or transposed view?): pass np.ascontig",
     ),
+    "a view (relu)": (lambda: kernels.relu(x[:, ::2]), "relu: x (2, 3, 5, 3) is not C-contiguous"),
+    "a view (max pool)": (
+        lambda: kernels.max_pool(x[:, ::2], size=2, stride=1),
+        "max_pool: x (2, 3, 5, 3) is not C-contiguous",
+    ),
+    "a view (average pool)": (
+        lambda: kernels.avg_pool(x[:, ::2], size=2, stride=1),
+        "avg_pool: x (2, 3, 5, 3) is not C-contiguous",
+    ),
+    "a view (weight gradient)": (
+        lambda: kernels.conv2d_weight_grad(ones(1, 4, 3, 4), x[:1, :, ::-1], kernel_size=(3, 3)),
+        "conv2d_weight_grad: x (1, 6, 5, 3) is not C-contiguous",
+    ),
+    "a view (input gradient)": (
+        lambda: kernels.conv2d_input_grad(ones(2, 4, 3, 4), weight[::-1], x_shape=x.shape),
+        "conv2d_input_grad: weight (3, 3, 3, 4) is not C-contiguous",
+    ),
+    "a view (labels)": (
+        lambda: kernels.softmax_cross_entropy(ones(2, 10), labels[::-1]),
+        "softmax_cross_entropy: labels (2,) is not C-contiguous",
+    ),
+    "a view (labels that are counted)": (
+        lambda: kernels.tally(np.zeros(2), ones(), ones(2, 10), labels[::-1]),
+        "tally: labels (2,) is not C-contiguous",
+    ),
     "a gradient of another shape (input)": (
         lambda: kernels.conv2d_input_grad(ones(2, 6, 5, 4), weight, x_shape=x.shape),
         "dy must have shape (2, 4, 3, 4), but has (2, 6, 5, 4)",
