@@ -20,6 +20,7 @@ def width_for(slots: int) -> int:
 
 def chunk_length(pixels: int, width: int) -> int:
     """Pixels of a chunk, by the shape alone."""
+    pixels = max(1, pixels)  # a batch of no images: no chunk, but of some length
     wanted = blocks(pixels, THREADS // width * PIXELS_A_THREAD)
     return blocks(pixels, min(wanted, MOST_CHUNKS))
 

@@ -134,5 +134,6 @@ def conv2d_weight_grad(
 
 def pixels_of_a_part(pixels: int, tiles: int, step: int) -> int:
     """How many pixels a block sums, by the shape alone: whole steps, and enough blocks."""
+    pixels = max(1, pixels)  # a batch of no images: no part, but of some length
     parts = min(blocks(pixels, SHORTEST_PART), blocks(BLOCKS_WANTED, tiles))
     return blocks(blocks(pixels, parts), step) * step

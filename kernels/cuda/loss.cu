@@ -76,7 +76,8 @@ __device__ bool beats(const T* logits, index_t i, index_t j) {
     return a > b || (a == b && i < j);
 }
 
-// totals[0] += loss * images; totals[1] += images whose chosen class is not their label.
+// totals[0] += loss * images; totals[1] += images whose chosen class is not their label. A label that
+// is no class is wrong, and is not followed into memory.
 template <typename T>
 __global__ void __launch_bounds__(THREADS) tally(
     double* __restrict__ totals, const T* __restrict__ loss, const T* __restrict__ logits,
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(THREADS) tally(
     double wrong = 0;
     for (index_t image = threadIdx.x / 32; image < images; image += WARPS) {
         const index_t label = labels[image];
-        bool beaten = false;
+        bool beaten = label < 0 || label >= classes;
         for (index_t i = threadIdx.x % 32; i < classes; i += 32)
             beaten = beaten || (i != label && beats(logits + image * classes, i, label));
         wrong += __any_sync(ALL_LANES, beaten) ? 1 : 0;

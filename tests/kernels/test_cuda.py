@@ -222,6 +222,28 @@ def test_chunks_of_batch_norm(pixels, channels):
     assert -(-pixels // chunk) <= MOST_CHUNKS
 
 
+@pytest.mark.parametrize("labels", [[2, 3], [-1, 2], [2**40, 2]])
+def test_a_label_that_is_no_class_is_wrong_and_never_followed_into_memory(labels):
+    logits = np.array([[0, 1, 2], [0, 1, 2]], np.float32)
+    totals = np.zeros(2)
+    cuda.tally(totals, np.asarray(0.5, np.float32), logits, np.array(labels))
+    np.testing.assert_array_equal(totals, [1, 1])
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "im2col"])
+def test_the_gradients_of_no_images_are_zeros(algorithm):
+    """As NumPy has it: the sum of nothing."""
+    none, ones = np.ones((0, 4, 5, 3), np.float32), np.ones(3, np.float32)
+    dweight = cuda.conv2d_weight_grad(
+        none, none, kernel_size=(3, 3), padding=1, algorithm=algorithm
+    )
+    np.testing.assert_array_equal(dweight, np.zeros((3, 3, 3, 3)))
+    for name in ("batch_norm_grad", "batch_norm_eval_grad"):
+        dx, *sums, _ = getattr(cuda, name)(none, none, ones, ones, ones, eps=EPS)
+        assert dx.shape == none.shape
+        np.testing.assert_array_equal(sums, np.zeros((2, 3)))
+
+
 def test_every_kernel_that_is_launched_is_declared():
     """A launch of what is not compiled would fail at its first use: narrowest and widest tiles."""
     for kernel, module in {

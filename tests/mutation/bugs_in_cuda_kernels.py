@@ -235,7 +235,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/loss.cu",
-        on_gpu("test_softmax_cross_entropy", "test_tally"),
+        on_gpu("test_softmax_cross_entropy", "test_tally", "tests/kernels/test_cuda.py"),
         {
             "loss: sums of warps are read before they are there": (
                 "by_warp[threadIdx.x / 32] = value;\n    __syncthreads();",
@@ -254,6 +254,10 @@ MUTANTS = [
                 "probabilities[i] - truth",
             ),
             "tally: a tie counts as wrong": ("(a == b && i < j)", "a == b"),
+            "tally: a label that is no class is followed into memory": (
+                "bool beaten = label < 0 || label >= classes;",
+                "bool beaten = false;",
+            ),
             "tally: images are counted by every warp": (
                 "for (index_t image = threadIdx.x / 32; image < images; image += WARPS) {\n"
                 "        const index_t label = labels[image];\n        bool",
