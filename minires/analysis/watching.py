@@ -11,7 +11,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
-from ..nn import BasicBlock, Module
+from ..nn import BasicBlock, Module, keeping_modes
 from ..nn import functional as F
 from ..nn.module import Hook
 
@@ -70,15 +70,13 @@ def observer(
 @contextmanager
 def untouched(model: Module) -> Iterator[None]:
     """Mode, gradients and running statistics are put back as they were at the end of the block."""
-    modes = {module: module.training for _, module in model.named_modules()}
     buffers = [(buffer, buffer.copy()) for _, buffer in model.named_buffers()]
     gradients = {parameter: parameter.grad for parameter in model.parameters()}
     model.zero_grad()
     try:
-        yield
+        with keeping_modes(model):
+            yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for buffer, value in buffers:
             buffer[...] = value
         for parameter, grad in gradients.items():

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..autograd import Tensor, no_grad
 from ..data.images import View
 from ..kernels.devices import to_host
-from ..nn import Module
+from ..nn import Module, evaluating
 from .fully_convolutional import mean_scores
 
 Probabilities = npt.NDArray[np.float64]
@@ -28,18 +28,17 @@ def predict(
     """Probabilities (N, K) of N views (h, w, 3), which may differ in size.
 
     Fully convolutionally, the scores (logits) of all places are averaged first, see `score_map`.
-    Views of one size run together, up to so many pixels. The network's mode is put back.
+    Views of one size run together, up to so many pixels. Every part
+    of the network is put back into its mode.
     """
     logits: dict[int, npt.NDArray[np.floating]] = {}
-    was_training, dtype = model.training, model.parameters()[0].dtype
-    model.eval()
-    with no_grad():
+    dtype = model.parameters()[0].dtype
+    with no_grad(), evaluating(model):
         for numbers in batches_by_size(views, batch_pixels):
             batch = Tensor(np.stack([views[number] for number in numbers]).astype(dtype))
             batch = batch.to(model.device)
             scores = mean_scores(model, batch) if fully_convolutional else model(batch)
             logits |= zip(numbers, to_host(scores.data), strict=True)
-    model.train(was_training)
     return softmax(np.array([logits[number] for number in range(len(views))], np.float64))
 
 

@@ -29,6 +29,7 @@ from .layers import (
     ReLU,
     Sequential,
 )
+from .modes import evaluating, keeping_modes
 from .module import HookHandle, Module, Parameter
 from .preactivation import PreActBasicBlock, PreActBottleneck
 from .summary import Summary, summary
@@ -60,9 +61,11 @@ __all__ = [
     "Shortcut",
     "SubsampleAndPad",
     "Summary",
+    "evaluating",
     "fold_batch_norm",
     "functional",
     "he_normal",
+    "keeping_modes",
     "make_shortcut",
     "make_stage",
     "summary",

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..kernels.devices import may_share_memory
+from .modes import evaluating
 from .module import Hook, Module
 
 
@@ -85,22 +86,13 @@ def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> S
     The network is left as it was: in the same mode, without hooks.
     """
     rows: list[Row] = []
-    modes = {module: module.training for _, module in model.named_modules()}
-    with ExitStack() as undo, no_grad():
-        undo.callback(restore, modes)
+    with ExitStack() as undo, no_grad(), evaluating(model):
         for name, module in model.named_modules():
             if not list(module.named_children()):
                 undo.enter_context(module.register_forward_hook(row_recorder(name, rows)))
-        model.eval()
         first = next(iter(model.parameters()))
         model(Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device))
     return Summary(tuple(rows), sum(p.data.size for p in model.parameters()))
-
-
-def restore(modes: dict[Module, bool]) -> None:
-    """Put every module back into its mode."""
-    for module, mode in modes.items():
-        module.training = mode
 
 
 def row_recorder(name: str, rows: list[Row]) -> Hook:

@@ -28,6 +28,7 @@ from ..nn import (
     Linear,
     MaxPool2d,
     Module,
+    evaluating,
     summary,
 )
 from ..nn.module import Hook
@@ -67,17 +68,14 @@ def draw_architectures(
 def outline(model: Module, input_shape: tuple[int, int, int]) -> list[Box]:
     """The boxes of a network from top to bottom."""
     blocks = {name: block for name, block in model.named_modules() if hasattr(block, "downsample")}
-    modes = [(module, module.training) for _, module in model.named_modules()]
     boxes: list[tuple[str, Box]] = []
     first = model.parameters()[0]
-    with ExitStack() as undo, no_grad():
+    with ExitStack() as undo, no_grad(), evaluating(model):
         for name, module in model.named_modules():
             if not list(module.named_children()) and "downsample" not in name:
                 hook = recorder(name, blocks, boxes)
                 undo.enter_context(module.register_forward_hook(hook))
-        model.eval()(Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device))
-    for module, training in modes:
-        module.training = training
+        model(Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device))
     return list(shortened(in_rows(boxes)))
 
 

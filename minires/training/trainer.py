@@ -20,7 +20,7 @@ from ..autograd import Tensor, no_grad
 from ..data import Batches, Dataset, evaluation_batches
 from ..info import environment
 from ..kernels.devices import move, to_host
-from ..nn import Module
+from ..nn import Module, evaluating
 from ..nn import functional as F
 from ..optim import SGD
 from . import files
@@ -83,16 +83,14 @@ def evaluate(
 ) -> Meter:
     """Loss and error over a split, or its first `limit` images, with the running statistics.
 
-    The network's mode is put back.
+    Every part of the network is put back into its mode.
     """
-    tally, was_training = Tally(model.device), model.training
-    model.eval()
+    tally = Tally(model.device)
     place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
-    with no_grad():
+    with no_grad(), evaluating(model):
         for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
             logits = model(Tensor(images))
             tally.add(F.softmax_cross_entropy(logits, labels), logits, labels)
-    model.train(was_training)
     return tally.read()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..autograd import Function, Tensor, no_grad, ops
 from ..files import atomic
 from ..kernels.devices import to_host
-from ..nn import Module
+from ..nn import Module, evaluating
 from ..nn import functional as F
 from ..trace import Step, trace
 
@@ -78,15 +78,10 @@ def load_onnx() -> Any:
 
 def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[Step], Tensor]:
     """One image of zeros through the network in evaluation, which is then as before."""
-    modes = [(module, module.training) for _, module in model.named_modules()]
     first = model.parameters()[0]
     images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
-    try:
-        with no_grad(), trace() as steps:
-            logits = model.eval()(images)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with no_grad(), evaluating(model), trace() as steps:
+        logits = model(images)
     return images, steps, logits
 
 

@@ -407,10 +407,17 @@ TRAINING = [
         "minires/training/trainer.py",
         f"{TRAINER}::test_evaluation_leaves_the_network_as_it_was",
         {
-            "evaluation: in training mode": ("    model.eval()\n", ""),
-            "evaluation: the training mode is not put back": (
-                "    model.train(was_training)\n",
-                "",
+            "evaluation: in training mode": ("no_grad(), evaluating(model):", "no_grad():"),
+        },
+    ),
+    *planted_in(
+        "minires/nn/modes.py",
+        f"{TRAINER}::test_evaluation_leaves_the_network_as_it_was",
+        {
+            "evaluation: the training mode is not put back": ("module.training = mode", "pass"),
+            "evaluation: parts get the mode of the whole": (
+                "module.training = mode",
+                "module.training = model.training",
             ),
         },
     ),

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from minires import Tensor
+from minires import Tensor, nn
 from minires.nn import BatchNorm2d, Conv2d, Linear, Module, Parameter, ReLU, Sequential
 from minires.nn.functional import relu
 
@@ -107,6 +107,20 @@ def test_a_part_can_be_switched_alone(model):
     model.body[1].eval()
     assert model.training
     assert not model.body[1].training
+
+
+def test_evaluation_for_a_while_ends_with_the_block_even_when_it_fails(model):
+    model.body[1].eval()
+    before = [module.training for _, module in model.named_modules()]
+
+    def evaluation_that_fails():
+        with nn.evaluating(model):
+            assert not any(module.training for _, module in model.named_modules())
+            raise RuntimeError("on the way")
+
+    with pytest.raises(RuntimeError, match="on the way"):
+        evaluation_that_fails()
+    assert [module.training for _, module in model.named_modules()] == before
 
 
 def test_zero_grad_forgets_every_gradient(model, images):

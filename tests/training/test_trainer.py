@@ -144,10 +144,13 @@ def test_evaluation_weighs_a_short_last_batch_by_its_length():
 
 
 def test_evaluation_leaves_the_network_as_it_was():
+    """Its parts, too: statistics that a user has frozen stay frozen."""
     model = small.cifar_resnet(8)
-    before = model.state_dict()
+    frozen = model.layer2[0]
+    frozen.eval()
+    modes, before = [m.training for _, m in model.named_modules()], model.state_dict()
     evaluate(model, small.dataset())
-    assert model.training
+    assert [m.training for _, m in model.named_modules()] == modes
     assert small.same(before, model.state_dict())
 
 
