@@ -234,7 +234,7 @@ class Trainer:
         return any(self.due(every, step) for every in rhythms)
 
     def record_gradients(self) -> None:
-        """Look at the gradients where a record is due, before they are used."""
+        """Look at the gradients where something is due, before they are used."""
         last = self.step + 1 == self.recipe.iterations
         if self.step == 0 or last:
             norms = {
@@ -243,11 +243,14 @@ class Trainer:
                 if p.grad is not None and p.ndim > 1
             }
             self.record("gradients", step=self.step, norms=norms)
-        if self.due(self.recipe.record_every, self.step + 1):
-            self.gradient_norm = gradient_norm(self.model)
-            if not np.isfinite(self.gradient_norm):
-                fault = first_faulty_gradient(self.model)
-                self.diverge("gradient norm", self.gradient_norm, fault)
+        if self.something_is_due(self.step + 1):
+            self.check_gradients()
+
+    def check_gradients(self) -> None:
+        """Stop if a gradient is not finite; what it has made, or would make, is not saved."""
+        self.gradient_norm = gradient_norm(self.model)
+        if not np.isfinite(self.gradient_norm):
+            self.diverge("gradient norm", self.gradient_norm, first_faulty_gradient(self.model))
 
     def due(self, every: int, step: int) -> bool:
         """Whether something done every so many iterations is due after `step` of them."""
@@ -312,6 +315,7 @@ class Trainer:
 
     def stop(self) -> None:
         """Save at the user's wish."""
+        self.check_gradients()
         self.save()
         raise InterruptedTraining(
             f"{self.name}: stopped after {self.step} of {self.recipe.iterations} iterations; "

@@ -405,6 +405,20 @@ TRAINING = [
     ),
     *planted_in(
         "minires/training/trainer.py",
+        f"{TRAINER}::TestDivergence::test_a_checkpoint_holds_no_nan_although_no_record_is_due",
+        {
+            "training: gradients are looked at only for records": (
+                "if self.something_is_due(self.step + 1):\n            self.check",
+                "if self.due(self.recipe.record_every, self.step + 1):\n            self.check",
+            ),
+            "training: a stopped run saves whatever it has": (
+                "        self.check_gradients()\n        self.save()",
+                "        self.save()",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
         f"{TRAINER}::test_evaluation_leaves_the_network_as_it_was",
         {
             "evaluation: in training mode": ("no_grad(), evaluating(model):", "no_grad():"),

@@ -207,6 +207,28 @@ class TestDivergence:
         with pytest.raises(DivergedError, match=r"the output of layer fc \(Linear\)"):
             small.trainer(tmp_path, watch=plant).run()
 
+    @pytest.mark.parametrize("wish", [None, 9])
+    def test_a_checkpoint_holds_no_nan_although_no_record_is_due(self, wish, tmp_path, monkeypatch):
+        """It is due after step 10, or somebody stops after step 9."""
+
+        def interrupt(trainer):
+            if trainer.step == wish:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        rhythm = {"record_every": 7, "evaluate_every": 7, "checkpoint_every": 5}
+        hurt = small.trainer(tmp_path, watch=interrupt, **rhythm)
+        look = hurt.record_gradients
+
+        def plant_and_look():
+            if hurt.step == (wish or 10) - 1:
+                hurt.model.fc.weight.grad[0, 0] = np.nan
+            look()
+
+        monkeypatch.setattr(hurt, "record_gradients", plant_and_look)
+        with pytest.raises(DivergedError, match=r"the gradient of fc\.weight"):
+            hurt.run()
+        assert all(np.isfinite(array).all() for array in small.files_arrays(tmp_path).values())
+
     def test_a_gradient_that_is_not_finite_is_named(self, tmp_path):
         hurt = small.trainer(tmp_path, record_every=1)
         hurt.begin()
