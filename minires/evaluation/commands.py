@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def classify_files(
     preprocessing = Preprocessing(*sizes)
     models = list(load_networks(weights, device).values())
     names, faults = find_classes(weights, classes), []
+    pictures = picture_paths(picture, images) if picture else {}
     for path in images:
         try:
             image = open_image(path)
@@ -114,12 +116,21 @@ def classify_files(
         console.print(path, markup=False, highlight=False, soft_wrap=True)
         console.print(bars(guesses))
         if picture:
-            drawn = draw_guesses(image, guesses, picture_path(picture, path, len(images)))
+            drawn = draw_guesses(image, guesses, pictures[path])
             console.print(f"Picture: {drawn}", markup=False, highlight=False, soft_wrap=True)
     if faults:
         raise BrokenImageError("\n".join(faults))
 
 
-def picture_path(picture: Path, image: Path, count: int) -> Path:
-    """The picture's own name for one image; a file in a folder for each of several."""
-    return picture if count == 1 and picture.suffix else picture / f"{image.stem}.png"
+def picture_paths(picture: Path, images: Sequence[Path]) -> dict[Path, Path]:
+    """The picture's own name for one image; a file in a folder for each of several.
+
+    It is called as the image is; where several are called alike, `1.png`, `1-2.png`, `1-3.png`.
+    """
+    if len(images) == 1 and picture.suffix:
+        return {images[0]: picture}
+    taken: dict[str, Path] = {}
+    for image in dict.fromkeys(images):
+        names = chain([image.stem], (f"{image.stem}-{number}" for number in count(2)))
+        taken[next(name for name in names if name not in taken)] = image
+    return {image: picture / f"{name}.png" for name, image in taken.items()}

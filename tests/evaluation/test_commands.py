@@ -119,6 +119,17 @@ class TestClassify:
         pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
         assert pictures == {"ant0.png", "bee1.png"}
 
+    def test_images_called_alike_have_pictures_of_their_own(self, weights, tmp_path, rng):
+        images = [tmp_path / name for name in ("a/1.jpg", "b/1.jpg", "b/1-2.jpg", "c/1.png")]
+        for image in images:
+            save(image, photograph(rng, 40, 40))
+        options = ("--weights", weights, "--picture", tmp_path / "out", *SMALL)
+        code, text, error = run("classify", *images, *options)
+        assert code == 0, error
+        pictures = {path.name for path in (tmp_path / "out").iterdir()}
+        assert pictures == {"1.png", "1-2.png", "1-2-2.png", "1-3.png"}
+        assert all(f"out/{name}" in text for name in pictures)
+
     def test_one_picture_may_be_called_anything(self, weights, tmp_path, rng):
         image = save(tmp_path / "x.png", photograph(rng, 40, 40))
         options = ("--weights", weights, "--picture", tmp_path / "guess.svg", *SMALL)
