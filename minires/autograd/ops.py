@@ -91,7 +91,10 @@ class Power(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        return grad * ctx.saved.exponent * ctx.saved.a ** (ctx.saved.exponent - 1)
+        a, exponent = ctx.saved.a, ctx.saved.exponent
+        if exponent == 0:  # a constant, also at 0, where 0 * 0**-1 would be NaN
+            return np.zeros_like(grad)
+        return grad * exponent * a ** (exponent - 1)
 
 
 class Exp(Function):

@@ -60,6 +60,13 @@ def test_powers_of_negative_and_positive_numbers(exponent, rng):
     gradcheck(lambda x: x**exponent, x, rng=rng)
 
 
+@pytest.mark.parametrize(("exponent", "slope"), [(0, 0), (0.0, 0), (1, 1), (2, 0)])
+def test_powers_of_zero(exponent, slope):
+    x = leaf(np.zeros(3))
+    (x**exponent).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.full(3, slope))
+
+
 @pytest.mark.parametrize(
     "shapes",
     [((2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((5, 2, 3), (3, 4)), ((1, 2, 3), (5, 3, 1))],
