@@ -225,8 +225,9 @@ class TestDivergence:
             look()
 
         monkeypatch.setattr(hurt, "record_gradients", plant_and_look)
-        with pytest.raises(DivergedError, match=r"the gradient of fc\.weight"):
+        with pytest.raises((DivergedError, InterruptedTraining)) as stopped:
             hurt.run()
+        assert "the gradient of fc.weight" in str(stopped.value)
         assert all(np.isfinite(array).all() for array in small.files_arrays(tmp_path).values())
 
     def test_a_gradient_that_is_not_finite_is_named(self, tmp_path):
