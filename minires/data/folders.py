@@ -163,8 +163,18 @@ def pairs_by_folder(folder: Path) -> list[tuple[Path, Key]]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder; hidden ones, such as `._x.jpg` from a Mac, are left out."""
-    for root, _, names in os.walk(folder, followlinks=True):
+    """All image files below a folder, once each, however links lead to them.
+
+    Hidden files, such as `._x.jpg` from a Mac, and hidden folders are left out.
+    """
+    seen: set[Path] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = Path(root).resolve()
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(root, name)

@@ -36,6 +36,16 @@ class TestSubFolders:
         images = find_images(tmp_path)
         assert [path.name for path in images.paths] == ["ant0.jpg", "x.JPEG"]
 
+    def test_an_image_counts_once_whatever_links_lead_to_it(self, tmp_path, rng):
+        folder_by_class(tmp_path / "zoo", rng, classes=("ant", "bee"), each=1)
+        save(tmp_path / "zoo/ant/.thumbnails/ant0.jpg", photograph(rng, 9, 9))
+        save(tmp_path / "elsewhere/ant1.jpg", photograph(rng, 9, 9))
+        (tmp_path / "zoo/ant/loop").symlink_to(tmp_path / "zoo/ant")
+        (tmp_path / "zoo/ant/more").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "zoo/ant/other").symlink_to(tmp_path / "elsewhere")
+        images = find_images(tmp_path / "zoo")
+        assert [path.name for path in images.paths] == ["ant0.jpg", "ant1.jpg", "bee0.jpg"]
+
     def test_a_file_of_classes_says_which_output_a_folder_is(self, tmp_path, rng):
         classes = Classes(("n3", "n1", "n2"), ("bee", "cat", "ant"))
         images = find_images(folder_by_class(tmp_path, rng, each=1), classes=classes)

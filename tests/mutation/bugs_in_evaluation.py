@@ -45,6 +45,11 @@ MUTANTS = [
                 "enumerate(self.lines, 1)",
                 "enumerate(self.lines)",
             ),
+            "folders: hidden folders are searched": (
+                'sorted(name for name in folders if not name.startswith("."))',
+                "sorted(folders)",
+            ),
+            "folders: images behind two links count twice": ("seen.add(place)", "pass"),
             "folders: hidden files are images": (' and not name.startswith("."):', ":"),
             "folders: the first images are of the first class": (
                 "place * len(self) // count for place",
