@@ -29,9 +29,11 @@ class Recipe:
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        for field in ("iterations", "batch_size", "record_every", "evaluate_every"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"recipe: {field} must be at least 1, not {getattr(self, field)}")
+        rhythms = "record_every", "evaluate_every", "checkpoint_every"
+        for field in ("iterations", "batch_size", *rhythms, "test_images"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"recipe: {field} must be at least 1, not {value}")
 
     def settings(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""

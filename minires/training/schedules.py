@@ -27,11 +27,17 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class LinearDecay:
-    """`peak` until `start`, then along a straight line to 0 at `stop`."""
+    """`peak` until `start`, then along a straight line to 0 at `stop`, which comes later."""
 
     peak: float
     start: int
     stop: int
+
+    def __post_init__(self) -> None:
+        if self.stop <= self.start:
+            raise ValueError(
+                f"LinearDecay: stop must come after start, {self.start}, but is {self.stop}"
+            )
 
     def __call__(self, step: int) -> float:
         """Learning rate of iteration `step`."""
@@ -45,6 +51,13 @@ class LinearWarmUp:
 
     steps: int
     then: Schedule
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(
+                f"LinearWarmUp: steps must be at least 1, not {self.steps}: without a warm-up, use "
+                "the other schedule alone"
+            )
 
     def __call__(self, step: int) -> float:
         """Learning rate of iteration `step`."""

@@ -49,6 +49,29 @@ def test_schedules_compose():
     assert [LinearDecay(1.0, start=1, stop=3)(t) for t in range(5)] == [1.0, 1.0, 0.5, 0.0, 0.0]
 
 
-def test_a_recipe_refuses_no_iterations():
-    with pytest.raises(ValueError, match="iterations must be at least 1, not 0"):
-        Recipe("x", 0, 1, StepDecay(0.1, ()), record_every=1, evaluate_every=1, checkpoint_every=1)
+COUNTS = (
+    "iterations",
+    "batch_size",
+    "record_every",
+    "evaluate_every",
+    "checkpoint_every",
+    "test_images",
+)
+
+
+@pytest.mark.parametrize("field", COUNTS)
+def test_a_recipe_refuses_a_count_of_0(field):
+    counts = dict.fromkeys(COUNTS, 1) | {field: 0}
+    with pytest.raises(ValueError, match=f"recipe: {field} must be at least 1, not 0"):
+        Recipe("x", schedule=StepDecay(0.1, ()), **counts)
+
+
+@pytest.mark.parametrize("stop", [8, 7])
+def test_a_decay_that_ends_before_it_begins_gets_a_sentence(stop):
+    with pytest.raises(ValueError, match=f"stop must come after start, 8, but is {stop}"):
+        LinearDecay(0.1, start=8, stop=stop)
+
+
+def test_a_warm_up_of_no_steps_gets_a_sentence():
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0: without a warm-up"):
+        LinearWarmUp(0, StepDecay(0.1, ()))
