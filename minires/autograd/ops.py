@@ -91,10 +91,12 @@ class Power(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        a, exponent = ctx.saved.a, ctx.saved.exponent
-        if exponent == 0:  # a constant, also at 0, where 0 * 0**-1 would be NaN
-            return np.zeros_like(grad)
-        return grad * exponent * a ** (exponent - 1)
+        # of a**0 it is 0 * a**0: a**-1 would make NaN at 0
+        return (
+            grad
+            * ctx.saved.exponent
+            * ctx.saved.a ** (ctx.saved.exponent - bool(ctx.saved.exponent))
+        )
 
 
 class Exp(Function):
