@@ -11,7 +11,8 @@ import numpy as np
 
 from ..data import Classes, Preprocessing
 from ..nn import Module
-from .predict import predict
+from .evaluate import refuse_nan
+from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def classify(
     """The most likely classes of an RGB image, by one network or the mean of several.
 
     Without `classes` the outputs are called by their numbers. Raises ValueError where outputs and
-    classes differ in number.
+    classes, or the outputs of several networks, differ in number, and for broken weights.
     """
     protocol = protocol or SingleCrop()
     views = protocol.views(image, preprocessing or Preprocessing())
     dense = protocol.fully_convolutional
     outputs = [predict(model, views, fully_convolutional=dense).mean(axis=0) for model in models]
+    refuse_mixture(models, outputs)
     probabilities = np.mean(outputs, axis=0)
     if classes is None:
         classes = Classes.called(f"class {number}" for number in range(len(probabilities)))
@@ -53,6 +55,20 @@ def classify(
         )
     best = np.argsort(-probabilities, kind="stable")[:top]
     return [Guess(classes.names[place], float(probabilities[place])) for place in best]
+
+
+def refuse_mixture(models: Sequence[Module], outputs: Sequence[Probabilities]) -> None:
+    """Networks that can't be averaged, or whose weights are broken."""
+    names = [getattr(model, "name", type(model).__name__) for model in models]
+    counts = [len(probabilities) for probabilities in outputs]
+    if len(set(counts)) > 1:
+        each = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+        raise ValueError(
+            f"the networks have different numbers of outputs ({each}): only those for the same "
+            "classes can be averaged"
+        )
+    for name, probabilities in zip(names, outputs, strict=True):
+        refuse_nan(name, probabilities)
 
 
 def draw_guesses(image: Image, guesses: list[Guess], path: Path) -> Path:

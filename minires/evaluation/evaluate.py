@@ -180,6 +180,11 @@ def refuse_misfit(name: str, probabilities: Probabilities, classes: int) -> None
             f"{name} has {outputs} outputs but the data {classes} classes: name a file with the "
             f"network's {outputs} classes, in the order of its outputs"
         )
+    refuse_nan(name, probabilities)
+
+
+def refuse_nan(name: str, probabilities: Probabilities) -> None:
+    """A network with broken weights."""
     if not np.isfinite(probabilities).all():
         raise ValueError(f"{name} gives NaN or infinity: are these weights whole?")
 

@@ -42,6 +42,17 @@ def test_names_of_another_number_get_a_sentence():
         classify([Brightness()], GREY, Classes.called(["ant", "bee"]), preprocessing=PLAIN)
 
 
+def test_networks_for_other_numbers_of_classes_are_not_averaged():
+    models = [Brightness(), Brightness(classes=5)]
+    with pytest.raises(ValueError, match=r"outputs \(Brightness 7, Brightness 5\): only those"):
+        classify(models, GREY, preprocessing=PLAIN)
+
+
+def test_weights_that_give_nan_get_a_sentence():
+    with pytest.raises(ValueError, match="Brightness gives NaN or infinity"):
+        classify([Brightness(), Brightness(offset=np.nan)], GREY, preprocessing=PLAIN)
+
+
 def test_bars_are_as_long_as_the_probability():
     guesses = classify([Brightness()], GREY, NAMES, top=2, preprocessing=PLAIN)
     console = Console(width=100, no_color=True)
