@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -54,7 +54,7 @@ def report(
 def draw(
     networks: Annotated[list[str], typer.Argument(help="such as vgg19 plain34 resnet34")],
     out: Annotated[Path, typer.Option(help="the picture")] = Path("architecture.svg"),
-    size: Annotated[int, typer.Option(help="side of the images; 0: what is usual")] = 0,
+    size: Annotated[int, typer.Option(min=0, help="side of the images; 0: what is usual")] = 0,
 ) -> None:
     """Draw networks side by side, a box for each layer, as SVG."""
     from minires.models import CifarResNet, by_name
@@ -69,7 +69,7 @@ def draw(
 @app.command()
 def summary(
     network: Annotated[str, typer.Argument(help="such as resnet50, plain34, vgg16_bn, resnet20")],
-    size: Annotated[int, typer.Option(help="side of the images; 0: what is usual")] = 0,
+    size: Annotated[int, typer.Option(min=0, help="side of the images; 0: what is usual")] = 0,
 ) -> None:
     """List a network's layers: map sizes, parameters, multiply-adds, memory of activations."""
     from minires import nn
@@ -153,8 +153,15 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
+        fail(str(error))
+    except MemoryError as error:
+        fail(f"there is not enough memory: use smaller images or fewer at once. {error}".rstrip())
+
+
+def fail(sentence: str) -> NoReturn:
+    """Print what is wrong, and end."""
+    console.print(f"[red]Error:[/] {escape(sentence)}")
+    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

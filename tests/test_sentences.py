@@ -6,7 +6,7 @@ Files, checkpoints, data sets and command-line options have such tests beside th
 import numpy as np
 import pytest
 
-from minires import Tensor, gradcheck, kernels, nn
+from minires import Tensor, cli, gradcheck, kernels, nn
 from minires.models import cifar_resnet
 from minires.nn import functional as F
 from minires.optim import SGD
@@ -235,3 +235,27 @@ def test_bad_input_is_met_with_a_sentence(name):
     with pytest.raises((TypeError, ValueError, RuntimeError, AttributeError)) as caught:
         call()
     assert sentence in str(caught.value)
+
+
+def run_minires(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["minires", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("command", ["summary", "draw"])
+def test_a_negative_size_gets_a_sentence(command, monkeypatch, capsys):
+    assert run_minires(monkeypatch, command, "resnet20", "--size", "-3") == 2
+    assert "greater than or equal to 0" in capsys.readouterr().err
+
+
+def test_too_little_memory_gets_a_sentence(monkeypatch, capsys):
+    def fail(*_):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(nn, "summary", fail)
+    assert run_minires(monkeypatch, "summary", "resnet20", "--size", "900000") == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("Error: there is not enough memory: use smaller images or fewer at once")
+    assert text.endswith("Unable to allocate 9 TiB")
