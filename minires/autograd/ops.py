@@ -86,17 +86,13 @@ class Power(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, exponent: float) -> Array:
-        ctx.save(a=a, exponent=exponent)
+        ctx.save(a=a, n=exponent)
         return a**exponent
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        # of a**0 it is 0 * a**0: a**-1 would make NaN at 0
-        return (
-            grad
-            * ctx.saved.exponent
-            * ctx.saved.a ** (ctx.saved.exponent - bool(ctx.saved.exponent))
-        )
+        # that of a**0 is 0 * a**0, for a**-1 would make it NaN at 0
+        return grad * ctx.saved.n * ctx.saved.a ** (ctx.saved.n - bool(ctx.saved.n))
 
 
 class Exp(Function):
