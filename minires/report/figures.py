@@ -22,8 +22,9 @@ def described(groups: list[Group], what: str) -> str:
     recipe, seeds = config["recipe"], len(groups[0].runs)
     seen = f"{what} of {seeds} seeds" if seeds > 1 else "1 seed"
     return (
-        f"{config['data']}, preset {recipe['name']} ({recipe['iterations']:,} iterations of "
-        f"{recipe['batch_size']} images), {seen}"
+        f"{config['data']}, {seen}\n"
+        f"preset {recipe['name']}: {recipe['iterations']:,} iterations of "
+        f"{recipe['batch_size']} images"
     )
 
 
