@@ -88,6 +88,15 @@ def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise ValueError(
             f"{path} is not a whole safetensors file ({error}): delete it to start afresh"
         ) from None
-    if METADATA_KEY not in metadata:
+    return arrays, run_state(path, metadata.get(METADATA_KEY, ""))
+
+
+def run_state(path: Path, text: str) -> dict[str, Any]:
+    """What a checkpoint's header says about its run."""
+    try:
+        state = json.loads(text)
+    except ValueError:
+        state = None
+    if not isinstance(state, dict):
         raise ValueError(f"{path} is a safetensors file, but not a checkpoint of a minires run")
-    return arrays, json.loads(metadata[METADATA_KEY])
+    return state

@@ -54,6 +54,9 @@ class Meter:
         return self.wrong / self.images
 
 
+METERS = ("since_record", "since_evaluation")  # what a checkpoint keeps of them
+
+
 class Tally:
     """Counts batches where the network computes; only `read` waits for a GPU."""
 
@@ -344,6 +347,7 @@ class Trainer:
         Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run.
         """
         arrays, state = files.load_checkpoint(self.checkpoint_path)
+        refuse_no_state(self.checkpoint_path, arrays, state)
         refuse_other_run(self.checkpoint_path, self.identity, state["identity"])
         parts: dict[str, files.Arrays] = {"model": {}, "sgd": {}}
         for name, array in arrays.items():
@@ -374,6 +378,22 @@ def norm(*arrays: np.ndarray) -> float:
     depend on that.
     """
     return float(np.sqrt(sum(np.square(a, dtype=np.float64).sum() for a in arrays)))
+
+
+STATE = {"identity": dict, "step": int, "seconds": float, **dict.fromkeys(METERS, dict)}
+
+
+def refuse_no_state(path: Path, arrays: files.Arrays, state: dict[str, Any]) -> None:
+    """A checkpoint holds what `save` writes, or it is none."""
+    meter = {field.name for field in dataclasses.fields(Meter)}
+    if (
+        not all(isinstance(state.get(key), kind) for key, kind in STATE.items())
+        or not all(set(state[key]) == meter for key in METERS)
+        or not all(name.startswith(("model.", "sgd.")) for name in arrays)
+    ):
+        raise ValueError(
+            f"{path} is damaged, or not a checkpoint of a minires run: delete it to start afresh"
+        )
 
 
 def refuse_other_run(path: Path, own: dict[str, Any], saved: dict[str, Any]) -> None:

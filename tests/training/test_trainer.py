@@ -11,6 +11,7 @@ from minires.data import Batches
 from minires.nn import summary
 from minires.training import DivergedError, InterruptedTraining, evaluate
 from minires.training.diagnosis import first_faulty_gradient
+from minires.training.files import METADATA_KEY, load_checkpoint
 
 from . import small
 
@@ -271,6 +272,27 @@ class TestRefusals:
 
         save_file({"a": np.zeros(3)}, tmp_path / "checkpoint.safetensors")
         with pytest.raises(ValueError, match="not a checkpoint of a minires run"):
+            small.trainer(tmp_path).resume()
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda text: "{",
+            lambda text: "{}",
+            lambda text: "[]",
+            lambda text: text.replace('"step": 20', '"step": "20"'),
+            lambda text: text.replace('"loss_sum"', '"loss"'),
+        ],
+    )
+    def test_a_checkpoint_whose_state_is_damaged(self, damage, tmp_path):
+        from safetensors.numpy import save_file
+
+        trained = small.trainer(tmp_path)
+        trained.run()
+        arrays, state = load_checkpoint(trained.checkpoint_path)
+        text = damage(json.dumps(state))
+        save_file(arrays, trained.checkpoint_path, metadata={METADATA_KEY: text})
+        with pytest.raises(ValueError, match=r"checkpoint\.safetensors is .*not a checkpoint of a"):
             small.trainer(tmp_path).resume()
 
     def test_more_images_a_batch_than_there_are(self):
