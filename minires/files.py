@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; texts are read with a sentence for what is none."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def read_text(path: Path) -> str:
+    """A text in UTF-8. Raises: ValueError for a file that holds something else."""
+    try:
+        return path.read_text(encoding="utf-8-sig")  # with or without the mark of some editors
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text in UTF-8: is it the file that you mean?") from None
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..files import read_text
+
 Key = str | int  # how a file names a class: by its identifier or name, or by its place
 
 
@@ -70,7 +72,7 @@ def read_classes(path: Path) -> Classes:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path} with names of classes")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     entries = json_entries(path, text) if path.suffix == ".json" else line_entries(text)
     if not entries:
         raise ValueError(f"{path} names no class")

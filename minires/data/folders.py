@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..files import read_text
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image
@@ -195,7 +196,7 @@ class LabelFile:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path} with the classes of the images")
         self.path = path
-        self.lines = [x for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
+        self.lines = [line for line in read_text(path).splitlines() if line.strip()]
         if not self.lines:
             raise ValueError(f"{path} is empty: expected the class of an image in each line")
 
@@ -218,7 +219,7 @@ class LabelFile:
     @property
     def is_ground_truth(self) -> bool:
         """Whether a line is just the number of a class, as in the development kit."""
-        return self.lines[0].strip().isdigit()
+        return self.lines[0].strip().isdecimal()
 
     @cached_property
     def keys(self) -> dict[str, Key]:
@@ -235,9 +236,18 @@ class LabelFile:
 
     def by_name(self) -> dict[str, Key]:
         """Lines of an image and its class; those of Kaggle go on with boxes."""
-        is_csv = self.path.suffix == ".csv"
-        rows = list(csv.reader(self.lines)) if is_csv else [line.split() for line in self.lines]
-        return dict(self.entry(row) for row in rows[is_csv:])
+        if self.path.suffix == ".csv":
+            return dict(self.entry(row) for row in self.rows()[1:])
+        return dict(self.entry(line.split()) for line in self.lines)
+
+    def rows(self) -> list[list[str]]:
+        """The cells of a table, with its head."""
+        try:
+            return list(csv.reader(self.lines))
+        except csv.Error as error:
+            raise ValueError(
+                f"{self.path} is not a table of comma-separated values: {error}"
+            ) from None
 
     def entry(self, row: list[str]) -> tuple[str, Key]:
         """One line."""
@@ -247,4 +257,4 @@ class LabelFile:
                 f"{' '.join(row)!r}"
             )
         key = row[1].split()[0]
-        return Path(row[0]).stem, int(key) if key.isdigit() else key
+        return Path(row[0]).stem, int(key) if key.isdecimal() else key

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..files import read_text
+
 TEXT, MATLAB = "map_clsloc.txt", "meta.mat"
 
 
@@ -28,7 +30,7 @@ def synsets_by_number(folder: Path) -> dict[str, str]:
 
 def from_text(path: Path) -> dict[str, str]:
     """Lines `n02119789 1 kit_fox`."""
-    found = re.findall(r"^(n\d{8})\s+(\d+)\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.findall(r"^(n\d{8})\s+(\d+)\b", read_text(path), re.MULTILINE)
     if not found:
         raise ValueError(f"{path}: expected lines such as 'n02119789 1 kit_fox'")
     return {number: synset for synset, number in found}
@@ -42,8 +44,12 @@ def from_matlab(path: Path) -> dict[str, str]:
         raise ValueError(
             f"{path} is a MATLAB file: to read it, pip install scipy; or put {TEXT} beside it"
         ) from None
-    synsets = loadmat(path, squeeze_me=True)["synsets"]
-    return {
-        str(int(number)): str(synset)
-        for number, synset in zip(synsets["ILSVRC2012_ID"], synsets["WNID"], strict=True)
-    }
+    try:
+        synsets = loadmat(path, squeeze_me=True)["synsets"]
+        columns = synsets["ILSVRC2012_ID"], synsets["WNID"]
+        return {str(int(number)): str(synset) for number, synset in zip(*columns, strict=True)}
+    except Exception as error:  # scipy raises what comes: each format has errors of its own
+        raise ValueError(
+            f"{path} can't be read as the table `synsets` of the development kit "
+            f"({type(error).__name__}: {error}): put {TEXT} beside it"
+        ) from None

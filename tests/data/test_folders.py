@@ -125,6 +125,13 @@ class TestValidationSet:
             ("val.txt", "a b c", "the name of an image and its class in each line, but got 'a b c"),
             ("val.txt", "one\n", "the name of an image and its class in each line, but got 'one'"),
             ("ILSVRC2012_validation_ground_truth.txt", "1\n", "neither map_clsloc.txt nor meta"),
+            ("ILSVRC2012_validation_ground_truth.txt", "²\n", "the name of an image and its class"),
+            ("val.txt", "ILSVRC2012_val_00000001.JPEG ²", "says no class for 3 of 4 images"),
+            (
+                "LOC_val_solution.csv",
+                'head\na,"' + "n1\n" * 99_999,
+                r"solution\.csv is not a table of comma-sep",
+            ),
         ],
     )
     def test_a_list_that_does_not_fit_gets_a_sentence(self, name, text, sentence, tmp_path, rng):
@@ -132,6 +139,31 @@ class TestValidationSet:
         (tmp_path / name).write_text(text)
         with pytest.raises((ValueError, FileNotFoundError), match=sentence):
             find_images(tmp_path)
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(99), b""],
+    )
+    def test_a_matlab_file_that_cannot_be_read_gets_a_sentence(self, content, tmp_path, rng):
+        pytest.importorskip("scipy.io", reason="needs scipy")
+        truth = self.kit(tmp_path / "devkit")
+        (tmp_path / "devkit/meta.mat").write_bytes(content)
+        with pytest.raises(ValueError, match=r"meta\.mat can't be read as .*: put map_clsloc\.txt"):
+            find_images(validation_set(tmp_path / "val", rng), labels=truth)
+
+    def test_a_matlab_file_without_the_table_gets_a_sentence(self, tmp_path, rng):
+        savemat = pytest.importorskip("scipy.io", reason="needs scipy").savemat
+        truth = self.kit(tmp_path / "devkit")
+        savemat(tmp_path / "devkit/meta.mat", {"else": np.zeros(3)})
+        with pytest.raises(ValueError, match=r"meta\.mat can't be read as the table `synsets`"):
+            find_images(validation_set(tmp_path / "val", rng), labels=truth)
+
+    def test_a_picture_for_a_text_gets_a_sentence(self, tmp_path, rng):
+        folder = folder_by_class(tmp_path / "zoo", rng, each=1)
+        cat = folder / "cat/cat0.jpg"
+        for read in (read_classes, lambda path: find_images(folder, labels=path)):
+            with pytest.raises(ValueError, match=r"cat0\.jpg is not a text in UTF-8: is it the"):
+                read(cat)
 
     def test_a_number_without_a_synset_gets_a_sentence(self, tmp_path, rng):
         truth = self.kit(tmp_path / "devkit")
