@@ -23,6 +23,7 @@ console = Console()
 Protocol = Enum(
     "Protocol", {"single": "single", "10crop": "10crop", "multiscale": "multiscale"}, type=str
 )
+SHORTER_SIDE = "shorter side, pixels; multiscale has sizes of its own"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
 
@@ -91,7 +92,7 @@ def evaluate(
     classes: Annotated[
         Path | None, typer.Option(help="file with the classes in the order of the outputs")
     ] = None,
-    resize: Annotated[int, typer.Option(min=1, help="shorter side, pixels")] = 256,
+    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
     crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
     batch_size: Annotated[int, typer.Option(min=1, help="crops at once")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="threads that read ahead")] = 2,
@@ -125,7 +126,7 @@ def classify(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="how many classes")] = 5,
     protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
-    resize: Annotated[int, typer.Option(min=1, help="shorter side, pixels")] = 256,
+    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
     crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     picture: Annotated[
