@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,17 +22,18 @@ def read_text(path: Path) -> str:
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, which takes its place when the block ends well.
 
-    A crash at any moment leaves the old file or the new one, never half of one.
+    A crash at any moment leaves the old file or the new one, never half of one. Who may read it is
+    as it was; of a new file, as the user's umask says.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)
+    mode = stat.S_IMODE((path if path.exists() else temporary).stat().st_mode)
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)  # a library may have written another file there
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

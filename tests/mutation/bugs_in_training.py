@@ -346,9 +346,10 @@ TRAINING = [
         "tests/training/test_files.py",
         {
             "files: written in place": (
-                "    temporary = Path(name)\n",
-                "    Path(name).unlink()\n    temporary = path\n",
+                "    temporary.touch(exist_ok=False)\n",
+                "    temporary = path\n",
             ),
+            "files: everybody may read what was private": ("chmod(mode)", "chmod(0o644)"),
         },
     ),
     *planted_in(

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -19,6 +20,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         fail()
     assert files.read_json(path) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_a_file_is_as_private_as_the_umask_or_the_old_file_says(tmp_path):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.touch()
+    old.chmod(0o640)
+    umask = os.umask(0o077)
+    try:
+        for path in (old, new):
+            files.write_json(path, 1)
+    finally:
+        os.umask(umask)
+    assert [path.stat().st_mode & 0o777 for path in (old, new)] == [0o640, 0o600]
 
 
 def test_records_survive_a_torn_last_line(tmp_path):
