@@ -111,6 +111,14 @@ def sums_are_small(weight_shape: Sequence[int]) -> bool:
     return at_most(winograd.part_size(*weight_shape[2:])) > 1
 
 
+def both_by_winograd(
+    x_shape: Sequence[int], weight_shape: Sequence[int], stride: int, padding: int
+) -> bool:
+    """Whether both gradients are made by Winograd's algorithm, from the same transforms."""
+    chosen = choice(x_shape, weight_shape, stride, padding)
+    return chosen == "winograd" and sums_are_small(weight_shape)
+
+
 # ------------------------------------------------------------------------ for fused kernels
 
 
@@ -154,7 +162,7 @@ def conv2d_grads(
     """Both gradients of a convolution; dx is added to `add_to`, and is empty if not needed."""
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     x_shape, kernel_size = source.x.shape, weight.shape[:2]
-    if choice(x_shape, weight.shape, **geometry) == "winograd" and sums_are_small(weight.shape):
+    if both_by_winograd(x_shape, weight.shape, **geometry):
         return winograd.conv2d_grads(
             grad,
             source,
@@ -181,7 +189,7 @@ def conv2d_grads_between(
     """
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     x_shape = source.x.shape
-    if choice(x_shape, weight.shape, **geometry) == "winograd" and sums_are_small(weight.shape):
+    if both_by_winograd(x_shape, weight.shape, **geometry):
         return winograd.conv2d_grads(grad, source, weight, x_shape=x_shape, padding=padding)
     dx, dweight = conv2d_grads(grad, source, weight, stride, padding)
     return dx, dweight, *grad_sums(cut_to(dx, source), source.x, source.mean)

@@ -215,12 +215,6 @@ def col2im_kernel(columns, w, x):
 
 
 @helper
-def add_run(columns, source, x, target, count):
-    """x[target ...] += columns[source ...], `count` floats."""
-    add(columns, source, x, target, count, np.float32(1))
-
-
-@helper
 def clear_images(x, w, first, last):
     """Zero some images."""
     size = w.height * w.width * w.channels

@@ -19,8 +19,7 @@ memory.
 
 Then a step loads 17 times for 16 multiply-adds, and the processor, which can do two of each in a
 cycle, waits for its loads. So where there are two panels left, a *wide* tile takes both: half the
-rows, 32 columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache (10 to
-20 % faster, measured).
+rows, 32 columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache.
 
 Every convolution here, forward or backward, by columns or by Winograd, is this one product, of
 matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance

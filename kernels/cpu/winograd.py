@@ -13,7 +13,7 @@ Multiplications per output pixel and pair of channels: 36 / 16 = 2.25 instead of
 cost some 10 additions per pixel and channel each way. A block of tiles is taken through all three
 steps while V and M stay in the L2 cache; memory sees x, y and U only. During the products the cache
 lines are asked for that this block will write and the next one read: else every store to memory
-that isn't in cache waits for it (a fifth to a third of the time, measured on 16 channels).
+that isn't in cache waits for it.
 
 Backward the arrows turn round, and dM serves both gradients: each frequency gives the weight's,
 summed over all tiles, and the input's, whose tiles overlap and are added:
