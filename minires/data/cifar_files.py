@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def parse_pickle(content: bytes, *, key: str) -> tuple[Images, Labels]:
         batch = {k.encode() if isinstance(k, str) else k: batch[k] for k in batch}
     if not isinstance(batch, dict) or not {b"data", name} <= batch.keys():
         raise ValueError(f"a dict with 'data' and '{key}' was expected")
-    data, labels = np.asarray(batch[b"data"]), np.asarray(batch[name])
+    data, labels = array_of(batch[b"data"]), array_of(batch[name])
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXELS:
         raise ValueError(
             f"'data' must be uint8 of shape (N, {PIXELS}), but is {data.dtype} of shape "
@@ -91,6 +92,17 @@ def parse_pickle(content: bytes, *, key: str) -> tuple[Images, Labels]:
             f"{labels.shape}"
         )
     return images_of(data), labels
+
+
+def array_of(value: Any) -> np.ndarray:
+    """An array, or a list of numbers as one; else it is empty and holds no numbers.
+
+    Lists in lists are not looked into: where each holds the one before twice, they have no end.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    flat = type(value) is list and all(type(item) is int for item in value)
+    return np.array(value if flat else None)
 
 
 def images_of(planes: Images) -> Images:

@@ -3,49 +3,117 @@
 from __future__ import annotations
 
 import io
-import pickle
-from typing import Any
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
+
+from ..pickles import PUSHED, Machine
+
+NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+PLAIN = (None, None, None, -1, -1, 0)  # no parts and no fields: what is left of a dtype's state
+MOST_AXES = 8
 
 
 def arrays_only(content: bytes) -> Any:
     """The object in a pickle of dicts, lists, tuples, numbers, text, bytes and numeric arrays.
 
     A pickle is a program that may call any function it can name. Here it can name three, those
-    that rebuild an array, and they are ours. Text written by Python 2 comes as bytes. Raises
-    ValueError for a pickle that names anything else and for bytes that are no pickle.
+    that rebuild an array, and they are ours. Arrays are there where they are the values of a dict.
+    Text written by Python 2 comes as bytes. Raises ValueError for a pickle that names anything
+    else and for bytes that are no pickle.
     """
     try:
-        return _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
-    except Exception as error:  # a damaged pickle can raise nearly anything
+        found = ArrayMachine().load(io.BytesIO(content))
+    except ValueError as error:
         raise ValueError(f"not a pickle of plain arrays ({error})") from error
+    return {key: plain(found[key]) for key in found} if type(found) is dict else found
 
 
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # NumPy 1, 2
-            module = "multiarray"
-        try:
-            return _REBUILD[module, name]
-        except KeyError:
-            raise ValueError(f"it asks for {module}.{name}, which is refused") from None
+def plain(value: Any) -> Any:
+    """A stand-in's array; anything else as it is."""
+    return value.values if isinstance(value, StandInArray) else value
 
 
-def _array(subtype: object, shape: object, typecode: object) -> np.ndarray:
-    """An empty array: the pickle fills in its shape, dtype and data next."""
-    return np.empty(0, np.uint8)
+@dataclass(eq=False)
+class StandInDtype:
+    """What a pickle says of a dtype. NumPy's own would believe it all, and crash."""
+
+    code: str
+    order: str = "|"
+
+    def fill(self, state: Any) -> None:
+        """The order of the bytes; nothing else is taken."""
+        if type(state) is not tuple or len(state) != 8 or state[0] not in (3, 4):
+            raise ValueError("it describes a dtype in a way that NumPy does not")
+        order = as_text(state[1])
+        if order not in ("|", "<", ">", "=") or state[2:] != PLAIN:
+            raise ValueError("it holds an array of something else than plain numbers")
+        self.order = order
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The real one."""
+        return np.dtype(self.order + self.code)
 
 
-def _dtype(code: bytes | str, *_: object) -> np.dtype:
-    plain = np.dtype(code.decode() if isinstance(code, bytes) else code, copy=True)
-    if plain.kind not in "biuf":
-        raise ValueError(f"it holds an array of {plain}, not of numbers")
-    return plain
+@dataclass(eq=False)
+class StandInArray:
+    """An array, empty until its state comes."""
+
+    values: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    def fill(self, state: Any) -> None:
+        """Version, shape, dtype, whether columns come first, and the numbers."""
+        if type(state) is not tuple or len(state) != 5:
+            raise ValueError("it describes an array in a way that NumPy does not")
+        _, shape, dtype, by_columns, content = state
+        if not isinstance(dtype, StandInDtype) or type(content) is not bytes:
+            raise ValueError("it holds an array of something else than plain numbers")
+        if not is_shape(shape) or len(content) != math.prod(shape) * dtype.dtype.itemsize:
+            raise ValueError("it holds an array whose shape does not fit its numbers")
+        flat = np.frombuffer(content, dtype.dtype)
+        self.values = flat.reshape(shape[::-1]).T if by_columns is True else flat.reshape(shape)
 
 
-_REBUILD: dict[tuple[str, str], Any] = {
-    ("multiarray", "_reconstruct"): _array,
-    ("numpy", "ndarray"): None,  # only ever handed to _reconstruct, which needs no subtype
-    ("numpy", "dtype"): _dtype,
-}
+def stand_in_dtype(code: Any, *_: Any) -> StandInDtype:
+    """A dtype of numbers: one of `NUMBERS`."""
+    code = as_text(code)
+    if code not in NUMBERS:
+        raise ValueError(f"it holds an array of {code[:20]!r}, not of numbers")
+    return StandInDtype(code)
+
+
+def as_text(value: Any) -> str:
+    """Text that Python 2 or 3 wrote; nothing for anything else."""
+    value = value.decode("latin-1") if type(value) is bytes else value
+    return value if type(value) is str else ""
+
+
+def is_shape(shape: Any) -> bool:
+    """Whether it is a tuple of a few whole numbers."""
+    few = type(shape) is tuple and len(shape) <= MOST_AXES
+    return few and all(type(side) is int and side >= 0 for side in shape)
+
+
+class ArrayMachine(Machine):
+    """Knows arrays and Python 2's strings, which may be bytes."""
+
+    writer = "NumPy"
+    known: ClassVar = {
+        "numpy.core.multiarray _reconstruct": lambda *_: StandInArray(),  # NumPy 1
+        "numpy._core.multiarray _reconstruct": lambda *_: StandInArray(),  # NumPy 2
+        "numpy ndarray": None,  # only ever handed to _reconstruct, which needs no subtype
+        "numpy dtype": stand_in_dtype,
+    }
+    pushed = PUSHED | {
+        **dict.fromkeys(["SHORT_BINSTRING", "BINSTRING"], lambda text: text.encode("latin-1")),
+        **dict.fromkeys(["SHORT_BINBYTES", "BINBYTES"], lambda content: content),
+    }
+
+    def set_state(self, target: Any, state: Any) -> None:
+        """The state of an array or a dtype."""
+        if not isinstance(target, StandInArray | StandInDtype):
+            raise ValueError("it sets attributes of something that is no array")
+        target.fill(state)

@@ -1,15 +1,11 @@
 """What torch.save writes, read without running anything.
 
-A pickle is a program for a small stack machine, and in the ordinary reader that program may call
-any function that it can name. Here the machine is our own: it knows the instructions that
-torch.save writes, and these build numbers, text, tuples, lists, dicts and tensors. Nothing that the
-file names is imported or called.
+To what `minires.pickles` reads come tensors and the storages that they are views of.
 """
 
 from __future__ import annotations
 
 import math
-import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
@@ -17,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
+from ..pickles import Machine
 
 DTYPES = {
     "HalfStorage": "float16",
@@ -126,138 +123,23 @@ def load(file: IO[bytes], storage: Callable[[Any], Storage]) -> Any:
     `storage` makes a Storage from what torch.save notes of it. Raises ValueError for anything else
     than tensors in dicts and lists.
     """
-    try:
-        return Machine(storage).run(file)
-    except ValueError:
-        raise
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from error
+    return TensorMachine(storage).load(Limited(file))  # type: ignore[arg-type]
 
 
-class Machine:
-    """The stack, the marks in it and the memo, and a method for each instruction."""
+class TensorMachine(Machine):
+    """Knows tensors."""
+
+    writer, known = "torch.save", KNOWN
 
     def __init__(self, storage: Callable[[Any], Storage]) -> None:
+        super().__init__()
         self.storage = storage
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
 
-    def run(self, file: IO[bytes]) -> Any:
-        """Follow the instructions to the last."""
-        for instruction, argument, _ in pickletools.genops(Limited(file)):  # type: ignore[arg-type]
-            name = instruction.name
-            if name in PUSHED:
-                self.stack.append(PUSHED[name](argument))
-            elif name in STEPS:
-                STEPS[name](self, argument)
-            elif name not in IGNORED:
-                raise ValueError(f"it holds the instruction {name}, which torch.save never writes")
-        return self.stack.pop()
-
-    def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark."""
-        start = self.marks.pop()
-        items, self.stack[start:] = self.stack[start:], []
-        return items
-
-    def mark(self, _: None) -> None:
-        """Remember where the stack is."""
-        self.marks.append(len(self.stack))
-
-    def name(self, name: str) -> None:
-        """A global: one of ours, or none."""
-        if name not in KNOWN:
-            raise ValueError(f"it asks for {name.replace(' ', '.')}, which is refused")
-        self.stack.append(KNOWN[name])
-
-    def name_on_stack(self, _: None) -> None:
-        """The same with module and name on the stack."""
-        name, module = self.stack.pop(), self.stack.pop()
-        self.name(f"{module} {name}")
-
-    def put(self, key: int) -> None:
-        """Remember the top under a number."""
-        self.memo[key] = self.stack[-1]
-
-    def put_next(self, _: None) -> None:
-        """Remember the top under the next number."""
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def get(self, key: int) -> None:
-        """What was remembered."""
-        self.stack.append(self.memo[key])
-
-    def tuple_since_mark(self, _: None) -> None:
-        """What was pushed since the mark, as a tuple."""
-        self.stack.append(tuple(self.since_mark()))
-
-    def tuple_of(self, count: int) -> None:
-        """The last `count` as a tuple."""
-        items, self.stack[-count:] = self.stack[-count:], []
-        self.stack.append(tuple(items))
-
-    def reduce(self, _: None) -> None:
-        """Call a function: one of ours."""
-        arguments, function = self.stack.pop(), self.stack.pop()
-        if function not in CALLED or type(arguments) is not tuple:
-            raise ValueError("it calls something that is no function")
-        self.stack.append(function(*arguments))
-
-    def build(self, _: None) -> None:
+    def set_state(self, target: Any, state: Any) -> None:
         """Attributes of an object: only those of a dict (names of versions), which don't matter."""
-        self.stack.pop()
-        if type(self.stack[-1]) is not dict:
+        if type(target) is not dict:
             raise ValueError("it sets attributes of something that is no dict")
 
-    def append(self, items: list[Any]) -> None:
-        """Add to a list."""
-        if type(self.stack[-1]) is not list:
-            raise ValueError("it appends to something that is no list")
-        self.stack[-1] += items
-
-    def set_items(self, items: list[Any]) -> None:
-        """Add to a dict; names are text or, in other parts of a file, numbers."""
-        target, keys = self.stack[-1], items[::2]
-        if type(target) is not dict or not all(type(key) in (str, int) for key in keys):
-            raise ValueError("it fills a dict in a way that torch.save does not")
-        target.update(zip(keys, items[1::2], strict=True))
-
-    def persistent(self, _: None) -> None:
+    def kept_outside(self, note: Any) -> Storage:
         """A storage."""
-        self.stack.append(self.storage(self.stack.pop()))
-
-
-CALLED = [known for known in KNOWN.values() if callable(known)]
-IGNORED = ("PROTO", "FRAME", "STOP")
-PUSHED: dict[str, Callable[[Any], Any]] = {
-    "EMPTY_DICT": lambda _: {},
-    "EMPTY_LIST": lambda _: [],
-    "EMPTY_TUPLE": lambda _: (),
-    "NONE": lambda _: None,
-    "NEWTRUE": lambda _: True,
-    "NEWFALSE": lambda _: False,
-    **dict.fromkeys(["BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"], lambda value: value),
-    **dict.fromkeys(["BINUNICODE", "SHORT_BINUNICODE"], lambda value: value),
-}
-STEPS: dict[str, Callable[[Machine, Any], None]] = {
-    "MARK": Machine.mark,
-    "GLOBAL": Machine.name,
-    "STACK_GLOBAL": Machine.name_on_stack,
-    "BINPUT": Machine.put,
-    "LONG_BINPUT": Machine.put,
-    "MEMOIZE": Machine.put_next,
-    "BINGET": Machine.get,
-    "LONG_BINGET": Machine.get,
-    "TUPLE": Machine.tuple_since_mark,
-    "TUPLE1": lambda machine, _: machine.tuple_of(1),
-    "TUPLE2": lambda machine, _: machine.tuple_of(2),
-    "TUPLE3": lambda machine, _: machine.tuple_of(3),
-    "REDUCE": Machine.reduce,
-    "BUILD": Machine.build,
-    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
-    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
-    "BINPERSID": Machine.persistent,
-}
+        return self.storage(note)

@@ -192,7 +192,7 @@ def python_batch(**changes: object) -> bytes:
         (pickle.dumps({"data": [1]}), "a dict with 'data' and 'labels' was expected"),
         (python_batch(data=np.zeros((2, 100), np.uint8)), r"shape \(N, 3072\).*\(2, 100\)"),
         (python_batch(data=np.zeros((2, 3072))), "must be uint8 .* is float64"),
-        (python_batch(data=np.array([{}, 1], object)), "array of object, not of numbers"),
+        (python_batch(data=np.array([{}, 1], object)), "array of 'O8', not of numbers"),
         (python_batch(labels=[0]), "'labels' must be 2 whole numbers"),
         (python_batch(labels=[0, "cat"]), "'labels' must be 2 whole numbers"),
         (python_batch(labels=[[0], [1, 2]]), "data_batch_1: "),

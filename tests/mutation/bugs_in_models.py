@@ -114,7 +114,7 @@ OUTSIDE = [
                 "count > storage.count",
             ),
             "pickles: attributes of anything": (
-                "if type(self.stack[-1]) is not dict:",
+                "if type(target) is not dict:",
                 "if False:",
             ),
         },

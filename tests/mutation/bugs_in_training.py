@@ -298,6 +298,14 @@ SCHEDULES_AND_DATA = [
         },
     ),
     *planted_in(
+        "minires/data/unpickle.py",
+        "tests/data/test_unpickle.py",
+        {
+            "unpickle: a dtype of parts": ("state[2:] != PLAIN", "False"),
+            "unpickle: an array in Fortran's order": ("by_columns is True", "False"),
+        },
+    ),
+    *planted_in(
         "minires/data/cifar_files.py",
         "tests/data/test_cifar10.py",
         {
