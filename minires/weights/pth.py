@@ -114,7 +114,8 @@ def read_legacy(path: Path) -> Any:
         check_head(file)
         result = load(file, storage)
         keys = load(file, storage)
-        if type(keys) is not list or set(keys) != storages.keys() or len(keys) != len(storages):
+        named = type(keys) is list and all(type(key) is str for key in keys)
+        if not named or set(keys) != storages.keys() or len(keys) != len(storages):
             raise ValueError("it is cut off, or the list of its storages is damaged")
         for key in keys:
             read_numbers(file, storages[key], path)
@@ -163,7 +164,8 @@ def checked_note(note: Any, longest: int) -> tuple[str, str, int]:
     if type(note) is not tuple or not 5 <= len(note) <= longest or note[0] != "storage":
         raise ValueError("it refers to something that is no storage")
     _, dtype, key, _, count = note[:5]
-    if dtype not in SIZES or type(key) is not str or type(count) is not int or count < 0:
+    known = type(dtype) is type(key) is str and dtype in SIZES
+    if not known or type(count) is not int or count < 0:
         raise ValueError("a storage in it is described in a way that makes no sense")
     return dtype, key, count
 

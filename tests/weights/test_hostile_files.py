@@ -153,6 +153,37 @@ def test_tensors_that_make_no_sense(program, sentence, tmp_path):
         load_torchvision(in_archive(tmp_path / "evil.pth", program))
 
 
+# as a tree it has no end: to look into it, or to hash it, would take ages
+TUPLES = b")" + b"q\x00h\x00\x86" * 200
+
+
+@pytest.mark.parametrize(
+    "keys", [b"](]e.", b"](" + TUPLES + b"e.", b"](K\x00e."], ids=["a list", "tuples", "a number"]
+)
+def test_an_older_files_keys_are_text(keys, tmp_path):
+    path = as_legacy(tmp_path / "evil.pth", tensor((2,), (1,)) + b"\x80\x02" + keys)
+    with pytest.raises(ValueError, match="the list of its storages is damaged"):
+        load_torchvision(path)
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    "program",
+    [
+        TUPLES + text("x") + b"\x93.",
+        tensor(
+            (2,),
+            (1,),
+            storage=b"(" + text("storage") + TUPLES + text("0") + text("cpu") + number(6) + b"tQ",
+        ),
+    ],
+    ids=["a name", "the numbers of a storage"],
+)
+def test_tuples_without_end(write, program, tmp_path):
+    with pytest.raises(ValueError, match=r"whose name is no text|makes no sense"):
+        load_torchvision(write(tmp_path / "evil.pth", b"\x80\x02" + program))
+
+
 def test_the_same_programs_read_where_they_make_sense(tmp_path):
     """So that the refusals above are for their reasons."""
     content = read_pth(in_archive(tmp_path / "good.pth", tensor((2, 2), (1, 3), offset=1)))
