@@ -66,7 +66,10 @@ class StoredTensor:
 
 
 def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
-    """A tensor, after a look at whether it lies within its storage."""
+    """A tensor, after a look at whether it lies within its storage.
+
+    Strides that are never taken may be anything, in PyTorch too; here they are 0.
+    """
     numbers = (offset, *shape, *strides)
     whole = all(type(number) is int and number >= 0 for number in numbers)
     if not (isinstance(storage, Storage) and whole and len(shape) == len(strides) <= 8):
@@ -78,7 +81,8 @@ def rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any)
             f"a tensor of shape {shape} with strides {strides} reaches beyond its "
             f"{storage.count} numbers"
         )
-    return StoredTensor(storage, offset, tuple(shape), tuple(strides))
+    used = (stride if count and n > 1 else 0 for n, stride in zip(shape, strides, strict=True))
+    return StoredTensor(storage, offset, tuple(shape), tuple(used))
 
 
 def empty_dict(*arguments: Any) -> dict[str, Any]:

@@ -75,9 +75,9 @@ class Archive:
             raise ValueError(f"its entry {info.filename} claims {info.file_size:,} bytes")
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return archive.read(info)
+                return whole(archive.read(info), info.file_size, f"its entry {info.filename}")
         except (OSError, *DAMAGED) as error:
-            raise ValueError(f"{self.path} is damaged: {error}") from error
+            raise ValueError(f"it is damaged: {error}") from error
 
     def storage(self, note: Any) -> Storage:
         """A storage whose bytes are read when needed, and once for all tensors that share it."""
@@ -153,10 +153,17 @@ def read_range(path: Path, start: int, count: int) -> bytes:
     """Some bytes of a file."""
     with path.open("rb") as file:
         file.seek(start)
-        return file.read(count)
+        return whole(file.read(count), count, "it")
 
 
 # ------------------------------------------------------------------------------------ for both
+
+
+def whole(content: bytes, size: int, what: str) -> bytes:
+    """Refuse content that is shorter than it should be."""
+    if len(content) != size:
+        raise ValueError(f"{what} is cut off: {size:,} bytes were expected, {len(content):,} came")
+    return content
 
 
 def checked_note(note: Any, longest: int) -> tuple[str, str, int]:

@@ -98,7 +98,8 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
         raise ValueError(f"{path} does not fit the {kind}:\n  " + "\n  ".join(problems))
     state = model.state_dict()
     for name, slot in slots.items():
-        state[name] = slot.from_torch(entries[name].load()).astype(state[name].dtype)
+        numbers = numbers_of(name, entries[name], path)
+        state[name] = slot.from_torch(numbers).astype(state[name].dtype)
     model.load_state_dict(state)
     return model
 
@@ -182,6 +183,14 @@ def read_state(path: Path) -> dict[str, Tensors]:
     return (
         read_safetensors(path) if path.suffix == ".safetensors" else state_in(read_pth(path), path)
     )
+
+
+def numbers_of(name: str, entry: Tensors, path: Path) -> Array:
+    """The numbers of a tensor, in PyTorch's layout."""
+    try:
+        return entry.load()
+    except Exception as error:  # the file may be damaged in any way, or no longer there
+        raise ValueError(f"{path}: the numbers of {name} can't be read: {error}") from error
 
 
 def read_safetensors(path: Path) -> dict[str, Tensors]:

@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from functools import partial
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minires.models import cifar_resnet
-from minires.weights import load_torchvision, pickles, pth, save_torchvision
+from minires.weights import load_torchvision, pickles, pth, save_torchvision, torchvision
 from minires.weights.pth import MAGIC, number, numbers, read_pth, text, write_pth
+from minires.weights.torchvision import torch_state
 
 
 class Call:
@@ -190,6 +192,16 @@ def test_the_same_programs_read_where_they_make_sense(tmp_path):
     np.testing.assert_array_equal(content["x"].load(), [[1, 4], [2, 5]])
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (2, 0)])
+def test_strides_that_are_never_taken_may_be_anything(shape, tmp_path):
+    """A copy of a part of a tensor has them in PyTorch too."""
+    huge = b"\x8a\x09" + (1 << 64).to_bytes(9, "little")
+    program = tensor(shape, (7, 1)).replace(number(7), huge)
+    assert huge in program
+    found = read_pth(in_archive(tmp_path / "good.pth", program))["x"].load()
+    np.testing.assert_array_equal(found, np.arange(np.prod(shape)).reshape(shape))
+
+
 @pytest.mark.parametrize("key", ["../../../../etc/passwd", "/etc/passwd", "..", "1"])
 def test_a_storage_elsewhere_is_not_read(key, tmp_path):
     program = tensor((2,), (1,), storage=note(key))
@@ -243,6 +255,34 @@ def test_a_text_that_is_said_to_be_long(write, tmp_path):
     program = b"\x80\x02X" + struct.pack("<I", (1 << 32) - 1) + b"abc."
     with pytest.raises(ValueError, match=r"longer than 4,194,304 bytes"):
         load_torchvision(write(tmp_path / "long.pth", program))
+
+
+def test_an_entry_that_is_shorter_than_it_claims(tmp_path):
+    path = in_archive(tmp_path / "short.pth", tensor((2,), (1,)))
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02") + 16  # checksum and packed size in the directory
+    struct.pack_into("<II", content, at, zlib.crc32(bytes(4)), 4)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a/data/0 is cut off: 24 bytes were expected"):
+        read_pth(path)["x"].load()
+
+
+@FORMATS
+def test_numbers_that_are_lost_between_looking_and_reading(write, tmp_path, monkeypatch):
+    """Whatever reading them raises, the error names the file and the tensor."""
+    model, path = cifar_resnet(8, seed=0), tmp_path / "x.pth"
+    arrays = torch_state(model)
+    write_pth(path, arrays) if write is in_archive else as_legacy(path, legacy(arrays))
+    looked = torchvision.read_state
+
+    def cut(path):
+        state = looked(path)
+        path.write_bytes(path.read_bytes()[: -path.stat().st_size // 2])
+        return state
+
+    monkeypatch.setattr(torchvision, "read_state", cut)
+    with pytest.raises(ValueError, match=r"x.pth: the numbers of \S+ can't be read"):
+        load_torchvision(path, model)
 
 
 def test_other_archives(tmp_path):
@@ -347,7 +387,7 @@ def test_a_damaged_number_is_noticed_by_its_checksum(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     before = model.state_dict()
-    with pytest.raises(ValueError, match=r"x.pth .*CRC"):
+    with pytest.raises(ValueError, match=r"x.pth: .*CRC"):
         load_torchvision(path, model)
     assert all(np.array_equal(before[name], array) for name, array in model.state_dict().items())
 
