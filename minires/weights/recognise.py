@@ -19,7 +19,7 @@ def recognise(shapes: Shapes, path: Path) -> Module:
     Raises: ValueError where it is none of those that we have.
     """
     for attempt in (as_resnet, as_vgg, as_googlenet):
-        if (model := attempt(shapes)) is not None:
+        if (model := attempt(shapes, path)) is not None:
             return model
     names = ", ".join(list(shapes)[:3])
     raise ValueError(
@@ -28,34 +28,49 @@ def recognise(shapes: Shapes, path: Path) -> Module:
     )
 
 
-def as_resnet(shapes: Shapes) -> Module | None:
+def as_resnet(shapes: Shapes, path: Path) -> Module | None:
     """ResNet-18 to 152, told apart by the blocks of their stages and the layers of a block."""
     blocks = tuple(count(shapes, rf"layer{stage}\.(\d+)\.conv1\.weight") for stage in range(1, 5))
     bottleneck = "layer1.0.conv3.weight" in shapes
     for depth, expected in BLOCKS.items():
         if blocks == expected and bottleneck == (depth >= 50) and "fc.bias" in shapes:
-            return resnet(depth, version="v1.5", classes=shapes["fc.bias"][0], seed=None)
+            classes = classes_of(shapes, path, "fc", features=2048 if bottleneck else 512)
+            return resnet(depth, version="v1.5", classes=classes, seed=None)
     return None
 
 
-def as_vgg(shapes: Shapes) -> Module | None:
+def as_vgg(shapes: Shapes, path: Path) -> Module | None:
     """VGG-16 and 19, with batch norm or without."""
     convolutions = [n for n, s in shapes.items() if n.startswith("features.") and len(s) == 4]
     if len(convolutions) not in (13, 16) or "classifier.6.bias" not in shapes:
         return None
     batch_norm = len(shapes.get("features.1.weight", ())) == 1
-    classes = shapes["classifier.6.bias"][0]
+    classes = classes_of(shapes, path, "classifier.6", features=4096)
     return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed=None)
 
 
-def as_googlenet(shapes: Shapes) -> Module | None:
+def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
     """GoogLeNet as published for torchvision, with the auxiliary classifiers where they are."""
     if "inception5b.branch4.1.conv.weight" not in shapes or "fc.bias" not in shapes:
         return None
-    aux, classes = "aux1.fc1.weight" in shapes, shapes["fc.bias"][0]
+    aux, classes = "aux1.fc1.weight" in shapes, classes_of(shapes, path, "fc", features=1024)
     return googlenet(
         version="torchvision", transform_input=True, aux=aux, classes=classes, seed=None
     )
+
+
+def classes_of(shapes: Shapes, path: Path, layer: str, features: int) -> int:
+    """The outputs of the last layer. Weights as large are in the file, so so much can be made.
+
+    Raises: ValueError where it is no layer for so many features.
+    """
+    weight, bias = shapes.get(f"{layer}.weight", ()), shapes[f"{layer}.bias"]
+    if len(bias) != 1 or bias[0] < 1 or weight != (*bias, features):
+        raise ValueError(
+            f"{path}: expected {layer}.weight (classes, {features}) and {layer}.bias (classes,), "
+            f"but got {weight} and {bias}"
+        )
+    return bias[0]
 
 
 def count(shapes: Shapes, pattern: str) -> int:

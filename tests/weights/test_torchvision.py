@@ -95,6 +95,7 @@ def test_resnets_are_recognised(depth, tmp_path):
 def test_vggs_are_recognised(depth, batch_norm, tmp_path):
     original = small_vgg(depth, batch_norm=batch_norm, seed=None)
     shapes = {name: slot.torch_shape for name, slot in slots_of(original).items()}
+    shapes["classifier.6.weight"] = (*shapes["classifier.6.bias"], 4096)
     model = recognise(shapes, tmp_path)
     assert (model.depth, model.batch_norm) == (depth, batch_norm)
 
@@ -107,6 +108,30 @@ def test_googlenet_is_recognised(aux, tmp_path):
     assert (model.aux, model.transform_input, model.training) == (aux, True, False)
     state = model.state_dict()
     assert all(np.array_equal(state[name], a) for name, a in original.state_dict().items())
+
+
+LAST = [  # a network's last layer, and the features that it takes
+    ("fc", lambda: resnet(18, seed=None), 512),
+    ("fc", lambda: resnet(50, seed=None), 2048),
+    ("fc", lambda: googlenet(version="torchvision", seed=None), 1024),
+    ("classifier.6", lambda: small_vgg(16, seed=None), 4096),
+]
+
+
+@pytest.mark.parametrize(("layer", "make", "features"), LAST)
+@pytest.mark.parametrize("bias", [(), (0,), (30_000_000,), (4, 4)])
+def test_a_last_layer_that_is_none_is_not_believed(layer, make, features, bias, tmp_path):
+    """A file with a bias alone would make a network of many gigabytes."""
+    shapes = {name: slot.torch_shape for name, slot in slots_of(make()).items()}
+    shapes |= {f"{layer}.bias": bias, f"{layer}.weight": (4, features)}
+    sentence = (
+        rf"x.pth: expected {layer}.weight \(classes, {features}\) and .* \(4, {features}\) and"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        recognise(shapes, tmp_path / "x.pth")
+    del shapes[f"{layer}.weight"]
+    with pytest.raises(ValueError, match=r"x.pth: expected .*, but got \(\) and"):
+        recognise(shapes, tmp_path / "x.pth")
 
 
 def test_a_network_is_recognised_and_answers_alike(tmp_path):
