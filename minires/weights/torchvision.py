@@ -26,6 +26,7 @@ from .pth import read_pth, write_pth
 from .recognise import recognise
 
 COUNTER = "num_batches_tracked"
+NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -203,8 +204,11 @@ def read_safetensors(path: Path) -> dict[str, Tensors]:
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
     for name, part in slices.items():
-        if part.get_dtype() == "BF16":
-            raise ValueError(f"{path}: {name} is bfloat16, which NumPy has not: save it as F32")
+        if part.get_dtype() not in NUMBERS:
+            raise ValueError(
+                f"{path}: the numbers of {name} are {part.get_dtype()}, which is not supported: "
+                "save them as F32"
+            )
     return {
         name: Lazy(tuple(part.get_shape()), partial(file.get_tensor, name))
         for name, part in slices.items()

@@ -1,5 +1,6 @@
 """Files that want something else than to be read: each is refused with a sentence."""
 
+import json
 import os
 import pickle
 import struct
@@ -321,6 +322,18 @@ def test_a_safetensors_file_that_is_none(tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(b"\xff" * 100)
     with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        load_torchvision(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("BF16", 4), ("F8_E4M3", 2), ("F8_E5M2", 2), ("F4", 1), ("C64", 16)]
+)
+def test_safetensors_of_other_numbers(kind, size, tmp_path):
+    path = tmp_path / "other.safetensors"
+    entry = {"dtype": kind, "shape": [2], "data_offsets": [0, size]}
+    head = json.dumps({"x": entry}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(size))
+    with pytest.raises(ValueError, match=f"the numbers of x are {kind}, .* save them as F32"):
         load_torchvision(path)
 
 
