@@ -94,7 +94,6 @@ class Graph:
         self.constants: list[Any] = []
         self.maps: dict[int, str] = {}  # (N, C, H, W)
         self.plain: dict[int, str] = {}  # as here
-        self.kept: list[Tensor] = []  # so that no other tensor gets the same id
 
     def node(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
         """Add a node; returns the name of its output."""
@@ -134,7 +133,6 @@ class Graph:
         if id(tensor) not in self.plain:
             name = self.parameters.get(id(tensor), "")
             self.plain[id(tensor)] = self.constant(tensor.data, name)
-            self.kept.append(tensor)
         return self.plain[id(tensor)]
 
     def is_constant(self, tensor: Tensor) -> bool:

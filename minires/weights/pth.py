@@ -80,7 +80,7 @@ class Archive:
             raise ValueError(f"it is damaged: {error}") from error
 
     def storage(self, note: Any) -> Storage:
-        """A storage whose bytes are read when needed, and once for all tensors that share it."""
+        """A storage; its bytes are read when they are needed."""
         dtype, key, count = checked_note(note, 5)
         if key not in self.storages:
             self.storages[key] = storage = Storage(dtype, count, lambda: b"")
