@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 View = npt.NDArray[np.float32]
 
+LARGEST = 1 << 24  # pixels of a resized image; 640 on the shorter side of a 40:1 panorama fit
+IMAGE_FILE = "minires file"  # where an image's `info` says which file it comes from
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class BrokenImageError(ValueError):
-    """A file that should be an image and can't be decoded; the text names it and says why."""
+    """A file that can't be decoded, or not be resized; the text names it and says why."""
 
 
 def open_image(path: Path) -> Image:
@@ -37,9 +39,11 @@ def open_image(path: Path) -> Image:
 
     try:
         with Image.open(path) as file:
-            return file.convert("RGB")
+            image = file.convert("RGB")
     except Exception as error:
         raise BrokenImageError(f"{path}: {reason(error)}") from None
+    image.info[IMAGE_FILE] = path
+    return image
 
 
 def reason(error: Exception) -> str:
@@ -55,11 +59,18 @@ def resize(image: Image, shorter: int) -> Image:
     """Scale so that the shorter side has so many pixels: antialiased and bilinear.
 
     The longer side is rounded down, as torchvision's `Resize(shorter)` does.
+
+    Raises: BrokenImageError for an image so long and thin that it would become gigantic.
     """
     from PIL.Image import Resampling
 
     width, height = image.size
     longer = int(shorter * max(width, height) / min(width, height))
+    if shorter * longer > LARGEST:
+        raise BrokenImageError(
+            f"{image.info.get(IMAGE_FILE, 'an image')}: {width} x {height} pixels would become "
+            f"{shorter * longer:,} when the shorter side is {shorter}, more than {LARGEST:,}"
+        )
     size = (shorter, longer) if width <= height else (longer, shorter)
     return image.resize(size, Resampling.BILINEAR)
 

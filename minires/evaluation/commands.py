@@ -102,17 +102,17 @@ def classify_files(
     for path in images:
         try:
             image = open_image(path)
+            guesses = classify(
+                models,
+                image,
+                names,
+                top=top,
+                protocol=PROTOCOLS[protocol],
+                preprocessing=preprocessing,
+            )
         except BrokenImageError as error:
             faults.append(str(error))
             continue
-        guesses = classify(
-            models,
-            image,
-            names,
-            top=top,
-            protocol=PROTOCOLS[protocol],
-            preprocessing=preprocessing,
-        )
         console.print(path, markup=False, highlight=False, soft_wrap=True)
         console.print(bars(guesses))
         if picture:

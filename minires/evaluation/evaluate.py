@@ -92,12 +92,12 @@ class Preparation:
         """Decode and prepare one image."""
         label = int(self.images.labels[number])
         try:
-            image = self.images.open(number)
+            views = self.protocol.views(self.images.open(number), self.preprocessing)
         except BrokenImageError as error:
             if self.broken == "refuse":
                 raise
             return Example(label, [], str(error))
-        return Example(label, self.protocol.views(image, self.preprocessing))
+        return Example(label, views)
 
 
 def evaluate(
@@ -123,7 +123,7 @@ def evaluate(
         preprocessing: that of torchvision's ImageNet networks, unless another is given.
         batch_size: how many crops a network sees at once; as many pixels of other views.
         workers: number of threads that prepare images.
-        broken: "skip" leaves files out that can't be decoded, and names them; "refuse" raises.
+        broken: "skip" leaves files out that can't be used, and names them; "refuse" raises.
         watch: called after each batch with the results so far, for a progress bar.
 
     Raises: ValueError where outputs and classes differ in number, or no image could be read;

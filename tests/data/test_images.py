@@ -141,3 +141,16 @@ def test_whatever_is_wrong_with_a_file_is_one_error_that_names_it(
         path.write_bytes({"cut off": whole[:-200], "text": b"hello", "empty": b""}[damage])
     with pytest.raises(BrokenImageError, match=r"x\.jpg: \w+"):
         open_image(path)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1)])
+def test_a_long_thin_image_is_not_blown_up(size, tmp_path):
+    """A file of 300 bytes would take 60 GB."""
+    path = save(tmp_path / "thin.png", Image.new("RGB", size))
+    with pytest.raises(
+        BrokenImageError, match=r"thin\.png: .* 3,932,160,000 when the shorter .* 256"
+    ):
+        resize(open_image(path), 256)
+    with pytest.raises(BrokenImageError, match="an image: "):
+        resize(Image.new("RGB", size), 256)
+    assert max(resize(open_image(path), 10).size) == 600_000

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
@@ -118,6 +119,14 @@ class TestClassify:
         assert "class 0" in text
         pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
         assert pictures == {"ant0.png", "bee1.png"}
+
+    def test_an_image_that_would_be_gigantic_is_named(self, weights, zoo, tmp_path):
+        thin = save(tmp_path / "thin.png", Image.new("RGB", (1, 60_000)))
+        options = ("--weights", weights, "--resize", "64", "--crop", "32")
+        code, text, error = run("classify", thin, zoo / "ant" / "ant0.jpg", *options)
+        assert code == 1
+        assert "thin.png: 1 x 60000 pixels would" in str(error)
+        assert "ant0.jpg" in text
 
     def test_images_called_alike_have_pictures_of_their_own(self, weights, tmp_path, rng):
         images = [tmp_path / name for name in ("a/1.jpg", "b/1.jpg", "b/1-2.jpg", "c/1.png")]

@@ -89,6 +89,15 @@ class TestBrokenImages:
             f"{tmp_path / '1.png'}: not an image of any kind that Pillow knows"
         ]
 
+    def test_so_are_those_that_would_be_gigantic(self, tmp_path):
+        images = greys(tmp_path, [0, 1, 2], [0, 1, 2])
+        Image.new("RGB", (1, 60_000)).save(images.paths[1])
+        sizes = Preprocessing(64, 8, (0, 0, 0), (1, 1, 1))
+        result = evaluate({"grey": Brightness()}, images, preprocessing=sizes)
+        assert result.images == 2
+        assert len(result.broken) == 1
+        assert result.broken[0].startswith(f"{tmp_path / '1.png'}: 1 x 60000 pixels would")
+
     def test_or_refused(self, tmp_path):
         with pytest.raises(BrokenImageError, match=r"1\.png: not an image"):
             evaluate(
