@@ -73,7 +73,16 @@ def read_classes(path: Path) -> Classes:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path} with names of classes")
     text = read_text(path)
-    entries = json_entries(path, text) if path.suffix == ".json" else line_entries(text)
+    return json_classes(path, text) if path.suffix == ".json" else named(path, line_entries(text))
+
+
+def json_classes(path: Path, text: str) -> Classes:
+    """The classes in a JSON text, which came from the file `path`; see `read_classes`."""
+    return named(path, json_entries(path, text))
+
+
+def named(path: Path, entries: list[tuple[str, str]]) -> Classes:
+    """Classes with these identifiers and names, at least one."""
     if not entries:
         raise ValueError(f"{path} names no class")
     return Classes(*zip(*entries, strict=True))
@@ -94,7 +103,7 @@ def json_entries(path: Path, text: str) -> list[tuple[str, str]]:
     """(identifier, name) of every class of a JSON file."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter for lists in lists in lists
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if isinstance(value, dict):
         places = [str(place) for place in range(len(value))]

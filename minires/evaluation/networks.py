@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import Classes, read_classes
-from ..data.classes import json_entries
+from ..data.classes import json_classes
 from ..nn import Module
 from ..weights import load_torchvision
 
@@ -45,4 +45,4 @@ def classes_in(path: Path) -> Classes | None:
         return None
     with safe_open(path, framework="numpy") as file:
         text = (file.metadata() or {}).get(KEY)
-    return Classes(*zip(*json_entries(path, text), strict=True)) if text else None
+    return json_classes(path, text) if text else None

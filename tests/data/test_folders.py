@@ -221,6 +221,8 @@ class TestClasses:
         ("text", "sentence"),
         [
             ("[", "is not valid JSON"),
+            ("[" * 100_000, "is not valid JSON"),
+            ("1" * 5000, "is not valid JSON"),
             ("[]", "names no class"),
             ("3", "expected a list of names"),
             ("[3]", r"expected a name or \[identifier, name\] for a class, but got 3"),

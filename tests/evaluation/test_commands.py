@@ -108,6 +108,22 @@ class TestClassify:
         assert code == 0, error
         assert sum(f"{name} " in text for name in CLASSES) == 1
 
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("[]", " names no class"),
+            ("{}", " names no class"),
+            ("[" * 100_000, " is not valid JSON"),
+            ("1", ": expected a list of names"),
+        ],
+    )
+    def test_names_in_the_weights_that_are_none(self, text, sentence, weights, zoo, tmp_path):
+        named = tmp_path / "named.safetensors"
+        save_file(load_file(weights), named, metadata={"classes": text})
+        code, _, error = run("classify", zoo / "ant" / "ant0.jpg", "--weights", named, *SMALL)
+        assert code == 1
+        assert f"named.safetensors{sentence}" in str(error)
+
     def test_several_images_each_with_a_picture_and_the_broken_named(self, weights, zoo, tmp_path):
         broken = tmp_path / "broken.png"
         broken.write_bytes(b"")
