@@ -149,7 +149,7 @@ def test_training_does_not_grow():
         return memory.now()
 
     with no_garbage_collector(), traced_memory() as memory:
-        for _ in range(5):  # what is made once, such as gradients, is there after these
+        for _ in range(50):  # Python's and NumPy's own stores of small objects fill up meanwhile
             total += step()
         contexts, before = live_contexts(), kept()
         for _ in range(50):

@@ -213,11 +213,10 @@ class TestReadable:
     def test_text_and_lines_stand_out_from_a_light_and_a_dark_background(self, look):
         seen = look(color_scheme="light")
         assert stands_out(seen) == "light"
-        before = seen.chart()["plain-20"]["line"]["color"]
+        tick = "getComputedStyle(document.querySelector('#training .xtick text')).fill"
+        before = seen.page.evaluate(tick)
         seen.page.emulate_media(color_scheme="dark")
-        seen.page.wait_for_function(
-            f"document.getElementById('training').data[0].line.color !== '{before}'"
-        )
+        seen.page.wait_for_function(f"{tick} !== '{before}'")
         assert stands_out(seen) == "dark"
 
     def test_a_phone_never_scrolls_sideways(self, look):
