@@ -143,7 +143,8 @@ def conv2d_grads(
 def transformed(weight: Array) -> Array:
     """U = G g G.T of every pair of channels, in panels of 16 output channels."""
     depth, channels = weight.shape[2:]
-    u = empty((FREQUENCIES * round_up.py_func(channels, COLUMNS) * depth,))
+    width = round_up.py_func(channels, COLUMNS)
+    u = empty((FREQUENCIES * weight_step.py_func(depth, width),))
     weight_kernel(weight.ravel(), depth, channels, u)
     return u
 
@@ -162,7 +163,8 @@ def number_of_tiles(w: Window) -> int:
 
 def part_size(depth: int, channels: int) -> int:
     """Floats of a partial sum of dU."""
-    return FREQUENCIES * round_up.py_func(depth, ROWS) * round_up.py_func(channels, COLUMNS)
+    rows, width = round_up.py_func(depth, ROWS), round_up.py_func(channels, COLUMNS)
+    return FREQUENCIES * weight_step.py_func(rows, width)
 
 
 def number_of_parts(w: Window, size: int) -> int:
@@ -231,7 +233,7 @@ def forward_block(source, w, u, channels, first, count, y):
     for f in range(FREQUENCIES):
         prefetch_share(source.x, *ahead, f, FREQUENCIES)
         prefetch_share(y, *here, f, FREQUENCIES)
-        panel = f * width * w.channels
+        panel = f * weight_step(w.channels, width)
         multiply_tiles(v, f * v_step, w.channels, u, panel, width, count, m, f * m_step)
     for t in range(count):
         transform_output(m, t, m_step, w, first + t, channels, y, spare)
@@ -240,8 +242,14 @@ def forward_block(source, w, u, channels, first, count, y):
 
 @helper
 def frequency_step(channels):
-    """Floats from one frequency's matrix to the next one's."""
+    """Floats from one frequency's matrix of tiles to the next one's."""
     return BLOCK * round_up(channels, COLUMNS) + SKEW
+
+
+@helper
+def weight_step(rows, width):
+    """Floats from one frequency's matrix of a weight, U or dU, to the next one's."""
+    return rows * width + SKEW
 
 
 @helper
@@ -292,11 +300,11 @@ def output_range(w, tile, channels):
 @parallel_kernel
 def weight_kernel(weight, depth, channels, u):
     """U = G g G.T, for every pair of channels, in panels of 16; a chunk is an input channel."""
-    panel = depth * COLUMNS
-    step = (channels + COLUMNS - 1) // COLUMNS * panel
+    panel, width = depth * COLUMNS, round_up(channels, COLUMNS)
+    step = weight_step(depth, width)
     for k in prange(depth):
         room = scratch(3 * EDGE * LANES)
-        for c in range(0, step // depth, LANES):
+        for c in range(0, width, LANES):
             at = c // COLUMNS * panel + k * COLUMNS + c % COLUMNS
             transform_weight(
                 pointer(weight), k, c, depth, channels, pointer(u), at, step, pointer(room)
@@ -396,7 +404,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
             b = f * frequency_step(channels) + place(0, c)
             wide = width - c > COLUMNS
             for k in range(0, rows, rows_of(wide)):
-                at = (f * width + c) * rows + k * COLUMNS
+                at = f * weight_step(rows, width) + c * rows + k * COLUMNS
                 a = f * frequency_step(depth) + place(0, k)
                 add_transposed(
                     wide,
@@ -421,7 +429,7 @@ def input_grads(x, begin, end, dx, dx_begin, dx_end, d, channels, u, count, v, d
         prefetch_share(x, begin, end, f, FREQUENCIES)
         prefetch_share(dx, dx_begin, dx_end, f, FREQUENCIES)
         width, at = round_up(depth, COLUMNS), f * frequency_step(channels)
-        panel, to = f * width * channels, f * frequency_step(depth)
+        panel, to = f * weight_step(channels, width), f * frequency_step(depth)
         multiply_tiles(d, at, channels, u, panel, width, count, v, to)
 
 
@@ -435,7 +443,7 @@ def weight_grad_kernel(parts, rows, channels, dweight):
         grad, spare = pointer(room), part(room, FREQUENCIES * width)
         for f in range(FREQUENCIES):
             for c in range(0, width, LANES):
-                panel = (f * width + c // COLUMNS * COLUMNS) * rows
+                panel = f * weight_step(rows, width) + c // COLUMNS * COLUMNS * rows
                 at = panel + k * COLUMNS + c % COLUMNS
                 store(sum_of_parts(parts, at), grad, f * width + c)
         for c in range(0, channels, LANES):
