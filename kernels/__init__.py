@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from . import checks
 from .dispatch import implementation_for, report
+from .handover import Handover
 from .training import (
     crop_flip,
     sgd_step,
@@ -279,11 +280,15 @@ def conv2d_batch_norm_grad(
     y: Array | None = None,
     needs_dx: bool = True,
     needs_dresidual: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
     """Gradients of `conv2d_batch_norm`: `(dx, dweight, dgamma, dbeta, dresidual)`.
 
     `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
-    set, else None. What is not needed is None.
+    set, else None. What is not needed is None. With `handover`, which belongs to y, dy may come cut
+    and summed, and is written into then; with `before`, which belongs to x, dx may be left like
+    that: see `handover.py`. An implementation is free to leave nothing.
     """
     arrays = (gamma, mean, var)
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
@@ -291,8 +296,9 @@ def conv2d_batch_norm_grad(
         "conv2d_batch_norm_grad", x, weight, *arrays, **geometry, dy=dy, y=y, z=z
     )
     needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
+    handovers = {"handover": handover, "before": before}
     return implementation_for(dy, x, weight, z, *arrays, y).conv2d_batch_norm_grad(
-        dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs
+        dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs, **handovers
     )
 
 
@@ -362,17 +368,21 @@ def basic_block_grad(
     eps: float,
     skip: bool,
     needs_dx: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
     """Gradients of `basic_block` from its arguments and results, in the arguments' order.
 
     `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed.
+    `handover` and `before` as in `conv2d_batch_norm_grad`.
     """
     arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
     results = (y, z1, mean1, var1, z2, mean2, var2)
     checks.basic_block("basic_block_grad", x, *arrays)
     checks.batch_norm("basic_block_grad", x, mean1, var1, mean2, var2, dy=dy, y=y, z1=z1, z2=z2)
+    settings = {"needs_dx": needs_dx, "handover": handover, "before": before}
     return implementation_for(dy, x, *arrays, *results).basic_block_grad(
-        dy, x, *arrays, *results, eps=eps, skip=skip, needs_dx=needs_dx
+        dy, x, *arrays, *results, eps=eps, skip=skip, **settings
     )
 
 

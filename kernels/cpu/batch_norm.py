@@ -91,11 +91,9 @@ def batch_norm_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Sums, then dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat))."""
-    grad = cut_grad(dy, y)
-    dgamma, dbeta, dz = parameter_grads(grad, x, mean, var, eps, write_dz=y is not None)
-    dz = dy if y is None else dz
-    dx = written(through_batch_norm(OutputGrad(dz), x, gamma, mean, var, dgamma, dbeta, eps))
-    return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
+    grad, sums = summed(cut_grad(dy, y), x, mean, even_starts(x), write=True)
+    through, dgamma, dbeta = through_batch_norm(grad, sums, x, gamma, mean, var, eps)
+    return written(through), dgamma, dbeta, grad.dy
 
 
 def cut_grad(dy: Array, y: Array | None) -> OutputGrad:
@@ -103,20 +101,29 @@ def cut_grad(dy: Array, y: Array | None) -> OutputGrad:
     return OutputGrad(dy) if y is None else cut_to(dy, Input(y))
 
 
+def summed(
+    grad: OutputGrad, x: Array, mean: Array, starts: Ints, *, write: bool
+) -> tuple[OutputGrad, Doubles]:
+    """The gradient dz of batch norm's result, written if asked, and its sums (see `grad_sums`)."""
+    write = write and grad.cut
+    dz = empty(x.shape) if write else NO_FLOATS
+    sums = grad_sums(grad, x, mean, starts, dz)
+    return OutputGrad(dz) if write else grad, sums
+
+
 def through_batch_norm(
     grad: OutputGrad,
+    sums: Doubles,
     x: Array,
     gamma: Array,
     mean: Array,
     var: Array,
-    dgamma: Doubles,
-    dbeta: Doubles,
     eps: float,
-) -> OutputGrad:
-    """The gradient of batch norm's input x, from that of its result."""
+) -> tuple[OutputGrad, Array, Array]:
+    """The gradients of batch norm's x, gamma and beta, from that of its result and its sums."""
     std, count = inverse_std(var, eps), max(1, x.size // x.shape[3])
-    scale = gamma * std
-    return grad._replace(
+    scale, dbeta, dgamma = gamma * std, sums[0], sums[1] * std
+    through = grad._replace(
         normalised=True,
         z=x,
         mean=mean,
@@ -124,6 +131,7 @@ def through_batch_norm(
         slope=(-scale * std * dgamma / count).astype(np.float32),
         shift=(-scale * dbeta / count).astype(np.float32),
     )
+    return through, dgamma.astype(np.float32), dbeta.astype(np.float32)
 
 
 def written(grad: OutputGrad) -> Array:
@@ -154,12 +162,10 @@ def batch_norm_eval_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """dx = dz * gamma / std: the map is linear."""
-    grad = cut_grad(dy, y)
-    dgamma, dbeta, dz = parameter_grads(grad, x, mean, var, eps, write_dz=y is not None)
-    dz = dy if y is None else dz
-    zero, one = np.zeros_like(gamma), np.ones_like(var)
-    dx = batch_norm_eval(dz, gamma * inverse_std(var, eps), zero, zero, one, eps=0.0)
-    return dx, dgamma.astype(np.float32), dbeta.astype(np.float32), dz
+    grad, sums = summed(cut_grad(dy, y), x, mean, even_starts(x), write=True)
+    std, zero, one = inverse_std(var, eps), np.zeros_like(gamma), np.ones_like(var)
+    dx = batch_norm_eval(grad.dy, gamma * std, zero, zero, one, eps=0.0)
+    return dx, (sums[1] * std).astype(np.float32), sums[0].astype(np.float32), grad.dy
 
 
 # ------------------------------------------------------------------------ combining chunks
@@ -175,13 +181,18 @@ def chunk_pixels(channels: int) -> int:
     return max(1, CHUNK // max(1, channels))
 
 
+def even_starts(x: Array) -> Ints:
+    """The pixel that each chunk starts at, and one past the last."""
+    total = x.size // max(1, x.shape[3])
+    return np.append(np.arange(0, total, chunk_pixels(x.shape[3])), total)
+
+
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of every channel."""
-    channels = x.shape[3]
-    chunk, total = chunk_pixels(channels), x.size // channels
-    means, squares = np.empty((2, -(-total // chunk), channels))
-    moments_kernel(x.ravel(), channels, chunk, means, squares)
-    return combined(means, squares, np.minimum(chunk, total - chunk * np.arange(len(means))))
+    starts = even_starts(x)
+    means, squares = np.empty((2, len(starts) - 1, x.shape[3]))
+    moments_kernel(x.ravel(), x.shape[3], starts, means, squares)
+    return combined(means, squares, np.diff(starts))
 
 
 def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Array]:
@@ -192,35 +203,26 @@ def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Arr
     return mean.astype(np.float32), var.astype(np.float32)
 
 
-def parameter_grads(
-    grad: OutputGrad, x: Array, mean: Array, var: Array, eps: float, *, write_dz: bool
-) -> tuple[Doubles, Doubles, Array]:
-    """`(dgamma, dbeta, dz)` from dz, the gradient of batch norm's result; dz empty if not asked."""
-    dz = empty(x.shape) if write_dz else NO_FLOATS
-    sums, products = grad_sums(grad, x, mean, dz)
-    return products * inverse_std(var, eps), sums, dz
-
-
 def grad_sums(
-    grad: OutputGrad, x: Array, mean: Array, dz: Array = NO_FLOATS
-) -> tuple[Doubles, Doubles]:
-    """Every channel's sums of dz and of dz * (x - mean); dz is written where there is room."""
-    channels = x.shape[3]
-    chunk, total = chunk_pixels(channels), x.size // channels
-    sums, products = np.empty((2, -(-total // chunk), channels))
-    grad_sums_kernel(flat_grad(grad), x.ravel(), mean, chunk, dz.reshape(-1), sums, products)
-    return sums.sum(0), products.sum(0)
+    grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array = NO_FLOATS
+) -> Doubles:
+    """Every channel's sums of dz and of dz * (x - mean); dz is written where there is room.
+
+    `starts` says how the pixels are cut into chunks, whose sums are added in order.
+    """
+    sums, products = parts = np.empty((2, len(starts) - 1, x.shape[3]))
+    grad_sums_kernel(flat_grad(grad), x.ravel(), mean, starts, dz.reshape(-1), sums, products)
+    return parts.sum(1)
 
 
 # ------------------------------------------------------------------------ kernels
 
 
 @parallel_kernel
-def moments_kernel(x, channels, chunk, means, squares):
+def moments_kernel(x, channels, starts, means, squares):
     """Mean and sum of squared distances from it, of every chunk and channel."""
-    total = len(x) // channels
     for i in prange(len(means)):
-        first, last = i * chunk, min(total, (i + 1) * chunk)
+        first, last = starts[i], starts[i + 1]
         for c in range(0, channels, LANES):
             chunk_moments(pointer(x), channels, first, last, c, means[i], squares[i])
 
@@ -289,12 +291,11 @@ def normalise_chunk(
 
 
 @parallel_kernel
-def grad_sums_kernel(grad, x, mean, chunk, dz, sums, products):
+def grad_sums_kernel(grad, x, mean, starts, dz, sums, products):
     """Sums of dz and of dz * (x - mean), of every chunk and channel; dz where there is room."""
     channels = len(mean)
-    total = len(x) // channels
     for i in prange(len(sums)):
-        first, last = i * chunk, min(total, (i + 1) * chunk)
+        first, last = starts[i], starts[i + 1]
         for c in range(0, channels, LANES):
             chunk_grad_sums(
                 grad_pointers(grad),

@@ -15,11 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from ..checks import winograd_is_possible
+from ..handover import Handover
 from . import direct, im2col, winograd
-from .batch_norm import grad_sums, written, written_input
+from .batch_norm import written, written_input
 from .finish import NOTHING, Finish
-from .memory import NO_FLOATS, Array, Doubles, Ints, Shape
-from .operands import Input, OutputGrad, cut_to
+from .memory import NO_FLOATS, Array, Ints, Shape
+from .operands import Input, OutputGrad
 from .partial_sums import at_most
 from .window import window
 
@@ -150,16 +151,32 @@ def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int)
             return im2col.chunk_starts(w)
 
 
+def sum_starts(shape: Shape) -> Ints:
+    """Where the gradient of a map is cut into chunks to be summed.
+
+    That is where Winograd's convolution of this map would cut it, to as many channels: so it does
+    not matter which of the two sums it.
+    """
+    w = window(shape, (3, 3), 1, 1)
+    return winograd.sum_starts(w, winograd.number_of_parts(w, winograd.part_size(*2 * shape[3:])))
+
+
 def conv2d_grads(
     grad: OutputGrad,
     source: Input,
     weight: Array,
     stride: int,
     padding: int,
+    *,
     needs_dx: bool = True,
     add_to: Array | None = None,
+    before: Handover | None = None,
 ) -> tuple[Array, Array]:
-    """Both gradients of a convolution; dx is added to `add_to`, and is empty if not needed."""
+    """`(dx, dweight)`; dx is added to `add_to`, and is empty if not needed.
+
+    Winograd's algorithm leaves dx for the batch norm `before`, if there is one; others, which would
+    need another pass, do not.
+    """
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     x_shape, kernel_size = source.x.shape, weight.shape[:2]
     if both_by_winograd(x_shape, weight.shape, **geometry):
@@ -170,7 +187,8 @@ def conv2d_grads(
             x_shape=x_shape,
             padding=padding,
             add_to=add_to,
-        )[:2]
+            before=before if needs_dx else None,
+        )
     dy, dx = written(grad), NO_FLOATS
     if needs_dx:
         dx = conv2d_input_grad(dy, weight, x_shape=x_shape, **geometry)
@@ -178,18 +196,3 @@ def conv2d_grads(
             dx += add_to
     x = written_input(source)
     return dx, conv2d_weight_grad(dy, x, kernel_size=kernel_size, **geometry)
-
-
-def conv2d_grads_between(
-    grad: OutputGrad, source: Input, weight: Array, stride: int, padding: int
-) -> tuple[Array, Array, Doubles, Doubles]:
-    """Both gradients where the input is normalised, and the sums that its batch norm needs next.
-
-    Winograd's algorithm gathers them while dx is in cache: see `batch_norm.grad_sums`.
-    """
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    x_shape = source.x.shape
-    if both_by_winograd(x_shape, weight.shape, **geometry):
-        return winograd.conv2d_grads(grad, source, weight, x_shape=x_shape, padding=padding)
-    dx, dweight = conv2d_grads(grad, source, weight, stride, padding)
-    return dx, dweight, *grad_sums(cut_to(dx, source), source.x, source.mean)

@@ -1,26 +1,30 @@
 """A convolution and the batch norm after it as one: fewer passes over memory, the same results.
 
 Forward, the convolution gathers its result's moments (see `finish.py`). Backward, the gradient of
-that result is made where the convolution's own backward pass reads it (see `operands.py`). In a
-block of two convolutions the map between them, normalised and cut off, is never written either, and
-the sums that its batch norm's gradient needs are gathered while that gradient is in cache.
+that result is made where the convolution's own backward pass reads it (see `operands.py`), and the
+sums that the batch norm before it needs are gathered while dx is in cache (see `handover.py`). In a
+block of two convolutions the map between them, normalised and cut off, is never written either.
 Passes over arrays of the result's size, forward and backward, for two convolutions and a skip
-connection: 7 and 13, where one operation after the other takes 11 and 25.
+connection: 7 and 13, or 10 behind another block, where one operation after the other takes 11 and
+25.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ..handover import Handover
 from .batch_norm import (
     batch_norm_eval,
     combined,
     cut_grad,
     inverse_std,
-    parameter_grads,
+    summed,
     through_batch_norm,
 )
-from .convolution import chunk_starts, conv2d_grads, conv2d_grads_between, finished
+from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
 from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
@@ -91,21 +95,17 @@ def conv2d_batch_norm_grad(
     y: Optional = None,
     needs_dx: bool = True,
     needs_dresidual: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
 ) -> tuple[Optional, Array, Array, Array, Optional]:
     """Sums, then both gradients of the convolution from what makes the gradient of z."""
-    grad = cut_grad(dy, y)
-    write_dz = needs_dresidual and y is not None
-    dgamma, dbeta, dz = parameter_grads(grad, z, mean, var, eps, write_dz=write_dz)
-    grad = OutputGrad(dz) if write_dz else grad
-    through = through_batch_norm(grad, z, gamma, mean, var, dgamma, dbeta, eps)
-    dx, dweight = conv2d_grads(through, Input(x), weight, stride, padding, needs_dx)
+    cut = cut_grad(dy, y)
+    grad, sums = handed_over_or_summed(handover, cut, z, mean, write=needs_dresidual)
+    through, *parameters = through_batch_norm(grad, sums, z, gamma, mean, var, eps)
+    settings: dict[str, Any] = {"needs_dx": needs_dx, "before": before}
+    dx, dweight = conv2d_grads(through, Input(x), weight, stride, padding, **settings)
     dresidual = grad.dy if needs_dresidual else None
-    return dx if needs_dx else None, dweight, float32(dgamma), float32(dbeta), dresidual
-
-
-def float32(sums: Doubles) -> Array:
-    """Sums over all pixels, rounded."""
-    return sums.astype(np.float32)
+    return dx if needs_dx else None, dweight, *parameters, dresidual
 
 
 # ------------------------------------------------------------------------ a block of two
@@ -152,23 +152,34 @@ def basic_block_grad(
     eps: float,
     skip: bool,
     needs_dx: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
 ) -> tuple[Optional, Array, Array, Array, Array, Array, Array]:
     """The skip connection's gradient, dz, is what the first convolution adds its dx to."""
-    grad = cut_grad(dy, y)
     hands_on = skip and needs_dx
-    dgamma2, dbeta2, dz = parameter_grads(grad, z2, mean2, var2, eps, write_dz=hands_on)
-    grad = OutputGrad(dz) if hands_on else grad
-    grad = through_batch_norm(grad, z2, gamma2, mean2, var2, dgamma2, dbeta2, eps)
+    cut = cut_grad(dy, y)
+    grad, sums = handed_over_or_summed(handover, cut, z2, mean2, write=hands_on)
+    add_to = grad.dy if hands_on else None
+    through, *norm2 = through_batch_norm(grad, sums, z2, gamma2, mean2, var2, eps)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
-    dbetween, dweight2, dbeta1, products = conv2d_grads_between(grad, between, weight2, 1, 1)
-    dgamma1 = products * inverse_std(var1, eps)
-    grad = cut_to(dbetween, between)
-    grad = through_batch_norm(grad, z1, gamma1, mean1, var1, dgamma1, dbeta1, eps)
-    add_to = dz if hands_on else None
-    dx, dweight1 = conv2d_grads(grad, Input(x), weight1, 1, 1, needs_dx, add_to)
-    grads1 = dweight1, float32(dgamma1), float32(dbeta1)
-    grads2 = dweight2, float32(dgamma2), float32(dbeta2)
-    return dx if needs_dx else None, *grads1, *grads2
+    to_norm1 = Handover(z1, mean1)
+    dy, dweight2 = conv2d_grads(through, between, weight2, 1, 1, before=to_norm1)
+    cut = cut_to(dy, between)
+    grad, sums = handed_over_or_summed(to_norm1, cut, z1, mean1, write=False)
+    through, *norm1 = through_batch_norm(grad, sums, z1, gamma1, mean1, var1, eps)
+    settings: dict[str, Any] = {"needs_dx": needs_dx, "add_to": add_to, "before": before}
+    dx, dweight1 = conv2d_grads(through, Input(x), weight1, 1, 1, **settings)
+    return dx if needs_dx else None, dweight1, *norm1, dweight2, *norm2
+
+
+def handed_over_or_summed(
+    handover: Handover | None, cut: OutputGrad, z: Array, mean: Array, *, write: bool
+) -> tuple[OutputGrad, Doubles]:
+    """`summed`, unless that has been done already; the sums have the same bits either way."""
+    sums = handover.take(cut.dy) if handover else None
+    if sums is None:
+        return summed(cut, z, mean, sum_starts(z.shape), write=write)
+    return OutputGrad(cut.dy), sums
 
 
 def normalised(z: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Input:

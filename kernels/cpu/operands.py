@@ -53,6 +53,14 @@ class OutputGrad(NamedTuple):
     shift: Array = NO_FLOATS
 
 
+class Norm(NamedTuple):
+    """The batch norm of z, then cut off at zero to be an input; do its sums matter?"""
+
+    z: Array = NO_FLOATS
+    mean: Array = NO_FLOATS
+    wants_sums: bool = False
+
+
 def cut_to(dy: Array, y: Input) -> OutputGrad:
     """dy where y > 0."""
     return OutputGrad(dy, True, *y)
@@ -98,6 +106,12 @@ def grad_pointers(grad):
         pointer(grad.slope),
         pointer(grad.shift),
     )
+
+
+@helper
+def norm_pointers(norm):
+    """The same with pointers for arrays, for the helpers of a kernel."""
+    return Norm(pointer(norm.z), pointer(norm.mean), norm.wants_sums)
 
 
 @helper

@@ -28,22 +28,27 @@ Lavin & Gray 2015, "Fast algorithms for convolutional neural networks", sec. 4.3
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numba import prange
 
+from ..handover import Handover
 from .batch_norm import chunk_grad_sums
 from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
-from .memory import NO_FLOATS, Array, Doubles, Ints, Shape, empty, part, scratch
+from .memory import NO_FLOATS, Array, Ints, Shape, empty, part, scratch
 from .operands import (
     NO_INPUT,
     Input,
+    Norm,
     OutputGrad,
     cut_pointers,
     flat_grad,
     flat_input,
     grad_pointers,
     input_pointers,
+    norm_pointers,
 )
 from .packing import exchanged
 from .partial_sums import at_most, sum_of_parts
@@ -90,6 +95,7 @@ def conv2d(source: Input, weight: Array, *, padding: int = 1, finish: Finish = N
     return y
 
 
+@functools.lru_cache(maxsize=64)
 def chunk_starts(w: Window) -> Ints:
     """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
     strips = np.arange(
@@ -107,11 +113,12 @@ def conv2d_grads(
     x_shape: Shape,
     padding: int = 1,
     add_to: Array | None = None,
-) -> tuple[Array, Array, Doubles, Doubles]:
-    """dx where the weight is given, dweight where the input is, else empty; and sums.
+    before: Handover | None = None,
+) -> tuple[Array, Array]:
+    """dx where the weight is given, dweight where the input is, else empty.
 
-    dx is added to the array `add_to`, and is that array, where there is one. Where the input is
-    normalised, dx goes on to a batch norm, whose sums (see `batch_norm.grad_sums`) are gathered.
+    dx is added to the array `add_to`, and is that array, where there is one. For the batch norm
+    `before` the convolution dx is cut to where the input is positive and summed while in cache.
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
@@ -121,11 +128,11 @@ def conv2d_grads(
     dx = NO_FLOATS
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
-    source = source or NO_INPUT
-    blocks = number_of_blocks(w, len(parts)) if source.normalised and weight is not None else 0
-    sums, products = np.zeros((2, len(parts) * blocks, w.channels))
+    norm = Norm(before.z.ravel(), before.mean, True) if before else Norm()
+    starts = sum_starts(w, len(parts))
+    sums = np.empty((2, len(starts) - 1, w.channels))
     grads_kernel(
-        flat_input(source),
+        flat_input(source or NO_INPUT),
         w,
         flat_grad(grad),
         NO_FLOATS if weight is None else transformed(exchanged(weight)),
@@ -133,11 +140,14 @@ def conv2d_grads(
         add_to is not None,
         dx.reshape(-1),
         parts,
+        norm,
+        starts,
         sums,
-        products,
     )
     dweight = weight_grad(parts, rows, w.channels, channels) if parts.size else NO_FLOATS
-    return dx, dweight, sums.sum(0), products.sum(0)
+    if before:
+        before.leave(dx, sums.sum(1))
+    return dx, dweight
 
 
 def transformed(weight: Array) -> Array:
@@ -176,10 +186,19 @@ def number_of_parts(w: Window, size: int) -> int:
     return 1 << max(0, most.bit_length() - 1)
 
 
-def number_of_blocks(w: Window, parts: int) -> int:
-    """Blocks of tiles in the largest of these ranges of images."""
-    images, tiles = -(-w.images // parts), tiles_down.py_func(w) * tiles_across.py_func(w)
-    return -(-images * tiles // BLOCK)
+@functools.lru_cache(maxsize=64)
+def sum_starts(w: Window, parts: int) -> Ints:
+    """The pixel before which dx is complete at each block of tiles, of all parts; and the last.
+
+    All parts have as many blocks, some of which may be empty.
+    """
+    across, down = tiles_across.py_func(w), tiles_down.py_func(w)
+    ends = np.arange(parts + 1) * w.images // parts * (across * down)
+    blocks = np.arange(0, max(1, np.diff(ends).max()), BLOCK)
+    tiles = np.minimum(ends[:-1, None] + blocks, ends[1:, None])
+    image, strip = np.divmod(np.append(tiles, ends[-1]) // across, down)
+    row = np.minimum(np.maximum(strip * TILE - w.padding, 0), w.height)
+    return (image * w.height + row) * w.width
 
 
 # ------------------------------------------------------------------------ forward
@@ -316,7 +335,7 @@ def weight_kernel(weight, depth, channels, u):
 
 
 @parallel_kernel
-def grads_kernel(source, w, grad, u, channels, add, dx, parts, sums, products):
+def grads_kernel(source, w, grad, u, channels, add, dx, parts, norm, starts, sums):
     """A chunk is a range of images: their part of dx, and a partial sum of dU."""
     tiles, count = tiles_across(w) * tiles_down(w), len(parts)
     for i in prange(count):
@@ -337,35 +356,33 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, sums, products):
                 parts.size > 0,
                 tile == begin,
                 pointer(parts[i]),
+                norm_pointers(norm),
             )
-            if len(sums) > 0:
-                block = i * (len(sums) // count) + (tile - begin) // BLOCK
-                sum_grads(
+            if norm.wants_sums:
+                block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
+                finish_grads(
                     pointer(dx),
                     input_pointers(source),
-                    w,
-                    tile,
-                    min(end, tile + BLOCK),
-                    sums[block],
-                    products[block],
+                    norm_pointers(norm),
+                    w.channels,
+                    starts[block],
+                    starts[block + 1],
+                    sums[0, block],
+                    sums[1, block],
                 )
 
 
 @helper
-def sum_grads(dx, source, w, tile, end, sums, products):
-    """Sums for batch norm over the rows of dx that the tiles from `tile` to `end` complete."""
-    first = input_pixels(w, tile // tiles_across(w), 0)
-    last = input_pixels(w, end // tiles_across(w), 0)
+def finish_grads(dx, source, norm, channels, first, last, sums, products):
+    """Cut and sum, for batch norm, pixels first .. last of dx, which are complete."""
     grad = cut_pointers(dx, source)
-    for c in range(0, w.channels, LANES):
-        chunk_grad_sums(
-            grad, source.x, source.mean, w.channels, first, last, c, False, dx, sums, products
-        )
+    for c in range(0, channels, LANES):
+        chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx, sums, products)
 
 
 @helper
 def grads_block(
-    source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total
+    source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total, norm
 ):
     """Both gradients of `count` tiles from `first`, each added to what is there."""
     v_step, d_step = frequency_step(w.channels), frequency_step(channels)
@@ -381,7 +398,7 @@ def grads_block(
         add_weight_grads(grad, *ahead, v, w.channels, d, channels, count, fresh, total)
     if want_dx:
         ahead, here = input_range(w, first + BLOCK), input_range(w, first)
-        input_grads(source.x, *ahead, dx, *here, d, channels, u, count, v, w.channels)
+        input_grads(source.x, *ahead, dx, *here, norm, d, channels, u, count, v, w.channels)
         if not add:
             begin, end = reached(w, first), reached(w, first + count)
             fill_zero(dx, begin, end - begin)
@@ -423,11 +440,13 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
 
 
 @helper
-def input_grads(x, begin, end, dx, dx_begin, dx_end, d, channels, u, count, v, depth):
+def input_grads(x, begin, end, dx, dx_begin, dx_end, norm, d, channels, u, count, v, depth):
     """dV = dM @ U.T at every frequency, in the place of V."""
     for f in range(FREQUENCIES):
         prefetch_share(x, begin, end, f, FREQUENCIES)
         prefetch_share(dx, dx_begin, dx_end, f, FREQUENCIES)
+        if norm.wants_sums:
+            prefetch_share(norm.z, dx_begin, dx_end, f, FREQUENCIES)
         width, at = round_up(depth, COLUMNS), f * frequency_step(channels)
         panel, to = f * weight_step(channels, width), f * frequency_step(depth)
         multiply_tiles(d, at, channels, u, panel, width, count, v, to)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..handover import Handover
 from .batch_norm import batch_norm, batch_norm_eval, gradients
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 
@@ -66,6 +67,8 @@ def conv2d_batch_norm_grad(
     y: Array | None = None,
     needs_dx: bool = True,
     needs_dresidual: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
     addend: Array | None = None,
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
     """`(dx, dweight, dgamma, dbeta, dresidual)`; `addend` is added to dx."""
@@ -120,6 +123,8 @@ def basic_block_grad(
     eps: float,
     skip: bool,
     needs_dx: bool = True,
+    handover: Handover | None = None,
+    before: Handover | None = None,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
     """The map between the convolutions is made anew; the skip connection's share is added last."""
     settings: dict[str, Any] = {"eps": eps, "padding": 1}

@@ -15,6 +15,7 @@ import numpy as np
 from ..autograd import Tensor, no_grad
 from ..trace import Step, trace
 from . import functional as F
+from . import fused
 from .blocks import Identity
 from .layers import BatchNorm2d, Conv2d
 from .module import Module, Parameter
@@ -47,14 +48,14 @@ def pairs(model: Module, steps: list[Step]) -> Iterator[Pair]:
     made_by = {id(step.output): step for step in steps}
     for step in steps:
         made = made_by.get(id(step.inputs[0]))
-        if step.function is F.ConvBatchNormEval:
+        if step.function is fused.ConvBatchNormEval:
             weight, gamma = step.inputs[1:3]
         elif step.function is F.BatchNormEval and made and is_bare(made):
             weight, gamma = made.inputs[1], step.inputs[1]
         else:
             continue
         once = uses[id(weight)] == uses[id(gamma)] == 1
-        alone = step.function is F.ConvBatchNormEval or uses[id(step.inputs[0])] == 1
+        alone = step.function is fused.ConvBatchNormEval or uses[id(step.inputs[0])] == 1
         conv, norm = owner.get(id(weight)), owner.get(id(gamma))
         if once and alone and isinstance(conv, Conv2d) and isinstance(norm, BatchNorm2d):
             yield conv, norm
@@ -67,7 +68,7 @@ def own_parameters(module: Module) -> Iterator[Parameter]:
 
 def is_bare(step: Step) -> bool:
     """Whether it is a convolution, perhaps with a bias, and nothing behind it."""
-    if step.function is F.ConvAdd:
+    if step.function is fused.ConvAdd:
         return step.inputs[3] is None and not step.settings["relu"]
     return step.function is F.Conv2d
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..autograd import Function, Tensor, no_grad, ops
 from ..files import atomic
 from ..kernels.devices import to_host
-from ..nn import Module, evaluating
+from ..nn import Module, evaluating, fused
 from ..nn import functional as F
 from ..trace import Step, trace
 
@@ -307,8 +307,8 @@ Converter = Callable[[Graph, Step], str]
 Kinds = dict[type[Function], Converter]
 ON_MAPS: Kinds = {
     F.Conv2d: convolution,
-    F.ConvAdd: conv_add,
-    F.ConvBatchNormEval: conv_batch_norm,
+    fused.ConvAdd: conv_add,
+    fused.ConvBatchNormEval: conv_batch_norm,
     F.BatchNormEval: batch_norm_alone,
     F.MaxPool: pool("MaxPool"),
     F.AvgPool: pool("AveragePool", count_include_pad=1),

@@ -144,11 +144,11 @@ MUTANTS = [
         f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-shape1]",
         {
             "fused: sums over rows that other tiles still add to": (
-                "last = input_pixels(w, end // tiles_across(w), 0)",
-                "last = input_pixels(w, end // tiles_across(w), EDGE - TILE)",
+                "row = np.minimum(np.maximum(strip * TILE - w.padding, 0), w.height)",
+                "row = np.minimum(strip * TILE, w.height)",
             ),
             "fused: all blocks of images give the first one's sums": (
-                "block = i * (len(sums) // count) + (tile - begin) // BLOCK",
+                "block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK",
                 "block = (tile - begin) // BLOCK",
             ),
             "fused: the moments of a chunk leave out its last strip": (
@@ -188,12 +188,50 @@ MUTANTS = [
         f"{FUSED}::test_basic_block[im2col]",
         {
             "fused: the skip connection's gradient is lost": (
-                "add_to = dz if hands_on else None",
+                "add_to = grad.dy if hands_on else None",
                 "add_to = None",
             ),
             "fused: the gradient between two convolutions passes the ReLU uncut": (
-                "grad = cut_to(dbetween, between)",
-                "grad = OutputGrad(dbetween)",
+                "cut = cut_to(dy, between)",
+                "cut = cut_grad(dy, None)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/handover.py",
+        "tests/nn/test_handover.py",
+        {
+            "handover: the sums are taken for another gradient": (
+                "return sums if dz is dy else None",
+                "return sums",
+            ),
+            "handover: what was left stays": (
+                "(dz, sums), self.left = self.left, (None, None)",
+                "dz, sums = self.left",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fused.py",
+        "tests/nn/test_handover.py",
+        {
+            "handover: a gradient that somebody watches is cut": (
+                "if not isinstance(maker, Context) or maker.hooks:",
+                "if not isinstance(maker, Context):",
+            ),
+            "handover: nothing is left for a convolution": (
+                'results["handover"] = Handover(z, mean) if relu else None',
+                'results["handover"] = None',
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/winograd.py",
+        "tests/nn/test_handover.py",
+        {
+            "handover: the gradient is summed, not cut": (
+                "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx,",
+                "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, False, dx,",
             ),
         },
     ),

@@ -31,6 +31,12 @@ LAYERS = [
                 "value=-np.inf)",
                 "value=0.0)",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fused.py",
+        f"{NN}/test_layers.py",
+        {
             "convolution with what follows: ReLU's gradient is forgotten": (
                 "dz = grad if s.y is None else kernels.relu_grad(grad, s.y)",
                 "dz = grad",
@@ -43,7 +49,7 @@ LAYERS = [
         f"{NN}/test_folding.py::test_a_folded_network_answers_alike",
         {
             "folding: a result that something else reads too": (
-                "alone = step.function is F.ConvBatchNormEval or uses[id(step.inputs[0])] == 1",
+                "alone = step.function is fused.ConvBatchNormEval or uses[id(step.inputs[0])] == 1",
                 "alone = True",
             ),
             "folding: the mean is added": ("(bias - mean) * scale", "(bias + mean) * scale"),

@@ -159,7 +159,7 @@ NORMALISATION = [
         },
     ),
     *planted_in(
-        FUNCTIONAL,
+        "minires/nn/fused.py",
         BLOCKS,
         {
             "fused batch norm: the gradient ignores the ReLU in training": (

@@ -1,0 +1,153 @@
+"""A backward pass that leaves a gradient cut and summed: the same gradients, and nobody sees it."""
+
+import numpy as np
+import pytest
+from minires.kernels import cpu
+from minires.kernels.handover import Handover
+
+from minires import Tensor
+from minires.models import cifar_resnet
+from minires.nn import functional as F
+from minires.nn.blocks import BasicBlock
+
+SHAPE = (8, 12, 12, 16)  # 72 tiles: enough for Winograd's algorithm, which is the one that sums
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """What every `take` gave, in order."""
+    results, take = [], Handover.take
+
+    def noting(self, dy):
+        results.append(take(self, dy))
+        return results[-1]
+
+    monkeypatch.setattr(Handover, "take", noting)
+    return results
+
+
+def blocks(dtype, shortcut="A", count=3):
+    rng, shortcut_rng = np.random.default_rng(0), np.random.default_rng(1)
+    options = {"rng": rng, "shortcut_rng": shortcut_rng, "shortcut": shortcut, "dtype": dtype}
+    return [BasicBlock(16, 16, **options) for _ in range(count)]
+
+
+def gradients(chain, x, dy, watch=None):
+    """Of x and every parameter; `watch` is called with each block's result and its number."""
+    y = x = Tensor(x, requires_grad=True)
+    for i, block in enumerate(chain):
+        y = block(y)
+        if watch:
+            watch(i, y)
+    y.backward(dy)
+    return [x.grad, *(p.grad for block in chain for p in block.parameters())]
+
+
+def assert_alike(ours, exact):
+    for a, b in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-4 * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("shortcut", ["A", None])
+def test_a_chain_of_blocks_has_the_gradients_of_the_reference(shortcut, rng, taken):
+    x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    ours = gradients(blocks(np.float32, shortcut), x, dy)
+    handed_over = [sums is not None for sums in taken]
+    assert handed_over == [False, *5 * [True]]  # last block; within it; then everywhere
+    exact = gradients(blocks(np.float64, shortcut), x.astype(float), dy.astype(float))
+    assert_alike(ours, exact)
+
+
+def test_who_watches_a_gradient_sees_the_whole_of_it(rng, taken):
+    """A hook gets what is not cut, also where the result is zero, and does not change a bit."""
+    x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    seen, results = {}, {}
+
+    def watch(i, y):
+        results[i] = y.data
+        y.register_hook(lambda grad: seen.update({i: grad.copy()}))
+
+    watched = gradients(blocks(np.float32), x, dy, watch)
+    assert [sums is not None for sums in taken] == 3 * [False, True]  # only within each block
+    ours = dict(seen)
+    exact = gradients(blocks(np.float64), x.astype(float), dy.astype(float), watch)
+    for i in (0, 1):
+        assert np.abs(ours[i][results[i] == 0]).max() > 0.1
+        np.testing.assert_allclose(ours[i], seen[i], rtol=0, atol=2e-4 * np.abs(seen[i]).max())
+    assert_alike(watched, exact)
+    for a, b in zip(watched, gradients(blocks(np.float32), x, dy), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_result_that_is_used_twice(rng, taken):
+    """Only one of two gradients comes cut; their sum is cut and summed as ever."""
+    x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+
+    def both(dtype):
+        first, second, third = blocks(dtype)
+        leaf = Tensor(x.astype(dtype), requires_grad=True)
+        y = first(leaf)
+        (second(y) + third(y) + y).backward(dy.astype(dtype))
+        return [leaf.grad, *(p.grad for b in (first, second, third) for p in b.parameters())]
+
+    ours = both(np.float32)
+    assert [sums is not None for sums in taken] == 3 * [False, True]
+    assert_alike(ours, both(np.float64))
+
+
+def test_a_graph_that_is_kept_gives_the_same_again(rng):
+    x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    leaf, chain = Tensor(x, requires_grad=True), blocks(np.float32)
+    y = chain[2](chain[1](chain[0](leaf)))
+    y.backward(dy, retain_graph=True)
+    once = leaf.grad.copy()
+    y.backward(dy)
+    np.testing.assert_array_equal(leaf.grad, once + once)
+
+
+def test_the_gradient_that_backward_was_given_is_left_alone(rng):
+    x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    before = dy.copy()
+    gradients(blocks(np.float32), x, dy)
+    np.testing.assert_array_equal(dy, before)
+
+
+def test_a_whole_network_hands_over_wherever_one_operation_alone_uses_a_result(rng, taken):
+    """All but the last block's result, which is averaged, and the two that are used twice."""
+    network = cifar_resnet(20)
+    logits = network(Tensor(rng.standard_normal((64, 32, 32, 3)).astype(np.float32)))
+    F.softmax_cross_entropy(logits, rng.integers(0, 10, 64)).backward()
+    within_blocks, between_operations = 7, 12
+    assert len(taken) == within_blocks + between_operations
+    assert sum(sums is None for sums in taken) == 3
+
+
+def test_what_was_left_is_taken_once_and_only_for_the_same_array(rng):
+    dz, sums = rng.standard_normal((2, 3, 4))
+    handover = Handover(dz, sums)
+    assert handover.take(dz) is None
+    handover.leave(dz, sums)
+    assert handover.take(dz.copy()) is None
+    assert handover.take(dz) is None
+    handover.leave(dz, sums)
+    assert handover.take(dz) is sums
+    assert handover.take(dz) is None
+
+
+@pytest.mark.parametrize("shape", [(9, 11, 13, 16), (4, 33, 17, 24)])
+def test_the_sums_are_of_the_cut_gradient(shape, rng):
+    """Against plain sums, over blocks and ranges of images with remainders."""
+    z, result, dy = rng.standard_normal((3, *shape)).astype(np.float32)
+    x, mean = np.maximum(z, 0), rng.standard_normal(shape[3]).astype(np.float32)
+    weight = rng.standard_normal((3, 3, shape[3], shape[3])).astype(np.float32)
+    one = np.ones(shape[3], np.float32)
+    arrays = (dy, x, weight, result, one, mean, one)
+    settings = {"eps": 1e-5, "padding": 1, "needs_dresidual": False}
+    whole, *_ = cpu.conv2d_batch_norm_grad(*arrays, **settings)
+    before = Handover(z, mean)
+    dx, *_ = cpu.conv2d_batch_norm_grad(*arrays, **settings, before=before)
+    np.testing.assert_array_equal(dx, np.where(x > 0, whole, 0))
+    terms = dx.astype(float), dx.astype(float) * (z - mean)
+    for ours, values in zip(before.take(dx), terms, strict=True):
+        exact, size = values.sum((0, 1, 2)), np.abs(values).sum((0, 1, 2))
+        assert np.all(np.abs(ours - exact) <= 1e-6 * size)
