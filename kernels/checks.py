@@ -44,9 +44,9 @@ def contiguous(name: str, **arrays: np.ndarray | None) -> None:
 
 def same_shape(name: str, **arrays: np.ndarray) -> None:
     """Refuse arrays of different shapes, naming each."""
-    shapes = {argument: array.shape for argument, array in arrays.items()}
-    text = ", ".join(f"{argument} {shape}" for argument, shape in shapes.items())
-    fail_unless(len(set(shapes.values())) == 1, f"{name}: shapes must be equal, but are {text}")
+    if len({array.shape for array in arrays.values()}) > 1:  # a step asks hundreds of times
+        text = ", ".join(f"{argument} {array.shape}" for argument, array in arrays.items())
+        raise ValueError(f"{name}: shapes must be equal, but are {text}")
     contiguous(name, **arrays)
 
 
@@ -199,11 +199,11 @@ def batch_norm(
 def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:
     """Refuse arrays that do not hold one value for each channel of what is normalised."""
     for array in per_channel:
-        fail_unless(
-            array.shape == (shape[3],),
-            f"{name}: {what} has {shape[3]} channels {tuple(shape)}, so gamma, beta, mean and var "
-            f"must have shape ({shape[3]},), but one has {array.shape}",
-        )
+        if array.shape != (shape[3],):
+            raise ValueError(
+                f"{name}: {what} has {shape[3]} channels {tuple(shape)}, so gamma, beta, mean and "
+                f"var must have shape ({shape[3]},), but one has {array.shape}"
+            )
         contiguous(name, **{"a per-channel array": array})
 
 

@@ -43,6 +43,8 @@ def device_of(array: Any) -> str:
 
 def shared_device(name: str, *arrays: Any) -> str:
     """The one device of all arrays; a mixture is refused, never copied behind one's back."""
+    if "cupy" not in sys.modules:
+        return "cpu"
     found = list(dict.fromkeys(map(device_of, arrays)))
     if len(found) > 1:
         places = ", ".join(map(device_of, arrays))
