@@ -211,7 +211,7 @@ def tell(result: IdentityStudy) -> list[str]:
 
 IDENTITY = Probe(
     name="identity",
-    title="The solution that training does not find",
+    title="A shallow network's solution inside a deep one",
     what=(
         "A trained plain-20 is put into a plain-56: its blocks are copied, and the 36 layers more "
         "are identities, with batch norms that undo themselves. Both compute the same. Then "
