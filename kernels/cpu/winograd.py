@@ -130,7 +130,7 @@ def conv2d_grads(
         dx = empty(x_shape) if add_to is None else add_to
     norm = Norm(before.z.ravel(), before.mean, True) if before else Norm()
     starts = sum_starts(w, len(parts))
-    sums = np.empty((2, len(starts) - 1, w.channels))
+    sums = np.zeros((2, len(starts) - 1, w.channels))  # empty blocks are not visited
     grads_kernel(
         flat_input(source or NO_INPUT),
         w,

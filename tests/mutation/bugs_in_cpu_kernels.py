@@ -229,6 +229,10 @@ MUTANTS = [
         "kernels/cpu/winograd.py",
         "tests/nn/test_handover.py",
         {
+            "handover: a block that is not there counts": (
+                "sums = np.zeros((2, len(starts) - 1, w.channels))",
+                "sums = np.ones((2, len(starts) - 1, w.channels))",
+            ),
             "handover: the gradient is summed, not cut": (
                 "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx,",
                 "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, False, dx,",

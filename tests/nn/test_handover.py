@@ -134,7 +134,7 @@ def test_what_was_left_is_taken_once_and_only_for_the_same_array(rng):
     assert handover.take(dz) is None
 
 
-@pytest.mark.parametrize("shape", [(9, 11, 13, 16), (4, 33, 17, 24)])
+@pytest.mark.parametrize("shape", [(9, 11, 13, 16), (4, 33, 17, 24), (9, 33, 17, 16)])
 def test_the_sums_are_of_the_cut_gradient(shape, rng):
     """Against plain sums, over blocks and ranges of images with remainders."""
     z, result, dy = rng.standard_normal((3, *shape)).astype(np.float32)
