@@ -157,8 +157,8 @@ def sum_starts(shape: Shape) -> Ints:
     That is where Winograd's convolution of this map would cut it, to as many channels: so it does
     not matter which of the two sums it.
     """
-    w = window(shape, (3, 3), 1, 1)
-    return winograd.sum_starts(w, winograd.number_of_parts(w, winograd.part_size(*2 * shape[3:])))
+    w, size = window(shape, (3, 3), 1, 1), winograd.part_size(shape[3], shape[3])
+    return winograd.sum_starts(w, winograd.number_of_parts(w, size))
 
 
 def conv2d_grads(

@@ -101,11 +101,11 @@ def conv2d_batch_norm_grad(
     """Sums, then both gradients of the convolution from what makes the gradient of z."""
     cut = cut_grad(dy, y)
     grad, sums = handed_over_or_summed(handover, cut, z, mean, write=needs_dresidual)
-    through, *parameters = through_batch_norm(grad, sums, z, gamma, mean, var, eps)
+    through, dgamma, dbeta = through_batch_norm(grad, sums, z, gamma, mean, var, eps)
     settings: dict[str, Any] = {"needs_dx": needs_dx, "before": before}
     dx, dweight = conv2d_grads(through, Input(x), weight, stride, padding, **settings)
     dresidual = grad.dy if needs_dresidual else None
-    return dx if needs_dx else None, dweight, *parameters, dresidual
+    return dx if needs_dx else None, dweight, dgamma, dbeta, dresidual
 
 
 # ------------------------------------------------------------------------ a block of two
@@ -160,16 +160,17 @@ def basic_block_grad(
     cut = cut_grad(dy, y)
     grad, sums = handed_over_or_summed(handover, cut, z2, mean2, write=hands_on)
     add_to = grad.dy if hands_on else None
-    through, *norm2 = through_batch_norm(grad, sums, z2, gamma2, mean2, var2, eps)
+    through, dgamma2, dbeta2 = through_batch_norm(grad, sums, z2, gamma2, mean2, var2, eps)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
     to_norm1 = Handover(z1, mean1)
     dy, dweight2 = conv2d_grads(through, between, weight2, 1, 1, before=to_norm1)
     cut = cut_to(dy, between)
     grad, sums = handed_over_or_summed(to_norm1, cut, z1, mean1, write=False)
-    through, *norm1 = through_batch_norm(grad, sums, z1, gamma1, mean1, var1, eps)
+    through, dgamma1, dbeta1 = through_batch_norm(grad, sums, z1, gamma1, mean1, var1, eps)
     settings: dict[str, Any] = {"needs_dx": needs_dx, "add_to": add_to, "before": before}
     dx, dweight1 = conv2d_grads(through, Input(x), weight1, 1, 1, **settings)
-    return dx if needs_dx else None, dweight1, *norm1, dweight2, *norm2
+    wanted = dx if needs_dx else None
+    return wanted, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2
 
 
 def handed_over_or_summed(

@@ -77,8 +77,8 @@ class ConvBatchNorm(Function):
             x, weight, gamma, beta, residual=residual, relu=relu, **settings
         )
         results = {"z": z, "mean": mean, "var": var, "y": y if relu else None}
-        results["handover"] = Handover(z, mean) if relu else None
-        ctx.save(x=x, weight=weight, gamma=gamma, **results, **settings)
+        handover = Handover(z, mean) if relu else None
+        ctx.save(x=x, weight=weight, gamma=gamma, **results, **settings, handover=handover)
         return y, mean, var
 
     @staticmethod

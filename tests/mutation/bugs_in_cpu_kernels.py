@@ -220,8 +220,8 @@ MUTANTS = [
                 "if not isinstance(maker, Context):",
             ),
             "handover: nothing is left for a convolution": (
-                'results["handover"] = Handover(z, mean) if relu else None',
-                'results["handover"] = None',
+                "handover = Handover(z, mean) if relu else None",
+                "handover = None",
             ),
         },
     ),
