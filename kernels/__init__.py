@@ -287,7 +287,7 @@ def conv2d_batch_norm_grad(
 
     `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
     set, else None. What is not needed is None. With `handover`, which belongs to y, dy may come cut
-    and summed, and is written into then; with `before`, which belongs to x, dx may be left like
+    and summed, and its array is used again; with `before`, which belongs to x, dx may be left like
     that: see `handover.py`. An implementation is free to leave nothing.
     """
     arrays = (gamma, mean, var)
@@ -295,9 +295,10 @@ def conv2d_batch_norm_grad(
     checks.conv2d_batch_norm(
         "conv2d_batch_norm_grad", x, weight, *arrays, **geometry, dy=dy, y=y, z=z
     )
+    made = checks.handover("conv2d_batch_norm_grad", x, before)
     needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
     handovers = {"handover": handover, "before": before}
-    return implementation_for(dy, x, weight, z, *arrays, y).conv2d_batch_norm_grad(
+    return implementation_for(dy, x, weight, z, *arrays, y, *made).conv2d_batch_norm_grad(
         dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs, **handovers
     )
 
@@ -380,8 +381,9 @@ def basic_block_grad(
     results = (y, z1, mean1, var1, z2, mean2, var2)
     checks.basic_block("basic_block_grad", x, *arrays)
     checks.batch_norm("basic_block_grad", x, mean1, var1, mean2, var2, dy=dy, y=y, z1=z1, z2=z2)
+    made = checks.handover("basic_block_grad", x, before)
     settings = {"needs_dx": needs_dx, "handover": handover, "before": before}
-    return implementation_for(dy, x, *arrays, *results).basic_block_grad(
+    return implementation_for(dy, x, *arrays, *results, *made).basic_block_grad(
         dy, x, *arrays, *results, eps=eps, skip=skip, **settings
     )
 

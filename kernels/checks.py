@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .devices import is_cuda
+from .handover import Handover
 
 ALGORITHMS = ("auto", "im2col", "direct", "winograd")
 
@@ -194,6 +195,14 @@ def batch_norm(
         if other is not None:
             same_shape(name, x=x, **{argument: other})
     contiguous(name, x=x)
+
+
+def handover(name: str, x: np.ndarray, before: Handover | None) -> tuple[np.ndarray, ...]:
+    """Check that the batch norm that made x is one of a map like x; its arrays."""
+    if before is None:
+        return ()
+    batch_norm(name, x, before.mean, z=before.z)
+    return before.z, before.mean
 
 
 def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:

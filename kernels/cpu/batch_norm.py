@@ -91,7 +91,7 @@ def batch_norm_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Sums, then dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat))."""
-    grad, sums = summed(cut_grad(dy, y), x, mean, even_starts(x), write=True)
+    grad, sums = summed(cut_grad(dy, y), x, mean, chunks_of(x), write=True)
     through, dgamma, dbeta = through_batch_norm(grad, sums, x, gamma, mean, var, eps)
     return written(through), dgamma, dbeta, grad.dy
 
@@ -162,7 +162,7 @@ def batch_norm_eval_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """dx = dz * gamma / std: the map is linear."""
-    grad, sums = summed(cut_grad(dy, y), x, mean, even_starts(x), write=True)
+    grad, sums = summed(cut_grad(dy, y), x, mean, chunks_of(x), write=True)
     std, zero, one = inverse_std(var, eps), np.zeros_like(gamma), np.ones_like(var)
     dx = batch_norm_eval(grad.dy, gamma * std, zero, zero, one, eps=0.0)
     return dx, (sums[1] * std).astype(np.float32), sums[0].astype(np.float32), grad.dy
@@ -181,15 +181,19 @@ def chunk_pixels(channels: int) -> int:
     return max(1, CHUNK // max(1, channels))
 
 
-def even_starts(x: Array) -> Ints:
+def even_starts(pixels: int, channels: int) -> Ints:
     """The pixel that each chunk starts at, and one past the last."""
-    total = x.size // max(1, x.shape[3])
-    return np.append(np.arange(0, total, chunk_pixels(x.shape[3])), total)
+    return np.append(np.arange(0, pixels, chunk_pixels(channels)), pixels)
+
+
+def chunks_of(x: Array) -> Ints:
+    """`even_starts` of a map."""
+    return even_starts(x.size // max(1, x.shape[3]), x.shape[3])
 
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of every channel."""
-    starts = even_starts(x)
+    starts = chunks_of(x)
     means, squares = np.empty((2, len(starts) - 1, x.shape[3]))
     moments_kernel(x.ravel(), x.shape[3], starts, means, squares)
     return combined(means, squares, np.diff(starts))
@@ -203,9 +207,7 @@ def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Arr
     return mean.astype(np.float32), var.astype(np.float32)
 
 
-def grad_sums(
-    grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array = NO_FLOATS
-) -> Doubles:
+def grad_sums(grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array) -> Doubles:
     """Every channel's sums of dz and of dz * (x - mean); dz is written where there is room.
 
     `starts` says how the pixels are cut into chunks, whose sums are added in order.

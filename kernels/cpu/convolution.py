@@ -10,14 +10,17 @@ A named algorithm (argument `algorithm`) is used as told, so that they can be co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from ..checks import winograd_is_possible
 from ..handover import Handover
 from . import direct, im2col, winograd
-from .batch_norm import written, written_input
+from .batch_norm import even_starts, written, written_input
 from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
@@ -154,11 +157,21 @@ def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int)
 def sum_starts(shape: Shape) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed.
 
-    That is where Winograd's convolution of this map would cut it, to as many channels: so it does
-    not matter which of the two sums it.
+    Where Winograd's convolution would cut it that makes another such map, if there is one: so it
+    does not matter which of the two sums it.
     """
-    w, size = window(shape, (3, 3), 1, 1), winograd.part_size(shape[3], shape[3])
+    channels = shape[3]
+    if not both_by_winograd(shape, (3, 3, channels, channels), 1, 1):
+        return even_starts(math.prod(shape[:3]), channels)
+    w, size = window(shape, (3, 3), 1, 1), winograd.part_size(channels, channels)
     return winograd.sum_starts(w, winograd.number_of_parts(w, size))
+
+
+def cuts_alike(x_shape: Shape, weight_shape: Shape, padding: int) -> bool:
+    """Whether Winograd's gradients of a convolution cut dx where `sum_starts` does."""
+    w = window(x_shape, (3, 3), 1, padding)
+    own = winograd.sum_starts(w, winograd.number_of_parts(w, winograd.part_size(*weight_shape[2:])))
+    return np.array_equal(own, sum_starts(x_shape))
 
 
 def conv2d_grads(
@@ -174,8 +187,8 @@ def conv2d_grads(
 ) -> tuple[Array, Array]:
     """`(dx, dweight)`; dx is added to `add_to`, and is empty if not needed.
 
-    Winograd's algorithm leaves dx for the batch norm `before`, if there is one; others, which would
-    need another pass, do not.
+    Winograd's algorithm leaves dx for the batch norm `before`, if there is one and the sums come
+    out as they would there; others, which would need another pass, do not.
     """
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     x_shape, kernel_size = source.x.shape, weight.shape[:2]
@@ -187,7 +200,7 @@ def conv2d_grads(
             x_shape=x_shape,
             padding=padding,
             add_to=add_to,
-            before=before if needs_dx else None,
+            before=before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None,
         )
     dy, dx = written(grad), NO_FLOATS
     if needs_dx:

@@ -163,8 +163,8 @@ def basic_block_grad(
     through, dgamma2, dbeta2 = through_batch_norm(grad, sums, z2, gamma2, mean2, var2, eps)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
     to_norm1 = Handover(z1, mean1)
-    dy, dweight2 = conv2d_grads(through, between, weight2, 1, 1, before=to_norm1)
-    cut = cut_to(dy, between)
+    dbetween, dweight2 = conv2d_grads(through, between, weight2, 1, 1, before=to_norm1)
+    cut = cut_to(dbetween, between)
     grad, sums = handed_over_or_summed(to_norm1, cut, z1, mean1, write=False)
     through, dgamma1, dbeta1 = through_batch_norm(grad, sums, z1, gamma1, mean1, var1, eps)
     settings: dict[str, Any] = {"needs_dx": needs_dx, "add_to": add_to, "before": before}

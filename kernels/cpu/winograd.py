@@ -79,6 +79,7 @@ from .transforms import (
 )
 from .window import Window, fill_zero, prefetch_share, window
 
+NO_STARTS = np.empty(0, np.int64)
 SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
 
 
@@ -118,7 +119,7 @@ def conv2d_grads(
     """dx where the weight is given, dweight where the input is, else empty.
 
     dx is added to the array `add_to`, and is that array, where there is one. For the batch norm
-    `before` the convolution dx is cut to where the input is positive and summed while in cache.
+    `before` the convolution, dx is cut to where the input is positive and summed while in cache.
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
@@ -129,8 +130,8 @@ def conv2d_grads(
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
     norm = Norm(before.z.ravel(), before.mean, True) if before else Norm()
-    starts = sum_starts(w, len(parts))
-    sums = np.zeros((2, len(starts) - 1, w.channels))  # empty blocks are not visited
+    starts = sum_starts(w, len(parts)) if before else NO_STARTS
+    sums = np.zeros((2, len(starts), w.channels))  # empty blocks are not visited
     grads_kernel(
         flat_input(source or NO_INPUT),
         w,
@@ -296,15 +297,9 @@ def input_range(w, tile):
 def reached(w, tile):
     """Floats of dx up to the last row that the strips of tiles before `tile` add to."""
     strips = (tile + tiles_across(w) - 1) // tiles_across(w)
-    return input_pixels(w, strips, EDGE - TILE) * w.channels
-
-
-@helper
-def input_pixels(w, strips, overlap):
-    """Pixels of the input before the first row of a strip of tiles, or `overlap` rows below."""
     image, strip = divmod(strips, tiles_down(w))
-    rows = strip * TILE - w.padding + overlap if strip > 0 else 0
-    return (image * w.height + min(rows, w.height)) * w.width
+    rows = strip * TILE - w.padding + EDGE - TILE if strip > 0 else 0
+    return (image * w.height + min(rows, w.height)) * w.width * w.channels
 
 
 @helper

@@ -147,7 +147,8 @@ class Function:
         """From the gradient of the result, that of every array: one, or a tuple in order.
 
         May give None for an array that gets no gradient; `ctx.needs_grad` says which want one. Must
-        not change `grad`: another branch may hold the same array.
+        not change `grad`: another branch may hold the same array (`kernels/handover.py` has the
+        exception).
         """
         raise NotImplementedError
 

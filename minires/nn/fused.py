@@ -184,4 +184,5 @@ def handover_before(ctx: Context) -> Handover | None:
     maker = ctx.parents[0]
     if not isinstance(maker, Context) or maker.hooks:
         return None
-    return getattr(maker.saved, "handover", None)
+    handover = getattr(maker.saved, "handover", None)
+    return handover if isinstance(handover, Handover) else None

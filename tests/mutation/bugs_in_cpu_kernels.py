@@ -162,8 +162,8 @@ MUTANTS = [
         f"{MANY_BLOCKS}[winograd-shape6]",
         {
             "winograd: dx is cleared without the rows that two strips share": (
-                "return input_pixels(w, strips, EDGE - TILE)",
-                "return input_pixels(w, strips, 0)",
+                "rows = strip * TILE - w.padding + EDGE - TILE if strip > 0 else 0",
+                "rows = strip * TILE - w.padding if strip > 0 else 0",
             ),
             "winograd: every block's dU replaces the others'": ("tile == begin,", "True,"),
         },
@@ -192,8 +192,18 @@ MUTANTS = [
                 "add_to = None",
             ),
             "fused: the gradient between two convolutions passes the ReLU uncut": (
-                "cut = cut_to(dy, between)",
-                "cut = cut_grad(dy, None)",
+                "cut = cut_to(dbetween, between)",
+                "cut = cut_grad(dbetween, None)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/convolution.py",
+        "tests/nn/test_handover.py",
+        {
+            "handover: sums are made where their bits would differ": (
+                "before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None",
+                "before if needs_dx else None",
             ),
         },
     ),
@@ -230,8 +240,8 @@ MUTANTS = [
         "tests/nn/test_handover.py",
         {
             "handover: a block that is not there counts": (
-                "sums = np.zeros((2, len(starts) - 1, w.channels))",
-                "sums = np.ones((2, len(starts) - 1, w.channels))",
+                "sums = np.zeros((2, len(starts), w.channels))",
+                "sums = np.ones((2, len(starts), w.channels))",
             ),
             "handover: the gradient is summed, not cut": (
                 "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx,",

@@ -5,10 +5,11 @@ import pytest
 from minires.kernels import cpu
 from minires.kernels.handover import Handover
 
-from minires import Tensor
+from minires import Tensor, kernels
 from minires.models import cifar_resnet
+from minires.nn import BatchNorm2d, Conv2d, ReLU
 from minires.nn import functional as F
-from minires.nn.blocks import BasicBlock
+from minires.nn.blocks import BasicBlock, Convolutions
 
 SHAPE = (8, 12, 12, 16)  # 72 tiles: enough for Winograd's algorithm, which is the one that sums
 
@@ -77,6 +78,42 @@ def test_who_watches_a_gradient_sees_the_whole_of_it(rng, taken):
     assert_alike(watched, exact)
     for a, b in zip(watched, gradients(blocks(np.float32), x, dy), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "padding"),
+    [((16, 16, 16, 16), 16, 1), ((16, 16, 16, 16), 160, 1), ((9, 17, 13, 24), 24, 0)],
+)
+def test_a_hook_does_not_change_a_bit_of_a_chain_of_convolutions(shape, channels, padding, rng):
+    """Also where the second convolution would cut its gradient into other chunks."""
+    x = rng.standard_normal(shape).astype(np.float32)
+
+    def all_gradients(watched):
+        weights = np.random.default_rng(0)
+        first = Conv2d(shape[3], shape[3], 3, padding=1, rng=weights), BatchNorm2d(shape[3])
+        second = Conv2d(shape[3], channels, 3, padding=padding, rng=weights), BatchNorm2d(channels)
+        chain = Convolutions(*first, ReLU(), *second, ReLU())
+        y = chain[1].after(chain[0], Tensor(x, requires_grad=True), relu=True)
+        if watched:
+            y.register_hook(lambda _: None)
+        z = chain[4].after(chain[3], y, relu=True)
+        z.backward(np.random.default_rng(1).standard_normal(z.shape).astype(np.float32))
+        return [p.grad for p in chain.parameters()]
+
+    for a, b in zip(all_gradients(True), all_gradients(False), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_handover_of_another_map_is_refused(rng):
+    x, z = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    weight, one = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
+    arrays = (z, x, weight, z, one, one, one)
+    for wrong in (Handover(z[:1], one), Handover(z, one[:3])):
+        with pytest.raises(ValueError, match="conv2d_batch_norm_grad"):
+            kernels.conv2d_batch_norm_grad(*arrays, eps=1e-5, padding=1, before=wrong)
+    wrong = Handover(z.astype(float), one)
+    with pytest.raises(TypeError, match="share a dtype"):
+        kernels.conv2d_batch_norm_grad(*arrays, eps=1e-5, padding=1, before=wrong)
 
 
 def test_a_result_that_is_used_twice(rng, taken):
