@@ -181,9 +181,10 @@ def part_size(depth: int, channels: int) -> int:
 def number_of_parts(w: Window, size: int) -> int:
     """How many ranges of images the backward pass is cut into, a partial sum each.
 
-    A power of two: batches are, and then every part has as many whole blocks as the others.
+    A power of two: batches are, and then every part has as many whole blocks as the others. Not so
+    many that blocks are not filled, for each reads the whole weight.
     """
-    most = min(w.images, at_most(size))
+    most = min(w.images, at_most(size), number_of_tiles(w) // BLOCK)
     return 1 << max(0, most.bit_length() - 1)
 
 
