@@ -157,21 +157,24 @@ def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int)
 def sum_starts(shape: Shape) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed.
 
-    Where Winograd's convolution would cut it that makes another such map, if there is one: so it
-    does not matter which of the two sums it.
+    If Winograd's algorithm makes such a map from another, where its gradient cuts: so it does not
+    matter which of the two sums.
     """
     channels = shape[3]
-    if not both_by_winograd(shape, (3, 3, channels, channels), 1, 1):
-        return even_starts(math.prod(shape[:3]), channels)
-    w, size = window(shape, (3, 3), 1, 1), winograd.part_size(channels, channels)
+    if both_by_winograd(shape, (3, 3, channels, channels), 1, 1):
+        return winograd_starts(shape, channels, 1)
+    return even_starts(math.prod(shape[:3]), channels)
+
+
+def winograd_starts(x_shape: Shape, channels: int, padding: int) -> Ints:
+    """Where Winograd's gradient of a convolution to so many channels cuts dx."""
+    w, size = window(x_shape, (3, 3), 1, padding), winograd.part_size(x_shape[3], channels)
     return winograd.sum_starts(w, winograd.number_of_parts(w, size))
 
 
 def cuts_alike(x_shape: Shape, weight_shape: Shape, padding: int) -> bool:
-    """Whether Winograd's gradients of a convolution cut dx where `sum_starts` does."""
-    w = window(x_shape, (3, 3), 1, padding)
-    own = winograd.sum_starts(w, winograd.number_of_parts(w, winograd.part_size(*weight_shape[2:])))
-    return np.array_equal(own, sum_starts(x_shape))
+    """Whether Winograd's gradient of a convolution cuts dx where `sum_starts` does."""
+    return np.array_equal(winograd_starts(x_shape, weight_shape[3], padding), sum_starts(x_shape))
 
 
 def conv2d_grads(
