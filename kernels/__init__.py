@@ -1,7 +1,8 @@
 """The kernels' contract: arrays in, arrays out, no tensor and no graph.
 
-Every name below is stated once, here and in `training.py` (loss, step, augmentation): its
-arguments, shapes and results. Three modules implement it, with the same names and arguments:
+Every name below is stated once, here, in `maps.py` (activation, pooling, shortcut A) or in
+`training.py` (loss, step, augmentation): its arguments, shapes and results. Three modules implement
+it, with the same names and arguments:
 
 - `reference`: plain NumPy, any float dtype. Slow, obviously right, the text to read.
 - `cpu`: Numba, float32. What training uses.
@@ -27,6 +28,19 @@ import numpy.typing as npt
 from . import checks
 from .dispatch import implementation_for, report
 from .handover import Handover
+from .maps import (
+    avg_pool,
+    avg_pool_grad,
+    global_avg_pool,
+    global_avg_pool_grad,
+    matmul,
+    max_pool,
+    max_pool_grad,
+    relu,
+    relu_grad,
+    subsample_and_pad,
+    subsample_and_pad_grad,
+)
 from .training import (
     crop_flip,
     sgd_step,
@@ -37,7 +51,6 @@ from .training import (
 )
 
 Array = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.integer]
 
 __all__ = [
     "avg_pool",
@@ -68,6 +81,8 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "subsample_and_pad",
+    "subsample_and_pad_grad",
     "tally",
     "update_running_statistics",
 ]
@@ -336,17 +351,19 @@ def basic_block(
     beta2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
-    """Two 3 x 3 convolutions with batch norm and ReLU, C channels in, between and out.
+    """Two 3 x 3 convolutions with batch norm and ReLU, the first one with a stride.
 
-    y = relu(norm2(conv2(relu(norm1(conv1(x))))) + x), or without "+ x" where `skip` is False: the
-    plain twin. Returns `(y, z1, mean1, var1, z2, mean2, var2)` with the convolutions' results z and
-    their statistics, which the gradient needs. He et al. 2015, fig. 2.
+    y = relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x)), where the shortcut is x itself or,
+    where the shape changes, `subsample_and_pad` of x: shortcut A. Without it where `skip` is False:
+    the plain twin. Returns `(y, z1, mean1, var1, z2, mean2, var2)` with the convolutions' results z
+    and their statistics, which the gradient needs. He et al. 2015, fig. 2 and sec. 3.3.
     """
     arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    checks.basic_block("basic_block", x, *arrays)
-    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, skip=skip)
+    checks.basic_block("basic_block", x, *arrays, stride=stride, skip=skip)
+    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, stride=stride, skip=skip)
 
 
 def basic_block_grad(
@@ -367,6 +384,7 @@ def basic_block_grad(
     var2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
     needs_dx: bool = True,
     handover: Handover | None = None,
@@ -379,94 +397,11 @@ def basic_block_grad(
     """
     arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
     results = (y, z1, mean1, var1, z2, mean2, var2)
-    checks.basic_block("basic_block_grad", x, *arrays)
-    checks.batch_norm("basic_block_grad", x, mean1, var1, mean2, var2, dy=dy, y=y, z1=z1, z2=z2)
+    block: dict[str, Any] = {"stride": stride, "skip": skip}
+    checks.basic_block("basic_block_grad", x, *arrays, **block, dy=dy, y=y, z1=z1, z2=z2)
+    checks.channels("basic_block_grad", "the block's result", y.shape, mean1, var1, mean2, var2)
     made = checks.handover("basic_block_grad", x, before)
     settings = {"needs_dx": needs_dx, "handover": handover, "before": before}
     return implementation_for(dy, x, *arrays, *results, *made).basic_block_grad(
-        dy, x, *arrays, *results, eps=eps, skip=skip, **settings
+        dy, x, *arrays, *results, eps=eps, **block, **settings
     )
-
-
-# ------------------------------------------------------------------- activation and pooling
-
-
-def relu(x: Array) -> Array:
-    """max(x, 0), of any shape; NaN stays NaN."""
-    implementation = implementation_for(x)
-    checks.contiguous("relu", x=x)
-    return implementation.relu(x)
-
-
-def relu_grad(dy: Array, y: Array) -> Array:
-    """Gradient of `relu` from its *output*: dy where y > 0, else 0 (0 at the kink)."""
-    checks.same_shape("relu_grad", dy=dy, y=y)
-    return implementation_for(dy, y).relu_grad(dy, y)
-
-
-def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
-    """Largest value under every size x size window: `(y, argmax)`, both (N, OH, OW, C).
-
-    `argmax` (int32) is the place within the window, row * size + column: the first of equals.
-    Padding never wins (it counts as minus infinity); a NaN does.
-    """
-    checks.pool("max_pool", x.shape, size, stride, padding)
-    checks.contiguous("max_pool", x=x)
-    return implementation_for(x).max_pool(x, size=size, stride=stride, padding=padding)
-
-
-def max_pool_grad(
-    dy: Array,
-    argmax: Ints,
-    *,
-    x_shape: tuple[int, int, int, int],
-    size: int,
-    stride: int,
-    padding: int = 0,
-) -> Array:
-    """Gradient of `max_pool`: each dy goes to its window's winner; overlaps are added."""
-    checks.pool("max_pool_grad", x_shape, size, stride, padding, dy=dy)
-    checks.same_shape("max_pool_grad", dy=dy, argmax=argmax)
-    return implementation_for(dy, others=[argmax]).max_pool_grad(
-        dy, argmax, x_shape=x_shape, size=size, stride=stride, padding=padding
-    )
-
-
-def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
-    """Mean over every size x size window, (N, OH, OW, C); padding counts as zeros."""
-    checks.pool("avg_pool", x.shape, size, stride, padding)
-    checks.contiguous("avg_pool", x=x)
-    return implementation_for(x).avg_pool(x, size=size, stride=stride, padding=padding)
-
-
-def avg_pool_grad(
-    dy: Array,
-    *,
-    x_shape: tuple[int, int, int, int],
-    size: int,
-    stride: int,
-    padding: int = 0,
-) -> Array:
-    """Gradient of `avg_pool`: dy / size² to every pixel of the window; overlaps are added."""
-    checks.pool("avg_pool_grad", x_shape, size, stride, padding, dy=dy)
-    return implementation_for(dy).avg_pool_grad(
-        dy, x_shape=x_shape, size=size, stride=stride, padding=padding
-    )
-
-
-def global_avg_pool(x: Array) -> Array:
-    """Mean of each channel's map, (N, H, W, C) -> (N, C)."""
-    checks.images("global_avg_pool", x.shape)
-    checks.contiguous("global_avg_pool", x=x)
-    return implementation_for(x).global_avg_pool(x)
-
-
-def global_avg_pool_grad(dy: Array, *, x_shape: tuple[int, int, int, int]) -> Array:
-    """Gradient of `global_avg_pool`: dy / (H * W) to every pixel, of shape `x_shape`."""
-    checks.contiguous("global_avg_pool_grad", dy=dy)
-    return implementation_for(dy).global_avg_pool_grad(dy, x_shape=x_shape)
-
-
-def matmul(a: Array, b: Array) -> Array:
-    """Products of stacks of matrices, (..., M, K) @ (..., K, N), whose stacks broadcast."""
-    return implementation_for(a, b).matmul(a, b)

@@ -250,18 +250,55 @@ def basic_block(
     weight2: np.ndarray,
     gamma2: np.ndarray,
     beta2: np.ndarray,
+    *,
+    stride: int,
+    skip: bool,
+    **like_result: np.ndarray,
 ) -> None:
-    """Check the arguments of `basic_block`: all maps alike, 3 x 3 kernels."""
-    batch_norm(name, x, gamma1, beta1, gamma2, beta2)
-    several_values(name, x.shape)
-    expected = (3, 3, x.shape[3], x.shape[3])
-    for weight in (weight1, weight2):
+    """Check the arguments of `basic_block`: 3 x 3 kernels, and a result with a variance."""
+    weights(name, x.shape, weight1.shape)
+    geometry(name, x.shape, (3, 3), stride, 1)
+    before, filters = weight1.shape[2:]
+    for weight, expected in (
+        (weight1, (3, 3, before, filters)),
+        (weight2, (3, 3, filters, filters)),
+    ):
         fail_unless(
             weight.shape == expected,
-            f"{name}: for x {x.shape} both weights must have shape {expected}, but one has "
+            f"{name}: for x {x.shape} and {filters} channels the weights must have shapes "
+            f"(3, 3, {before}, {filters}) and (3, 3, {filters}, {filters}), but one has "
             f"{weight.shape}",
         )
-        contiguous(name, weight=weight)
+    result = (x.shape[0], *output_shape(x.shape, (3, 3), stride, 1), filters)
+    if skip:
+        subsample_and_pad(name, x.shape, filters, stride)
+    several_values(name, result)
+    channels(name, "the block's result", result, gamma1, beta1, gamma2, beta2)
+    for argument, array in like_result.items():
+        shape(name, argument, array, result)
+    contiguous(name, x=x, weight1=weight1, weight2=weight2)
+
+
+def subsample_and_pad(
+    name: str, x_shape: Sequence[int], filters: int, stride: int
+) -> tuple[int, ...]:
+    """Check the arguments of `subsample_and_pad`; the shape of its result."""
+    geometry(name, x_shape, (1, 1), stride, 0)
+    fail_unless(
+        filters >= x_shape[3],
+        f"{name}: the shortcut without parameters can't end in fewer channels than it begins with, "
+        f"but has {x_shape[3]} and then {filters}",
+    )
+    return x_shape[0], *output_shape(x_shape, (1, 1), stride, 0), filters
+
+
+def shape(name: str, argument: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
+    """Refuse an array of another shape, or one that is not C-contiguous."""
+    fail_unless(
+        array.shape == expected,
+        f"{name}: {argument} must have shape {expected}, but has {array.shape}",
+    )
+    contiguous(name, **{argument: array})
 
 
 def several_values(name: str, shape: Sequence[int]) -> None:

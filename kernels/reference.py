@@ -167,12 +167,15 @@ def conv2d_batch_norm_eval(
     return batch_norm_eval(z, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
 
 
-def basic_block(x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, skip):
-    """relu(norm(conv(relu(norm(conv(x))))) + x)."""
+def basic_block(x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, stride=1, skip):
+    """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))."""
     settings = {"eps": eps, "padding": 1, "relu": True}
-    between, z1, mean1, var1 = conv2d_batch_norm(x, weight1, gamma1, beta1, **settings)
+    between, z1, mean1, var1 = conv2d_batch_norm(
+        x, weight1, gamma1, beta1, stride=stride, **settings
+    )
+    residual = subsample_and_pad(x, channels=len(gamma2), stride=stride) if skip else None
     y, z2, mean2, var2 = conv2d_batch_norm(
-        between, weight2, gamma2, beta2, residual=x if skip else None, **settings
+        between, weight2, gamma2, beta2, residual=residual, **settings
     )
     return y, z1, mean1, var1, z2, mean2, var2
 
@@ -195,21 +198,25 @@ def basic_block_grad(
     var2,
     *,
     eps,
+    stride=1,
     skip,
     needs_dx=True,
     handover=None,  # here nothing is left, nor expected
     before=None,
 ):
-    """The map between the convolutions is made anew; the skip connection hands on dresidual."""
+    """The map between the convolutions is made anew; the shortcut hands on dresidual."""
     settings = {"eps": eps, "padding": 1}
     between = batch_norm_eval(z1, gamma1, beta1, mean1, var1, eps=eps, relu=True)
     dbetween, *grads2, dresidual = conv2d_batch_norm_grad(
         dy, between, weight2, z2, gamma2, mean2, var2, y=y, **settings
     )
+    settings |= {"y": between, "stride": stride, "needs_dx": needs_dx}
     dx, *grads1, _ = conv2d_batch_norm_grad(
-        dbetween, x, weight1, z1, gamma1, mean1, var1, y=between, needs_dx=needs_dx, **settings
+        dbetween, x, weight1, z1, gamma1, mean1, var1, **settings
     )
-    return dx + dresidual if needs_dx and skip else dx, *grads1, *grads2
+    if needs_dx and skip:
+        dx += subsample_and_pad_grad(dresidual, x_shape=x.shape, stride=stride)
+    return dx, *grads1, *grads2
 
 
 # ------------------------------------------------------------------- activation and pooling
@@ -272,6 +279,21 @@ def global_avg_pool_grad(dy, *, x_shape):
     """An equal share of dy for every pixel."""
     share = dy[:, None, None] / (x_shape[1] * x_shape[2])
     return np.broadcast_to(share, x_shape).copy()
+
+
+def subsample_and_pad(x, *, channels, stride):
+    """Copied into zeros; this and its gradient work on CuPy's arrays as well."""
+    picked = x[:, ::stride, ::stride]
+    y = np.zeros_like(x, shape=(*picked.shape[:3], channels))
+    y[..., : x.shape[3]] = picked
+    return y
+
+
+def subsample_and_pad_grad(dy, *, x_shape, stride):
+    """Copied back, into zeros."""
+    dx = np.zeros_like(dy, shape=x_shape)
+    dx[:, ::stride, ::stride] = dy[..., : x_shape[3]]
+    return dx
 
 
 def matmul(a, b):

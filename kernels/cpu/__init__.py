@@ -15,7 +15,7 @@
     convolution.py  which of the three
     batch_norm.py   statistics, normalising, gradients
     normalised.py   a convolution and its batch norm as one: finish.py, operands.py
-    elementwise.py   pooling.py   loss.py   augment.py
+    elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
 What takes no time, sums over small arrays, is the reference's.
@@ -44,6 +44,7 @@ from .normalised import (
     conv2d_batch_norm_grad,
 )
 from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+from .shortcut import subsample_and_pad, subsample_and_pad_grad
 from .warm_up import warm_up
 
 keep_freed_memory()
@@ -76,6 +77,8 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "subsample_and_pad",
+    "subsample_and_pad_grad",
     "tally",
     "update_running_statistics",
     "warm_up",

@@ -25,6 +25,7 @@ from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
 from .partial_sums import at_most
+from .shortcut import add_shortcut_grad
 from .window import window
 
 FEW_TILES = 64
@@ -185,30 +186,32 @@ def conv2d_grads(
     padding: int,
     *,
     needs_dx: bool = True,
-    add_to: Array | None = None,
+    from_shortcut: Array | None = None,
     before: Handover | None = None,
 ) -> tuple[Array, Array]:
-    """`(dx, dweight)`; dx is added to `add_to`, and is empty if not needed.
+    """`(dx, dweight)`; dx is empty if not needed.
 
-    Winograd's algorithm leaves dx for the batch norm `before`, if there is one and the sums come
-    out as they would there; others, which would need another pass, do not.
+    To dx comes what shortcut A past this convolution hands back, the gradient `from_shortcut`,
+    whose array is used again. Winograd's algorithm leaves dx for the batch norm `before`, if there
+    is one and the sums come out as they would there; others, which would need another pass, do not.
     """
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     x_shape, kernel_size = source.x.shape, weight.shape[:2]
-    if both_by_winograd(x_shape, weight.shape, **geometry):
+    all_alike = from_shortcut is None or from_shortcut.shape == x_shape
+    if all_alike and both_by_winograd(x_shape, weight.shape, **geometry):
         return winograd.conv2d_grads(
             grad,
             source,
             weight if needs_dx else None,
             x_shape=x_shape,
             padding=padding,
-            add_to=add_to,
+            add_to=from_shortcut,
             before=before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None,
         )
     dy, dx = written(grad), NO_FLOATS
     if needs_dx:
         dx = conv2d_input_grad(dy, weight, x_shape=x_shape, **geometry)
-        if add_to is not None:
-            dx += add_to
+        if from_shortcut is not None:
+            add_shortcut_grad(dx, from_shortcut, stride)
     x = written_input(source)
     return dx, conv2d_weight_grad(dy, x, kernel_size=kernel_size, **geometry)

@@ -28,6 +28,7 @@ from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
 from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
+from .shortcut import shortcut
 
 Optional = Array | None
 
@@ -121,13 +122,14 @@ def basic_block(
     beta2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
 ) -> tuple[Array, ...]:
     """The second convolution normalises the first one's result as it reads it."""
-    z1, mean1, var1 = conv2d_moments(Input(x), weight1, 1, 1)
+    z1, mean1, var1 = conv2d_moments(Input(x), weight1, stride, 1)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
     z2, mean2, var2 = conv2d_moments(between, weight2, 1, 1)
-    residual = x if skip else None
+    residual = shortcut(x, z2.shape, stride) if skip else None
     y = batch_norm_eval(z2, gamma2, beta2, mean2, var2, eps=eps, residual=residual, relu=True)
     return y, z1, mean1, var1, z2, mean2, var2
 
@@ -150,16 +152,17 @@ def basic_block_grad(
     var2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
     needs_dx: bool = True,
     handover: Handover | None = None,
     before: Handover | None = None,
 ) -> tuple[Optional, Array, Array, Array, Array, Array, Array]:
-    """The skip connection's gradient, dz, is what the first convolution adds its dx to."""
+    """The shortcut's gradient is that of dz, to which the first convolution's dx is added."""
     hands_on = skip and needs_dx
     cut = cut_grad(dy, y)
     grad, sums = handed_over_or_summed(handover, cut, z2, mean2, write=hands_on)
-    add_to = grad.dy if hands_on else None
+    from_shortcut = grad.dy if hands_on else None
     through, dgamma2, dbeta2 = through_batch_norm(grad, sums, z2, gamma2, mean2, var2, eps)
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
     to_norm1 = Handover(z1, mean1)
@@ -167,8 +170,12 @@ def basic_block_grad(
     cut = cut_to(dbetween, between)
     grad, sums = handed_over_or_summed(to_norm1, cut, z1, mean1, write=False)
     through, dgamma1, dbeta1 = through_batch_norm(grad, sums, z1, gamma1, mean1, var1, eps)
-    settings: dict[str, Any] = {"needs_dx": needs_dx, "add_to": add_to, "before": before}
-    dx, dweight1 = conv2d_grads(through, Input(x), weight1, 1, 1, **settings)
+    settings: dict[str, Any] = {
+        "needs_dx": needs_dx,
+        "from_shortcut": from_shortcut,
+        "before": before,
+    }
+    dx, dweight1 = conv2d_grads(through, Input(x), weight1, stride, 1, **settings)
     wanted = dx if needs_dx else None
     return wanted, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2
 

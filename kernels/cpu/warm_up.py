@@ -13,6 +13,7 @@ from .batch_norm import batch_norm, batch_norm_grad
 from .elementwise import relu, relu_grad, sgd_step
 from .loss import softmax_cross_entropy
 from .pooling import avg_pool, avg_pool_grad
+from .shortcut import subsample_and_pad, subsample_and_pad_grad
 
 
 def warm_up() -> None:
@@ -33,6 +34,7 @@ def warm_up() -> None:
     batch_norm_grad(relu_grad(y, relu(x)), x, per_channel, mean, var, eps=1.0)
     pooled = avg_pool(x, size=8, stride=8)
     avg_pool_grad(pooled, x_shape=x.shape, size=8, stride=8)
+    subsample_and_pad_grad(subsample_and_pad(x, channels=32, stride=2), x_shape=x.shape, stride=2)
     softmax_cross_entropy(pooled.reshape(2, 16), np.zeros(2, np.int64))
     sgd_step(weight, weight.copy(), weight.copy(), lr=0.1, momentum=0.9, weight_decay=0.0)
     offsets, flips = np.zeros((2, 2), np.int64), np.zeros(2, np.bool_)

@@ -15,6 +15,7 @@ returns before the GPU has computed anything; reading a result waits for it. No 
 and how work is cut depends on shapes alone, so results have the same bits every time.
 """
 
+from ..reference import subsample_and_pad, subsample_and_pad_grad
 from .augment import crop_flip
 from .batch_norm import (
     batch_norm,
@@ -72,6 +73,8 @@ __all__ = [
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",
+    "subsample_and_pad",
+    "subsample_and_pad_grad",
     "tally",
     "update_running_statistics",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..handover import Handover
+from ..reference import subsample_and_pad, subsample_and_pad_grad
 from .batch_norm import batch_norm, batch_norm_eval, gradients
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 
@@ -92,13 +93,17 @@ def basic_block(
     beta2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
     """`(y, z1, mean1, var1, z2, mean2, var2)`."""
     settings: dict[str, Any] = {"eps": eps, "padding": 1, "relu": True}
-    between, z1, mean1, var1 = conv2d_batch_norm(x, weight1, gamma1, beta1, **settings)
+    between, z1, mean1, var1 = conv2d_batch_norm(
+        x, weight1, gamma1, beta1, stride=stride, **settings
+    )
+    residual = shortcut(x, z1.shape, stride) if skip else None
     y, z2, mean2, var2 = conv2d_batch_norm(
-        between, weight2, gamma2, beta2, residual=x if skip else None, **settings
+        between, weight2, gamma2, beta2, residual=residual, **settings
     )
     return y, z1, mean1, var1, z2, mean2, var2
 
@@ -121,6 +126,7 @@ def basic_block_grad(
     var2: Array,
     *,
     eps: float,
+    stride: int = 1,
     skip: bool,
     needs_dx: bool = True,
     handover: Handover | None = None,
@@ -140,9 +146,20 @@ def basic_block_grad(
         dbetween,
         *(x, weight1, z1, gamma1, mean1, var1),
         y=between,
+        stride=stride,
         needs_dx=needs_dx,
         needs_dresidual=False,
-        addend=dresidual,
+        addend=None if dresidual is None else shortcut_grad(dresidual, x.shape, stride),
         **settings,
     )
     return dx, *grads1, *grads2
+
+
+def shortcut(x: Array, shape: tuple[int, ...], stride: int) -> Array:
+    """Shortcut A from x to a map of this shape; x itself where nothing changes."""
+    return x if x.shape == shape else subsample_and_pad(x, channels=shape[3], stride=stride)
+
+
+def shortcut_grad(dy: Array, x_shape: tuple[int, ...], stride: int) -> Array:
+    """Its gradient."""
+    return dy if dy.shape == x_shape else subsample_and_pad_grad(dy, x_shape=x_shape, stride=stride)

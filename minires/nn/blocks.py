@@ -146,21 +146,31 @@ class BasicBlock(Module):
 
     @property
     def is_one_operation(self) -> bool:
-        """Whether the block is training, all maps are alike, and its parts may run as one."""
+        """Whether the block is training, has shortcut A or none, and its parts may run as one."""
         if not may_run_as_one(self.conv1, self.bn1, self.conv2, self.bn2, self.relu):
             return False
-        same_shape = self.conv1.weight.shape == self.conv2.weight.shape and self.conv1.stride == 1
+        shapes = is_3x3(self.conv1) and is_3x3(self.conv2) and self.conv2.stride == 1
         norms_alike = self.bn1.eps == self.bn2.eps and self.bn1.training and self.bn2.training
-        skip = self.downsample is None or is_identity(self.downsample)
-        return same_shape and norms_alike and skip
+        return shapes and norms_alike and (self.downsample is None or self.has_shortcut_a)
+
+    @property
+    def has_shortcut_a(self) -> bool:
+        """Whether the shortcut is option A's for these convolutions, and nobody watches it."""
+        shortcut, stride, shape = self.downsample, self.conv1.stride, self.conv1.weight.shape
+        if stride == 1 and shape[2] == shape[3]:
+            return is_identity(shortcut)
+        if type(shortcut) is not SubsampleAndPad or shortcut.is_watched:
+            return False
+        return (shortcut.stride, shortcut.channels) == (stride, shape[3])
 
     def fused(self, x: Tensor) -> Tensor:
         """The block as one operation: the map between the convolutions is never in memory."""
         first = self.conv1.weight, self.bn1.weight, self.bn1.bias
         second = self.conv2.weight, self.bn2.weight, self.bn2.bias
+        settings: dict[str, Any] = {"eps": self.bn1.eps, "stride": self.conv1.stride}
         skip = self.downsample is not None
-        y, *moments = F.basic_block(x, *first, *second, eps=self.bn1.eps, skip=skip)
-        self.bn1.follow(x, *moments[:2])
+        y, *moments = F.basic_block(x, *first, *second, **settings, skip=skip)
+        self.bn1.follow(y, *moments[:2])
         return self.bn2.follow(y, *moments[2:])
 
 
@@ -272,6 +282,11 @@ def may_run_as_one(*parts: Module) -> bool:
     own = all(type(part) in (Conv2d, BatchNorm2d, ReLU) and not part.is_watched for part in parts)
     biased = any(isinstance(part, Conv2d) and part.bias is not None for part in parts)
     return own and not (biased and any(isinstance(part, BatchNorm2d) for part in parts))
+
+
+def is_3x3(conv: Conv2d) -> bool:
+    """Whether a convolution is 3 x 3 and keeps the size, but for its stride."""
+    return conv.weight.shape[:2] == (3, 3) and conv.padding == 1
 
 
 def is_identity(module: Module | None) -> bool:

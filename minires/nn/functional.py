@@ -15,7 +15,7 @@ from .. import kernels
 from ..autograd import Context, Function, Tensor
 from ..autograd.function import Array
 from ..autograd.ops import Gradients
-from ..kernels.devices import is_array, move, namespace
+from ..kernels.devices import is_array, move
 from .fused import BasicBlock, ConvAdd, ConvBatchNorm, ConvBatchNormEval
 
 
@@ -128,16 +128,12 @@ class SubsampleAndPad(Function):
     @staticmethod
     def forward(ctx: Context, x: Array, *, channels: int, stride: int) -> Array:
         ctx.save(stride=stride)
-        picked = x[:, ::stride, ::stride]
-        y = namespace(x).zeros((*picked.shape[:3], channels), x.dtype)
-        y[..., : x.shape[3]] = picked
-        return y
+        return kernels.subsample_and_pad(x, channels=channels, stride=stride)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        dx = namespace(grad).zeros(ctx.shapes[0], grad.dtype)
-        dx[:, :: ctx.saved.stride, :: ctx.saved.stride] = grad[..., : dx.shape[3]]
-        return dx
+        stride = ctx.saved.stride
+        return kernels.subsample_and_pad_grad(grad, x_shape=ctx.shapes[0], stride=stride)
 
 
 class PadEnd(Function):
@@ -273,11 +269,12 @@ def basic_block(
     beta2: Tensor,
     *,
     eps: float = 1e-5,
+    stride: int = 1,
     skip: bool,
 ) -> tuple[Tensor, Array, Array, Array, Array]:
-    """Two convolutions, with the skip connection or without: y, then two means and variances."""
+    """Two convolutions, with shortcut A or without: y, then two means and variances."""
     parameters = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    return BasicBlock.apply(x, *parameters, eps=eps, skip=skip)
+    return BasicBlock.apply(x, *parameters, eps=eps, stride=stride, skip=skip)
 
 
 def relu(x: Tensor) -> Tensor:

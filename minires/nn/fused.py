@@ -147,7 +147,7 @@ class ConvBatchNormEval(Function):
 
 
 class BasicBlock(Function):
-    """A residual block whose maps are all alike, or its plain twin; also returns its statistics."""
+    """A residual block with shortcut A, or its plain twin; also returns its statistics."""
 
     @staticmethod
     def forward(
@@ -161,15 +161,17 @@ class BasicBlock(Function):
         beta2: Array,
         *,
         eps: float,
+        stride: int,
         skip: bool,
     ) -> Any:
-        inputs = {"x": x, "weight1": weight1, "gamma1": gamma1, "beta1": beta1}
+        inputs: dict[str, Any] = {"x": x, "weight1": weight1, "gamma1": gamma1, "beta1": beta1}
         inputs |= {"weight2": weight2, "gamma2": gamma2, "beta2": beta2}
-        results = kernels.basic_block(**inputs, eps=eps, skip=skip)
+        settings: dict[str, Any] = {"eps": eps, "stride": stride, "skip": skip}
+        results = kernels.basic_block(**inputs, **settings)
         names = ("y", "z1", "mean1", "var1", "z2", "mean2", "var2")
         by_name = dict(zip(names, results, strict=True))
         handover = Handover(by_name["z2"], by_name["mean2"])
-        ctx.save(**inputs, **by_name, eps=eps, skip=skip, handover=handover)
+        ctx.save(**inputs, **by_name, **settings, handover=handover)
         return tuple(by_name[name] for name in ("y", "mean1", "var1", "mean2", "var2"))
 
     @staticmethod

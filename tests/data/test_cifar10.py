@@ -208,7 +208,9 @@ def test_damaged_python_batches(tmp_path: Path, content: bytes, sentence: str) -
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no archive at all", archives.tar_gz("other", {"a": b"b"})]
+    "content",
+    [b"", b"no archive at all", archives.tar_gz("other", {"a": b"b"})],
+    ids=["empty", "no archive", "another archive"],
 )
 def test_a_file_that_is_no_official_archive(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cifar-10-binary.tar.gz"

@@ -36,6 +36,10 @@ def fused(rng, shape):
         results = cpu.basic_block(*arrays, eps=1e-5, skip=skip)
         yield from results
         yield from cpu.basic_block_grad(dy, *arrays, *results, eps=1e-5, skip=skip)
+        results = cpu.basic_block(*arrays, eps=1e-5, stride=2, skip=skip)
+        yield from results
+        settings = {"eps": 1e-5, "stride": 2, "skip": skip}
+        yield from cpu.basic_block_grad(results[0], *arrays, *results, **settings)
     settings = {"eps": 1e-5, "stride": 2, "padding": 1}
     y, z, mean, var = cpu.conv2d_batch_norm(x, weights[0], gamma, beta, relu=True, **settings)
     yield from (y, z, mean, var)
@@ -59,6 +63,9 @@ def others(rng):
     yield cpu.max_pool_grad(y, argmax, x_shape=x.shape, **pool)
     yield cpu.avg_pool(x, **pool)
     yield cpu.avg_pool_grad(y, x_shape=x.shape, **pool)
+    y = cpu.subsample_and_pad(x, channels=40, stride=3)
+    yield y
+    yield cpu.subsample_and_pad_grad(y, x_shape=x.shape, stride=3)
     yield from cpu.softmax_cross_entropy(x.reshape(-1, 21), np.arange(x.size // 21) % 21)
     cpu.sgd_step(x, dy, y := x.copy(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     yield from (x, y)

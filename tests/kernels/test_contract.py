@@ -219,6 +219,22 @@ def test_global_avg_pool(kernels, dtype, shape, rng):
     assert_within(dx, expected, 2 * np.abs(expected), dtype)
 
 
+@implementations
+@given(
+    shape=images(), stride=st.integers(1, 4), more=st.sampled_from([0, 1, 16, 21]), rng=generators
+)
+def test_subsample_and_pad(kernels, dtype, shape, stride, more, rng):
+    """Copies: exact."""
+    x, channels = normal(rng, dtype, *shape), shape[3] + more
+    y = kernels.subsample_and_pad(x, channels=channels, stride=stride)
+    expected = reference.subsample_and_pad(*wide(x), channels=channels, stride=stride)
+    assert_within(y, expected, 0, dtype)
+    dy = normal(rng, dtype, *y.shape)
+    dx = kernels.subsample_and_pad_grad(dy, x_shape=shape, stride=stride)
+    expected = reference.subsample_and_pad_grad(*wide(dy), x_shape=shape, stride=stride)
+    assert_within(dx, expected, 0, dtype)
+
+
 stacks = st.sampled_from([((), ()), ((3,), (3,)), ((2, 1), (1, 3)), ((2,), ()), ((), (2, 2))])
 sides = st.sampled_from([1, 3, 4, 8, 12, 17, 33, 64, 68])
 

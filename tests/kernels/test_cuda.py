@@ -13,7 +13,7 @@ from minires.kernels.cuda.convolution import pixels_of_a_part
 from ..device import OnDevice, gpu
 from .suite import assert_within, generators, normal, wide
 from .test_contract import stored_transposed
-from .test_fused import assert_alike, parameters, size_of_sums
+from .test_fused import assert_alike, blocks, check_block, parameters
 
 pytestmark = pytest.mark.cuda
 cuda = OnDevice()
@@ -107,27 +107,12 @@ def test_many_tiles_give_what_one_gives(shape, filters, kernel, stride, rng):
 small = st.integers(1, 5)
 
 
-@given(
-    shape=st.tuples(small, small, small, st.sampled_from([4, 16, 36])),
-    skip=st.booleans(),
-    rng=generators,
-)
-def test_basic_block(shape, skip, rng):
-    shape = (*shape[:1], 8 + shape[1], *shape[2:])
-    x, dy = normal(rng, np.float32, *shape), normal(rng, np.float32, *shape)
-    weights = normal(rng, np.float32, 2, 3, 3, shape[3], shape[3])
-    affine = parameters(rng, shape[3], shape[3])
-    arrays = (x, weights[0], *affine[:2], weights[1], *affine[2:])
-    results = cuda.basic_block(*arrays, eps=EPS, skip=skip)
-    expected = reference.basic_block(*wide(*arrays), eps=EPS, skip=skip)
-    assert_alike(results, expected, "y z1 mean1 var1 z2 mean2 var2")
-    needs_dx = bool(rng.integers(2))
-    settings = {"eps": EPS, "skip": skip, "needs_dx": needs_dx}
-    grads = cuda.basic_block_grad(dy, *arrays, *results, **settings)
-    expected = reference.basic_block_grad(*wide(dy, *arrays, *results), **settings)
-    (gamma1, _, gamma2, _), (var1, var2) = affine, (results[3], results[6])
-    size = max(1.0, size_of_sums(shape, gamma1, var1), size_of_sums(shape, gamma2, var2))
-    assert_alike(grads, expected, "dx dweight1 dgamma1 dbeta1 dweight2 dgamma2 dbeta2", size)
+block_shapes = st.tuples(small, st.integers(9, 13), small, st.sampled_from([4, 16, 36]))
+
+
+@given(case=blocks(block_shapes), needs_dx=st.booleans(), rng=generators)
+def test_basic_block(case, needs_dx, rng):
+    check_block(cuda, case, needs_dx, rng)
 
 
 @pytest.mark.parametrize("relu", [True, False])

@@ -112,36 +112,60 @@ def test_convolution_and_batch_norm_in_evaluation(case, residual, relu, rng):
     assert_alike([y], [expected], "y")
 
 
-@given(shape=images(), skip=st.booleans(), needs_dx=st.booleans(), rng=generators)
-def test_basic_block(shape, skip, needs_dx, rng):
-    assume(np.prod(shape[:3]) >= 8)
+@st.composite
+def blocks(draw, shapes=None):
+    """`(x_shape, filters, stride, skip)`, half of them with maps all alike."""
+    shapes = images() if shapes is None else shapes
+    shape, skip = draw(shapes), draw(st.booleans())
+    filters, stride = shape[3], 1
+    if draw(st.booleans()):
+        filters, stride = filters + draw(st.sampled_from([0, 1, 4, 16])), draw(st.integers(1, 3))
+    rows, cols = reference.output_shape(shape, (3, 3), stride, 1)
+    assume(shape[0] * rows * cols >= 8)
+    return shape, filters, stride, skip
+
+
+def draw_block(case, rng):
+    shape, filters, stride, skip = case
     x = normal(rng, np.float32, *shape)
-    weights = normal(rng, np.float32, 2, 3, 3, shape[3], shape[3])
-    affine = parameters(rng, shape[3], shape[3])
-    arrays = (x, weights[0], *affine[:2], weights[1], *affine[2:])
-    settings = {"eps": EPS, "skip": skip}
-    results = cpu.basic_block(*arrays, **settings)
+    weight1 = normal(rng, np.float32, 3, 3, shape[3], filters)
+    weight2 = normal(rng, np.float32, 3, 3, filters, filters)
+    affine = parameters(rng, filters, filters)
+    settings = {"eps": EPS, "stride": stride, "skip": skip}
+    return (x, weight1, *affine[:2], weight2, *affine[2:]), settings
+
+
+def check_block(kernels, case, needs_dx, rng):
+    """A block and its gradients against the reference in float64."""
+    arrays, settings = draw_block(case, rng)
+    results = kernels.basic_block(*arrays, **settings)
     expected = reference.basic_block(*wide(*arrays), **settings)
     assert_alike(results, expected, "y z1 mean1 var1 z2 mean2 var2")
-    dy = normal(rng, np.float32, *shape)
+    y, _, _, var1, _, _, var2 = results
+    dy = normal(rng, np.float32, *y.shape)
     settings["needs_dx"] = needs_dx
-    grads = cpu.basic_block_grad(dy, *arrays, *results, **settings)
+    grads = kernels.basic_block_grad(dy, *arrays, *results, **settings)
     expected = reference.basic_block_grad(*wide(dy, *arrays, *results), **settings)
-    (gamma1, _, gamma2, _), (var1, var2) = affine, (results[3], results[6])
-    size = max(1.0, size_of_sums(shape, gamma1, var1), size_of_sums(shape, gamma2, var2))
+    gamma1, gamma2 = arrays[2], arrays[5]
+    size = max(1.0, size_of_sums(y.shape, gamma1, var1), size_of_sums(y.shape, gamma2, var2))
     assert_alike(grads, expected, "dx dweight1 dgamma1 dbeta1 dweight2 dgamma2 dbeta2", size)
 
 
-@pytest.mark.parametrize("shape", [(70, 9, 10, 16), (3, 33, 40, 24), (40, 8, 8, 64)])
-def test_many_chunks_give_what_one_gives(shape, rng):
+@given(case=blocks(), needs_dx=st.booleans(), rng=generators)
+def test_basic_block(case, needs_dx, rng):
+    check_block(cpu, case, needs_dx, rng)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((70, 9, 10, 16), 16, 1, True),
+        ((3, 33, 40, 24), 24, 1, True),
+        ((40, 8, 8, 64), 64, 1, True),
+        ((40, 17, 16, 16), 32, 2, True),
+        ((40, 8, 8, 16), 32, 1, True),
+    ],
+)
+def test_many_chunks_give_what_one_gives(case, rng):
     """Several chunks of every loop, with remainders, and moments combined over them."""
-    x, dy = rng.standard_normal((2, *shape), np.float32)
-    weights = rng.standard_normal((2, 3, 3, shape[3], shape[3]), np.float32)
-    affine = parameters(rng, shape[3], shape[3])
-    arrays = (x, weights[0], *affine[:2], weights[1], *affine[2:])
-    results = cpu.basic_block(*arrays, eps=EPS, skip=True)
-    expected = reference.basic_block(*wide(*arrays), eps=EPS, skip=True)
-    assert_alike(results, expected, "y z1 mean1 var1 z2 mean2 var2")
-    grads = cpu.basic_block_grad(dy, *arrays, *results, eps=EPS, skip=True)
-    expected = reference.basic_block_grad(*wide(dy, *arrays, *results), eps=EPS, skip=True)
-    assert_alike(grads, expected, "dx dweight1 dgamma1 dbeta1 dweight2 dgamma2 dbeta2")
+    check_block(cpu, case, True, rng)

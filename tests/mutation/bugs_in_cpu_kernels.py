@@ -141,7 +141,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cpu/winograd.py",
-        f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-shape1]",
+        f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-case1]",
         {
             "fused: sums over rows that other tiles still add to": (
                 "row = np.minimum(np.maximum(strip * TILE - w.padding, 0), w.height)",
@@ -174,6 +174,34 @@ MUTANTS = [
         {"im2col: dW of the last block alone": ("b == block,", "True,")},
     ),
     *planted_in(
+        "kernels/cpu/convolution.py",
+        f"{FUSED}::test_many_chunks_give_what_one_gives[winograd-case4]",
+        {
+            "fused: the gradient of a shortcut to more channels is taken for one of x": (
+                "all_alike = from_shortcut is None or from_shortcut.shape == x_shape",
+                "all_alike = True",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/shortcut.py",
+        f"{CONTRACT}::test_subsample_and_pad[cpu]",
+        {
+            "shortcut A: the rows one after the other": (
+                "row * w.stride) * w.width",
+                "row) * w.width",
+            ),
+            "shortcut A: the new channels hold what was in memory": (
+                "fill_zero(pointer(y), at + w.channels, channels - w.channels)",
+                "pass",
+            ),
+            "shortcut A: the gradient's zeros are not written": (
+                "    clear_kernel(picked(x_shape, stride), dx.reshape(-1))\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/cpu/operands.py",
         f"{FUSED}::test_basic_block[winograd]",
         {
@@ -187,9 +215,9 @@ MUTANTS = [
         "kernels/cpu/normalised.py",
         f"{FUSED}::test_basic_block[im2col]",
         {
-            "fused: the skip connection's gradient is lost": (
-                "add_to = grad.dy if hands_on else None",
-                "add_to = None",
+            "fused: the shortcut's gradient is lost": (
+                "from_shortcut = grad.dy if hands_on else None",
+                "from_shortcut = None",
             ),
             "fused: the gradient between two convolutions passes the ReLU uncut": (
                 "cut = cut_to(dbetween, between)",

@@ -70,6 +70,21 @@ NETWORKS = [
     ),
     *planted_in(
         "minires/nn/blocks.py",
+        f"{NN}/test_blocks.py",
+        {
+            "block: a shortcut with another stride is taken for option A's": (
+                "== (stride, shape[3])",
+                "== (shortcut.stride, shape[3])",
+            ),
+            "block: more padding goes unnoticed": (" and conv.padding == 1", ""),
+            "block: the second convolution's stride goes unnoticed": (
+                " and self.conv2.stride == 1",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
         f"{MODELS}/test_imagenet_against_torch.py::test_logits_and_all_gradients_agree_in_float64",
         {
             "bottleneck: nothing is added": (

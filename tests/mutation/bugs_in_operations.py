@@ -177,12 +177,12 @@ NORMALISATION = [
         BLOCKS,
         {
             "block: no gradient through the skip connection": (
-                "return dx + dresidual if needs_dx and skip else dx",
-                "return dx",
+                "if needs_dx and skip:",
+                "if False:",
             ),
             "block: the map between the convolutions is not cut off in the gradient": (
-                "mean1, var1, y=between, needs_dx",
-                "mean1, var1, y=None, needs_dx",
+                '"y": between, "stride"',
+                '"y": None, "stride"',
             ),
             "fused batch norm: no gradient for the residual": (
                 "return dx, dgamma, dbeta, dz",
@@ -293,22 +293,28 @@ OPERATIONS = [
         },
     ),
     *planted_in(
-        FUNCTIONAL,
-        gradients("the_shortcut_without_parameters", "softmax_cross_entropy"),
+        REFERENCE,
+        gradients("the_shortcut_without_parameters"),
         {
             "shortcut A: the odd pixels instead of the even ones": (
                 "picked = x[:, ::stride, ::stride]",
                 "picked = np.roll(x, -1, (1, 2))[:, ::stride, ::stride]",
             ),
             "shortcut A: the gradient goes to the odd pixels": (
-                "dx[:, :: ctx.saved.stride, :: ctx.saved.stride] = grad[..., : dx.shape[3]]",
-                "dx[:, :: ctx.saved.stride, :: ctx.saved.stride] = grad[..., : dx.shape[3]]\n"
-                "        dx = np.roll(dx, 1, (1, 2))",
+                "dx[:, ::stride, ::stride] = dy[..., : x_shape[3]]",
+                "dx[:, 1::stride, 1::stride] = dy[:, : x_shape[1] // stride, "
+                ": x_shape[2] // stride, : x_shape[3]]",
             ),
             "shortcut A: the new channels come first": (
                 "y[..., : x.shape[3]] = picked",
                 "y[..., channels - x.shape[3] :] = picked",
             ),
+        },
+    ),
+    *planted_in(
+        FUNCTIONAL,
+        gradients("softmax_cross_entropy"),
+        {
             "softmax: the gradient from above is ignored": (
                 "return grad * kernels.softmax",
                 "return kernels.softmax",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor
-from minires.nn import SHORTCUTS, BasicBlock, Module
+from minires.nn import SHORTCUTS, BasicBlock, Conv2d, Module, SubsampleAndPad
 from tests.helpers import gradcheck_where_smooth, leaf, randomise
 
 GEOMETRIES = {"same shape": (3, 3, 1), "half the map, more channels": (2, 3, 2)}
@@ -140,6 +140,44 @@ def test_a_watched_block_computes_the_same_step_by_step(part, shortcut, geometry
     assert len(seen) == (2 if part == "relu" else 1)
     for name, array in results[0].items():
         np.testing.assert_allclose(array, results[1][name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_which_blocks_are_one_operation(geometry):
+    """With shortcut A or none; B and C have another convolution."""
+    blocks = {kind: make_block(kind, *geometry) for kind in SHORTCUTS}
+    in_channels, channels, _ = geometry
+    expected = {"A": True, "B": in_channels == channels, "C": False, None: True}
+    assert {kind: block.is_one_operation for kind, block in blocks.items()} == expected
+    assert not any(block.eval().is_one_operation for block in blocks.values())
+
+
+OTHER_CONVOLUTIONS = {
+    "of another size": ("conv2", (3, 3, 5), {"padding": 2}),
+    "with more padding": ("conv1", (2, 3, 3), {"stride": 2, "padding": 2}),
+    "the second one with a stride": ("conv2", (3, 3, 3), {"stride": 2, "padding": 1}),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_CONVOLUTIONS.values(), ids=OTHER_CONVOLUTIONS)
+def test_a_convolution_of_another_geometry_is_used(case, rng):
+    name, sizes, geometry = case
+    block = make_block(None, 2, 3, 2)
+    setattr(block, name, Conv2d(*sizes, rng=rng, dtype=np.float64, **geometry))
+    x = Tensor(rng.standard_normal((2, 6, 5, 2)))
+    between = block.relu(block.bn1(block.conv1(x)))
+    expected = block.relu(block.bn2(block.conv2(between)))
+    np.testing.assert_allclose(block(x).data, expected.data, rtol=1e-9)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
+def test_a_shortcut_of_another_geometry_is_used(geometry):
+    """Here it does not fit, which the addition notices; nobody falls back on shortcut A."""
+    in_channels, channels, stride = geometry
+    block = make_block("A", in_channels, channels, stride)
+    block.downsample = SubsampleAndPad(channels, stride=3)
+    with pytest.raises(ValueError, match=r"shape|broadcast"):
+        block(Tensor(np.ones((2, 8, 8, in_channels))))
 
 
 class Double(Module):

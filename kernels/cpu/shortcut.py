@@ -1,0 +1,87 @@
+"""Shortcut A where the shape changes: every stride-th pixel, then channels of zeros.
+
+Bytes: a quarter of x and the result forward. Backward only the pixels that were taken have a
+gradient, so that it can be added in place, to a quarter of dx.
+"""
+
+from __future__ import annotations
+
+from numba import prange
+
+from .compiling import helper, parallel_kernel
+from .memory import Array, Shape, empty
+from .simd import pointer
+from .window import Window, add, copy, fill_zero, window
+
+# ------------------------------------------------------------------------ the public calls
+
+
+def subsample_and_pad(x: Array, *, channels: int, stride: int) -> Array:
+    """Copied pixel by pixel."""
+    w = picked(x.shape, stride)
+    y = empty((w.images, w.rows, w.cols, channels))
+    subsample_kernel(x.ravel(), w, channels, y.reshape(-1))
+    return y
+
+
+def subsample_and_pad_grad(dy: Array, *, x_shape: Shape, stride: int) -> Array:
+    """Added to zeros."""
+    dx = empty(x_shape)
+    clear_kernel(picked(x_shape, stride), dx.reshape(-1))
+    add_shortcut_grad(dx, dy, stride)
+    return dx
+
+
+# ------------------------------------------------------------------------ for a block
+
+
+def shortcut(x: Array, shape: Shape, stride: int) -> Array:
+    """Shortcut A from x to a map of this shape; x itself where nothing changes."""
+    return x if x.shape == shape else subsample_and_pad(x, channels=shape[3], stride=stride)
+
+
+def add_shortcut_grad(dx: Array, dy: Array, stride: int) -> None:
+    """Add the gradient of what the shortcut gives to that of what it takes."""
+    add_kernel(dy.ravel(), picked(dx.shape, stride), dy.shape[3], dx.reshape(-1))
+
+
+def picked(x_shape: Shape, stride: int) -> Window:
+    """The window of one pixel under every output pixel."""
+    return window(x_shape, (1, 1), stride, 0)
+
+
+# ------------------------------------------------------------------------ kernels
+
+
+@helper
+def picked_pixel(w, line, col):
+    """The first float of the pixel for this output row, counted through all images, and column."""
+    image, row = divmod(line, w.rows)
+    return ((image * w.height + row * w.stride) * w.width + col * w.stride) * w.channels
+
+
+@parallel_kernel
+def subsample_kernel(x, w, channels, y):
+    """A chunk is an output row."""
+    for line in prange(w.images * w.rows):
+        for col in range(w.cols):
+            at = (line * w.cols + col) * channels
+            copy(pointer(x), picked_pixel(w, line, col), pointer(y), at, w.channels)
+            fill_zero(pointer(y), at + w.channels, channels - w.channels)
+
+
+@parallel_kernel
+def clear_kernel(w, dx):
+    """A chunk is an image."""
+    size = w.height * w.width * w.channels
+    for image in prange(w.images):
+        fill_zero(pointer(dx), image * size, size)
+
+
+@parallel_kernel
+def add_kernel(dy, w, channels, dx):
+    """A chunk is an output row."""
+    for line in prange(w.images * w.rows):
+        for col in range(w.cols):
+            at = (line * w.cols + col) * channels
+            add(pointer(dy), at, pointer(dx), picked_pixel(w, line, col), w.channels, 1)
