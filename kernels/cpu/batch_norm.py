@@ -234,20 +234,61 @@ def chunk_moments(x, channels, first, last, c, means, squares):
     """The moments of LANES channels from `c` over pixels first .. last."""
     lanes = min(LANES, channels - c)
     count = np.float32(last - first)
-    zero = broadcast(np.float32(0))
-    total = zero
-    for p in range(first, last):
-        total += load_lanes(x, p * channels + c, lanes)
+    begin, end = first * channels + c, last * channels + c
+    total = sum_of_pixels(x, begin, end, channels, lanes)
     mean = total * broadcast(np.float32(1) / count)
-    rest, square = zero, zero
-    for p in range(first, last):
-        distance = load_lanes(x, p * channels + c, lanes) - mean
-        rest += distance
-        square = fma(distance, distance, square)
+    rest, square = sums_of_distances(x, begin, end, channels, lanes, mean)
     for i in range(lanes):
         correction = np.float64(lane(rest, i))
         means[c + i] = lane(mean, i) + correction / count
         squares[c + i] = lane(square, i) - correction * correction / count
+
+
+@helper
+def sum_of_pixels(x, begin, end, step, lanes):
+    """The sum of the vectors from `begin`, `step` floats apart, as four sums side by side.
+
+    An addition takes four cycles, and the next one to the same sum would wait for it.
+    """
+    s0 = broadcast(np.float32(0))
+    s1, s2, s3 = s0, s0, s0
+    whole = end - (end - begin) % (4 * step)
+    for at in range(begin, whole, 4 * step):
+        s0 += load_lanes(x, at, lanes)
+        s1 += load_lanes(x, at + step, lanes)
+        s2 += load_lanes(x, at + 2 * step, lanes)
+        s3 += load_lanes(x, at + 3 * step, lanes)
+    for at in range(whole, end, step):
+        s0 += load_lanes(x, at, lanes)
+    return (s0 + s1) + (s2 + s3)
+
+
+@helper
+def sums_of_distances(x, begin, end, step, lanes, mean):
+    """The sums of the distances from the mean, and of their squares; as `sum_of_pixels`."""
+    s0 = broadcast(np.float32(0)), broadcast(np.float32(0))
+    s1, s2, s3 = s0, s0, s0
+    whole = end - (end - begin) % (4 * step)
+    for at in range(begin, whole, 4 * step):
+        s0 = plus_distance(s0, load_lanes(x, at, lanes) - mean)
+        s1 = plus_distance(s1, load_lanes(x, at + step, lanes) - mean)
+        s2 = plus_distance(s2, load_lanes(x, at + 2 * step, lanes) - mean)
+        s3 = plus_distance(s3, load_lanes(x, at + 3 * step, lanes) - mean)
+    for at in range(whole, end, step):
+        s0 = plus_distance(s0, load_lanes(x, at, lanes) - mean)
+    return plus(plus(s0, s1), plus(s2, s3))
+
+
+@helper
+def plus_distance(sums, distance):
+    """Both sums with one more distance in them."""
+    return sums[0] + distance, fma(distance, distance, sums[1])
+
+
+@helper
+def plus(sums, others):
+    """Pair by pair."""
+    return sums[0] + others[0], sums[1] + others[1]
 
 
 @parallel_kernel
@@ -316,22 +357,35 @@ def grad_sums_kernel(grad, x, mean, starts, dz, sums, products):
 
 @helper
 def chunk_grad_sums(grad, x, mean, channels, first, last, c, write_dz, dz, sums, products):
-    """The sums of LANES channels from `c` over pixels first .. last."""
+    """The sums of LANES channels from `c` over pixels first .. last; as `sum_of_pixels`."""
     lanes = min(LANES, channels - c)
-    total = broadcast(np.float32(0))
-    product = total
+    s0 = broadcast(np.float32(0)), broadcast(np.float32(0))
+    s1, s2, s3 = s0, s0, s0
     middle = load_lanes(mean, c, lanes)
     terms = grad_terms(grad, c, lanes)
-    for p in range(first, last):
-        at = p * channels + c
-        value = load_grad(grad, terms, at, lanes, True)
-        if write_dz:
-            store_lanes(value, dz, at, lanes)
-        total += value
-        product = fma(value, load_lanes(x, at, lanes) - middle, product)
+    place = lanes, x, middle, write_dz, dz
+    begin, end, step = first * channels + c, last * channels + c, channels
+    whole = end - (end - begin) % (4 * step)
+    for at in range(begin, whole, 4 * step):
+        s0 = plus_grad(s0, grad, terms, at, *place)
+        s1 = plus_grad(s1, grad, terms, at + step, *place)
+        s2 = plus_grad(s2, grad, terms, at + 2 * step, *place)
+        s3 = plus_grad(s3, grad, terms, at + 3 * step, *place)
+    for at in range(whole, end, step):
+        s0 = plus_grad(s0, grad, terms, at, *place)
+    total, product = plus(plus(s0, s1), plus(s2, s3))
     for i in range(lanes):
         sums[c + i] = lane(total, i)
         products[c + i] = lane(product, i)
+
+
+@helper
+def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
+    """Both sums with one more gradient in them, which is written if asked."""
+    value = load_grad(grad, terms, at, lanes, True)
+    if write_dz:
+        store_lanes(value, dz, at, lanes)
+    return sums[0] + value, fma(value, load_lanes(x, at, lanes) - middle, sums[1])
 
 
 @parallel_kernel
