@@ -136,6 +136,8 @@ def through_batch_norm(
 
 def written(grad: OutputGrad) -> Array:
     """The values of a gradient."""
+    if not (grad.cut or grad.normalised):
+        return grad.dy
     dx = empty(grad.dy.shape)
     write_grad_kernel(flat_grad(grad), dx.shape[3], dx.reshape(-1))
     return dx

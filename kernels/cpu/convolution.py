@@ -52,13 +52,7 @@ def conv2d_input_grad(
     algorithm: str = "auto",
 ) -> Array:
     """Gradient with respect to the images."""
-    chosen = choice(x_shape, weight.shape, stride, padding, algorithm)
-    if chosen == "winograd":
-        grad = OutputGrad(dy)
-        return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
-    return OTHERS[chosen].conv2d_input_grad(
-        dy, weight, x_shape=x_shape, stride=stride, padding=padding
-    )
+    return input_grad(OutputGrad(dy), weight, x_shape, stride, padding, algorithm)
 
 
 def conv2d_weight_grad(
@@ -72,13 +66,7 @@ def conv2d_weight_grad(
 ) -> Array:
     """Gradient with respect to the weight."""
     weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
-    chosen = choice(x.shape, weight_shape, stride, padding, algorithm)
-    if chosen == "winograd" and (algorithm == chosen or sums_are_small(weight_shape)):
-        grad = OutputGrad(dy)
-        return winograd.conv2d_grads(grad, Input(x), None, x_shape=x.shape, padding=padding)[1]
-    return OTHERS.get(chosen, im2col).conv2d_weight_grad(
-        dy, x, kernel_size=kernel_size, stride=stride, padding=padding
-    )
+    return weight_grad(OutputGrad(dy), x, weight_shape, stride, padding, algorithm)
 
 
 # ------------------------------------------------------------------------ the choice
@@ -125,6 +113,40 @@ def both_by_winograd(
 
 
 # ------------------------------------------------------------------------ for fused kernels
+
+
+def input_grad(
+    grad: OutputGrad,
+    weight: Array,
+    x_shape: Shape,
+    stride: int,
+    padding: int,
+    algorithm: str = "auto",
+) -> Array:
+    """Gradient with respect to the images, from what makes that of the result."""
+    chosen = choice(x_shape, weight.shape, stride, padding, algorithm)
+    if chosen == "winograd":
+        return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
+    return OTHERS[chosen].conv2d_input_grad(
+        grad, weight, x_shape=x_shape, stride=stride, padding=padding
+    )
+
+
+def weight_grad(
+    grad: OutputGrad,
+    x: Array,
+    weight_shape: Shape,
+    stride: int,
+    padding: int,
+    algorithm: str = "auto",
+) -> Array:
+    """Gradient with respect to the weight, from what makes that of the result."""
+    chosen = choice(x.shape, weight_shape, stride, padding, algorithm)
+    if chosen == "winograd" and (algorithm == chosen or sums_are_small(weight_shape)):
+        return winograd.conv2d_grads(grad, Input(x), None, x_shape=x.shape, padding=padding)[1]
+    return OTHERS.get(chosen, im2col).conv2d_weight_grad(
+        grad, x, kernel_size=weight_shape[:2], stride=stride, padding=padding
+    )
 
 
 def finished(
@@ -196,7 +218,7 @@ def conv2d_grads(
     is one and the sums come out as they would there; others, which would need another pass, do not.
     """
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    x_shape, kernel_size = source.x.shape, weight.shape[:2]
+    x_shape = source.x.shape
     all_alike = from_shortcut is None or from_shortcut.shape == x_shape
     if all_alike and both_by_winograd(x_shape, weight.shape, **geometry):
         return winograd.conv2d_grads(
@@ -208,10 +230,11 @@ def conv2d_grads(
             add_to=from_shortcut,
             before=before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None,
         )
-    dy, dx = written(grad), NO_FLOATS
+    dx = NO_FLOATS
     if needs_dx:
-        dx = conv2d_input_grad(dy, weight, x_shape=x_shape, **geometry)
+        if stride == 1:  # windows of it overlap
+            grad = OutputGrad(written(grad))
+        dx = input_grad(grad, weight, x_shape, **geometry)
         if from_shortcut is not None:
             add_shortcut_grad(dx, from_shortcut, stride)
-    x = written_input(source)
-    return dx, conv2d_weight_grad(dy, x, kernel_size=kernel_size, **geometry)
+    return dx, weight_grad(grad, written_input(source), weight.shape, **geometry)

@@ -25,10 +25,12 @@ import numpy as np
 from numba import prange
 
 from . import im2col
+from .batch_norm import written
 from .compiling import helper, kernel, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
-from .im2col import copy_pixels, sum_kernel
+from .im2col import copy_grads, sum_kernel
 from .memory import Array, Ints, Shape, empty, part, scratch
+from .operands import OutputGrad, flat_grad, grad_pointers
 from .packing import panels, turned
 from .partial_sums import at_most
 from .simd import keep, pointer
@@ -75,25 +77,26 @@ def chunk_starts(w: Window, channels: int) -> Ints:
 
 
 def conv2d_input_grad(
-    dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+    grad: OutputGrad, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
 ) -> Array:
     """At stride 1 a convolution of dy; else by columns, since runs of dx have gaps."""
-    w = turned_window(dy.shape, weight.shape, stride, padding)
+    w = turned_window(grad.dy.shape, weight.shape, stride, padding)
     if w is None:
-        return im2col.conv2d_input_grad(dy, weight, x_shape=x_shape, stride=stride, padding=padding)
-    return product(dy, w, turned(weight), weight.shape[2])
+        geometry = {"stride": stride, "padding": padding}
+        return im2col.conv2d_input_grad(grad, weight, x_shape=x_shape, **geometry)
+    return product(written(grad), w, turned(weight), weight.shape[2])
 
 
 def conv2d_weight_grad(
-    dy: Array, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
+    grad: OutputGrad, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
 ) -> Array:
     """Partial sums over fixed parts of the strips, added in order."""
     w = window(x.shape, kernel_size, stride, padding)
-    channels, width = dy.shape[3], w.kernel_cols * w.channels
+    channels, width = grad.dy.shape[3], w.kernel_cols * w.channels
     rows = w.kernel_rows * round_up.py_func(width, COLUMNS)
     size = rows * round_up.py_func(channels, COLUMNS)
     parts = empty((max(1, min(at_most(size), len(chunk_starts(w, channels)) - 1)), size))
-    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, parts)
+    weight_grad_kernel(x.ravel(), w, flat_grad(grad), channels, parts)
     dweight = empty((*kernel_size, w.channels, channels))
     sum_kernel(parts, channels, width, dweight.reshape(-1))
     return dweight
@@ -187,18 +190,18 @@ def forward_strip(strip, w, packed, channels, pixel, rows, y, spare):
 
 
 @parallel_kernel
-def weight_grad_kernel(x, w, dy, channels, parts):
+def weight_grad_kernel(x, w, grad, channels, parts):
     """A chunk is one partial sum, over its share of the strips."""
     strips, count = w.images * strips_in_image(w, channels), len(parts)
     for i in prange(count):
         total = pointer(parts[i])
         fill_zero(total, 0, parts.shape[1])
         for chunk in range(i * strips // count, (i + 1) * strips // count):
-            weight_grad_strip(pointer(x), w, pointer(dy), channels, chunk, total)
+            weight_grad_strip(pointer(x), w, grad_pointers(grad), channels, chunk, total)
 
 
 @helper
-def weight_grad_strip(x, w, dy, channels, chunk, total):
+def weight_grad_strip(x, w, grad, channels, chunk, total):
     """Add the products of a strip's runs and dy to a partial sum."""
     image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
     size, step, run = row_floats(w), w.stride * w.channels, w.kernel_cols * w.channels
@@ -207,7 +210,7 @@ def weight_grad_strip(x, w, dy, channels, chunk, total):
     room = scratch(strip_size + block * round_up(channels, COLUMNS))
     strip, grads = part(room, 0), part(room, strip_size)
     copy_strip(x, w, image, first, last, strip)
-    copy_pixels(dy, channels, 0, channels, start, stop, grads, block)
+    copy_grads(grad, channels, 0, channels, start, stop, grads, block)
     for c in range(0, channels, COLUMNS):
         for i in range(w.kernel_rows):
             for k in range(0, round_up(run, COLUMNS), ROWS):

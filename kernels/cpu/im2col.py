@@ -27,9 +27,18 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from .batch_norm import written
 from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import Array, Ints, Shape, empty, part, scratch
+from .operands import (
+    OutputGrad,
+    flat_grad,
+    grad_pointers,
+    grad_terms,
+    load_grad,
+    prefetch_grads,
+)
 from .packing import panels, transposed, turned
 from .partial_sums import MAX_PARTS, at_most, sum_of_parts
 from .simd import LANES, keep, pointer, store, store_lanes
@@ -56,7 +65,6 @@ from .window import (
     copy,
     copy_windows,
     fill_zero,
-    load_between,
     next_position,
     pixels,
     position,
@@ -122,30 +130,32 @@ def chunk_starts(w: Window) -> Ints:
 
 
 def conv2d_input_grad(
-    dy: Array, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+    grad: OutputGrad, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
 ) -> Array:
     """At stride 1 a convolution of dy; else gradient columns, each added back while in cache."""
-    turned_w = turned_window(dy.shape, weight.shape, stride, padding)
+    turned_w = turned_window(grad.dy.shape, weight.shape, stride, padding)
     if turned_w is not None:
-        return product(dy, turned_w, turned(weight), weight.shape[2])
+        return product(written(grad), turned_w, turned(weight), weight.shape[2])
     w = window(x_shape, weight.shape[:2], stride, padding)
     dx = empty(x_shape)
     images = -(-BLOCK // max(1, w.rows * w.cols))
-    input_grad_kernel(dy.ravel(), w, transposed(weight), weight.shape[3], images, dx.reshape(-1))
+    packed, channels = transposed(weight), weight.shape[3]
+    input_grad_kernel(flat_grad(grad), w, packed, channels, images, dx.reshape(-1))
     return dx
 
 
 def conv2d_weight_grad(
-    dy: Array, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
+    grad: OutputGrad, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
 ) -> Array:
     """Partial sums over fixed parts of the pixels, added in order."""
     w = window(x.shape, kernel_size, stride, padding)
-    depth, channels = window_size.py_func(w), dy.shape[3]
+    depth, channels = window_size.py_func(w), grad.dy.shape[3]
     part_size = round_up.py_func(depth, COLUMNS) * round_up.py_func(channels, COLUMNS)
     parts = empty((number_of_parts(w, part_size), part_size))
     rows = -(-depth // DEPTH)
     groups = min(-(-channels // WIDE_COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
-    weight_grad_kernel(x.ravel(), w, dy.ravel(), channels, rows, groups, long_block(w), parts)
+    sizes = rows, groups, long_block(w)
+    weight_grad_kernel(x.ravel(), w, flat_grad(grad), channels, *sizes, parts)
     dweight = empty((*kernel_size, x.shape[3], channels))
     sum_kernel(parts, channels, depth, dweight.reshape(-1))
     return dweight
@@ -282,7 +292,7 @@ def new_input(w, pixel):
 
 
 @parallel_kernel
-def input_grad_kernel(dy, w, packed, channels, images, dx):
+def input_grad_kernel(grad, w, packed, channels, images, dx):
     """A chunk is some images, since windows overlap."""
     for chunk in prange((w.images + images - 1) // images):
         first, last = chunk * images, min((chunk + 1) * images, w.images)
@@ -290,16 +300,18 @@ def input_grad_kernel(dy, w, packed, channels, images, dx):
         first, last = first * w.rows * w.cols, last * w.rows * w.cols
         for p in range(first, last, BLOCK):
             stop = min(p + BLOCK, last)
-            input_grad_block(pointer(dy), w, pointer(packed), channels, p, stop, pointer(dx))
+            input_grad_block(
+                grad_pointers(grad), w, pointer(packed), channels, p, stop, pointer(dx)
+            )
 
 
 @helper
-def input_grad_block(dy, w, packed, channels, first, last, dx):
+def input_grad_block(grad, w, packed, channels, first, last, dx):
     """Gradient columns of pixels first .. last, DEPTH floats at a time, added to the images."""
     size, panel = window_size(w), BLOCK * COLUMNS
     room = scratch(BLOCK * (round_up(channels, COLUMNS) + PITCH))
     columns, grads = part(room, 0), part(room, BLOCK * PITCH)
-    copy_pixels(dy, channels, 0, channels, first, last, grads, BLOCK)
+    copy_grads(grad, channels, 0, channels, first, last, grads, BLOCK)
     for start in range(0, size, DEPTH):
         stop = min(start + DEPTH, size)
         for k in range(start, stop, WIDE_COLUMNS):
@@ -314,12 +326,13 @@ def input_grad_block(dy, w, packed, channels, first, last, dx):
 
 
 @helper
-def copy_pixels(dy, channels, begin, end, first, last, grads, block):
-    """Channels begin .. end of pixels first .. last of dy, in panels of `block` rows."""
-    for p in range(first, last):
-        for c in range(begin, end, LANES):
-            run = load_between(dy, p * channels + c, 0, channels - c)
-            panel = (c - begin) // COLUMNS * block
+def copy_grads(grad, channels, begin, end, first, last, grads, block):
+    """Channels begin .. end of a gradient's pixels first .. last, in panels of `block` rows."""
+    for c in range(begin, end, LANES):
+        lanes, panel = channels - c, (c - begin) // COLUMNS * block
+        terms = grad_terms(grad, c, lanes)
+        for p in range(first, last):
+            run = load_grad(grad, terms, p * channels + c, lanes, True)
             store(run, grads, (panel + p - first) * COLUMNS + c % COLUMNS)
 
 
@@ -327,7 +340,7 @@ def copy_pixels(dy, channels, begin, end, first, last, grads, block):
 
 
 @parallel_kernel
-def weight_grad_kernel(x, w, dy, channels, rows, groups, size, parts):
+def weight_grad_kernel(x, w, grad, channels, rows, groups, size, parts):
     """A chunk is one partial sum, over its share of the pixels, of a block of the weight."""
     blocks, count = (pixels(w) + size - 1) // max(1, size), len(parts)
     for chunk in prange(count * rows * groups):
@@ -342,7 +355,7 @@ def weight_grad_kernel(x, w, dy, channels, rows, groups, size, parts):
                 w,
                 begin,
                 end,
-                pointer(dy),
+                grad_pointers(grad),
                 channels,
                 c_begin,
                 c_end,
@@ -361,7 +374,7 @@ def share(i, count, size, unit):
 
 
 @helper
-def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, last, fresh, total):
+def weight_grad_block(x, w, begin, end, grad, channels, c_begin, c_end, first, last, fresh, total):
     """Add products of columns begin .. end and channels c_begin .. c_end of dy to a partial sum.
 
     A fresh one is overwritten.
@@ -376,11 +389,12 @@ def weight_grad_block(x, w, begin, end, dy, channels, c_begin, c_end, first, las
     tiles = number_of_tiles(end - begin, c_end - c_begin)
     for c in range(c_begin, c_end, WIDE_COLUMNS):
         if (c - c_begin) % WIDTH == 0:
-            copy_pixels(dy, channels, c, min(c + WIDTH, channels), first, last, grads, LONG_BLOCK)
+            stop = min(c + WIDTH, channels)
+            copy_grads(grad, channels, c, stop, first, last, grads, LONG_BLOCK)
         at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, c_end - c > COLUMNS
         for k in range(begin, end, rows_of(wide)):
             prefetch_share(x, *x_ahead, done, tiles)
-            prefetch_share(dy, dy_ahead, end_ahead * channels, done, tiles)
+            prefetch_grads(grad, dy_ahead, end_ahead * channels, done, tiles)
             done += 1
             to, count = c * depth + k * COLUMNS, last - first
             add_transposed(

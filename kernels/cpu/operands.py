@@ -20,6 +20,7 @@ import numpy as np
 from .compiling import helper
 from .memory import NO_FLOATS, Array
 from .simd import broadcast, cut_below_zero, fma, load_lanes, pointer, where_positive
+from .window import prefetch_share
 
 
 class Input(NamedTuple):
@@ -180,3 +181,13 @@ def load_grad(grad, terms, at, lanes, exists):
         rest = fma(slope, load_lanes(grad.z, at, lanes) - mean, shift)
         value = fma(scale, value, rest)
     return value
+
+
+@helper
+def prefetch_grads(grad, first, last, share, shares):
+    """`prefetch_share` of all that floats first .. last of the gradient are made from."""
+    prefetch_share(grad.dy, first, last, share, shares)
+    if grad.cut:
+        prefetch_share(grad.y, first, last, share, shares)
+    if grad.normalised:
+        prefetch_share(grad.z, first, last, share, shares)

@@ -49,6 +49,7 @@ from .operands import (
     grad_pointers,
     input_pointers,
     norm_pointers,
+    prefetch_grads,
 )
 from .packing import exchanged
 from .partial_sums import at_most, sum_of_parts
@@ -408,11 +409,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
     """dU += V.T @ dM at every frequency; meanwhile the next block's gradients come nearer."""
     rows, width = round_up(depth, ROWS), round_up(channels, COLUMNS)
     for f in range(FREQUENCIES):
-        prefetch_share(grad.dy, begin, end, f, FREQUENCIES)
-        if grad.cut:
-            prefetch_share(grad.y, begin, end, f, FREQUENCIES)
-        if grad.normalised:
-            prefetch_share(grad.z, begin, end, f, FREQUENCIES)
+        prefetch_grads(grad, begin, end, f, FREQUENCIES)
         for c in range(0, width, WIDE_COLUMNS):
             b = f * frequency_step(channels) + place(0, c)
             wide = width - c > COLUMNS
