@@ -22,12 +22,7 @@ What takes no time, sums over small arrays, is the reference's.
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
-from ..reference import (
-    global_avg_pool,
-    global_avg_pool_grad,
-    tally,
-    update_running_statistics,
-)
+from ..reference import tally, update_running_statistics
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -43,7 +38,14 @@ from .normalised import (
     conv2d_batch_norm_eval,
     conv2d_batch_norm_grad,
 )
-from .pooling import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+from .pooling import (
+    avg_pool,
+    avg_pool_grad,
+    global_avg_pool,
+    global_avg_pool_grad,
+    max_pool,
+    max_pool_grad,
+)
 from .shortcut import subsample_and_pad, subsample_and_pad_grad
 from .warm_up import warm_up
 

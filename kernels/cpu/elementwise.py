@@ -1,7 +1,6 @@
 """ReLU and its gradient, and the optimiser's step: one pass over memory, in chunks of fixed size.
 
-Numba's own loops become vector code here, as nothing must stay in registers from one value to the
-next. Operations: 1 to 4 a value; bytes: every array once, which is what sets the speed.
+Operations: 1 to 4 a value; bytes: every array once, which is what sets the speed.
 """
 
 from __future__ import annotations
@@ -9,10 +8,20 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .compiling import parallel_kernel
+from .compiling import helper, parallel_kernel
 from .memory import Array, empty
+from .simd import (
+    LANES,
+    broadcast,
+    cut_below_zero,
+    fma,
+    load_lanes,
+    pointer,
+    store_lanes,
+    where_positive,
+)
 
-CHUNK = 1 << 14
+CHUNK = 1 << 12  # floats: small, so that a layer's weight has several
 
 
 def relu(x: Array) -> Array:
@@ -43,27 +52,44 @@ def sgd_step(
     sgd_kernel(parameter.reshape(-1), grad.reshape(-1), velocity.reshape(-1), settings)
 
 
+@helper
+def chunk_range(chunk, size):
+    """First and last element of a chunk."""
+    first = np.int64(chunk) * CHUNK  # prange counts unsigned
+    return first, min(size, first + CHUNK)
+
+
 @parallel_kernel
 def relu_kernel(x, y):
-    """Written so that NaN, which compares as false, stays."""
+    """NaN stays."""
     for chunk in prange((len(x) + CHUNK - 1) // CHUNK):
-        for i in range(chunk * CHUNK, min(len(x), (chunk + 1) * CHUNK)):
-            y[i] = np.float32(0) if x[i] <= 0 else x[i]
+        first, last = chunk_range(chunk, len(x))
+        for i in range(first, last, LANES):
+            value = cut_below_zero(load_lanes(pointer(x), i, last - i))
+            store_lanes(value, pointer(y), i, last - i)
 
 
 @parallel_kernel
 def relu_grad_kernel(dy, y, dx):
     """Pass or stop."""
     for chunk in prange((len(dy) + CHUNK - 1) // CHUNK):
-        for i in range(chunk * CHUNK, min(len(dy), (chunk + 1) * CHUNK)):
-            dx[i] = dy[i] if y[i] > 0 else np.float32(0)
+        first, last = chunk_range(chunk, len(dy))
+        for i in range(first, last, LANES):
+            condition = load_lanes(pointer(y), i, last - i)
+            value = where_positive(condition, load_lanes(pointer(dy), i, last - i))
+            store_lanes(value, pointer(dx), i, last - i)
 
 
 @parallel_kernel
 def sgd_kernel(parameter, grad, velocity, settings):
     """One pass over the three arrays."""
     for chunk in prange((len(grad) + CHUNK - 1) // CHUNK):
+        first, last = chunk_range(chunk, len(grad))
         lr, momentum, weight_decay = settings
-        for i in range(chunk * CHUNK, min(len(grad), (chunk + 1) * CHUNK)):
-            velocity[i] = momentum * velocity[i] + (grad[i] + weight_decay * parameter[i])
-            parameter[i] -= lr * velocity[i]
+        for i in range(first, last, LANES):
+            old = load_lanes(pointer(parameter), i, last - i)
+            slope = fma(broadcast(weight_decay), old, load_lanes(pointer(grad), i, last - i))
+            speed = load_lanes(pointer(velocity), i, last - i)
+            speed = fma(broadcast(momentum), speed, slope)
+            store_lanes(speed, pointer(velocity), i, last - i)
+            store_lanes(old - broadcast(lr) * speed, pointer(parameter), i, last - i)

@@ -12,7 +12,7 @@ from numba import prange
 from .compiling import helper, parallel_kernel
 from .memory import Array, Ints, Shape
 from .simd import pointer
-from .window import add, window, window_row
+from .window import Window, add, window, window_row
 
 
 def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
@@ -36,16 +36,35 @@ def max_pool_grad(
 
 def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
     """The mean of each window."""
-    w = window(x.shape, (size, size), stride, padding)
+    return means(x, window(x.shape, (size, size), stride, padding))
+
+
+def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0) -> Array:
+    """An equal share for every pixel of the window."""
+    return shares(dy, x_shape, window(x_shape, (size, size), stride, padding))
+
+
+def global_avg_pool(x: Array) -> Array:
+    """The mean of a window as large as the map."""
+    return means(x, window(x.shape, x.shape[1:3], 1, 0))[:, 0, 0]
+
+
+def global_avg_pool_grad(dy: Array, *, x_shape: Shape) -> Array:
+    """An equal share for every pixel of the map."""
+    return shares(dy, x_shape, window(x_shape, x_shape[1:3], 1, 0))
+
+
+def means(x: Array, w: Window) -> Array:
+    """The mean of each window."""
     y = np.zeros((w.images, w.rows, w.cols, w.channels), np.float32)
     avg_pool_kernel(x.ravel(), w, y.reshape(-1))
     return y
 
 
-def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0) -> Array:
-    """An equal share for every pixel of the window."""
+def shares(dy: Array, x_shape: Shape, w: Window) -> Array:
+    """Every window's dy, divided among its pixels."""
     dx = np.zeros(x_shape, np.float32)
-    avg_pool_grad_kernel(dy.ravel(), window(x_shape, (size, size), stride, padding), dx.reshape(-1))
+    avg_pool_grad_kernel(dy.ravel(), w, dx.reshape(-1))
     return dx
 
 

@@ -316,8 +316,9 @@ MUTANTS = [
         NAN,
         {
             "relu on the cpu: hides a NaN": (
-                "np.float32(0) if x[i] <= 0 else x[i]",
-                "x[i] if x[i] > 0 else np.float32(0)",
+                "cut_below_zero(load_lanes(pointer(x), i, last - i))",
+                "where_positive(load_lanes(pointer(x), i, last - i), "
+                "load_lanes(pointer(x), i, last - i))",
             ),
         },
     ),
@@ -326,8 +327,32 @@ MUTANTS = [
         f"{CONTRACT}::test_sgd_step[cpu]",
         {
             "sgd on the cpu: no weight decay": (
-                "(grad[i] + weight_decay * parameter[i])",
-                "grad[i]",
+                "fma(broadcast(weight_decay), old, load_lanes(pointer(grad), i, last - i))",
+                "load_lanes(pointer(grad), i, last - i)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        f"{CONTRACT}::test_batch_norm[cpu]",
+        {
+            "batch norm on the cpu: the mean leaves out pixels that are left over": (
+                "        s0 += load_lanes(x, at, lanes)\n    return",
+                "        s0 += broadcast(np.float32(0))\n    return",
+            ),
+            "batch norm on the cpu: the variance leaves out pixels that are left over": (
+                "load_lanes(x, at, lanes) - mean)\n    return",
+                "mean - mean)\n    return",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        f"{CONTRACT}::test_batch_norm_grad[batch_norm_grad-cpu]",
+        {
+            "batch norm on the cpu: a pixel in four counts twice in the gradient's sums": (
+                "terms, at + 3 * step, *place)",
+                "terms, at + 2 * step, *place)",
             ),
         },
     ),
