@@ -13,7 +13,7 @@
     partial_sums.py  of weight gradients
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three
-    batch_norm.py   statistics, normalising, gradients
+    batch_norm.py   statistics, normalising, gradients; per_channel.py
     normalised.py   a convolution and its batch norm as one: finish.py, operands.py
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
@@ -22,7 +22,7 @@ What takes no time, sums over small arrays, is the reference's.
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
-from ..reference import tally, update_running_statistics
+from ..reference import tally
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -38,6 +38,7 @@ from .normalised import (
     conv2d_batch_norm_eval,
     conv2d_batch_norm_grad,
 )
+from .per_channel import update_running_statistics
 from .pooling import (
     avg_pool,
     avg_pool_grad,

@@ -11,7 +11,8 @@ sets the speed, and adding the residual and cutting off at zero in the same pass
 Statistics. The textbook E[x²] - E[x]² loses everything where |mean| >> std. Here every chunk of
 CHUNK floats, small enough to be in cache the second time, is reduced twice: its mean, then squared
 distances from that mean, with the correction for the mean's own rounding (Chan, Golub & LeVeque
-1983, "Algorithms for computing the sample variance", eq. 1.7). Chunks are combined in float64.
+1983, "Algorithms for computing the sample variance", eq. 1.7). Chunks are combined in float64
+(`per_channel.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .operands import (
     grad_terms,
     load_grad,
 )
+from .per_channel import combined, scale_of, terms_of_gradient
 from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
 
 CHUNK = 1 << 15  # floats a chunk holds: 128 KB, a quarter of an L2 cache
@@ -70,7 +72,7 @@ def batch_norm_eval(
     normalise_kernel(
         x.ravel(),
         mean,
-        gamma * inverse_std(var, eps),
+        scale_of(gamma, var, eps),
         beta,
         added.ravel(),
         residual is not None,
@@ -121,17 +123,10 @@ def through_batch_norm(
     eps: float,
 ) -> tuple[OutputGrad, Array, Array]:
     """The gradients of batch norm's x, gamma and beta, from that of its result and its sums."""
-    std, count = inverse_std(var, eps), max(1, x.size // x.shape[3])
-    scale, dbeta, dgamma = gamma * std, sums[0], sums[1] * std
-    through = grad._replace(
-        normalised=True,
-        z=x,
-        mean=mean,
-        scale=scale,
-        slope=(-scale * std * dgamma / count).astype(np.float32),
-        shift=(-scale * dbeta / count).astype(np.float32),
-    )
-    return through, dgamma.astype(np.float32), dbeta.astype(np.float32)
+    count = max(1, x.size // x.shape[3])
+    scale, slope, shift, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, count)
+    through = grad._replace(normalised=True, z=x, mean=mean, scale=scale, slope=slope, shift=shift)
+    return through, dgamma, dbeta
 
 
 def written(grad: OutputGrad) -> Array:
@@ -165,17 +160,13 @@ def batch_norm_eval_grad(
 ) -> tuple[Array, Array, Array, Array]:
     """dx = dz * gamma / std: the map is linear."""
     grad, sums = summed(cut_grad(dy, y), x, mean, chunks_of(x), write=True)
-    std, zero, one = inverse_std(var, eps), np.zeros_like(gamma), np.ones_like(var)
-    dx = batch_norm_eval(grad.dy, gamma * std, zero, zero, one, eps=0.0)
-    return dx, (sums[1] * std).astype(np.float32), sums[0].astype(np.float32), grad.dy
+    scale, _, _, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, 1)
+    zero, one = np.zeros_like(gamma), np.ones_like(var)
+    dx = batch_norm_eval(grad.dy, scale, zero, zero, one, eps=0.0)
+    return dx, dgamma, dbeta, grad.dy
 
 
 # ------------------------------------------------------------------------ combining chunks
-
-
-def inverse_std(var: Array, eps: float) -> Array:
-    """1 / sqrt(var + eps), rounded once."""
-    return (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
 
 
 def chunk_pixels(channels: int) -> int:
@@ -198,15 +189,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     starts = chunks_of(x)
     means, squares = np.empty((2, len(starts) - 1, x.shape[3]))
     moments_kernel(x.ravel(), x.shape[3], starts, means, squares)
-    return combined(means, squares, np.diff(starts))
-
-
-def combined(means: Doubles, squares: Doubles, counts: Ints) -> tuple[Array, Array]:
-    """Mean and variance from those of chunks of `counts` pixels (Chan et al., eq. 2.1)."""
-    total, weights = counts.sum(), counts[:, None]  # no BLAS: it may split a sum by threads
-    mean = (weights * means).sum(0) / total
-    var = (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / total
-    return mean.astype(np.float32), var.astype(np.float32)
+    return combined(means, squares, starts)
 
 
 def grad_sums(grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array) -> Doubles:

@@ -18,9 +18,7 @@ import numpy as np
 from ..handover import Handover
 from .batch_norm import (
     batch_norm_eval,
-    combined,
     cut_grad,
-    inverse_std,
     summed,
     through_batch_norm,
 )
@@ -28,6 +26,7 @@ from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
 from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
+from .per_channel import combined, scale_of
 from .shortcut import shortcut
 
 Optional = Array | None
@@ -72,7 +71,7 @@ def conv2d_batch_norm_eval(
     finish = Finish(
         normalise=True,
         mean=mean,
-        scale=gamma * inverse_std(var, eps),
+        scale=scale_of(gamma, var, eps),
         beta=beta,
         residual=NO_FLOATS if residual is None else residual.ravel(),
         has_residual=residual is not None,
@@ -192,7 +191,7 @@ def handed_over_or_summed(
 
 def normalised(z: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float) -> Input:
     """relu(batch norm of z), to be made where it is read."""
-    return Input(z, True, mean, gamma * inverse_std(var, eps), beta)
+    return Input(z, True, mean, scale_of(gamma, var, eps), beta)
 
 
 def conv2d_moments(
@@ -203,4 +202,4 @@ def conv2d_moments(
     means, squares = np.empty((2, len(starts) - 1, weight.shape[3]))
     finish = Finish(moments=True, means=means, squares=squares)
     z = finished(source, weight, stride, padding, finish)
-    return z, *combined(means, squares, np.diff(starts))
+    return z, *combined(means, squares, starts)

@@ -278,13 +278,29 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/batch_norm.py",
+        "kernels/cpu/per_channel.py",
         f"{CONTRACT}::test_variance_far_from_zero",
         {
             "batch norm on the cpu: the variance between chunks is forgotten": (
-                "(squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / total",
-                "squares.sum(0) / total",
+                "squares[i, c] + (starts[i + 1] - starts[i]) * (means[i, c] - middle) ** 2",
+                "squares[i, c]",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/per_channel.py",
+        f"{CONTRACT}::test_update_running_statistics[cpu]",
+        {
+            "batch norm on the cpu: the running variance is the biased one": (
+                "momentum * (batch[c] * factor)",
+                "momentum * batch[c]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        f"{CONTRACT}::test_variance_far_from_zero",
+        {
             "batch norm on the cpu: the mean's own rounding is not corrected": (
                 "lane(square, i) - correction * correction / count",
                 "lane(square, i)",
