@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -207,13 +208,15 @@ def handover(name: str, x: np.ndarray, before: Handover | None) -> tuple[np.ndar
 
 def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:
     """Refuse arrays that do not hold one value for each channel of what is normalised."""
+    expected = tuple(shape[3:])
     for array in per_channel:
-        if array.shape != (shape[3],):
+        if array.shape != expected:
             raise ValueError(
                 f"{name}: {what} has {shape[3]} channels {tuple(shape)}, so gamma, beta, mean and "
                 f"var must have shape ({shape[3]},), but one has {array.shape}"
             )
-        contiguous(name, **{"a per-channel array": array})
+        if not array.flags.c_contiguous:
+            contiguous(name, **{"a per-channel array": array})
 
 
 def conv2d_batch_norm(
@@ -256,27 +259,37 @@ def basic_block(
     **like_result: np.ndarray,
 ) -> None:
     """Check the arguments of `basic_block`: 3 x 3 kernels, and a result with a variance."""
-    weights(name, x.shape, weight1.shape)
-    geometry(name, x.shape, (3, 3), stride, 1)
-    before, filters = weight1.shape[2:]
-    for weight, expected in (
-        (weight1, (3, 3, before, filters)),
-        (weight2, (3, 3, filters, filters)),
-    ):
-        fail_unless(
-            weight.shape == expected,
-            f"{name}: for x {x.shape} and {filters} channels the weights must have shapes "
-            f"(3, 3, {before}, {filters}) and (3, 3, {filters}, {filters}), but one has "
-            f"{weight.shape}",
-        )
-    result = (x.shape[0], *output_shape(x.shape, (3, 3), stride, 1), filters)
-    if skip:
-        subsample_and_pad(name, x.shape, filters, stride)
-    several_values(name, result)
+    result = block_shape(name, x.shape, weight1.shape, weight2.shape, stride, skip)
     channels(name, "the block's result", result, gamma1, beta1, gamma2, beta2)
     for argument, array in like_result.items():
         shape(name, argument, array, result)
     contiguous(name, x=x, weight1=weight1, weight2=weight2)
+
+
+@functools.lru_cache(maxsize=256, typed=True)  # every step asks again
+def block_shape(
+    name: str,
+    x_shape: tuple[int, ...],
+    weight1: tuple[int, ...],
+    weight2: tuple[int, ...],
+    stride: int,
+    skip: bool,
+) -> tuple[int, ...]:
+    """Check the shapes that go into a block; the shape of its result."""
+    weights(name, x_shape, weight1)
+    geometry(name, x_shape, (3, 3), stride, 1)
+    before, filters = weight1[2:]
+    fail_unless(
+        (weight1, weight2) == ((3, 3, before, filters), (3, 3, filters, filters)),
+        f"{name}: for x {x_shape} and {filters} channels the weights must have shapes "
+        f"(3, 3, {before}, {filters}) and (3, 3, {filters}, {filters}), but have {weight1} and "
+        f"{weight2}",
+    )
+    result = (x_shape[0], *output_shape(x_shape, (3, 3), stride, 1), filters)
+    if skip:
+        subsample_and_pad(name, x_shape, filters, stride)
+    several_values(name, result)
+    return result
 
 
 def subsample_and_pad(

@@ -10,6 +10,7 @@ A named algorithm (argument `algorithm`) is used as told, so that they can be co
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from types import ModuleType
@@ -29,6 +30,7 @@ from .shortcut import add_shortcut_grad
 from .window import window
 
 FEW_TILES = 64
+by_shape = functools.lru_cache(maxsize=256)  # for what every step asks again
 OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
 
 
@@ -104,9 +106,8 @@ def sums_are_small(weight_shape: Sequence[int]) -> bool:
     return at_most(winograd.part_size(*weight_shape[2:])) > 1
 
 
-def both_by_winograd(
-    x_shape: Sequence[int], weight_shape: Sequence[int], stride: int, padding: int
-) -> bool:
+@by_shape
+def both_by_winograd(x_shape: Shape, weight_shape: Shape, stride: int, padding: int) -> bool:
     """Whether both gradients are made by Winograd's algorithm, from the same transforms."""
     chosen = choice(x_shape, weight_shape, stride, padding)
     return chosen == "winograd" and sums_are_small(weight_shape)
@@ -165,6 +166,7 @@ def finished(
     return OTHERS[chosen].conv2d(x, weight, stride=stride, padding=padding, finish=finish)
 
 
+@by_shape
 def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int) -> Ints:
     """The output pixel that each chunk of `finished` starts at, and one past the last."""
     w = window(x_shape, weight_shape[:2], stride, padding)
@@ -177,6 +179,7 @@ def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int)
             return im2col.chunk_starts(w)
 
 
+@by_shape
 def sum_starts(shape: Shape) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed.
 
@@ -195,6 +198,7 @@ def winograd_starts(x_shape: Shape, channels: int, padding: int) -> Ints:
     return winograd.sum_starts(w, winograd.number_of_parts(w, size))
 
 
+@by_shape
 def cuts_alike(x_shape: Shape, weight_shape: Shape, padding: int) -> bool:
     """Whether Winograd's gradient of a convolution cuts dx where `sum_starts` does."""
     return np.array_equal(winograd_starts(x_shape, weight_shape[3], padding), sum_starts(x_shape))

@@ -58,27 +58,6 @@ def packed_transposed(weight: Array, starts: Starts) -> Array:
     return packed
 
 
-def exchanged(weight: Array) -> Array:
-    """(kh, kw, C_in, C_out) -> (kh, kw, C_out, C_in)."""
-    rows, cols, before, channels = weight.shape
-    result = empty((rows, cols, channels, before))
-    exchange_kernel(weight.ravel(), before, channels, result.reshape(-1))
-    return result
-
-
-@parallel_kernel
-def exchange_kernel(weight, before, channels, result):
-    """A chunk is 16 input channels of one place in the kernel."""
-    panels = (before + COLUMNS - 1) // COLUMNS
-    size = before * channels
-    for chunk in prange(len(weight) // size * panels):
-        tap, panel = divmod(np.int64(chunk), panels)
-        for c in range(channels):
-            for k in range(panel * COLUMNS, min((panel + 1) * COLUMNS, before)):
-                value = weight[tap * size + k * channels + c]
-                result[tap * size + c * before + k] = value
-
-
 @parallel_kernel
 def pack_kernel(weight, channels, packed):
     """A chunk is some rows, so few that they stay in the L1 cache from one panel to the next."""

@@ -329,6 +329,20 @@ def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
 
 
 @helper
+def exchange(weight, c, k, channels, depth, count, taps):
+    """LANES rows from c and `count` columns from k of each tap (channels, depth), transposed.
+
+    `taps` is a weight of COLUMNS input and LANES output channels; zeros for rows there are not.
+    """
+    for tap in range(9):
+        for i in range(LANES):
+            row = (tap * channels + c + i) * depth + k
+            for j in range(count):
+                value = weight[row + j] if c + i < channels else np.float32(0)
+                taps[(tap * COLUMNS + j) * LANES + i] = value
+
+
+@helper
 def load_weight(weight, at, lanes):
     """A vector of which `lanes` exist, or none."""
     return load_lanes(weight, at, lanes) if lanes > 0 else broadcast(np.float32(0))

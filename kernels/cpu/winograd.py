@@ -51,7 +51,6 @@ from .operands import (
     norm_pointers,
     prefetch_grads,
 )
-from .packing import exchanged
 from .partial_sums import at_most, sum_of_parts
 from .simd import LANES, keep, pointer, store
 from .tile import (
@@ -69,6 +68,7 @@ from .transforms import (
     FREQUENCIES,
     TILE,
     add_input_grad,
+    exchange,
     place,
     tiles_across,
     tiles_down,
@@ -137,7 +137,7 @@ def conv2d_grads(
         flat_input(source or NO_INPUT),
         w,
         flat_grad(grad),
-        NO_FLOATS if weight is None else transformed(exchanged(weight)),
+        NO_FLOATS if weight is None else transformed_exchanged(weight),
         channels,
         add_to is not None,
         dx.reshape(-1),
@@ -155,9 +155,16 @@ def conv2d_grads(
 def transformed(weight: Array) -> Array:
     """U = G g G.T of every pair of channels, in panels of 16 output channels."""
     depth, channels = weight.shape[2:]
-    width = round_up.py_func(channels, COLUMNS)
-    u = empty((FREQUENCIES * weight_step.py_func(depth, width),))
+    u = empty((FREQUENCIES * weight_step.py_func(depth, round_up.py_func(channels, COLUMNS)),))
     weight_kernel(weight.ravel(), depth, channels, u)
+    return u
+
+
+def transformed_exchanged(weight: Array) -> Array:
+    """The same with input and output channels exchanged, in panels of 16 input channels."""
+    channels, depth = weight.shape[2:]
+    u = empty((FREQUENCIES * weight_step.py_func(depth, round_up.py_func(channels, COLUMNS)),))
+    exchanged_weight_kernel(weight.ravel(), depth, channels, u)
     return u
 
 
@@ -316,16 +323,39 @@ def output_range(w, tile, channels):
 @parallel_kernel
 def weight_kernel(weight, depth, channels, u):
     """U = G g G.T, for every pair of channels, in panels of 16; a chunk is an input channel."""
-    panel, width = depth * COLUMNS, round_up(channels, COLUMNS)
-    step = weight_step(depth, width)
+    width = round_up(channels, COLUMNS)
     for k in prange(depth):
         room = scratch(3 * EDGE * LANES)
         for c in range(0, width, LANES):
-            at = c // COLUMNS * panel + k * COLUMNS + c % COLUMNS
+            place = u_place(k, c, depth, width)
             transform_weight(
-                pointer(weight), k, c, depth, channels, pointer(u), at, step, pointer(room)
+                pointer(weight), k, c, depth, channels, pointer(u), *place, pointer(room)
             )
         keep(room)
+
+
+@parallel_kernel
+def exchanged_weight_kernel(weight, depth, channels, u):
+    """The same for a weight (3, 3, channels, depth); a chunk is a run of 16 of `depth`."""
+    width = round_up(channels, COLUMNS)
+    for chunk in prange((depth + COLUMNS - 1) // COLUMNS):
+        first = np.int64(chunk) * COLUMNS  # prange counts unsigned
+        count = min(COLUMNS, depth - first)
+        room = scratch((3 * EDGE + 9 * COLUMNS) * LANES)
+        spare, taps = pointer(room), part(room, 3 * EDGE * LANES)
+        for c in range(0, width, LANES):
+            exchange(pointer(weight), c, first, channels, depth, count, taps)
+            for k in range(count):
+                place = u_place(first + k, c, depth, width)
+                transform_weight(taps, k, 0, COLUMNS, LANES, pointer(u), *place, spare)
+        keep(room)
+
+
+@helper
+def u_place(k, c, depth, width):
+    """Where U of input channel k and output channels from c begins, and the frequencies' step."""
+    panel = c // COLUMNS * depth * COLUMNS
+    return panel + k * COLUMNS + c % COLUMNS, weight_step(depth, width)
 
 
 # ------------------------------------------------------------------------ backward

@@ -116,12 +116,13 @@ class Context:
 
     def seal(self, output: Tensor) -> None:
         """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
+        candidates = (output, *reversed(self._inputs))  # of equal arrays the first input's counts
+        tensors = {id(t.data): t for t in candidates if t is not None}
         for name, value in vars(self._saved).items():
-            for tensor in (*self._inputs, output):
-                if tensor is not None and value is tensor.data:
-                    label = f"{name} ({tensor.name})" if tensor.name else name
-                    self._versions.append((label, tensor.version, tensor.version.count))
-                    break
+            tensor = tensors.get(id(value))
+            if tensor is not None:
+                label = f"{name} ({tensor.name})" if tensor.name else name
+                self._versions.append((label, tensor.version, tensor.version.count))
         self._inputs = ()
 
     def release(self) -> None:

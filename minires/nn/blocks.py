@@ -147,10 +147,11 @@ class BasicBlock(Module):
     @property
     def is_one_operation(self) -> bool:
         """Whether the block is training, has shortcut A or none, and its parts may run as one."""
-        if not may_run_as_one(self.conv1, self.bn1, self.conv2, self.bn2, self.relu):
+        conv1, bn1, conv2, bn2 = self.conv1, self.bn1, self.conv2, self.bn2
+        if not may_run_as_one(conv1, bn1, conv2, bn2, self.relu):
             return False
-        shapes = is_3x3(self.conv1) and is_3x3(self.conv2) and self.conv2.stride == 1
-        norms_alike = self.bn1.eps == self.bn2.eps and self.bn1.training and self.bn2.training
+        shapes = is_3x3(conv1) and is_3x3(conv2) and conv2.stride == 1
+        norms_alike = bn1.eps == bn2.eps and bn1.training and bn2.training
         return shapes and norms_alike and (self.downsample is None or self.has_shortcut_a)
 
     @property
@@ -165,13 +166,13 @@ class BasicBlock(Module):
 
     def fused(self, x: Tensor) -> Tensor:
         """The block as one operation: the map between the convolutions is never in memory."""
-        first = self.conv1.weight, self.bn1.weight, self.bn1.bias
-        second = self.conv2.weight, self.bn2.weight, self.bn2.bias
-        settings: dict[str, Any] = {"eps": self.bn1.eps, "stride": self.conv1.stride}
-        skip = self.downsample is not None
-        y, *moments = F.basic_block(x, *first, *second, **settings, skip=skip)
-        self.bn1.follow(y, *moments[:2])
-        return self.bn2.follow(y, *moments[2:])
+        conv1, bn1, bn2 = self.conv1, self.bn1, self.bn2
+        first = conv1.weight, bn1.weight, bn1.bias
+        second = self.conv2.weight, bn2.weight, bn2.bias
+        settings: dict[str, Any] = {"stride": conv1.stride, "skip": self.downsample is not None}
+        y, *moments = F.basic_block(x, *first, *second, eps=bn1.eps, **settings)
+        bn1.follow(y, *moments[:2])
+        return bn2.follow(y, *moments[2:])
 
 
 class Bottleneck(Module):

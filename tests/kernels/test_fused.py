@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minires.kernels import cpu, reference
 from minires.kernels.cpu import convolution
 
-from .suite import channels, generators, images, normal, wide, windows
+from .suite import channels, forget_choices, generators, images, normal, wide, windows
 
 EPS = 1e-3
 FLOAT32 = 3e-5  # of the result's root mean square; Winograd's convolutions and small variances
@@ -23,7 +23,9 @@ def algorithm(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolution, "worthwhile", lambda *_: request.param == "winograd")
         patch.setattr(convolution, "columns_cost_most", lambda _: request.param == "direct")
+        forget_choices()
         yield
+    forget_choices()
 
 
 def parameters(rng, *filters):
