@@ -12,7 +12,9 @@ are numbered (kernel row, kernel column, input channel):
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import weakref
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numba import prange
@@ -27,6 +29,29 @@ PACKED_ROWS = 32  # at a time
 Starts = Iterable[tuple[int, int]]
 
 
+def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Let a function that brings a weight into another order keep its results for constant ones.
+
+    Constant is an array that is read-only and nobody's view, such as a folded network's weight: it
+    can't change unnoticed. What is kept goes when the array goes.
+    """
+    kept: dict[int, Array] = {}
+
+    @functools.wraps(pack)
+    def packed(weight: Array) -> Array:
+        if weight.flags.writeable or not weight.flags.owndata:
+            return pack(weight)
+        if id(weight) not in kept:
+            kept[id(weight)] = pack(
+                weight.copy()
+            )  # writable, which is what kernels are compiled for
+            weakref.finalize(weight, kept.pop, id(weight))
+        return kept[id(weight)]
+
+    return packed
+
+
+@once_for_constants
 def panels(weight: Array) -> Array:
     """(kh, kw, C_in, C_out) -> [C_out / 16][kh * kw * C_in][16]."""
     channels = weight.shape[3]

@@ -51,6 +51,7 @@ from .operands import (
     norm_pointers,
     prefetch_grads,
 )
+from .packing import once_for_constants
 from .partial_sums import at_most, sum_of_parts
 from .simd import LANES, keep, pointer, store
 from .tile import (
@@ -152,6 +153,7 @@ def conv2d_grads(
     return dx, dweight
 
 
+@once_for_constants
 def transformed(weight: Array) -> Array:
     """U = G g G.T of every pair of channels, in panels of 16 output channels."""
     depth, channels = weight.shape[2:]

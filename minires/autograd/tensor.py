@@ -165,11 +165,19 @@ class Tensor:
         return other
 
     def changes_in_place(self) -> None:
-        """Note that the array is about to change: graphs that saved it can't be used any more."""
+        """Note that the array is about to change: graphs that saved it can't be used any more.
+
+        Raises: RuntimeError if an operation made it; ValueError if the array is read-only.
+        """
         if self.context is not None:
             raise RuntimeError(
                 "a tensor that an operation made can't be changed in place, the graph would not "
                 "see it: write y = y + x instead of y += x, or change y.detach()"
+            )
+        if not getattr(self.data.flags, "writeable", True):  # CuPy's flags do not say
+            raise ValueError(
+                f"the tensor {self.name or self.shape} is read-only, as the weights of a folded "
+                "network are: change or train the network itself, and fold it again"
             )
         self.version.count += 1
 

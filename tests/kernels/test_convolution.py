@@ -245,3 +245,16 @@ def test_auto_is_one_of_the_others(shape, weight_shape, stride, algorithm, rng):
         kernels.conv2d(x, weight, **settings),
         kernels.conv2d(x, weight, **settings, algorithm=algorithm),
     )
+
+
+@pytest.mark.parametrize("read_only_view", [False, True])
+@pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
+def test_a_weight_that_may_change_is_read_anew(algorithm, read_only_view, rng):
+    """What is made of a weight is kept only if nothing can change it."""
+    x = rng.standard_normal((2, 9, 9, 16), np.float32)
+    weight = rng.standard_normal((3, 3, 16, 16), np.float32)
+    given = weight[:] if read_only_view else weight
+    given.flags.writeable = not read_only_view
+    before = kernels.conv2d(x, given, algorithm=algorithm)
+    weight *= 2
+    np.testing.assert_array_equal(kernels.conv2d(x, given, algorithm=algorithm), 2 * before)

@@ -184,6 +184,20 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "kernels/cpu/packing.py",
+        f"{CONVOLUTION}::test_a_weight_that_may_change_is_read_anew",
+        {
+            "packing: what a weight was is kept": (
+                "if weight.flags.writeable or not weight.flags.owndata:",
+                "if not weight.flags.owndata:",
+            ),
+            "packing: what another's view was is kept": (
+                "if weight.flags.writeable or not weight.flags.owndata:",
+                "if weight.flags.writeable:",
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/cpu/shortcut.py",
         f"{CONTRACT}::test_subsample_and_pad[cpu]",
         {

@@ -78,7 +78,7 @@ NETWORKS = [
             ),
             "block: more padding goes unnoticed": (" and conv.padding == 1", ""),
             "block: the second convolution's stride goes unnoticed": (
-                " and self.conv2.stride == 1",
+                " and conv2.stride == 1",
                 "",
             ),
         },

@@ -1,11 +1,17 @@
 """Batch norm folded into convolutions: the same results, and only where it is right."""
 
+import copy
+import gc
+import weakref
+
 import numpy as np
 import pytest
+from minires.kernels.cpu import packing, winograd
 
 from minires import Tensor, no_grad
 from minires.models import VGG, cifar_resnet, googlenet, resnet18, resnet50
 from minires.nn import BatchNorm2d, Conv2d, Identity, ReLU, Sequential, fold_batch_norm
+from minires.optim import SGD
 from tests.helpers import randomise
 
 NETWORKS = {  # with how many batch norms remain
@@ -99,3 +105,43 @@ def test_a_folded_block_runs_as_few_operations():
     names = [step.function.__name__ for step in steps]
     assert names.count("ConvAdd") == 7
     assert set(names) == {"ConvAdd", "SubsampleAndPad", "GlobalAvgPool", "MatMul", "Add"}
+
+
+def test_the_weights_of_a_folded_network_are_constants(rng):
+    folded = fold_batch_norm(cifar_resnet(8))
+    weight = folded.conv1.weight
+    for change in (
+        lambda: weight.__setitem__(0, 1.0),
+        lambda: folded.load_state_dict(folded.state_dict()),
+        lambda: train(folded),
+    ):
+        with pytest.raises(ValueError, match=r"is read-only.*fold it again"):
+            change()
+    train(copy.deepcopy(folded))
+
+
+def train(model):
+    optimiser = SGD(model.parameters(), lr=0.1)
+    model(Tensor(np.ones((2, 32, 32, 3), np.float32))).sum().backward()
+    optimiser.step()
+
+
+def test_a_constant_weight_is_brought_into_order_once(rng, monkeypatch):
+    """By columns and by Winograd's algorithm; and what is kept goes with the network."""
+    model = used(cifar_resnet(8), rng).eval()
+    folded, x = fold_batch_norm(model), Tensor(rng.random((8, 32, 32, 3), np.float32))
+    calls = []
+    for module, name in ((packing, "pack_kernel"), (winograd, "weight_kernel")):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, k=kernel, n=name: (calls.append(n), k(*a)))
+    with no_grad():
+        np.testing.assert_allclose(folded(x).data, model(x).data, rtol=1e-3, atol=1e-3)
+        assert {"pack_kernel", "weight_kernel"} <= set(calls)
+        calls.clear()
+        folded(x)
+    assert calls == ["pack_kernel"]  # the classifier's
+    kept = weakref.ref(winograd.transformed(folded.layer1[0].conv1.weight.data))
+    assert kept() is not None
+    del folded
+    gc.collect()
+    assert kept() is None
