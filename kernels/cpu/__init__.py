@@ -18,7 +18,7 @@
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
-What takes no time, sums over small arrays, is the reference's.
+Counting errors, which takes no time, is the reference's.
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
