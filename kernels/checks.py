@@ -44,6 +44,15 @@ def contiguous(name: str, **arrays: np.ndarray | None) -> None:
             )
 
 
+def writable(array: np.ndarray) -> None:
+    """Refuse to change an array that is read-only."""
+    fail_unless(
+        is_cuda(array) or array.flags.writeable,
+        f"an array {array.shape} is read-only, as the weights of a folded network are: change or "
+        "train the network itself, and fold it again",
+    )
+
+
 def same_shape(name: str, **arrays: np.ndarray) -> None:
     """Refuse arrays of different shapes, naming each."""
     if len({array.shape for array in arrays.values()}) > 1:  # a step asks hundreds of times

@@ -86,8 +86,7 @@ class Context:
     )
 
     def __init__(self, function: type[Function], inputs: tuple[Tensor | None, ...]) -> None:
-        self.function = function
-        self._inputs: tuple[Tensor | None, ...] = inputs  # until forward has run
+        self.function, self._inputs = function, inputs  # the latter until forward has run
         self.needs_grad = tuple(t is not None and t.requires_grad for t in inputs)
         self.parents: tuple[Edge, ...] = tuple(
             None if t is None or not t.requires_grad else t.context or t for t in inputs
@@ -116,11 +115,10 @@ class Context:
 
     def seal(self, output: Tensor) -> None:
         """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
-        candidates = (output, *reversed(self._inputs))  # of equal arrays the first input's counts
-        tensors = {id(t.data): t for t in candidates if t is not None}
+        # of equal arrays the first input's version counts
+        by_array = {id(t.data): t for t in (output, *reversed(self._inputs)) if t is not None}
         for name, value in vars(self._saved).items():
-            tensor = tensors.get(id(value))
-            if tensor is not None:
+            if (tensor := by_array.get(id(value))) is not None:
                 label = f"{name} ({tensor.name})" if tensor.name else name
                 self._versions.append((label, tensor.version, tensor.version.count))
         self._inputs = ()

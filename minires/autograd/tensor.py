@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.checks import writable
 from ..kernels.devices import alike, as_array, choose, device_of, is_array, shared_device
 from . import ops
 from .backward import backward
@@ -174,11 +175,7 @@ class Tensor:
                 "a tensor that an operation made can't be changed in place, the graph would not "
                 "see it: write y = y + x instead of y += x, or change y.detach()"
             )
-        if not getattr(self.data.flags, "writeable", True):  # CuPy's flags do not say
-            raise ValueError(
-                f"the tensor {self.name or self.shape} is read-only, as the weights of a folded "
-                "network are: change or train the network itself, and fold it again"
-            )
+        writable(self.data)
         self.version.count += 1
 
     # -- the calculus: see ops.py ----------------------------------------------------------
