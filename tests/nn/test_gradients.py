@@ -150,6 +150,14 @@ def test_average_pool(pool, rng):
     )
 
 
+@given(shape=image_shapes, rng=generators)
+def test_global_average_pool(shape, rng):
+    x = rng.standard_normal(shape)
+    mean = np.einsum("nhwc->nc", x) / (shape[1] * shape[2])
+    np.testing.assert_allclose(F.global_avg_pool(Tensor(x)).data, mean, rtol=1e-12, atol=1e-14)
+    gradcheck(F.global_avg_pool, x, rng=rng)
+
+
 @given(shape=image_shapes, stride=st.integers(1, 3), more=st.integers(0, 3), rng=generators)
 def test_the_shortcut_without_parameters(shape, stride, more, rng):
     channels = shape[3] + more
