@@ -209,10 +209,7 @@ MUTANTS = [
                 "fill_zero(pointer(y), at + w.channels, channels - w.channels)",
                 "pass",
             ),
-            "shortcut A: the gradient's zeros are not written": (
-                "    clear_kernel(picked(x_shape, stride), dx.reshape(-1))\n",
-                "",
-            ),
+            "shortcut A: the gradient begins with ones": ("np.zeros(x_shape", "np.ones(x_shape"),
         },
     ),
     *planted_in(
