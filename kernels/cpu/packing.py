@@ -41,12 +41,12 @@ def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Arra
     def packed(weight: Array) -> Array:
         if weight.flags.writeable or not weight.flags.owndata:
             return pack(weight)
-        if id(weight) not in kept:
-            kept[id(weight)] = pack(
-                weight.copy()
-            )  # writable, which is what kernels are compiled for
-            weakref.finalize(weight, kept.pop, id(weight))
-        return kept[id(weight)]
+        key = id(weight)
+        if key not in kept:
+            writable = weight.copy()  # which is what kernels are compiled for
+            kept[key] = pack(writable)
+            weakref.finalize(weight, kept.pop, key, None)
+        return kept[key]
 
     return packed
 
