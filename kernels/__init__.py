@@ -1,6 +1,6 @@
 """The kernels' contract: arrays in, arrays out, no tensor and no graph.
 
-Every name below is stated once, here, in `maps.py` (activation, pooling, shortcut A) or in
+Every name below is stated once, here, in `maps.py` (activation, pooling, shortcut A, product) or in
 `training.py` (loss, step, augmentation): its arguments, shapes and results. Three modules implement
 it, with the same names and arguments:
 

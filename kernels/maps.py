@@ -1,4 +1,4 @@
-"""The contract, continued: what changes maps without a weight. Activation, pooling, shortcut A."""
+"""The contract, continued: activation, pooling, shortcut A, and the product of matrices."""
 
 from __future__ import annotations
 

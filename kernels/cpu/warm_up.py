@@ -20,7 +20,7 @@ from .shortcut import subsample_and_pad, subsample_and_pad_grad
 def warm_up() -> None:
     """Run the kernels that training a CIFAR ResNet needs, on next to nothing.
 
-    Each is compiled at its first call (half a minute in all), or read from disk (half a second).
+    Each is compiled at its first call (under a minute in all), or read from disk (half a second).
     """
     x = np.ones((2, 8, 8, 16), np.float32)
     weight, per_channel = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
