@@ -1,7 +1,7 @@
 """Shortcut A where the shape changes: every stride-th pixel, then channels of zeros.
 
-Bytes: a quarter of x and the result forward. Backward only the pixels that were taken have a
-gradient, so that it can be added in place, to a quarter of dx.
+Bytes at stride 2: a quarter of x and the result forward. Backward only the pixels that were taken
+have a gradient, so that it can be added in place, to a quarter of dx.
 """
 
 from __future__ import annotations
