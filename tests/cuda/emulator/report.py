@@ -36,8 +36,14 @@ MISTAKES = [
     *("none", "out-of-bounds", "misaligned", "race", "uninitialised", "read-only", "other-stack"),
     *("divergent-barrier", "missed-barrier", "warp-mismatch", "warp-missing", "warp-source"),
     *("no-dynamic-shared", "too-much-shared", "block-too-large", "language", "crash", "endless"),
-    "out-of-memory",
+    *("out-of-memory", "stale"),
 ]
+MISSING = "a __threadfence() or a barrier is missing between"
+BETWEEN_BLOCKS = (
+    "nothing orders different blocks: use atomics, another kernel, or fences and a counter",
+    f"{MISSING} that and the other block's atomic operation",
+    f"{MISSING} this block's atomic operation and this",
+)
 FRESH, READY, AT_BARRIER, AT_WARP, DONE = range(5)
 
 
@@ -145,15 +151,20 @@ class Narrator:
         other = source_line(self.library, report.other_site - self.base)
         done = "wrote" if report.other_write else "read"
         blocks = report.other_block != report.block
-        cure = (
-            "nothing orders different blocks: use atomics, or another kernel"
-            if blocks
-            else "no barrier lies between"
-        )
+        cure = BETWEEN_BLOCKS[report.state] if blocks else "no barrier lies between"
         verb = "changes (atomically)" if report.atomic else self._verb()
         return (
             f"{verb} {self._memory()}, which "
             f"{self._place(report.other_block, report.other_thread)} {done} at {other}; {cure}"
+        )
+
+    def _stale(self) -> str:
+        report = self.report
+        other = source_line(self.library, report.other_site - self.base)
+        return (
+            f"reads {self._memory()} by way of the L1 cache, which may hold an old value: "
+            f"{self._place(report.other_block, report.other_thread)} wrote it at {other}; "
+            "use __ldcg(), volatile or an atomic operation"
         )
 
     def _uninitialised(self) -> str:

@@ -37,5 +37,7 @@ void* emulator_shared(const char* function, int number, emulator::u64 size, int 
                       int element, const char* declaration);
 void* emulator_dynamic_shared(int element, const char* declaration);
 void emulator_atomic(const void* address, int size, const void* site);
+void emulator_past_l1(const void* address, int size, int write, const void* site);
+void emulator_fence();
 void emulator_trap(int line, const char* text);
 }

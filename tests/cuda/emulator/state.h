@@ -16,6 +16,8 @@ struct Thread {
   Index index;
   u32 number;  // within the block
   u32 warp_epoch;  // how often its warp was synchronised
+  u32 fences, fence_epoch;  // how often it did __threadfence(), and when last
+  u32 fences_before;  // without those since the last barrier
   void* stack_pointer;
   char* stack;
   int value, any, all;  // of a barrier that counts
@@ -34,7 +36,7 @@ struct Access {
   u32 epoch, warp_epoch;
   uint16_t thread;
   uint16_t atomic;
-  u32 pad;
+  u32 fences;  // that the thread had done
 };
 
 struct Cell {
@@ -74,6 +76,7 @@ enum class Mistake : u32 {
   crash,
   endless,
   out_of_memory,
+  stale,
 };
 
 // The first mistake of a launch. Python makes a sentence of it.
@@ -104,6 +107,9 @@ struct Launch {
   Report report;  // result
 };
 
+// What lies between an access of another block and the access in hand.
+enum class Order : u32 { none, not_released, not_acquired, whole };
+
 extern Launch* launch;
 extern Thread* current;
 extern Thread* threads;
@@ -117,10 +123,14 @@ void begin_checks();
 void begin_block_checks();
 void end_checks();
 void share_region(Region region);
+void begin_order();
+void begin_block_order();
+void pass_fence();
+void pass_counter(const void* address);
+Order order_of_blocks(const Access& before);
 void record_traffic(const void* site, const void* address, u32 size, bool write, bool shared);
 void begin_block_traffic();
 void end_block_traffic();
-
 
 }  // namespace emulator
 
