@@ -261,6 +261,17 @@ __global__ void block_reads_too_soon(const float* x, float* y) {
   if (before == gridDim.x - 1) keep(y, __ldcg(y + other_part()));  // here
 }
 
+__global__ void block_fences_elsewhere(const float* x, float* y) {
+  __shared__ bool last;
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicAdd((int*)y + 63, 1) == gridDim.x - 1;
+  if (threadIdx.x == 1) __threadfence();  // not by thread 0
+  __syncthreads();
+  if (last) keep(y, __ldcg(y + other_part()));  // here
+}
+
 __global__ void block_counts_plainly(const float* x, float* y) {
   __shared__ bool last;
   leave_part(x, y);

@@ -191,6 +191,7 @@ MISTAKES = {
     "block_counts_too_soon": ("race", r"missing between that and the other block's atomic"),
     "block_trusts_the_count": ("race", r"missing between this block's atomic operation and this"),
     "block_reads_too_soon": ("race", r"missing between this block's atomic operation and this"),
+    "block_fences_elsewhere": ("race", r"between this block's atomic operation and this"),
     "block_counts_plainly": ("race", r"reads y\[63\], which block"),
     "block_resets_too_soon": ("race", r"y\[63\], which block .* nothing orders"),
     "block_reads_through_l1": ("stale", r"reads y\[\d+\] by way of the L1 cache.*__ldcg"),

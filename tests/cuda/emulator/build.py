@@ -18,7 +18,10 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-RUNTIME = ("runtime.cpp", "checker.cpp", "between.cpp", "language.cpp", "traffic.cpp")
+RUNTIME = (
+    *("runtime.cpp", "warp.cpp", "tensor.cpp", "copies.cpp"),
+    *("checker.cpp", "between.cpp", "language.cpp", "traffic.cpp"),
+)
 COMMON = ("-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-march=native", "-fvisibility=hidden")
 KERNEL_FLAGS = (
     *(

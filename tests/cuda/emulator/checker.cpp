@@ -151,6 +151,14 @@ void check_other_stacks(const Place& place) {
   }
 }
 
+// No asynchronous copy is on its way to there.
+void demand_landed(const Place& place, const Region& region) {
+  Report& report = launch->report;
+  if (find_copy(static_cast<const char*>(place.address), place.size, report.other_thread,
+                report.other_site))
+    refuse(Mistake::in_flight, place, &region);
+}
+
 void check(const Place& place) {
   if (!current) return;
   const char* address = static_cast<const char*>(place.address);
@@ -163,6 +171,7 @@ void check(const Place& place) {
   }
   if (reinterpret_cast<uintptr_t>(address) % place.size)
     refuse(Mistake::misaligned, place, region);
+  if (region->shared) demand_landed(place, *region);
   if (place.write && !region->writable) refuse(Mistake::read_only, place, region);
   if (region->written) check_written(place, *region);
   check_races(place, *region);
@@ -186,6 +195,21 @@ void begin_checks() {
 
 void end_checks() {
   for (int i = 0; i < launch->region_count; i++) free(launch->regions[i].cells);
+}
+
+void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site) {
+  if (bytes == size) check({from, site, size, false, false, past_l1});
+  if (bytes < size)
+    for (u32 i = 0; i < bytes; i++) check({from + i, site, 1, false, false, past_l1});
+  check({to, site, size, true, false, false});
+}
+
+// It is written anew: a barrier must follow the wait.
+void check_landing(char* to, u32 size, const void* site) {
+  u32 traffic = launch->traffic;
+  launch->traffic = 0;
+  check({to, site, size, true, false, false});
+  launch->traffic = traffic;
 }
 
 void begin_block_checks() {

@@ -6,6 +6,7 @@
 #include "vectors.h"
 #include "mathematics.h"
 #include "describe.h"
+#include "tensor.h"
 
 #define __global__ __attribute__((noinline))
 #define __device__

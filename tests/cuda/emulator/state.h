@@ -25,6 +25,7 @@ struct Thread {
   Warp operation;
   u32 mask;
   u64 deposit, result;
+  const void* site;
   int argument, width;
 };
 
@@ -77,6 +78,8 @@ enum class Mistake : u32 {
   endless,
   out_of_memory,
   stale,
+  not_converted,
+  in_flight,
 };
 
 // The first mistake of a launch. Python makes a sentence of it.
@@ -114,11 +117,20 @@ extern Launch* launch;
 extern Thread* current;
 extern Thread* threads;
 extern u32 thread_count, block_number, epoch;
+constexpr u32 most_threads = 1024;
 constexpr size_t stack_size = 64 << 10;
 constexpr size_t arena_size = 48 << 10;
 extern char arena[];
 
 [[noreturn]] void stop(Mistake mistake);
+void report_wait(const Thread& waits, const Thread& other);
+void wait(State state, int line);
+void meet(const void* site, int line, u32 mask, Warp operation, u64 deposit);
+void multiply(Thread* warp);
+void begin_block_copies();
+bool find_copy(const char* address, u32 size, u32& thread, const void*& site);
+void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site);
+void check_landing(char* to, u32 size, const void* site);
 void begin_checks();
 void begin_block_checks();
 void end_checks();
