@@ -41,6 +41,7 @@ from .maps import (
     subsample_and_pad,
     subsample_and_pad_grad,
 )
+from .running import Running
 from .training import (
     crop_flip,
     sgd_step,
@@ -51,6 +52,7 @@ from .training import (
 )
 
 Array = npt.NDArray[np.floating]
+Homes = tuple[Array | None, ...]
 
 __all__ = [
     "avg_pool",
@@ -180,18 +182,20 @@ def batch_norm(
     eps: float,
     residual: Array | None = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Array, Array, Array]:
     """Normalise every channel of `x` (N, H, W, C) by the batch's own mean and variance.
 
     Returns `(y, mean, var)`: y = (x - mean) / sqrt(var + eps) * gamma + beta, and the mean and
     the *biased* variance, each (C,). With `residual` (as x) that is added to y; with `relu` the
-    sum is then cut off at zero: the end of a residual block in one pass over memory.
-    Ioffe & Szegedy 2015, algorithm 1.
+    sum is then cut off at zero: the end of a residual block in one pass over memory. `running`
+    statistics, if given, move towards the batch's. Ioffe & Szegedy 2015, algorithm 1.
     """
     checks.batch_norm("batch_norm", x, gamma, beta, residual=residual)
     checks.several_values("batch_norm", x.shape)
+    checks.running("batch_norm", gamma, running)
     return implementation_for(x, gamma, beta, residual).batch_norm(
-        x, gamma, beta, eps=eps, residual=residual, relu=relu
+        x, gamma, beta, eps=eps, residual=residual, relu=relu, running=running
     )
 
 
@@ -266,6 +270,7 @@ def conv2d_batch_norm(
     padding: int = 0,
     residual: Array | None = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """`batch_norm` of `conv2d` in fewer passes over memory: `(y, z, mean, var)`.
 
@@ -275,8 +280,9 @@ def conv2d_batch_norm(
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
     shape = checks.conv2d_batch_norm("conv2d_batch_norm", *arrays, **geometry, residual=residual)
     checks.several_values("conv2d_batch_norm", shape)
+    checks.running("conv2d_batch_norm", gamma, running)
     return implementation_for(*arrays, residual).conv2d_batch_norm(
-        *arrays, eps=eps, **geometry, residual=residual, relu=relu
+        *arrays, eps=eps, **geometry, residual=residual, relu=relu, running=running
     )
 
 
@@ -297,13 +303,15 @@ def conv2d_batch_norm_grad(
     needs_dresidual: bool = True,
     handover: Handover | None = None,
     before: Handover | None = None,
+    homes: Homes = (None,) * 3,
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
     """Gradients of `conv2d_batch_norm`: `(dx, dweight, dgamma, dbeta, dresidual)`.
 
     `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
     set, else None. What is not needed is None. With `handover`, which belongs to y, dy may come cut
     and summed, and its array is used again; with `before`, which belongs to x, dx may be left like
-    that: see `handover.py`. An implementation is free to leave nothing.
+    that: see `handover.py`. An implementation is free to leave nothing. Nor must it use `homes`,
+    arrays that the gradients of weight, gamma and beta may be written to.
     """
     arrays = (gamma, mean, var)
     geometry: dict[str, Any] = {"stride": stride, "padding": padding}
@@ -312,7 +320,7 @@ def conv2d_batch_norm_grad(
     )
     made = checks.handover("conv2d_batch_norm_grad", x, before)
     needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
-    handovers = {"handover": handover, "before": before}
+    handovers = {"handover": handover, "before": before, "homes": homes}
     return implementation_for(dy, x, weight, z, *arrays, y, *made).conv2d_batch_norm_grad(
         dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs, **handovers
     )
@@ -353,17 +361,21 @@ def basic_block(
     eps: float,
     stride: int = 1,
     skip: bool,
+    running: tuple[Running | None, Running | None] = (None, None),
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
     """Two 3 x 3 convolutions with batch norm and ReLU, the first one with a stride.
 
     y = relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x)), where the shortcut is x itself or,
     where the shape changes, `subsample_and_pad` of x: shortcut A. Without it where `skip` is False:
     the plain twin. Returns `(y, z1, mean1, var1, z2, mean2, var2)` with the convolutions' results z
-    and their statistics, which the gradient needs. He et al. 2015, fig. 2 and sec. 3.3.
+    and their statistics, which the gradient needs. The batch norms' `running` statistics, if given,
+    move. He et al. 2015, fig. 2 and sec. 3.3.
     """
     arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    checks.basic_block("basic_block", x, *arrays, stride=stride, skip=skip)
-    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, stride=stride, skip=skip)
+    block: dict[str, Any] = {"stride": stride, "skip": skip}
+    checks.basic_block("basic_block", x, *arrays, **block)
+    checks.running("basic_block", gamma1, *running)
+    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, **block, running=running)
 
 
 def basic_block_grad(
@@ -389,11 +401,12 @@ def basic_block_grad(
     needs_dx: bool = True,
     handover: Handover | None = None,
     before: Handover | None = None,
+    homes: Homes = (None,) * 6,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
     """Gradients of `basic_block` from its arguments and results, in the arguments' order.
 
     `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed.
-    `handover` and `before` as in `conv2d_batch_norm_grad`.
+    `handover`, `before` and `homes` as in `conv2d_batch_norm_grad`.
     """
     arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
     results = (y, z1, mean1, var1, z2, mean2, var2)
@@ -401,7 +414,7 @@ def basic_block_grad(
     checks.basic_block("basic_block_grad", x, *arrays, **block, dy=dy, y=y, z1=z1, z2=z2)
     checks.channels("basic_block_grad", "the block's result", y.shape, mean1, var1, mean2, var2)
     made = checks.handover("basic_block_grad", x, before)
-    settings = {"needs_dx": needs_dx, "handover": handover, "before": before}
+    settings = {"needs_dx": needs_dx, "handover": handover, "before": before, "homes": homes}
     return implementation_for(dy, x, *arrays, *results, *made).basic_block_grad(
         dy, x, *arrays, *results, eps=eps, **block, **settings
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from .devices import is_cuda
 from .handover import Handover
+from .running import Running
 
 ALGORITHMS = ("auto", "im2col", "direct", "winograd")
 
@@ -213,6 +214,16 @@ def handover(name: str, x: np.ndarray, before: Handover | None) -> tuple[np.ndar
         return ()
     batch_norm(name, x, before.mean, z=before.z)
     return before.z, before.mean
+
+
+def running(name: str, gamma: np.ndarray, *statistics: Running | None) -> None:
+    """Running statistics have the shape and the dtype of gamma."""
+    for one in statistics:
+        if one and any(a.shape != gamma.shape or a.dtype != gamma.dtype for a in one[:2]):
+            raise ValueError(
+                f"{name}: running statistics must be {gamma.shape} {gamma.dtype} like gamma, but "
+                f"are {one.mean.shape} {one.mean.dtype} and {one.var.shape} {one.var.dtype}"
+            )
 
 
 def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:

@@ -79,11 +79,19 @@ def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="im
 PER_CHANNEL = (0, 1, 2)  # the axes that a channel's statistics are taken over
 
 
-def batch_norm(x, gamma, beta, *, eps, residual=None, relu=False):
+def batch_norm(x, gamma, beta, *, eps, residual=None, relu=False, running=None):
     """Normalise by the mean and the biased variance of this batch."""
     mean, var = x.mean(PER_CHANNEL), x.var(PER_CHANNEL)
+    follow(running, mean, var, x.size // x.shape[3])
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
     return y, mean, var
+
+
+def follow(running, mean, var, count):
+    """Move the running statistics, if there are any, towards those of `count` values a channel."""
+    if running:
+        statistics = (running.mean, running.var, mean, var)
+        update_running_statistics(*statistics, momentum=running.momentum, count=count)
 
 
 def batch_norm_eval(x, gamma, beta, mean, var, *, eps, residual=None, relu=False):
@@ -125,11 +133,12 @@ def parameter_grads(dz, x, mean, var, eps):
 
 
 def conv2d_batch_norm(
-    x, weight, gamma, beta, *, eps, stride=1, padding=0, residual=None, relu=False
+    x, weight, gamma, beta, *, eps, stride=1, padding=0, residual=None, relu=False, running=None
 ):
     """One after the other."""
     z = conv2d(x, weight, stride=stride, padding=padding)
-    y, mean, var = batch_norm(z, gamma, beta, eps=eps, residual=residual, relu=relu)
+    settings = {"eps": eps, "residual": residual, "relu": relu, "running": running}
+    y, mean, var = batch_norm(z, gamma, beta, **settings)
     return y, z, mean, var
 
 
@@ -150,6 +159,7 @@ def conv2d_batch_norm_grad(
     needs_dresidual=True,
     handover=None,  # here nothing is left, nor expected
     before=None,
+    homes=None,  # nor used
 ):
     """The same backwards."""
     geometry = {"stride": stride, "padding": padding}
@@ -167,15 +177,17 @@ def conv2d_batch_norm_eval(
     return batch_norm_eval(z, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
 
 
-def basic_block(x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, stride=1, skip):
+def basic_block(
+    x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, stride=1, skip, running=(None, None)
+):
     """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))."""
     settings = {"eps": eps, "padding": 1, "relu": True}
     between, z1, mean1, var1 = conv2d_batch_norm(
-        x, weight1, gamma1, beta1, stride=stride, **settings
+        x, weight1, gamma1, beta1, stride=stride, running=running[0], **settings
     )
     residual = subsample_and_pad(x, channels=len(gamma2), stride=stride) if skip else None
     y, z2, mean2, var2 = conv2d_batch_norm(
-        between, weight2, gamma2, beta2, residual=residual, **settings
+        between, weight2, gamma2, beta2, residual=residual, running=running[1], **settings
     )
     return y, z1, mean1, var1, z2, mean2, var2
 
@@ -203,6 +215,7 @@ def basic_block_grad(
     needs_dx=True,
     handover=None,  # here nothing is left, nor expected
     before=None,
+    homes=None,  # nor used
 ):
     """The map between the convolutions is made anew; the shortcut hands on dresidual."""
     settings = {"eps": eps, "padding": 1}

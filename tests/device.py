@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from minires.kernels import cuda, devices
 
 from .cuda import fake_cupy
@@ -49,15 +50,18 @@ class OnDevice:
     """The CUDA kernels for the tests of all kernels: NumPy arrays in, NumPy arrays out.
 
     On the stand-in every access to memory is checked. About half of all calls get arrays that do
-    not lie at multiples of 16 bytes.
+    not lie at multiples of 16 bytes. Products of float32 run on tensor cores, or on threads.
     """
+
+    def __init__(self, *, tensor_cores: bool = True) -> None:
+        self.tensor_cores = tensor_cores
 
     def __getattr__(self, name: str) -> Any:
         if name not in cuda.__all__:
             raise AttributeError(name)
 
         def call(*arrays: Any, **settings: Any) -> Any:
-            with gpu("check", order=next(ORDERS)) as cupy:
+            with products_on(self.tensor_cores), gpu("check", order=next(ORDERS)) as cupy:
                 sizes = [a.size for a in arrays if isinstance(a, np.ndarray)]
                 offset = 64 if sum(sizes) % 2 else 19
                 moved = [place(cupy, a, offset) for a in arrays]
@@ -69,6 +73,14 @@ class OnDevice:
                 return to_host(results)
 
         return call
+
+
+@contextmanager
+def products_on(tensor_cores: bool) -> Iterator[None]:
+    """Within, products of float32 run on tensor cores, or on threads as on older GPUs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIRES_TENSOR_CORES", str(int(tensor_cores)))
+        yield
 
 
 def place(cupy: Any, value: Any, offset: int = 64) -> Any:

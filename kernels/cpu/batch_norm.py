@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ..running import Running
 from .compiling import helper, parallel_kernel
 from .memory import NO_FLOATS, Array, Doubles, Ints, empty
 from .operands import (
@@ -31,7 +32,7 @@ from .operands import (
     grad_terms,
     load_grad,
 )
-from .per_channel import combined, scale_of, terms_of_gradient
+from .per_channel import combined, follow, scale_of, terms_of_gradient
 from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
 
 CHUNK = 1 << 15  # floats a chunk holds: 128 KB, a quarter of an L2 cache
@@ -48,9 +49,11 @@ def batch_norm(
     eps: float,
     residual: Array | None = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Array, Array, Array]:
     """Statistics, then one pass."""
     mean, var = moments(x)
+    follow(running, mean, var, x.size // x.shape[3])
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
     return y, mean, var
 

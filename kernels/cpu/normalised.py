@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..handover import Handover
+from ..running import Running
 from .batch_norm import (
     batch_norm_eval,
     cut_grad,
@@ -26,7 +27,7 @@ from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
 from .memory import NO_FLOATS, Array, Doubles
 from .operands import Input, OutputGrad, cut_to
-from .per_channel import combined, scale_of
+from .per_channel import combined, follow, scale_of
 from .shortcut import shortcut
 
 Optional = Array | None
@@ -46,9 +47,10 @@ def conv2d_batch_norm(
     padding: int = 0,
     residual: Optional = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Convolution with moments, then one pass."""
-    z, mean, var = conv2d_moments(Input(x), weight, stride, padding)
+    z, mean, var = conv2d_moments(Input(x), weight, stride, padding, running)
     y = batch_norm_eval(z, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
     return y, z, mean, var
 
@@ -97,6 +99,7 @@ def conv2d_batch_norm_grad(
     needs_dresidual: bool = True,
     handover: Handover | None = None,
     before: Handover | None = None,
+    homes: tuple[Optional, ...] = (),  # not used here
 ) -> tuple[Optional, Array, Array, Array, Optional]:
     """Sums, then both gradients of the convolution from what makes the gradient of z."""
     cut = cut_grad(dy, y)
@@ -123,11 +126,12 @@ def basic_block(
     eps: float,
     stride: int = 1,
     skip: bool,
+    running: tuple[Running | None, Running | None] = (None, None),
 ) -> tuple[Array, ...]:
     """The second convolution normalises the first one's result as it reads it."""
-    z1, mean1, var1 = conv2d_moments(Input(x), weight1, stride, 1)
+    z1, mean1, var1 = conv2d_moments(Input(x), weight1, stride, 1, running[0])
     between = normalised(z1, gamma1, beta1, mean1, var1, eps)
-    z2, mean2, var2 = conv2d_moments(between, weight2, 1, 1)
+    z2, mean2, var2 = conv2d_moments(between, weight2, 1, 1, running[1])
     residual = shortcut(x, z2.shape, stride) if skip else None
     y = batch_norm_eval(z2, gamma2, beta2, mean2, var2, eps=eps, residual=residual, relu=True)
     return y, z1, mean1, var1, z2, mean2, var2
@@ -156,6 +160,7 @@ def basic_block_grad(
     needs_dx: bool = True,
     handover: Handover | None = None,
     before: Handover | None = None,
+    homes: tuple[Optional, ...] = (),  # not used here
 ) -> tuple[Optional, Array, Array, Array, Array, Array, Array]:
     """The shortcut's gradient is that of dz, to which the first convolution's dx is added."""
     hands_on = skip and needs_dx
@@ -195,11 +200,13 @@ def normalised(z: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps
 
 
 def conv2d_moments(
-    source: Input, weight: Array, stride: int, padding: int
+    source: Input, weight: Array, stride: int, padding: int, running: Running | None
 ) -> tuple[Array, Array, Array]:
-    """The convolution's result, its mean and its biased variance."""
+    """The convolution's result, its mean and its biased variance; the running ones move."""
     starts = chunk_starts(source.x.shape, weight.shape, stride, padding)
     means, squares = np.empty((2, len(starts) - 1, weight.shape[3]))
     finish = Finish(moments=True, means=means, squares=squares)
     z = finished(source, weight, stride, padding, finish)
-    return z, *combined(means, squares, starts)
+    mean, var = combined(means, squares, starts)
+    follow(running, mean, var, z.size // z.shape[3])
+    return z, mean, var

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from ..running import Running, unbiased
 from .compiling import helper, kernel
 from .memory import Array
 
@@ -75,7 +76,14 @@ def update_running_statistics(
 ) -> None:
     """Exponential averages; of the unbiased variance."""
     follow_kernel(running_mean, mean, float(momentum), 1.0)
-    follow_kernel(running_var, var, float(momentum), count / (count - 1))
+    follow_kernel(running_var, var, float(momentum), unbiased(count))
+
+
+def follow(running: Running | None, mean: Array, var: Array, count: int) -> None:
+    """Move the running statistics, if there are any, towards those of `count` values a channel."""
+    if running:
+        statistics = (running.mean, running.var, mean, var)
+        update_running_statistics(*statistics, momentum=running.momentum, count=count)
 
 
 @kernel

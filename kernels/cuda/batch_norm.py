@@ -1,10 +1,23 @@
-"""Batch norm: statistics of chunks, their combination, then one pass that normalises."""
+"""Batch norm: statistics of chunks, combined by the last to arrive, then a pass that normalises."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from .launch import THREADS, blocks, empty, launch, launch_over, scalar, type_name, vector
+from ..running import Running, unbiased
+from .launch import (
+    THREADS,
+    arithmetic,
+    blocks,
+    counters,
+    empty,
+    launch,
+    launch_over,
+    scalar,
+    type_name,
+    vector,
+)
+from .source import choose_engine, product
 
 Array = Any
 WARP = 32
@@ -25,6 +38,29 @@ def chunk_length(pixels: int, width: int) -> int:
     return blocks(pixels, min(wanted, MOST_CHUNKS))
 
 
+class Norm(NamedTuple):
+    """A batch norm whose statistics are known."""
+
+    mean: Array
+    var: Array
+    gamma: Array
+    beta: Array
+    eps: float
+
+
+class Moments(NamedTuple):
+    """Where a map's mean and variance go, and the running ones that they move."""
+
+    mean: Array
+    var: Array
+    running: Running | None
+
+
+def fresh_moments(channels: int, like: Array, running: Running | None) -> Moments:
+    """Room for the moments of so many channels."""
+    return Moments(empty((channels,), like), empty((channels,), like), running)
+
+
 def batch_norm(
     x: Array,
     gamma: Array,
@@ -33,25 +69,38 @@ def batch_norm(
     eps: float,
     residual: Array | None = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Array, Array, Array]:
     """Normalise by the batch; also its mean and biased variance."""
-    mean, var = statistics(x)
+    mean, var = statistics(x, running)
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
     return y, mean, var
 
 
-def statistics(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance of every channel."""
-    channels, name = x.shape[3], type_name(x)
+def statistics(x: Array, running: Running | None) -> tuple[Array, Array]:
+    """Mean and biased variance of every channel; the running ones move on."""
+    channels = x.shape[3]
     pixels, width = x.size // channels, width_for(channels)
     chunk, across = chunk_length(pixels, width), blocks(channels, width)
-    parts = empty((blocks(pixels, chunk), channels, 2), x)
-    mean, var = empty((channels,), x), empty((channels,), x)
-    shape = (pixels, channels, width, chunk)
-    launch("batch_norm", f"moments<{name}>", (len(parts), across), x, parts, *shape)
-    combine = f"combine_moments<{name}>"
-    launch("batch_norm", combine, (across,), parts, x, mean, var, *shape)
-    return mean, var
+    count = blocks(pixels, chunk)
+    moments = fresh_moments(channels, x, running)
+    launch(
+        "batch_norm",
+        f"moments<{type_name(x)}>",
+        (count, across),
+        *(x, empty((count, 2, channels), x), counters(x, across, count)),
+        *following(moments, pixels, x),
+        *(pixels, channels, width, chunk),
+    )
+    return moments.mean, moments.var
+
+
+def following(moments: Moments | None, pixels: int, like: Array) -> tuple[Any, ...]:
+    """The arguments of a kernel that takes moments over so many pixels, if it is to."""
+    mean, var, running = moments or (None, None, None)
+    running_mean, running_var, momentum = running or (None, None, 0)
+    factor = unbiased(pixels) if running else 0
+    return mean, var, running_mean, running_var, scalar(momentum, like), scalar(factor, like)
 
 
 def pass_over(x: Array, values: int) -> tuple[tuple[int, int], tuple[int, int, int]]:
@@ -74,14 +123,23 @@ def batch_norm_eval(
     relu: bool = False,
 ) -> Array:
     """Normalise by given statistics."""
+    return normalise(x, Norm(mean, var, gamma, beta, eps), residual=residual, relu=relu)
+
+
+def normalise(
+    x: Array, norm: Norm, *, residual: Array | None = None, stride: int = 1, relu: bool
+) -> Array:
+    """The same; the residual of a shortcut that strides is a larger map with fewer channels."""
     y = empty(x.shape, x)
-    values = vector(x, residual, y, sizes=x.shape[3:])
-    grid, shape = pass_over(x, values)
+    shape = x.shape if residual is None else residual.shape
+    values = vector(x, residual, y, sizes=(x.shape[3], shape[3]))
+    grid, sizes = pass_over(x, values)
     launch(
         "batch_norm",
         f"normalise<{type_name(x)}, {values}>",
         grid,
-        *(x, gamma, beta, mean, var, residual, y, scalar(eps, x), bool(relu), *shape),
+        *(x, norm.gamma, norm.beta, norm.mean, norm.var, residual, int(stride), *shape[1:], y),
+        *(scalar(norm.eps, x), bool(relu), *x.shape[1:3], *sizes),
     )
     return y
 
@@ -124,11 +182,18 @@ def gradients(
     eps: float,
     y: Array | None,
     training: bool,
+    sums: Array | None = None,
     needs_dresidual: bool = True,
+    homes: tuple[Array | None, ...] = (None, None),
 ) -> tuple[Array, Array, Array, Array]:
-    """Sums of the chunks, their combination, then dx; dresidual is dy itself where y is None."""
-    dgamma, dbeta = parameter_grads(dy, x, y, mean, var, eps)
+    """Sums over all pixels, unless they are known, then dx; dresidual is dy where y is None."""
+    if sums is None:
+        sums = gradient_sums(dy, x, y, mean)
+    dgamma, dbeta = (empty(gamma.shape, x) if home is None else home for home in homes)
     dx = empty(x.shape, x)
+    if x.size == 0:  # nothing will be launched
+        dgamma.fill(0)
+        dbeta.fill(0)
     dresidual = empty(x.shape, x) if needs_dresidual and y is not None else None
     values = vector(dy, x, y, dx, dresidual, sizes=x.shape[3:])
     grid, shape = pass_over(x, values)
@@ -136,30 +201,32 @@ def gradients(
         "batch_norm",
         f"normalise_grad<{type_name(x)}, {values}>",
         grid,
-        *(dy, x, y, gamma, mean, var, dgamma, dbeta, dx, dresidual),
+        *(dy, x, y, gamma, mean, var, sums, dgamma, dbeta, dx, dresidual),
         *(scalar(eps, x), training, *shape),
     )
     return dx, dgamma, dbeta, dy if y is None else dresidual
 
 
-def parameter_grads(
-    dy: Array, x: Array, y: Array | None, mean: Array, var: Array, eps: float
-) -> tuple[Array, Array]:
-    """Gradients of gamma and beta."""
-    channels, name = x.shape[3], type_name(x)
-    pixels, width = x.size // channels, width_for(channels)
-    chunk, across = chunk_length(pixels, width), blocks(channels, width)
-    parts = empty((blocks(pixels, chunk), channels, 2), x)
-    dgamma, dbeta = empty((channels,), x), empty((channels,), x)
+def gradient_sums(dy: Array, x: Array, y: Array | None, mean: Array) -> Array:
+    """(2, C): the sums of the gradient, where y > 0, and of its product with x - mean.
+
+    By the engine that would make this gradient, and so in the same order.
+    """
+    channels = x.shape[3]
+    pixels, sums = x.size // channels, empty((2, channels), x)
+    values = vector(dy, x, y, sizes=(channels,))
+    engine = choose_engine("conv2d_input_grad", arithmetic(x), values, pixels, channels)
+    grid = blocks(pixels, engine.m), blocks(channels, engine.n)
     launch(
-        "batch_norm",
-        f"gradient_sums<{name}>",
-        (len(parts), across),
-        *(dy, x, y, mean, var, parts, scalar(eps, x), pixels, channels, width, chunk),
+        "convolution",
+        product("gradient_sums", engine, values),
+        grid,
+        *(dy, x, y, mean),
+        *(empty((grid[0], 2, channels), x), counters(x, grid[1], grid[0]), sums),
+        *(pixels, channels),
+        threads=engine.threads,
     )
-    arguments = (parts, dgamma, dbeta, len(parts), channels, width)
-    launch("batch_norm", f"combine_sums<{name}>", (across,), *arguments)
-    return dgamma, dbeta
+    return sums
 
 
 def update_running_statistics(
@@ -171,5 +238,5 @@ def update_running_statistics(
         "batch_norm",
         f"update_running_statistics<{type_name(mean)}>",
         *(running_mean, running_var, mean, var),
-        *(scalar(momentum, mean), scalar(count / (count - 1), mean), len(mean)),
+        *(scalar(momentum, mean), scalar(unbiased(count), mean), len(mean)),
     )

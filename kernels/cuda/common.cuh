@@ -45,3 +45,32 @@ template <typename T>
 __device__ T positive_part(T x) {
     return x < T(0) ? T(0) : x;
 }
+
+// Shared memory whose size the launch says.
+template <typename T>
+__device__ T* dynamic_memory() {
+    extern __shared__ double memory[];
+    return reinterpret_cast<T*>(memory);
+}
+
+// ---------------------------------------------------------------- batch norm of one value
+
+// Always the same operations, so that who normalises again gets the same bits.
+template <typename T>
+__device__ T scale_of(T gamma, T var, T eps) {
+    return gamma / sqrt(var + eps);
+}
+
+template <typename T>
+__device__ T normalised(T x, T centre, T scale, T shift) {
+    return fma(x - centre, scale, shift);
+}
+
+// running = (1 - momentum) * running + momentum * batch; the running variance is the unbiased one.
+template <typename T>
+__device__ void follow(
+    T* running_mean, T* running_var, T mean, T var, T momentum, T unbiased
+) {
+    *running_mean = (T(1) - momentum) * *running_mean + momentum * mean;
+    *running_var = (T(1) - momentum) * *running_var + momentum * (var * unbiased);
+}

@@ -1,84 +1,249 @@
 // Convolution and its two gradients as implicit matrix products: the columns of im2col are never in
 // memory, a loader reads them from the images. Padding is a pixel that does not exist: zero.
+//
+// What surrounds a convolution in a residual network takes no pass over memory of its own. The batch
+// norm and ReLU *before* it may be pending: then x is normalised where it is loaded. The batch norm
+// *behind* it needs the result's moments: they are taken while the result is in registers, and so are
+// the sums that the gradient of the batch norm before needs.
 
-constexpr int NOWHERE = -(1 << 29);  // a row so far outside that no tap reaches an image
+constexpr unsigned ALL_LANES = 0xffffffff;
+constexpr int HALF = 16;  // bits: a mask of a kernel's rows and one of its columns share 32
 
 // ---------------------------------------------------------------- y and dx: windows are lines of k
 
-// Line m holds the window of pixel m, in the order (tap row, tap column, channel): `image` is the
-// first pixel of its image, `top` and `left` where its first tap lies. For dx the taps are walked the
-// other way: a row of x meets row `top` - i of dy under tap i.
-template <typename T, int BM, int BK, int V, int THREADS, int DIRECTION>
-struct Windows : AlongK<T, BM, BK, V, THREADS> {
-    using Share = AlongK<T, BM, BK, V, THREADS>;
+// From and to which tap, of `count`, a window that begins at `start` lies inside an image of `size`
+// pixels, walking forward or backward; as a mask, a bit a tap.
+__device__ unsigned taps_inside(int start, int size, int count, int direction) {
+    const int begin = direction > 0 ? -start : start - size + 1;
+    const int end = direction > 0 ? size - start : start + 1;
+    const unsigned below_end = (1u << min(max(end, 0), count)) - 1;
+    return below_end & ~((1u << min(max(begin, 0), count)) - 1);
+}
+
+// Line m holds the window of pixel m, in the order (tap row, tap column, channel). It begins at value
+// `first` of the images, perhaps outside of its own, and `inside` tells which taps are not: rows in the
+// lower half, columns in the upper one. For dx the taps are walked the other way: a row of x meets row
+// `top` - i of dy under tap i. Kernels have fewer than 16 rows and columns, so no mask has all bits.
+template <class E, int V, int DIRECTION>
+struct Windows : AlongK<E, E::M, V> {
+    using Share = AlongK<E, E::M, V>;
+    using T = typename E::T;
     const T* images;
-    const index_t* image;
-    const int* top;
-    const int* left;
-    int height, width, channels, taps_across;
+    const index_t* first;
+    const unsigned* inside;
+    const T* norm;  // what the images still await, or null: centre, scale and shift of all channels
+    int width, channels, taps_across;
+
+    __device__ Windows(
+        const T* images, const index_t* first, const unsigned* inside, const T* norm, int width,
+        int channels, int taps_across
+    )
+        : images(images), first(first), inside(inside), norm(norm), width(width),
+          channels(channels), taps_across(taps_across) {}
 
     __device__ void fetch(index_t k, index_t k_end) {
         const unsigned place = static_cast<unsigned>(k) + Share::slot();
         const unsigned tap = place / channels;
         const int channel = place % channels;
-        const int down = static_cast<int>(tap / taps_across) * DIRECTION;
-        const int across = static_cast<int>(tap % taps_across) * DIRECTION;
+        const int down = tap / taps_across, across = tap % taps_across;
+        const int offset = (down * width + across) * DIRECTION * channels + channel;
+        const unsigned wanted = place < k_end ? 1u << down | 1u << (HALF + across) : ~0u;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const int line = Share::line(number);
             this->carried[number] = {};
-            if (place >= k_end || line >= BM) continue;
-            const int row = top[line] + down, column = left[line] + across;
-            if (row >= 0 && row < height && column >= 0 && column < width) {
-                const index_t pixel = image[line] + static_cast<index_t>(row) * width + column;
-                this->carried[number] = load<V>(images + pixel * channels + channel);
-            }
+            if (line >= E::M || (inside[line] & wanted) != wanted) continue;
+            this->carried[number] = load<V>(images + first[line] + offset);
+            if (norm) normalise(this->carried[number], channel);
         }
+    }
+
+    __device__ void normalise(Pack<T, V>& values, int channel) const {
+        const Pack<T, V> centre = load<V>(norm + channel), scale = load<V>(norm + channels + channel);
+        const Pack<T, V> shift = load<V>(norm + 2 * channels + channel);
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+            values.at[v] = positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
     }
 };
 
-template <typename T, int BM, int BN, int BK, int TM, int TN, int V>
-__global__ void __launch_bounds__(BM / TM * BN / TN, 4) conv2d(
-    const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y, index_t pixels,
-    index_t height, index_t width, index_t channels, index_t rows, index_t columns,
-    index_t filters, index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
-) {
-    constexpr int THREADS = BM / TM * BN / TN;
-    __shared__ index_t image[BM];
-    __shared__ int top[BM];
-    __shared__ int left[BM];
-    const index_t first_m = static_cast<index_t>(blockIdx.x) * BM;
-    const index_t first_n = static_cast<index_t>(blockIdx.y) * BN;
-    for (int m = threadIdx.x; m < BM; m += THREADS) {
-        index_t pixel = first_m + m;
-        const bool exists = pixel < pixels;
-        left[m] = take(pixel, columns) * stride - padding;
-        top[m] = exists ? take(pixel, rows) * stride - padding : NOWHERE;
-        image[m] = pixel * height * width;
-    }
+// ---------------------------------------------------------------- sums over the rows of a tile
+
+// Add a pair of numbers a column over all rows of a tile: take(n, pair) gets the sums of column n.
+template <class E, typename T, class Take>
+__device__ void sum_over_rows(Pack<T, 2> (&own)[E::COLUMNS], const Take& take) {
+    __shared__ T by_warp[2][E::WARP_ROWS][E::N];
+#pragma unroll
+    for (int j = 0; j < E::COLUMNS; ++j)
+#pragma unroll
+        for (int kind = 0; kind < 2; ++kind) {
+            T& value = own[j].at[kind];
+#pragma unroll
+            for (int offset = 16; offset >= E::ACROSS; offset /= 2)
+                value += __shfl_xor_sync(ALL_LANES, value, offset);
+            if (threadIdx.x % 32 < E::ACROSS) by_warp[kind][E::warp_row()][E::column(j)] = value;
+        }
     __syncthreads();
-    Windows<T, BM, BK, V, THREADS, 1> left_side{
-        {}, x, image, top, left, static_cast<int>(height), static_cast<int>(width),
-        static_cast<int>(channels), static_cast<int>(kernel_width)
-    };
-    LineForEachK<T, BN, BK, V, THREADS> right_side(weight, filters, first_n, filters);
-    T sums[TM][TN] = {};
-    const index_t k = kernel_height * kernel_width * channels;
-    multiply<T, BM, BN, BK, TM, TN>(left_side, right_side, 0, k, sums);
-    write_tile<V, BN>(
-        sums, first_m, pixels, first_n, filters,
-        [=](index_t m, index_t n, Pack<T, V>& values) { store<V>(y + m * filters + n, values); }
+    for (int n = threadIdx.x; n < E::N; n += E::THREADS) {
+        Pack<T, 2> total = {};
+#pragma unroll
+        for (int row = 0; row < E::WARP_ROWS; ++row) {
+            total.at[0] += by_warp[0][row][n];
+            total.at[1] += by_warp[1][row][n];
+        }
+        take(n, total);
+    }
+}
+
+// Mean and sum of squared distances of each column of a tile, over `count` rows: take(n, pair).
+// Distances are taken from the column's first value, small even where the values are not.
+template <class E, typename T, class Take>
+__device__ void moments_over_rows(
+    const T (&values)[E::ROWS][E::COLUMNS], index_t count, const Take& take
+) {
+    __shared__ T origin[E::N];
+#pragma unroll
+    for (int j = 0; j < E::COLUMNS; ++j)
+        if (E::row(0) == 0) origin[E::column(j)] = values[0][j];
+    __syncthreads();
+    Pack<T, 2> own[E::COLUMNS] = {};
+#pragma unroll
+    for (int j = 0; j < E::COLUMNS; ++j)
+#pragma unroll
+        for (int i = 0; i < E::ROWS; ++i) {
+            const T distance = E::row(i) < count ? values[i][j] - origin[E::column(j)] : T(0);
+            own[j].at[0] += distance;
+            own[j].at[1] += distance * distance;
+        }
+    const T rows = static_cast<T>(min(count, static_cast<index_t>(E::M)));
+    sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& sums) {
+        const T shift = sums.at[0] / rows;
+        take(n, Pack<T, 2>{origin[n] + shift, sums.at[1] - sums.at[0] * shift});
+    });
+}
+
+// Cut gradients to where the results of the ReLU before are positive, and add them, and their products
+// with z - mean, to their columns' sums.
+template <int V, typename T>
+__device__ void cut_and_sum(
+    Pack<T, V>& grads, const Pack<T, V>& results, const Pack<T, V>& z, const T* mean,
+    Pack<T, 2>* sums
+) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+        if (!(results.at[v] > T(0))) grads.at[v] = T(0);
+        sums[v].at[0] += grads.at[v];
+        sums[v].at[1] = fma(grads.at[v], z.at[v] - mean[v], sums[v].at[1]);
+    }
+}
+
+// From the sums of each thread's columns to those of all pixels: totals[2][channels].
+template <class E, typename T>
+__device__ void total_sums(
+    Pack<T, 2> (&own)[E::COLUMNS], index_t part, index_t count, index_t first_n, index_t channels,
+    T* parts, unsigned* counters, T* totals
+) {
+    const SumParts<T> tiles{parts, channels};
+    sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& pair) {
+        if (first_n + n < channels) tiles.put(part, first_n + n, pair);
+    });
+    combine_pairs(
+        tiles, part, count, first_n, min(first_n + E::N, channels),
+        counters + blockIdx.y * counters_for(count),
+        [=](index_t c, const Pack<T, 2>& total) {
+            totals[c] = total.at[0];
+            totals[channels + c] = total.at[1];
+        }
     );
 }
 
+// ---------------------------------------------------------------- y
+
+// `pending`: batch norm and ReLU are still to be applied to x (its mean, variance, gamma and beta are
+// then given). With `parts`, the moments of y are taken, and the running ones, if given, move on.
+template <class E, int V, typename T = typename E::T>
+__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
+    const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
+    const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
+    const T* __restrict__ x_beta, T* __restrict__ parts, unsigned* __restrict__ counters,
+    T* __restrict__ mean, T* __restrict__ var, T* __restrict__ running_mean,
+    T* __restrict__ running_var, T momentum, T unbiased, T eps, index_t pixels, index_t height,
+    index_t width, index_t channels, index_t rows, index_t columns, index_t filters,
+    index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
+) {
+    __shared__ index_t first[E::M];
+    __shared__ unsigned inside[E::M];
+    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
+        index_t pixel = first_m + m;
+        inside[m] = 0;
+        if (pixel >= pixels) continue;
+        const int left = take(pixel, columns) * stride - padding;
+        const int top = take(pixel, rows) * stride - padding;
+        const unsigned down = taps_inside(top, height, kernel_height, 1);
+        const unsigned across = taps_inside(left, width, kernel_width, 1);
+        first[m] = ((pixel * height + top) * width + left) * channels;
+        inside[m] = down | across << HALF;
+    }
+    T* norm = nullptr;
+    if (x_mean) {
+        norm = dynamic_memory<T>();
+        for (int c = threadIdx.x; c < channels; c += E::THREADS) {
+            norm[c] = x_mean[c];
+            norm[channels + c] = scale_of(x_gamma[c], x_var[c], eps);
+            norm[2 * channels + c] = x_beta[c];
+        }
+    }
+    __syncthreads();
+    Windows<E, V, 1> left_side(
+        x, first, inside, norm, static_cast<int>(width), static_cast<int>(channels),
+        static_cast<int>(kernel_width)
+    );
+    LineForEachK<E, E::N, V> right_side(weight, filters, first_n, filters);
+    T sums[E::ROWS][E::COLUMNS] = {};
+    const index_t k = kernel_height * kernel_width * channels;
+    multiply<E>(left_side, right_side, index_t(0), k, sums);
+    write_tile<E, V>(
+        sums, first_m, pixels, first_n, filters,
+        [=](index_t m, index_t n, int, const auto& values) { store(y + m * filters + n, values); }
+    );
+    if (!parts) return;
+    const MomentParts<T> tiles{parts, filters, pixels, E::M};
+    moments_over_rows<E>(sums, pixels - first_m, [&](int n, const Pack<T, 2>& pair) {
+        if (first_n + n < filters) tiles.put(blockIdx.x, first_n + n, pair);
+    });
+    combine_pairs(
+        tiles, blockIdx.x, gridDim.x, first_n, min(first_n + E::N, filters),
+        counters + blockIdx.y * counters_for(gridDim.x),
+        [=](index_t c, const Pack<T, 2>& total) {
+            mean[c] = total.at[0];
+            var[c] = total.at[1] / static_cast<T>(pixels);
+            if (running_mean)
+                follow(running_mean + c, running_var + c, mean[c], var[c], momentum, unbiased);
+        }
+    );
+}
+
+// ---------------------------------------------------------------- dx
+
 // The weights as dx meets them: line n is channel n of x; k is (tap row, tap column, filter), of the
 // taps first_row, first_row + stride, ... alone.
-template <typename T, int BN, int BK, int V, int THREADS>
-struct Taps : AlongK<T, BN, BK, V, THREADS> {
-    using Share = AlongK<T, BN, BK, V, THREADS>;
+template <class E, int V>
+struct Taps : AlongK<E, E::N, V> {
+    using Share = AlongK<E, E::N, V>;
+    using T = typename E::T;
     const T* weight;
     index_t first;
     int channels, filters, kernel_width, taps_across, first_row, first_column, stride;
+
+    __device__ Taps(
+        const T* weight, index_t first, int channels, int filters, int kernel_width,
+        int taps_across, int first_row, int first_column, int stride
+    )
+        : weight(weight), first(first), channels(channels), filters(filters),
+          kernel_width(kernel_width), taps_across(taps_across), first_row(first_row),
+          first_column(first_column), stride(stride) {}
 
     __device__ void fetch(index_t k, index_t k_end) {
         const unsigned place = static_cast<unsigned>(k) + Share::slot();
@@ -90,89 +255,162 @@ struct Taps : AlongK<T, BN, BK, V, THREADS> {
         for (int number = 0; number < Share::COUNT; ++number) {
             const int n = Share::line(number);
             this->carried[number] = {};
-            if (place < k_end && n < BN && first + n < channels)
+            if (place < k_end && n < E::N && first + n < channels)
                 this->carried[number] = load<V>(weight + (line + n) * filters + place % filters);
         }
     }
 };
 
 // With a stride, pixels of x fall into stride x stride classes by the taps that reach them, and
-// blockIdx.z counts the classes: no product with a tap that misses is ever formed. `addend`, if
-// there is one, is added to the result: what came through a skip connection.
-template <typename T, int BM, int BN, int BK, int TM, int TN, int V>
-__global__ void __launch_bounds__(BM / TM * BN / TN, 4) conv2d_input_grad(
-    const T* __restrict__ dy, const T* __restrict__ weight, const T* __restrict__ addend,
-    T* __restrict__ dx, index_t images, index_t height, index_t width, index_t channels,
-    index_t rows, index_t columns, index_t filters, index_t kernel_height, index_t kernel_width,
-    index_t stride, index_t padding
+// blockIdx.z counts the classes: no product with a tap that misses is ever formed.
+//
+// `addend`, if there is one, came through a skip connection and is added; a strided shortcut read every
+// `addend_stride`-th pixel, into the first `channels` of the addend's channels.
+//
+// If x is the result of batch norm, of z, and ReLU, and `z` is given, the gradient is cut to where x is
+// positive (says x itself, as `result`, or z, normalised again), and with it the sums are taken that
+// the gradient of the batch norm needs: of the gradient, and of its product with z - mean.
+template <class E, int V, typename T = typename E::T>
+__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_grad(
+    const T* __restrict__ dy, const T* __restrict__ weight, T* __restrict__ dx,
+    const T* __restrict__ addend, index_t addend_stride, index_t addend_rows,
+    index_t addend_columns, index_t addend_channels, const T* __restrict__ z,
+    const T* __restrict__ result, const T* __restrict__ mean, const T* __restrict__ var,
+    const T* __restrict__ gamma, const T* __restrict__ beta, T eps, T* __restrict__ parts,
+    unsigned* __restrict__ counters, T* __restrict__ totals, index_t images, index_t height,
+    index_t width, index_t channels, index_t rows, index_t columns, index_t filters,
+    index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
 ) {
-    constexpr int THREADS = BM / TM * BN / TN;
-    __shared__ index_t image[BM];
-    __shared__ int top[BM];
-    __shared__ int left[BM];
-    __shared__ index_t target[BM];
+    __shared__ index_t first[E::M];
+    __shared__ unsigned inside[E::M];
+    __shared__ index_t target[E::M], source[E::M];
+    __shared__ T centre[E::N], scale[E::N], shift[E::N];
     const int class_row = blockIdx.z / stride, class_column = blockIdx.z % stride;
     const int first_row = (class_row + padding) % stride;
     const int first_column = (class_column + padding) % stride;
     const index_t down = (height - class_row + stride - 1) / stride;
     const index_t across = (width - class_column + stride - 1) / stride;
     const index_t pixels = images * down * across;
-    const index_t first_m = static_cast<index_t>(blockIdx.x) * BM;
-    const index_t first_n = static_cast<index_t>(blockIdx.y) * BN;
-    if (first_m >= pixels) return;  // the whole block: this class is smaller than the first
-    for (int m = threadIdx.x; m < BM; m += THREADS) {
+    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const int taps_down = (kernel_height - first_row + stride - 1) / stride;
+    const int taps_across = (kernel_width - first_column + stride - 1) / stride;
+    for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
         index_t pixel = first_m + m;
-        const bool exists = pixel < pixels;
+        inside[m] = 0;
+        if (pixel >= pixels) continue;  // maybe the whole block: classes differ in size
         const index_t column = class_column + take(pixel, across) * stride;
         const index_t row = class_row + take(pixel, down) * stride;
-        left[m] = (column + padding - first_column) / stride;
-        top[m] = exists ? (row + padding - first_row) / stride : NOWHERE;
-        image[m] = pixel * rows * columns;
-        target[m] = (pixel * height + row) * width + column;
+        const int left = (column + padding - first_column) / stride;
+        const int top = (row + padding - first_row) / stride;
+        const unsigned rows_inside = taps_inside(top, rows, taps_down, -1);
+        const unsigned columns_inside = taps_inside(left, columns, taps_across, -1);
+        first[m] = ((pixel * rows + top) * columns + left) * filters;
+        inside[m] = rows_inside | columns_inside << HALF;
+        target[m] = ((pixel * height + row) * width + column) * channels;
+        const bool was_read = row % addend_stride == 0 && column % addend_stride == 0;
+        const index_t line = pixel * addend_rows + row / addend_stride;
+        source[m] = was_read
+                        ? (line * addend_columns + column / addend_stride) * addend_channels
+                        : -1;
     }
+    if (z)
+        for (int n = threadIdx.x; n < E::N && first_n + n < channels; n += E::THREADS) {
+            centre[n] = mean[first_n + n];
+            if (result) continue;
+            scale[n] = scale_of(gamma[first_n + n], var[first_n + n], eps);
+            shift[n] = beta[first_n + n];
+        }
     __syncthreads();
-    const index_t taps_down = (kernel_height - first_row + stride - 1) / stride;
-    const index_t taps_across = (kernel_width - first_column + stride - 1) / stride;
     const index_t k = taps_down > 0 && taps_across > 0 ? taps_down * taps_across * filters : 0;
-    Windows<T, BM, BK, V, THREADS, -1> left_side{
-        {}, dy, image, top, left, static_cast<int>(rows), static_cast<int>(columns),
-        static_cast<int>(filters), static_cast<int>(taps_across)
-    };
-    Taps<T, BN, BK, V, THREADS> right_side{
-        {}, weight, first_n, static_cast<int>(channels), static_cast<int>(filters),
-        static_cast<int>(kernel_width), static_cast<int>(taps_across), first_row, first_column,
+    Windows<E, V, -1> left_side(
+        dy, first, inside, nullptr, static_cast<int>(columns), static_cast<int>(filters), max(taps_across, 1)
+    );
+    Taps<E, V> right_side(
+        weight, first_n, static_cast<int>(channels), static_cast<int>(filters),
+        static_cast<int>(kernel_width), max(taps_across, 1), first_row, first_column,
         static_cast<int>(stride)
-    };
-    T sums[TM][TN] = {};
-    if (k > 0) multiply<T, BM, BN, BK, TM, TN>(left_side, right_side, 0, k, sums);
-    write_tile<V, BN>(
+    );
+    T sums[E::ROWS][E::COLUMNS] = {};
+    multiply<E>(left_side, right_side, index_t(0), k, sums);
+    Pack<T, 2> own[E::COLUMNS] = {};
+    write_tile<E, V>(
         sums, first_m, pixels, first_n, channels,
-        [=](index_t m, index_t n, Pack<T, V>& values) {
-            const index_t place = target[m - first_m] * channels + n;
-            if (addend) {
-                const Pack<T, V> more = load<V>(addend + place);
+        [&](index_t m, index_t n, int j, auto values) {
+            constexpr int TOGETHER = sizeof(values) / sizeof(T);
+            const index_t place = target[m - first_m] + n, from = source[m - first_m];
+            if (addend && from >= 0) {
+                const auto more = load<TOGETHER>(addend + from + n);
 #pragma unroll
-                for (int v = 0; v < V; ++v) values.at[v] += more.at[v];
+                for (int v = 0; v < TOGETHER; ++v) values.at[v] += more.at[v];
             }
-            store<V>(dx + place, values);
+            if (z) {
+                const auto before = load<TOGETHER>(z + place);
+                auto after = before;
+                if (result) {
+                    after = load<TOGETHER>(result + place);
+                } else {
+#pragma unroll
+                    for (int v = 0; v < TOGETHER; ++v) {
+                        const int c = n - first_n + v;
+                        after.at[v] = normalised(before.at[v], centre[c], scale[c], shift[c]);
+                    }
+                }
+                cut_and_sum(values, after, before, centre + (n - first_n), own + j);
+            }
+            store(dx + place, values);
         }
     );
+    if (!z) return;
+    const index_t part = blockIdx.z * gridDim.x + blockIdx.x, count = gridDim.x * gridDim.z;
+    total_sums<E>(own, part, count, first_n, channels, parts, counters, totals);
+}
+
+// The same sums for a gradient dy that lies in memory: added in the same order, so that nobody can
+// tell by its bits where a gradient was summed. Without `result` there was no ReLU to cut it.
+template <class E, int V, typename T = typename E::T>
+__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gradient_sums(
+    const T* __restrict__ dy, const T* __restrict__ z, const T* __restrict__ result,
+    const T* __restrict__ mean, T* __restrict__ parts, unsigned* __restrict__ counters,
+    T* __restrict__ totals, index_t pixels, index_t channels
+) {
+    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const T nothing[E::ROWS][E::COLUMNS] = {};
+    Pack<T, 2> own[E::COLUMNS] = {};
+    write_tile<E, V>(
+        nothing, first_m, pixels, first_n, channels,
+        [&](index_t m, index_t n, int j, auto values) {
+            constexpr int TOGETHER = sizeof(values) / sizeof(T);
+            const index_t place = m * channels + n;
+            values = load<TOGETHER>(dy + place);
+            const auto before = load<TOGETHER>(z + place);
+            auto after = before;
+#pragma unroll
+            for (int v = 0; v < TOGETHER; ++v) after.at[v] = T(1);
+            if (result) after = load<TOGETHER>(result + place);
+            cut_and_sum(values, after, before, mean + n, own + j);
+        }
+    );
+    total_sums<E>(own, blockIdx.x, gridDim.x, first_n, channels, parts, counters, totals);
 }
 
 // ---------------------------------------------------------------- dweight: there is a line for each k
 
 // Line k is the window of pixel k; m is (tap row, tap column, channel). A thread's place in the
-// window stays, and its pixels move on by BK with every tile: no division but the first.
-template <typename T, int BM, int BK, int V, int THREADS>
-struct WindowForEachK : AlongSide<T, BM, BK, V, THREADS> {
-    using Share = AlongSide<T, BM, BK, V, THREADS>;
+// window stays, and its pixels move on by K with every tile: no division but the first.
+template <class E, int V>
+struct WindowForEachK : AlongSide<E, E::M, V> {
+    using Share = AlongSide<E, E::M, V>;
+    using T = typename E::T;
     const T* images;
     int height, width, channels, rows, columns, stride;
     int channel, down, across;                  // this thread's place in every window
-    index_t image[Share::COUNT];                // of its pixels: image, row and column of y
+    int image[Share::COUNT];                    // of its pixels: image, row and column of y
     int row[Share::COUNT], column[Share::COUNT];
-    int step_images, step_rows, step_columns;   // BK pixels further
-    bool exists;
+    int step_images, step_rows, step_columns;   // K pixels further
+    bool exists, pending = false;               // whether x still awaits batch norm and ReLU
+    Pack<T, V> centre, scale, shift;            // these, of the thread's channels
 
     __device__ WindowForEachK(
         const T* images, index_t first_m, index_t m_end, index_t first_k, index_t height,
@@ -193,10 +431,23 @@ struct WindowForEachK : AlongSide<T, BM, BK, V, THREADS> {
             row[number] = take(pixel, rows);
             image[number] = pixel;
         }
-        index_t step = BK;
+        index_t step = E::K;
         step_columns = take(step, columns);
         step_rows = take(step, rows);
         step_images = step;
+    }
+
+    __device__ void normalise_by(
+        const T* mean, const T* var, const T* gamma, const T* beta, T eps
+    ) {
+        pending = exists;
+        if (!exists) return;
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+            centre.at[v] = mean[channel + v];
+            scale.at[v] = scale_of(gamma[channel + v], var[channel + v], eps);
+            shift.at[v] = beta[channel + v];
+        }
     }
 
     __device__ void fetch(index_t k, index_t k_end) {
@@ -205,12 +456,20 @@ struct WindowForEachK : AlongSide<T, BM, BK, V, THREADS> {
             const int h = row[number] * stride + down, w = column[number] * stride + across;
             const bool inside = h >= 0 && h < height && w >= 0 && w < width;
             this->carried[number] = {};
-            if (exists && inside && Share::line(number) < BK && k + Share::line(number) < k_end) {
-                const index_t pixel = (image[number] * height + h) * width + w;
+            if (exists && inside && Share::line(number) < E::K && k + Share::line(number) < k_end) {
+                const index_t pixel = (static_cast<index_t>(image[number]) * height + h) * width + w;
                 this->carried[number] = load<V>(images + pixel * channels + channel);
+                if (pending) normalise(this->carried[number]);
             }
             move_on(number);
         }
+    }
+
+    __device__ void normalise(Pack<T, V>& values) const {
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+            values.at[v] =
+                positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
     }
 
     __device__ void move_on(int number) {
@@ -228,29 +487,29 @@ struct WindowForEachK : AlongSide<T, BM, BK, V, THREADS> {
     }
 };
 
-// The sum over all pixels is cut into parts of `part` pixels, counted by blockIdx.z: block z writes
-// part z, and sum_parts adds the parts in their order. No atomics, so the bits never vary.
-template <typename T, int BM, int BN, int BK, int TM, int TN, int V>
-__global__ void __launch_bounds__(BM / TM * BN / TN, 4) conv2d_weight_grad(
-    const T* __restrict__ dy, const T* __restrict__ x, T* __restrict__ parts, index_t pixels,
-    index_t part, index_t height, index_t width, index_t channels, index_t rows, index_t columns,
-    index_t filters, index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
+// The sum over all pixels is cut into parts of `part` pixels, counted by blockIdx.z: each block writes
+// its part, and the last ones to arrive add them in their order. `pending` as in conv2d: x_mean and
+// its like are given.
+template <class E, int V, typename T = typename E::T>
+__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_weight_grad(
+    const T* __restrict__ dy, const T* __restrict__ x, T* __restrict__ dweight,
+    const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
+    const T* __restrict__ x_beta, T eps, T* __restrict__ parts, unsigned* __restrict__ counters,
+    index_t pixels, index_t part, index_t height, index_t width, index_t channels, index_t rows,
+    index_t columns, index_t filters, index_t kernel_height, index_t kernel_width, index_t stride,
+    index_t padding
 ) {
-    constexpr int THREADS = BM / TM * BN / TN;
-    const index_t first_m = static_cast<index_t>(blockIdx.x) * BM;
-    const index_t first_n = static_cast<index_t>(blockIdx.y) * BN;
+    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
     const index_t begin = blockIdx.z * part, end = min(begin + part, pixels);
     const index_t m_end = kernel_height * kernel_width * channels;
-    WindowForEachK<T, BM, BK, V, THREADS> left_side(
+    WindowForEachK<E, V> left_side(
         x, first_m, m_end, begin, height, width, channels, rows, columns, kernel_width, stride,
         padding
     );
-    LineForEachK<T, BN, BK, V, THREADS> right_side(dy, filters, first_n, filters);
-    T sums[TM][TN] = {};
-    multiply<T, BM, BN, BK, TM, TN>(left_side, right_side, begin, end, sums);
-    parts += blockIdx.z * m_end * filters;
-    write_tile<V, BN>(
-        sums, first_m, m_end, first_n, filters,
-        [=](index_t m, index_t n, Pack<T, V>& values) { store<V>(parts + m * filters + n, values); }
-    );
+    if (x_mean) left_side.normalise_by(x_mean, x_var, x_gamma, x_beta, eps);
+    LineForEachK<E, E::N, V> right_side(dy, filters, first_n, filters);
+    T sums[E::ROWS][E::COLUMNS] = {};
+    multiply<E>(left_side, right_side, begin, end, sums);
+    add_parts<E, V>(sums, dweight, parts, counters, first_m, m_end, first_n, filters);
 }

@@ -1,14 +1,19 @@
-"""Convolution and its gradients: as implicit matrix products, or through columns in memory."""
+"""Convolution and its gradients: as implicit matrix products, or through columns in memory.
+
+Beside the contract's functions stand those that `fused.py` puts together: with what surrounds a
+convolution in a network.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..checks import output_shape
+from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
-from .launch import blocks, empty, launch, type_name, vector
-from .matmul import gemm, sum_parts
-from .source import choose_tile, product
+from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
+from .matmul import gemm, space_for_parts
+from .source import choose_engine, product
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
@@ -16,14 +21,17 @@ BLOCKS_WANTED = 512  # enough to fill a large GPU some times over
 SHORTEST_PART = 256  # pixels that a block sums at least in the weight gradient
 
 
-def by_columns(name: str, algorithm: str) -> bool:
+MOST_TAPS = 15  # rows, and columns, of a kernel: as in convolution.cu
+
+
+def by_columns(name: str, algorithm: str, kernel_size: tuple[int, ...]) -> bool:
     """Whether to make the columns in memory; refuses what is not there."""
     if algorithm not in ALGORITHMS:
         raise ValueError(
             f"{name}: on cuda, algorithm must be one of {', '.join(map(repr, ALGORITHMS))}, but is "
             f"{algorithm!r} (Winograd's is on the cpu alone)"
         )
-    return algorithm == "im2col"
+    return algorithm == "im2col" or max(kernel_size) > MOST_TAPS
 
 
 def conv2d(
@@ -31,24 +39,49 @@ def conv2d(
 ) -> Array:
     """Convolve; "auto" is "direct", the implicit product."""
     kernel_size, filters = weight.shape[:2], weight.shape[3]
-    if by_columns("conv2d", algorithm):
-        columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
-        y = gemm(columns.reshape(1, -1, columns.shape[3]), weight.reshape(1, -1, filters))
-        return y.reshape(*columns.shape[:3], filters)
+    if not by_columns("conv2d", algorithm, kernel_size):
+        return convolve(x, weight, stride, padding)
+    columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
+    y = gemm(columns.reshape(1, -1, columns.shape[3]), weight.reshape(1, -1, filters))
+    return y.reshape(*columns.shape[:3], filters)
+
+
+def convolve(
+    x: Array,
+    weight: Array,
+    stride: int,
+    padding: int,
+    pending: Norm | None = None,
+    moments: Moments | None = None,
+) -> Array:
+    """The implicit product, of x or of relu(pending(x)); takes the result's moments if wanted."""
+    kernel_size, filters = weight.shape[:2], weight.shape[3]
     size = output_shape(x.shape, kernel_size, stride, padding)
     y = empty((len(x), *size, filters), x)
     pixels = len(x) * size[0] * size[1]
     values = vector(x, weight, y, sizes=(x.shape[3], filters))
-    tile = choose_tile("conv2d", type_name(x), values, filters)
+    engine = choose_engine("conv2d", arithmetic(x), values, pixels, filters)
+    tiles = blocks(pixels, engine.m), blocks(filters, engine.n)
+    parts = (None, None)
+    if moments:
+        parts = empty((tiles[0], 2, filters), x), counters(x, tiles[1], tiles[0])
     launch(
         "convolution",
-        product("conv2d", type_name(x), tile, values),
-        (blocks(pixels, tile.m), blocks(filters, tile.n)),
-        *(x, weight, y, pixels, *x.shape[1:], *size, filters, *map(int, kernel_size)),
-        *(int(stride), int(padding)),
-        threads=tile.threads,
+        product("conv2d", engine, values),
+        tiles,
+        *(x, weight, y, *arrays_of(pending), *parts),
+        *following(moments, pixels, x),
+        scalar(pending.eps if pending else 0, x),
+        *(pixels, *x.shape[1:], *size, filters, *map(int, kernel_size), int(stride), int(padding)),
+        threads=engine.threads,
+        shared=3 * x.shape[3] * x.itemsize if pending else 0,
     )
     return y
+
+
+def arrays_of(norm: Norm | None) -> tuple[Array | None, ...]:
+    """Mean, variance, gamma and beta."""
+    return norm[:4] if norm else (None,) * 4
 
 
 def conv2d_input_grad(
@@ -59,29 +92,66 @@ def conv2d_input_grad(
     stride: int = 1,
     padding: int = 0,
     algorithm: str = "auto",
-    addend: Array | None = None,
 ) -> Array:
-    """Gradient of the input, plus `addend` (as x) if there is one."""
+    """Gradient of the input."""
     kernel_size, filters = weight.shape[:2], weight.shape[3]
-    if by_columns("conv2d_input_grad", algorithm):
-        columns = gemm(
-            dy.reshape(1, -1, filters), weight.reshape(1, -1, filters), b_transposed=True
-        )
-        geometry = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
-        dx = col2im(columns.reshape(*dy.shape[:3], -1), x_shape=x_shape, **geometry)
-        return dx if addend is None else dx + addend
-    n, height, width, channels = x_shape
+    if not by_columns("conv2d_input_grad", algorithm, kernel_size):
+        return input_grad(dy, weight, x_shape, stride, padding)
+    columns = gemm(dy.reshape(1, -1, filters), weight.reshape(1, -1, filters), b_transposed=True)
+    geometry: dict[str, Any] = {"kernel_size": kernel_size, "stride": stride, "padding": padding}
+    return col2im(columns.reshape(*dy.shape[:3], -1), x_shape=x_shape, **geometry)
+
+
+class Gate(NamedTuple):
+    """What lies before a convolution: batch norm of z, then ReLU, whose gradient is to be cut.
+
+    The gradient passes where `result`, the convolution's input, is positive or, without it, where
+    `norm` of z is. `sums` (2, C) get those that the gradient of the batch norm needs.
+    """
+
+    z: Array
+    mean: Array
+    sums: Array
+    result: Array | None = None
+    norm: Norm | None = None
+
+
+def input_grad(
+    dy: Array,
+    weight: Array,
+    x_shape: tuple[int, ...],
+    stride: int,
+    padding: int,
+    addend: Array | None = None,
+    addend_stride: int = 1,
+    gate: Gate | None = None,
+) -> Array:
+    """The implicit product, plus what came through a shortcut of that stride; cut by a gate."""
+    (n, height, width, channels), filters = x_shape, weight.shape[3]
     dx = empty(x_shape, dy)
-    values = vector(dy, weight, dx, addend, sizes=(channels, filters))
-    tile = choose_tile("conv2d_input_grad", type_name(dy), values, channels)
-    of_first_class = n * blocks(height, stride) * blocks(width, stride)
+    others = (addend, gate.z, gate.result) if gate else (addend,)
+    sizes = (channels, filters) if addend is None else (channels, filters, addend.shape[3])
+    values = vector(dy, weight, dx, *others, sizes=sizes)
+    stride = int(stride)
+    pixels = n * blocks(height, stride) * blocks(width, stride)  # of the first class
+    engine = choose_engine("conv2d_input_grad", arithmetic(dy), values, pixels, channels)
+    grid = blocks(pixels, engine.m), blocks(channels, engine.n), stride**2
+    parts = (None, None, None)
+    if gate:
+        count = grid[0] * grid[2]
+        parts = empty((count, 2, channels), dy), counters(dy, grid[1], count), gate.sums
     launch(
         "convolution",
-        product("conv2d_input_grad", type_name(dy), tile, values),
-        (blocks(of_first_class, tile.m), blocks(channels, tile.n), int(stride) ** 2),
-        *(dy, weight, addend, dx, *x_shape, *dy.shape[1:3], filters, *map(int, kernel_size)),
-        *(int(stride), int(padding)),
-        threads=tile.threads,
+        product("conv2d_input_grad", engine, values),
+        grid,
+        *(dy, weight, dx, addend, int(addend_stride)),
+        *(x_shape[1:] if addend is None else addend.shape[1:]),
+        *((gate.z, gate.result, gate.mean) if gate else (None,) * 3),
+        *arrays_of(gate.norm if gate else None)[1:],
+        scalar(gate.norm.eps if gate and gate.norm else 0, dy),
+        *parts,
+        *(*x_shape, *dy.shape[1:3], filters, *map(int, weight.shape[:2]), stride, int(padding)),
+        threads=engine.threads,
     )
     return dx
 
@@ -95,41 +165,48 @@ def conv2d_weight_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient of the weight: parts over chunks of pixels, then their sum."""
+    """Gradient of the weight."""
+    if not by_columns("conv2d_weight_grad", algorithm, kernel_size):
+        return weight_grad(dy, x, kernel_size, stride, padding)
     channels, filters = x.shape[3], dy.shape[3]
-    if by_columns("conv2d_weight_grad", algorithm):
-        columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
-        dweight = gemm(
-            columns.reshape(1, -1, columns.shape[3]), dy.reshape(1, -1, filters), a_transposed=True
-        )
-        return dweight.reshape(*kernel_size, channels, filters)
-    dweight = empty((*kernel_size, channels, filters), x)
+    columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
+    dweight = gemm(
+        columns.reshape(1, -1, columns.shape[3]), dy.reshape(1, -1, filters), a_transposed=True
+    )
+    return dweight.reshape(*kernel_size, channels, filters)
+
+
+def weight_grad(
+    dy: Array,
+    x: Array,
+    kernel_size: tuple[int, ...],
+    stride: int,
+    padding: int,
+    pending: Norm | None = None,
+    home: Array | None = None,
+) -> Array:
+    """The implicit product with x, or with relu(pending(x)), in parts over chunks of pixels."""
+    channels, filters = x.shape[3], dy.shape[3]
+    dweight = empty((*kernel_size, channels, filters), x) if home is None else home
     pixels, lines = dy.size // filters, dweight.size // filters
     values = vector(dy, x, dweight, sizes=(channels, filters))
-    tile = choose_tile("conv2d_weight_grad", type_name(x), values, filters)
-    tiles = blocks(lines, tile.m), blocks(filters, tile.n)
-    part = pixels_of_a_part(pixels, tiles[0] * tiles[1], tile.k)
+    engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters)
+    tiles = blocks(lines, engine.m), blocks(filters, engine.n)
+    part = pixels_of_a_part(pixels, tiles[0] * tiles[1], engine.k)
     parts = blocks(pixels, part)
-    target = dweight if parts == 1 else empty((parts, *dweight.shape), x)
+    if parts == 0:  # a batch of no images
+        dweight.fill(0)
     launch(
         "convolution",
-        product("conv2d_weight_grad", type_name(x), tile, values),
+        product("conv2d_weight_grad", engine, values),
         (*tiles, parts),
-        *(
-            dy,
-            x,
-            target,
-            pixels,
-            part,
-            *x.shape[1:],
-            *dy.shape[1:3],
-            filters,
-            *map(int, kernel_size),
-        ),
+        *(dy, x, dweight, *arrays_of(pending), scalar(pending.eps if pending else 0, x)),
+        *space_for_parts(dweight, parts, tiles[0] * tiles[1]),
+        *(pixels, part, *x.shape[1:], *dy.shape[1:3], filters, *map(int, kernel_size)),
         *(int(stride), int(padding)),
-        threads=tile.threads,
+        threads=engine.threads,
     )
-    return dweight if parts == 1 else sum_parts(target, dweight)
+    return dweight
 
 
 def pixels_of_a_part(pixels: int, tiles: int, step: int) -> int:

@@ -8,6 +8,7 @@ dtype made by `scalar`.
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 from ..devices import namespace
@@ -18,27 +19,37 @@ TYPE_NAMES = {"f": "float", "d": "double"}  # by dtype.char
 
 
 @functools.cache
-def module(cupy: Any, name: str) -> Any:
+def module(cupy: Any, name: str, variant: str) -> Any:
     """A compiled file; CuPy keeps the machine code on disk for the next time."""
     return cupy.RawModule(
         code=source.text(name),
         options=source.OPTIONS,
-        name_expressions=source.kernels_of(name),
+        name_expressions=source.kernels_of(name, variant),
     )
 
 
 @functools.cache
 def function(cupy: Any, module_name: str, kernel: str) -> Any:
     """A kernel, ready to launch."""
-    return module(cupy, module_name).get_function(kernel)
+    variant = source.variant_of(module_name, kernel)
+    return module(cupy, module_name, variant).get_function(kernel)
 
 
 def launch(
-    module_name: str, kernel: str, grid: tuple[int, ...], *arguments: Any, threads: int = THREADS
+    module_name: str,
+    kernel: str,
+    grid: tuple[int, ...],
+    *arguments: Any,
+    threads: int = THREADS,
+    shared: int = 0,
 ) -> None:
-    """Start a kernel; returns at once. An empty grid starts nothing."""
+    """Start a kernel, with `shared` bytes of memory whose size it does not know; returns at once.
+
+    An empty grid starts nothing.
+    """
     if all(grid):
-        function(cupy_of(arguments), module_name, kernel)(grid, (threads,), arguments)
+        kernel = function(cupy_of(arguments), module_name, kernel)
+        kernel(grid, (threads,), arguments, shared_mem=shared)
 
 
 def launch_over(count: int, module_name: str, kernel: str, *arguments: Any) -> None:
@@ -79,3 +90,45 @@ def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
     given = [array for array in arrays if array is not None]
     fits = all(size % 4 == 0 for size in sizes) and all(a.data.ptr % 16 == 0 for a in given)
     return 4 if fits and type_name(given[0]) == "float" else 1
+
+
+# ------------------------------------------------------------------- arithmetic
+
+
+def arithmetic(array: Any) -> str:
+    """How products of these arrays are computed: a variant of `source`.
+
+    `MINIRES_TENSOR_CORES=0` leaves them to the threads, for comparison.
+    """
+    if type_name(array) == "double":
+        return "double"
+    wanted = os.environ.get("MINIRES_TENSOR_CORES") != "0"
+    return "tf32x3" if wanted and has_tensor_cores(namespace(array)) else "float"
+
+
+@functools.cache
+def has_tensor_cores(cupy: Any) -> bool:
+    """Whether the GPU multiplies in TF32: Ampere and newer."""
+    return int(cupy.cuda.Device().compute_capability) >= 80
+
+
+# ------------------------------------------------------------------- sums over all blocks
+
+COUNTERS = 1 << 16
+
+
+@functools.cache
+def counters_of_stream(cupy: Any, stream: int) -> Any:
+    """Counters of arrivals for the kernels of a stream, which run one after the other.
+
+    They are zero between launches: see `arrival.cuh`.
+    """
+    return cupy.zeros(COUNTERS, "uint32")
+
+
+def counters(like: Any, sums: int, parts: int, group: int = 32) -> Any:
+    """Counters for so many sums, each over so many parts, in groups."""
+    cupy = namespace(like)
+    if (wanted := sums * (1 + blocks(parts, group))) > COUNTERS:
+        return cupy.zeros(wanted, "uint32")
+    return counters_of_stream(cupy, cupy.cuda.get_current_stream().ptr)

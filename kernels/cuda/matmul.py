@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..devices import namespace
-from .launch import blocks, empty, launch, launch_over, type_name, vector
-from .source import choose_tile, product
+from .launch import arithmetic, blocks, counters, empty, launch, vector
+from .source import choose_engine, product
 
 Array = Any
 MOST_AT_ONCE = 65_535  # products that a launch may count
+GROUP = 16  # parts that are added first, then the sums of groups: as in product.cuh
 LONGEST_PART = 512  # terms that one block sums; a longer sum is cut, and its parts are then added
 
 
@@ -66,28 +67,28 @@ def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = Fa
         c.fill(0)
         return c
     values = vector(a, b, c, sizes=(m, n, k))
-    tile = choose_tile("gemm", type_name(a), values, n)
+    engine = choose_engine("gemm", arithmetic(a), values, m, n)
     parts = blocks(k, LONGEST_PART) if count == 1 and a_transposed else 1
-    part = blocks(blocks(k, parts), tile.k) * tile.k
+    part = blocks(blocks(k, parts), engine.k) * engine.k
     parts = blocks(k, part)
-    target = c if parts == 1 else empty((parts, m, n), a)
+    tiles = blocks(m, engine.m), blocks(n, engine.n)
     flags = f"{str(a_transposed).lower()}, {str(b_transposed).lower()}"
-    kernel = product("gemm", type_name(a), tile, values, flags)
     a_step, b_step = (0 if len(x) == 1 else x[0].size for x in (a, b))
     for first in range(0, count, MOST_AT_ONCE):
         launch(
             "gemm",
-            kernel,
-            (blocks(m, tile.m), blocks(n, tile.n), min(count - first, MOST_AT_ONCE) * parts),
-            *(a[first:] if a_step else a, b[first:] if b_step else b, target[first:]),
+            product("gemm", engine, values, flags),
+            (*tiles, min(count - first, MOST_AT_ONCE) * parts),
+            *(a[first:] if a_step else a, b[first:] if b_step else b, c[first:]),
+            *space_for_parts(c, parts, tiles[0] * tiles[1]),
             *(m, n, k, a_step, b_step, part),
-            threads=tile.threads,
+            threads=engine.threads,
         )
-    return c if parts == 1 else sum_parts(target, c)
+    return c
 
 
-def sum_parts(parts: Array, total: Array) -> Array:
-    """Add the parts of a sum, in their order."""
-    kernel = f"sum_parts<{type_name(total)}>"
-    launch_over(total.size, "gemm", kernel, parts, total, total.size, len(parts))
-    return total
+def space_for_parts(total: Array, parts: int, tiles: int) -> tuple[Array | None, Array | None]:
+    """Memory for the parts of a sum, and counters of those who have arrived; none for one part."""
+    if parts <= 1:
+        return None, None
+    return empty((parts, *total.shape), total), counters(total, tiles, parts, GROUP)

@@ -1,37 +1,40 @@
 """The CUDA C of this folder: which files make a module, and which kernels each is compiled for.
 
-A kernel's name in `KERNELS` is a C++ name expression, such as `relu<float, 4>`. Nothing here needs
-CuPy, a GPU or a driver, so that a test can compile everything for every architecture.
+A kernel's name in `KERNELS` is a C++ name expression, such as `relu<float, 4>`. A module is
+compiled in variants, so that nobody waits for kernels that are not used. Nothing here needs CuPy, a
+GPU or a driver, so that a test can compile everything for every architecture.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-NamesFor = Callable[[str], Iterable[str]]  # from a type's name to name expressions
+NamesFor = Callable[[str], Iterable[str]]  # from a variant, such as a type, to name expressions
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
+PRODUCT_FILES = ("common.cuh", "arrival.cuh", "tensor.cuh", "product.cuh")
 FILES = {
     "augment": ("common.cuh", "augment.cu"),
-    "batch_norm": ("common.cuh", "batch_norm.cu"),
+    "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),
     "columns": ("common.cuh", "columns.cu"),
-    "convolution": ("common.cuh", "product.cuh", "convolution.cu"),
+    "convolution": (*PRODUCT_FILES, "convolution.cu"),
     "elementwise": ("common.cuh", "elementwise.cu"),
-    "gemm": ("common.cuh", "product.cuh", "gemm.cu"),
+    "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
     "pooling": ("common.cuh", "pooling.cu"),
 }
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A block's part of a matrix product: `m` x `n` results, `k` of the sum at a time in shared
+class MultiplyAdds:
+    """An engine of `product.cuh`: `m` x `n` results a block, `k` of the sum at a time in shared
     memory, and `tm` x `tn` results a thread."""
 
+    type_name: str
     m: int
     n: int
     k: int
@@ -44,35 +47,85 @@ class Tile:
         return self.m // self.tm * (self.n // self.tn)
 
     def __str__(self) -> str:
-        return ", ".join(map(str, astuple(self)))
+        return f"MultiplyAdds<{', '.join(map(str, astuple(self)))}>"
 
 
-# By the number of columns of the result, for convolutions its channels: the narrowest that fits.
-PIXEL_TILES = (Tile(128, 16, 16, 4, 4), Tile(128, 32, 16, 8, 4), Tile(64, 64, 16, 8, 4))
-WEIGHT_TILES = (Tile(64, 16, 16, 2, 4), Tile(64, 32, 16, 4, 4), Tile(64, 64, 16, 8, 4))
-SMALL_TILE = Tile(32, 16, 16, 4, 1)  # for float64 and odd matrices, where speed does not matter
+@dataclass(frozen=True)
+class TensorCores:
+    """An engine of `product.cuh`: `m` x `n` results a block, `k` of the sum at a time, `wm` x `wn`
+    results a warp, and 3 products in TF32 for one of float32, or 1."""
 
-TILES = {
-    "conv2d": PIXEL_TILES,
-    "conv2d_input_grad": PIXEL_TILES,
-    "conv2d_weight_grad": WEIGHT_TILES,
-    "gemm": (PIXEL_TILES[0], PIXEL_TILES[2]),
+    m: int
+    n: int
+    k: int
+    wm: int
+    wn: int
+    products: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.m // self.wm * (self.n // self.wn) * 32
+
+    def __str__(self) -> str:
+        return f"TensorCores<{', '.join(map(str, astuple(self)))}>"
+
+
+Engine = MultiplyAdds | TensorCores
+Engines = dict[int, tuple[Engine, ...]]  # by how many values are moved at once
+
+
+def small(type_name: str) -> MultiplyAdds:
+    """The engine for float64 and odd matrices, where speed does not matter."""
+    return MultiplyAdds(type_name, 32, 16, 16, 4, 1)
+
+
+def on_threads(kernel: str) -> Engines:
+    """float32, multiplied and added by threads."""
+    shapes = {
+        "conv2d_weight_grad": ((64, 16, 16, 2, 4), (64, 32, 16, 4, 4), (64, 64, 16, 8, 4)),
+        "gemm": ((128, 16, 16, 4, 4), (64, 64, 16, 8, 4)),
+    }
+    pixels = ((128, 16, 16, 4, 4), (128, 32, 16, 8, 4), (64, 64, 16, 8, 4))
+    engines = tuple(MultiplyAdds("float", *shape) for shape in shapes.get(kernel, pixels))
+    return {1: (small("float"),) if kernel == "gemm" else engines[:1], 4: engines}
+
+
+def on_tensor_cores(kernel: str, products: int) -> Engines:
+    """float32 in three products of TF32, or in one."""
+    shapes = {
+        "conv2d_weight_grad": ((64, 16, 32, 16, 16), (64, 32, 16, 32, 16), (64, 64, 32, 32, 16)),
+    }
+    pixels = ((128, 16, 32, 32, 16), (64, 32, 32, 32, 16), (64, 64, 32, 32, 16))
+    fours = tuple(TensorCores(*shape, products) for shape in shapes.get(kernel, pixels))
+    count = 1 if kernel == "conv2d_weight_grad" else 2
+    singles = tuple(replace(engine, k=16) for engine in fours[:count])  # half as much to carry
+    return {1: (small("float"),) if kernel == "gemm" else singles, 4: fours}
+
+
+ARITHMETIC: dict[str, Callable[[str], Engines]] = {
+    "double": lambda kernel: {1: (small("double"),)},
+    "float": on_threads,
+    "tf32x3": functools.partial(on_tensor_cores, products=3),
+    "tf32": functools.partial(on_tensor_cores, products=1),
 }
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
-
-
-def tiles(kernel: str, type_name: str, vector: int) -> tuple[Tile, ...]:
-    """The tiles that a product is compiled for, narrowest first: one where values move singly."""
-    if type_name == "double" or (kernel == "gemm" and vector == 1):
-        return (SMALL_TILE,)
-    return TILES[kernel] if vector > 1 else TILES[kernel][:1]
+ENOUGH_BLOCKS = 264  # two for each multiprocessor of a large GPU
 
 
 @functools.cache
-def choose_tile(kernel: str, type_name: str, vector: int, columns: int) -> Tile:
-    """The narrowest tile that holds all columns, else the widest."""
-    choice = tiles(kernel, type_name, vector)
-    return next((tile for tile in choice if tile.n >= columns), choice[-1])
+def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns: int) -> Engine:
+    """The narrowest engine that holds all columns of a product, else the widest.
+
+    A product of few lines takes a smaller one, so that no multiprocessor is idle.
+    """
+    engines = ARITHMETIC[arithmetic](kernel)[vector]
+    chosen = next((e for e in engines if e.n >= columns), engines[-1])
+    if kernel != "conv2d_weight_grad" and arithmetic.startswith("tf32"):
+        blocks = -(-lines // chosen.m) * -(-columns // chosen.n)
+        if blocks < ENOUGH_BLOCKS and chosen.m * chosen.n > 64 * 32:
+            return engines[min(1, len(engines) - 1)]
+    return chosen
 
 
 def vectors(type_name: str) -> tuple[int, ...]:
@@ -81,24 +134,9 @@ def vectors(type_name: str) -> tuple[int, ...]:
 
 
 @functools.cache
-def product(kernel: str, type_name: str, tile: Tile, vector: int, *rest: str) -> str:
+def product(kernel: str, engine: Engine, vector: int, *rest: str) -> str:
     """Name expression of a tiled product."""
-    return f"{kernel}<{', '.join((type_name, str(tile), str(vector), *rest))}>"
-
-
-def products(kernel: str, type_name: str, *rest: str) -> Iterator[str]:
-    """All name expressions of a tiled product."""
-    for vector in vectors(type_name):
-        for tile in tiles(kernel, type_name, vector):
-            for last in rest:
-                yield product(kernel, type_name, tile, vector, last)
-            if not rest:
-                yield product(kernel, type_name, tile, vector)
-
-
-def kernels_of(module: str) -> tuple[str, ...]:
-    """All name expressions of a module, for float and double."""
-    return tuple(name for t in ("float", "double") for name in KERNELS[module](t))
+    return f"{kernel}<{', '.join((str(engine), str(vector), *rest))}>"
 
 
 def plain(*names: str) -> NamesFor:
@@ -113,9 +151,14 @@ def packed(*names: str) -> NamesFor:
     ]
 
 
-def tiled(name: str, *rest: str) -> NamesFor:
-    """A tiled product."""
-    return lambda type_name: products(name, type_name, *rest)
+def tiled(kernel: str, *rests: str) -> NamesFor:
+    """A tiled product, by its arithmetic."""
+    return lambda arithmetic: [
+        product(kernel, engine, vector, *rest)
+        for vector, engines in ARITHMETIC[arithmetic](kernel).items()
+        for engine in engines
+        for rest in ([(text,) for text in rests] or [()])
+    ]
 
 
 def all_of(*parts: NamesFor) -> NamesFor:
@@ -126,14 +169,15 @@ def all_of(*parts: NamesFor) -> NamesFor:
 KERNELS: dict[str, NamesFor] = {
     "augment": plain("crop_flip"),
     "batch_norm": all_of(
-        plain("moments", "combine_moments", "gradient_sums", "combine_sums"),
-        plain("update_running_statistics"),
+        plain("moments", "update_running_statistics"),
         packed("normalise", "normalise_grad"),
     ),
     "columns": packed("im2col", "col2im"),
-    "convolution": all_of(tiled("conv2d"), tiled("conv2d_input_grad"), tiled("conv2d_weight_grad")),
+    "convolution": all_of(
+        *map(tiled, ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "gradient_sums"))
+    ),
     "elementwise": packed("relu", "relu_grad", "sgd_step"),
-    "gemm": all_of(tiled("gemm", *TRANSPOSED), plain("sum_parts")),
+    "gemm": tiled("gemm", *TRANSPOSED),
     "loss": plain("softmax_cross_entropy", "softmax_cross_entropy_grad", "tally"),
     "pooling": plain(
         "max_pool",
@@ -144,6 +188,32 @@ KERNELS: dict[str, NamesFor] = {
         "global_avg_pool_grad",
     ),
 }
+
+
+PRODUCTS = ("convolution", "gemm")
+
+
+def variants(module: str) -> tuple[str, ...]:
+    """What a module is compiled for, each for itself: types or, of products, arithmetic."""
+    return tuple(ARITHMETIC) if module in PRODUCTS else ("float", "double")
+
+
+@functools.cache
+def kernels_of(module: str, variant: str) -> tuple[str, ...]:
+    """All name expressions of a module's variant."""
+    return tuple(dict.fromkeys(KERNELS[module](variant)))
+
+
+def all_kernels() -> Iterator[str]:
+    """Every name expression there is."""
+    for module in FILES:
+        for variant in variants(module):
+            yield from kernels_of(module, variant)
+
+
+def variant_of(module: str, kernel: str) -> str:
+    """The variant that holds a kernel."""
+    return next(v for v in variants(module) if kernel in kernels_of(module, v))
 
 
 def text(module: str) -> str:

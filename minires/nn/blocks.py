@@ -170,9 +170,9 @@ class BasicBlock(Module):
         first = conv1.weight, bn1.weight, bn1.bias
         second = self.conv2.weight, bn2.weight, bn2.bias
         settings: dict[str, Any] = {"stride": conv1.stride, "skip": self.downsample is not None}
-        y, *moments = F.basic_block(x, *first, *second, eps=bn1.eps, **settings)
-        bn1.follow(y, *moments[:2])
-        return bn2.follow(y, *moments[2:])
+        settings["running"] = bn1.running, bn2.running
+        y, *_ = F.basic_block(x, *first, *second, eps=bn1.eps, **settings)
+        return y
 
 
 class Bottleneck(Module):

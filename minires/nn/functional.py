@@ -16,6 +16,7 @@ from ..autograd import Context, Function, Tensor
 from ..autograd.function import Array
 from ..autograd.ops import Gradients
 from ..kernels.devices import is_array, move
+from ..kernels.running import Running
 from .fused import BasicBlock, ConvAdd, ConvBatchNorm, ConvBatchNormEval
 
 
@@ -42,8 +43,16 @@ class BatchNorm(Function):
     """Batch norm by the batch's own statistics, which are also returned."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, gamma: Array, beta: Array, *, eps: float) -> Any:
-        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps)
+    def forward(
+        ctx: Context,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        *,
+        eps: float,
+        running: Running | None,
+    ) -> Any:
+        y, mean, var = kernels.batch_norm(x, gamma, beta, eps=eps, running=running)
         ctx.save(x=x, gamma=gamma, mean=mean, var=var, eps=eps)
         return y, mean, var
 
@@ -210,10 +219,18 @@ def conv2d(
 
 
 def batch_norm(
-    x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-5
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    *,
+    eps: float = 1e-5,
+    running: Running | None = None,
 ) -> tuple[Tensor, Array, Array]:
-    """Normalise by the batch: the result, its mean and its biased variance per channel."""
-    return BatchNorm.apply(x, gamma, beta, eps=eps)
+    """Normalise by the batch: the result, its mean and its biased variance per channel.
+
+    `running` statistics, if given, move towards them.
+    """
+    return BatchNorm.apply(x, gamma, beta, eps=eps, running=running)
 
 
 def batch_norm_eval(
@@ -234,10 +251,11 @@ def conv2d_batch_norm(
     eps: float = 1e-5,
     residual: Tensor | None = None,
     relu: bool = False,
+    running: Running | None = None,
 ) -> tuple[Tensor, Array, Array]:
     """relu(`batch_norm` of `conv2d` + residual), or parts of it, in fewer passes over memory."""
     settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
-    return ConvBatchNorm.apply(x, weight, gamma, beta, residual, **settings)
+    return ConvBatchNorm.apply(x, weight, gamma, beta, residual, running=running, **settings)
 
 
 def conv2d_batch_norm_eval(
@@ -271,10 +289,12 @@ def basic_block(
     eps: float = 1e-5,
     stride: int = 1,
     skip: bool,
+    running: tuple[Running | None, Running | None] = (None, None),
 ) -> tuple[Tensor, Array, Array, Array, Array]:
     """Two convolutions, with shortcut A or without: y, then two means and variances."""
     parameters = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    return BasicBlock.apply(x, *parameters, eps=eps, stride=stride, skip=skip)
+    settings: dict[str, Any] = {"eps": eps, "stride": stride, "skip": skip}
+    return BasicBlock.apply(x, *parameters, running=running, **settings)
 
 
 def relu(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from ..autograd import Context, Function
 from ..autograd.function import Array
 from ..autograd.ops import Gradients
 from ..kernels.handover import Handover
+from ..kernels.running import Running
 
 
 class ConvAdd(Function):
@@ -71,10 +72,11 @@ class ConvBatchNorm(Function):
         residual: Array | None,
         *,
         relu: bool,
+        running: Running | None,
         **settings: Any,
     ) -> Any:
         y, z, mean, var = kernels.conv2d_batch_norm(
-            x, weight, gamma, beta, residual=residual, relu=relu, **settings
+            x, weight, gamma, beta, residual=residual, relu=relu, running=running, **settings
         )
         results = {"z": z, "mean": mean, "var": var, "y": y if relu else None}
         handover = Handover(z, mean) if relu else None
@@ -90,6 +92,7 @@ class ConvBatchNorm(Function):
             needs_dx=needs_dx,
             needs_dresidual=needs_dresidual,
             before=handover_before(ctx),
+            homes=ctx.homes(1, 2, 3),
         )
 
 
@@ -163,11 +166,12 @@ class BasicBlock(Function):
         eps: float,
         stride: int,
         skip: bool,
+        running: tuple[Running | None, Running | None],
     ) -> Any:
         inputs: dict[str, Any] = {"x": x, "weight1": weight1, "gamma1": gamma1, "beta1": beta1}
         inputs |= {"weight2": weight2, "gamma2": gamma2, "beta2": beta2}
         settings: dict[str, Any] = {"eps": eps, "stride": stride, "skip": skip}
-        results = kernels.basic_block(**inputs, **settings)
+        results = kernels.basic_block(**inputs, **settings, running=running)
         names = ("y", "z1", "mean1", "var1", "z2", "mean2", "var2")
         by_name = dict(zip(names, results, strict=True))
         handover = Handover(by_name["z2"], by_name["mean2"])
@@ -177,7 +181,11 @@ class BasicBlock(Function):
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
         return kernels.basic_block_grad(
-            grad, **vars(ctx.saved), needs_dx=ctx.needs_grad[0], before=handover_before(ctx)
+            grad,
+            **vars(ctx.saved),
+            needs_dx=ctx.needs_grad[0],
+            before=handover_before(ctx),
+            homes=ctx.homes(1, 2, 3, 4, 5, 6),
         )
 
 

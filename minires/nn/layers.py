@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
 from ..autograd import Tensor
+from ..kernels.running import Running
 from ..recompute import is_second_time
 from . import functional as F
 from .init import Rng, he_normal
@@ -95,7 +95,8 @@ class BatchNorm2d(Module):
         if not self.training:
             mean, var = self.running_mean, self.running_var
             return F.batch_norm_eval(x, *affine, mean=mean, var=var, eps=self.eps)
-        return self.follow(*F.batch_norm(x, *affine, eps=self.eps))
+        y, *_ = F.batch_norm(x, *affine, eps=self.eps, running=self.running)
+        return y
 
     def after(
         self, conv: Conv2d, x: Tensor, *, residual: Tensor | None = None, relu: bool = False
@@ -107,21 +108,15 @@ class BatchNorm2d(Module):
         if not self.training:
             settings |= {"mean": self.running_mean, "var": self.running_var}
             return F.conv2d_batch_norm_eval(*arrays, **settings)
-        return self.follow(*F.conv2d_batch_norm(*arrays, **settings))
-
-    def follow(self, y: Tensor, mean: np.ndarray, var: np.ndarray) -> Tensor:
-        """Move the running statistics towards a batch's, in place; returns the batch's result."""
-        if is_second_time():
-            return y
-        kernels.update_running_statistics(
-            self.running_mean,
-            self.running_var,
-            mean,
-            var,
-            momentum=self.momentum,
-            count=y.data.size // y.shape[-1],
-        )
+        y, *_ = F.conv2d_batch_norm(*arrays, **settings, running=self.running)
         return y
+
+    @property
+    def running(self) -> Running | None:
+        """The statistics that a training batch moves; a repetition has moved them already."""
+        if is_second_time():
+            return None
+        return Running(self.running_mean, self.running_var, self.momentum)
 
     def settings(self) -> str:
         """Number of channels."""

@@ -17,19 +17,30 @@ Hook = Callable[["Module", tuple[Any, ...], Any], None]
 class Parameter(Tensor):
     """A tensor that training changes; a module that it is assigned to registers it.
 
-    `home`, if an optimiser has given one, is the array that the gradient is written to.
+    `home`, if an optimiser has given one, is the array that the gradient is written to. It is lent
+    to one operation of a backward pass: who uses the parameter as well makes a gradient to be added.
     """
 
-    __slots__ = ("home",)
+    __slots__ = ("home", "is_lent")
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
         self.home: Array | None = None
+        self.is_lent = False
+
+    def lend_home(self) -> Array | None:
+        """Home, unless a gradient lies there already or somebody has it."""
+        if self.is_lent or self.grad is not None or self.home is None:
+            return None
+        self.is_lent = True
+        return self.home
 
     def accumulate(self, grad: Array) -> None:
         """Add to the gradient, which starts at home."""
+        self.is_lent = False
         if self.grad is None and self.home is not None:
-            self.home[...] = grad
+            if grad is not self.home:
+                self.home[...] = grad
             self.grad = self.home
         else:
             super().accumulate(grad)

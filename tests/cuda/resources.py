@@ -86,7 +86,11 @@ def measure() -> Table:
 
 def compile_one(module: str, architecture: int) -> dict[str, Resources]:
     """What the kernels of one module need."""
-    return nvrtc.compile_module(source.text(module), source.kernels_of(module), architecture)
+    table = {}
+    for variant in source.variants(module):
+        names = source.kernels_of(module, variant)
+        table |= nvrtc.compile_module(source.text(module), names, architecture)
+    return table
 
 
 def page(table: Table) -> str:

@@ -113,7 +113,7 @@ def test_the_workload_holds_every_kernel(report):
     from minires.kernels.cuda import source
 
     measured = {key.kernel.split("<")[0] for key in report}
-    expected = {n.split("<")[0] for m in source.FILES for n in source.kernels_of(m)}
+    expected = {name.split("<")[0] for name in source.all_kernels()}
     assert measured == expected
 
 

@@ -2,7 +2,8 @@
 
 A bound is derived, not tuned: a sum of n products, whatever its order, is off by at most
 (n + 2) * UNIT times the same sum of absolute values (Higham 2002, "Accuracy and stability of
-numerical algorithms", sec. 3.1). The right value is the reference in float64.
+numerical algorithms", sec. 3.1). The right value is the reference in float64. What tensor cores add
+to that, `roundings` says.
 """
 
 from functools import partial
@@ -43,6 +44,9 @@ CONVOLUTIONS = {
     "im2col": (by("im2col"), np.float32),
     "direct": (by("direct"), np.float32),
     "cuda float32": IMPLEMENTATIONS["cuda float32"],
+    "cuda float32 on threads": pytest.param(
+        OnDevice(tensor_cores=False), np.float32, marks=pytest.mark.cuda
+    ),
     "cuda float64": IMPLEMENTATIONS["cuda float64"],
 }
 winograd_only = by("winograd")
@@ -53,6 +57,18 @@ def forget_choices():
     for function in vars(convolution).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()
+
+
+def roundings(kernels, dtype, terms):
+    """By how many roundings a sum of so many products may be off.
+
+    Tensor cores cut sums off where others round, which is up to twice as much. And they split each
+    number x into parts of 11 bits: the second part is at most 2**-11 x, and its own rounding 2**-22
+    x. So three products miss x y by its last one, at most 2**-22 x y, and by two such roundings: 12
+    times 2**-24.
+    """
+    on_tensor_cores = dtype is np.float32 and getattr(kernels, "tensor_cores", False)
+    return 2 * terms + 14 if on_tensor_cores else terms + 2
 
 
 channels = st.sampled_from([1, 2, 3, 5, 8, 10, 13, 16, 17, 24, 33])

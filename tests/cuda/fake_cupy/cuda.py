@@ -73,6 +73,7 @@ class Stream:
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
         machine.demand_driver() if not null else None
         self._null, self._capturing = null, False
+        self.ptr = 0 if null else id(self)
 
     def __enter__(self):
         machine.streams.append(self)
