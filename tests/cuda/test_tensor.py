@@ -184,6 +184,14 @@ def test_check_finds(mistake, order):
     assert "tensor.cu" in str(raised.value)
 
 
+@pytest.mark.parametrize(("order", "kind"), [(0, "race"), (1, "in-flight")])
+def test_a_barrier_before_the_wait_is_not_enough(order, kind):
+    kernel, x = kernels("check")["barrier_before_the_wait"], random(64)
+    with pytest.raises(KernelError, match=r"reads shared row\[\d+\]") as raised:
+        kernel.launch((1, 1, 1), (64, 1, 1), [x, np.zeros(64, np.float32)], seed=order)
+    assert raised.value.kind == kind
+
+
 @pytest.mark.parametrize("mistake", WRONG)
 def test_fast_gives_wrong_numbers(mistake, order):
     d, exact = staged("fast", mistake, order)
