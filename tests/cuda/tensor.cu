@@ -87,3 +87,15 @@ __global__ void staged(const float* a, const float* b, float* d, int size) {
   }
   for (int i = 0; i < 4; i++) d[(first + g + i / 2 * 8) * 8 + t * 2 + i % 2] = sums[i];
 }
+
+// Odd threads read what their neighbours have copied: these waited, but no barrier followed.
+extern "C" __global__ void barrier_before_the_wait(const float* x, float* y) {
+  __shared__ float row[64];
+  int i = threadIdx.x;
+  copy_async<4>(&row[i], x + i, true);
+  commit_copies();
+  __syncthreads();
+  wait_for_copies<0>();
+  y[i] = row[i];
+  if (i % 2) y[i] += row[i - 1];
+}

@@ -1,10 +1,4 @@
-"""Tensor cores and asynchronous copies: `tensor.cuh` in the emulator, against NumPy.
-
-Fragments are put together here after the formulas of the PTX ISA ("Matrix Fragments for mma"),
-element by element, so that they are written down twice.
-"""
-
-from pathlib import Path
+"""Tensor cores and asynchronous copies: `tensor.cuh` in the emulator, against NumPy."""
 
 import numpy as np
 import pytest
@@ -12,8 +6,8 @@ from minires.kernels.cuda import source
 
 from . import nvrtc
 from .emulator import KernelError, TranslationError, load
+from .fragments import accumulators, bf16, fragments_of_bf16, fragments_of_tf32, text, tf32
 
-FOLDER = Path(__file__).parent
 MISTAKES = {
     "LANE_MISSING": ("warp-missing", r"waits for lane 5, which has ended"),
     "UNCONVERTED": ("not-converted", r"operand a\[\d\] of a tf32 product is no tf32.*to_tf32"),
@@ -31,11 +25,6 @@ MISTAKES = {
 WRONG = ("SWAPPED", "NO_WAIT", "WAIT_TOO_SHORT", "NO_COMMIT", "WRONG_STAGE")  # in mode fast
 
 
-def text():
-    parts = [(source.FOLDER, "tensor.cuh"), (FOLDER, "tensor.cu")]
-    return "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for folder, name in parts)
-
-
 def kernels(mode):
     names = [f"staged<{name}>" for name in ("NONE", "SWAPPED", *MISTAKES)]
     return load(text(), (*names, "fragments<false>", "fragments<true>"), (), mode, "tensor.cu")
@@ -43,18 +32,6 @@ def kernels(mode):
 
 def random(*shape):
     return np.random.default_rng(3).normal(size=shape).astype(np.float32)
-
-
-def tf32(x):
-    """To the nearest number with 10 bits behind the point, halves away from zero."""
-    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x1000) & 0xFFFFE000).astype(np.uint32).view(np.float32)
-
-
-def bf16(x):
-    """To the nearest number with 7 bits behind the point, halves to even."""
-    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
 
 def toward_zero(x):
@@ -82,41 +59,6 @@ def order(request):
 
 
 # ------------------------------------------------------------------------------ fragments
-
-
-def fragments_of_tf32(a, b):
-    """From a(16, 8) and b(8, 8) to the registers of each lane."""
-    left, right = np.zeros((32, 4), np.uint32), np.zeros((32, 2), np.uint32)
-    for lane in range(32):
-        group, in_group = lane >> 2, lane % 4
-        for i in range(4):
-            row = group if i in (0, 2) else group + 8
-            column = in_group if i in (0, 1) else in_group + 4
-            left[lane, i] = a[row, column].view(np.uint32)
-        for i in range(2):
-            right[lane, i] = b[in_group + 4 * i, group].view(np.uint32)
-    return left, right
-
-
-def fragments_of_bf16(a, b):
-    """From a(16, 16) and b(16, 8) to the registers of each lane, two numbers in each."""
-    left, right = np.zeros((32, 8), np.uint16), np.zeros((32, 4), np.uint16)
-    for lane in range(32):
-        group, in_group = lane >> 2, lane % 4
-        for i in range(8):
-            row = group if 0 <= i < 2 or 4 <= i < 6 else group + 8
-            column = in_group * 2 + (i & 1) + (8 if i >= 4 else 0)
-            left[lane, i] = a[row, column].view(np.uint32) >> 16
-        for i in range(4):
-            row = in_group * 2 + (i & 1) + (8 if i >= 2 else 0)
-            right[lane, i] = b[row, group].view(np.uint32) >> 16
-    return left.view(np.uint32), right.view(np.uint32)
-
-
-def accumulators(c):
-    """From c(16, 8) to the four sums of each lane, or back with an index array."""
-    lane, i = np.arange(32)[:, None], np.arange(4)
-    return c[lane // 4 + 8 * (i // 2), lane % 4 * 2 + i % 2]
 
 
 @pytest.mark.parametrize("kind", ["tf32", "bf16"])
@@ -182,6 +124,14 @@ def test_check_finds(mistake, order):
         staged("check", mistake, order)
     assert raised.value.kind in kind.split("|")
     assert "tensor.cu" in str(raised.value)
+
+
+@pytest.mark.parametrize(("order", "kind"), [(0, "race"), (1, "in-flight")])
+def test_a_barrier_before_the_wait_is_not_enough(order, kind):
+    kernel, x = kernels("check")["barrier_before_the_wait"], random(64)
+    with pytest.raises(KernelError, match=r"reads shared row\[\d+\]") as raised:
+        kernel.launch((1, 1, 1), (64, 1, 1), [x, np.zeros(64, np.float32)], seed=order)
+    assert raised.value.kind == kind
 
 
 @pytest.mark.parametrize("mistake", WRONG)

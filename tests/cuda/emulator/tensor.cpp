@@ -14,12 +14,15 @@ namespace {
 
 constexpr u32 M = 16, N = 8, most_k = 16;
 
-typedef double Row __attribute__((vector_size(N * sizeof(double))));
+typedef u32 Word __attribute__((may_alias));
+typedef float Row __attribute__((vector_size(N * sizeof(float))));
+typedef double WideRow __attribute__((vector_size(N * sizeof(double))));
 typedef long long Bits __attribute__((vector_size(N * sizeof(double))));
 
+// Row by row; the operands as bits of floats.
 struct Matrices {
-  double a[M][most_k];
-  Row b[most_k], sums[M];
+  alignas(64) Word a[M][most_k], b[most_k][N];
+  alignas(64) float sums[M][N];
 };
 
 // What a lane brings, and takes away.
@@ -27,12 +30,6 @@ struct Fragments {
   float* sums;  // 4
   u32 a[4], b[2];
 };
-
-double number(u32 bits) {
-  float value;
-  memcpy(&value, &bits, 4);
-  return double(value);
-}
 
 [[noreturn]] void refuse_operand(const Thread& thread, const char* which, u32 i) {
   report_wait(thread, thread);
@@ -53,56 +50,66 @@ void take_tf32(const Thread& thread, const Fragments& lane, u32 g, u32 t, Matric
     demand_tf32(thread, "a", lane.a, 4);
     demand_tf32(thread, "b", lane.b, 2);
   }
-  for (u32 i = 0; i < 4; i++) all.a[g + i % 2 * 8][t + i / 2 * 4] = number(lane.a[i] & kept);
-  for (u32 i = 0; i < 2; i++) all.b[t + i * 4][g] = number(lane.b[i] & kept);
+  for (u32 i = 0; i < 4; i++) all.a[g + i % 2 * 8][t + i / 2 * 4] = lane.a[i] & kept;
+  for (u32 i = 0; i < 2; i++) all.b[t + i * 4][g] = lane.b[i] & kept;
 }
 
 // the same places, but each is a pair along k, at twice the column or row
 void take_bf16(const Thread&, const Fragments& lane, u32 g, u32 t, Matrices& all) {
   for (u32 i = 0; i < 4; i++) {
-    double* pair = &all.a[g + i % 2 * 8][(t + i / 2 * 4) * 2];
-    pair[0] = number(lane.a[i] << 16), pair[1] = number(lane.a[i] & 0xffff0000);
+    Word* pair = &all.a[g + i % 2 * 8][(t + i / 2 * 4) * 2];
+    pair[0] = lane.a[i] << 16, pair[1] = lane.a[i] & 0xffff0000;
   }
   for (u32 i = 0; i < 2; i++) {
-    Row* pair = &all.b[(t + i * 4) * 2];
-    pair[0][g] = number(lane.b[i] << 16), pair[1][g] = number(lane.b[i] & 0xffff0000);
+    u32 k = (t + i * 4) * 2;
+    all.b[k][g] = lane.b[i] << 16, all.b[k + 1][g] = lane.b[i] & 0xffff0000;
   }
+}
+
+WideRow widened(const void* row) {
+  Row narrow;
+  memcpy(&narrow, row, sizeof narrow);
+  return __builtin_convertvector(narrow, WideRow);
+}
+
+// Without the 29 bits of a double's fraction that a float does not have, the conversion is exact.
+Row rounded_toward_zero(WideRow sum) {
+  Bits bits;
+  memcpy(&bits, &sum, sizeof sum);
+  bits &= ~((1ll << 29) - 1);
+  memcpy(&sum, &bits, sizeof sum);
+  return __builtin_convertvector(sum, Row);
 }
 
 template <u32 K>
 void add_products(Matrices& all) {
+  WideRow b[K];
+  for (u32 k = 0; k < K; k++) b[k] = widened(all.b[k]);
   for (u32 i = 0; i < M; i++) {
-    Row sum = all.sums[i];
-    for (u32 k = 0; k < K; k++) sum += all.a[i][k] * all.b[k];
-    all.sums[i] = sum;
+    WideRow sum = widened(all.sums[i]), a[K / N];
+    for (u32 k = 0; k < K; k += N) a[k / N] = widened(&all.a[i][k]);
+    for (u32 k = 0; k < K; k++) sum += a[k / N][k % N] * b[k];
+    Row rounded = rounded_toward_zero(sum);
+    memcpy(all.sums[i], &rounded, sizeof rounded);
   }
 }
 
-// Without the 29 bits of a double's fraction that a float does not have, the conversion is exact.
-void round_toward_zero(Matrices& all) {
-  for (Row& row : all.sums) {
-    Bits bits;
-    memcpy(&bits, &row, sizeof row);
-    bits &= ~((1ll << 29) - 1);
-    memcpy(&row, &bits, sizeof row);
-  }
+// a lane's sums lie in two pairs: (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1)
+float* pair_of_sums(Matrices& all, u32 lane, u32 pair) {
+  return &all.sums[lane / 4 + pair * 8][lane % 4 * 2];
 }
 
 template <u32 K, void take(const Thread&, const Fragments&, u32, u32, Matrices&)>
 void multiply_as(Thread* warp) {
   Matrices all;
+  auto fragments = [&](u32 lane) { return reinterpret_cast<const Fragments*>(warp[lane].deposit); };
   for (u32 lane = 0; lane < 32; lane++) {
-    const Fragments& mine = *reinterpret_cast<const Fragments*>(warp[lane].deposit);
-    u32 g = lane / 4, t = lane % 4;
-    take(warp[lane], mine, g, t, all);
-    for (u32 i = 0; i < 4; i++) all.sums[g + i / 2 * 8][t * 2 + i % 2] = double(mine.sums[i]);
+    take(warp[lane], *fragments(lane), lane / 4, lane % 4, all);
+    for (u32 i = 0; i < 2; i++) memcpy(pair_of_sums(all, lane, i), fragments(lane)->sums + i * 2, 8);
   }
   add_products<K>(all);
-  round_toward_zero(all);
-  for (u32 lane = 0; lane < 32; lane++) {
-    float* sums = reinterpret_cast<const Fragments*>(warp[lane].deposit)->sums;
-    for (u32 i = 0; i < 4; i++) sums[i] = float(all.sums[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]);
-  }
+  for (u32 lane = 0; lane < 32; lane++)
+    for (u32 i = 0; i < 2; i++) memcpy(fragments(lane)->sums + i * 2, pair_of_sums(all, lane, i), 8);
 }
 
 }  // namespace
