@@ -62,14 +62,17 @@ PACKAGES = {  # names of distributions
 class Measurement:
     """Collects what was measured, and sentences about what was not."""
 
-    def __init__(self, networks: list[Network], rounds: int, seconds: float) -> None:
-        self.networks, self.rounds, self.seconds = networks, rounds, seconds
-        self.started = time.perf_counter()
+    def __init__(
+        self, networks: list[Network], rounds: int, seconds: float, file: Path | None
+    ) -> None:
+        self.networks, self.rounds, self.seconds, self.file = networks, rounds, seconds, file
+        self.started, self.facts = time.perf_counter(), facts()
         self.with_torch = not why_no_torch()
         self.steps: list[Record] = []
         self.profiles: list[Record] = []
         self.ceilings: dict[str, float] = {}
         self.missing: list[str] = []
+        self.late: list[str] = []
 
     def say(self, sentence: str) -> None:
         """Note what could not be measured."""
@@ -81,10 +84,11 @@ class Measurement:
         print(f"{time.perf_counter() - self.started:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     def is_time_for(self, what: str, share: float = 1.0) -> bool:
-        """Whether a share of the time has not yet gone; tells what is left out."""
+        """Whether a share of the time has not yet gone; notes what is left out."""
         if time.perf_counter() - self.started < share * self.seconds:
+            self.tell(what)
             return True
-        self.say(f"{what}: left out, as the time was up")
+        self.late.append(what)
         return False
 
     def run(self, compile_mode: str) -> None:
@@ -103,10 +107,12 @@ class Measurement:
             self.profile(this)
         if compile_mode and self.with_torch:
             self.compile(compile_mode)
+        if self.late:
+            self.say(f"left out, as the time was up: {'; '.join(self.late)}")
+        self.keep()
 
     def time(self, what: str, this: Network, group: list[Way], compile_mode: str = "") -> None:
         """A network's ways of one precision, taking turns."""
-        self.tell(what)
         steps: dict[Way, Step] = {}
 
         def add(way: Way) -> None:
@@ -126,6 +132,7 @@ class Measurement:
         self.steps += rows.values()
         steps.clear()
         attempt(what, self.say, forget_caches)
+        self.keep()
 
     def profile(self, this: Network) -> None:
         """Kernels of eager steps: a graph replays the same ones."""
@@ -138,9 +145,9 @@ class Measurement:
         for way in ours + theirs:
             what = f"kernels of {this.name}, {way}"
             if self.is_time_for(what):
-                self.tell(what)
                 attempt(what, self.say, add, way)
                 attempt(what, self.say, forget_caches)
+                self.keep()
 
     def compile(self, mode: str) -> None:
         """torch.compile takes a minute for some networks before the first step."""
@@ -152,8 +159,13 @@ class Measurement:
 
     def record(self) -> Record:
         """All of it, as JSON keeps it."""
-        parts = ("steps", "profiles", "ceilings", "missing")
-        return {"facts": facts()} | {name: getattr(self, name) for name in parts}
+        parts = ("facts", "steps", "profiles", "ceilings", "missing")
+        return {name: getattr(self, name) for name in parts}
+
+    def keep(self) -> None:
+        """Write what there is: a driver that breaks down later takes nothing of it away."""
+        if self.file:
+            self.file.write_text(json.dumps(self.record(), indent=1) + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------- what it was measured on
@@ -206,16 +218,13 @@ def versions() -> dict[str, str]:
 # ------------------------------------------------------------------- the script
 
 
-def measure(names: str, batch: int, large: int, rounds: int, seconds: float, mode: str) -> Record:
-    """What the options ask for; a wrong one gets a sentence."""
+def check(names: str, batch: int, large: int) -> list[Network]:
+    """The networks that the options ask for; a wrong one gets a sentence, and so does no GPU."""
     try:
         devices.choose("cuda")
-        networks = [network(name, batch, large) for name in re.split(r"[, ]+", names.strip())]
+        return [network(name, batch, large) for name in re.split(r"[, ]+", names.strip())]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    measurement = Measurement(networks, rounds, seconds)
-    measurement.run(mode)
-    return measurement.record()
 
 
 def read(path: Path) -> Record:
@@ -246,9 +255,10 @@ def main(
     if kept:
         record = read(kept)
     else:
-        record = measure(networks, batch, large_batch, rounds, seconds, compile_mode)
-    if json_file:
-        json_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        chosen = check(networks, batch, large_batch)
+        measurement = Measurement(chosen, rounds, seconds, json_file)
+        measurement.run(compile_mode)
+        record = measurement.record()
     print(gpu_page.page(record))
     if page:
         try:

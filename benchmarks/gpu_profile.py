@@ -46,8 +46,11 @@ def timed(step: Step) -> list[tuple[str, float]]:
         for _ in range(STEPS):
             step()
         wait()
-    events = [event for event in trace.events() if event.device_type.name == "CUDA"]
-    return [(plain(event.name), microseconds(event)) for event in events]
+    return [
+        (plain(event.name), microseconds(event))
+        for event in trace.events()
+        if event.device_type.name == "CUDA" and not event.is_user_annotation
+    ]
 
 
 def microseconds(event: Any) -> float:

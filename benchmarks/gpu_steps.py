@@ -2,8 +2,8 @@
 
 A way is an engine, a mode and a precision; `prepare` makes its step: forward, backward and SGD
 with momentum, on a batch that lies on the GPU. PyTorch has channels last, lets cuDNN choose its
-fastest algorithms, and computes the same networks: torchvision's, and for CIFAR-10 those of
-torch_resnet.py.
+fastest algorithms, has its defaults otherwise, and computes the same networks: torchvision's, and
+for CIFAR-10 those of torch_resnet.py.
 """
 
 from __future__ import annotations

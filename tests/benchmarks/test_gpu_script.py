@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import gpu as script
 import gpu_clock
 import gpu_launches
 import gpu_page
@@ -69,7 +70,31 @@ def test_without_time_everything_is_left_out_and_named(tmp_path):
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "none").read_text())
     assert record["steps"] == record["profiles"] == []
-    assert "ResNet-8 in float32: left out, as the time was up" in record["missing"]
+    late = record["missing"][-1]
+    assert late.startswith("left out, as the time was up: ResNet-8 in float32; ")
+    assert "kernels of ResNet-50, minires, eager, float32" in late
+
+
+@pytest.mark.slow
+@pytest.mark.cuda
+@pytest.mark.skipif(is_real(), reason="there is a GPU")
+def test_beside_pytorch_each_part_fails_alone(monkeypatch, tmp_path):
+    """On its CPU build, where only eager steps can be had."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    monkeypatch.setattr(gpu_steps, "DEVICE", "cpu")
+    monkeypatch.setattr(gpu_steps, "WARM_UP", 1)
+    monkeypatch.setattr(gpu_clock, "CALLS", (1, 1))
+    monkeypatch.setattr(gpu_clock, "PRODUCT_SIDE", 64)
+    file = tmp_path / "record.json"
+    with gpu():
+        measurement = script.Measurement([TINY], rounds=3, seconds=100, file=file)
+        measurement.run("")
+    record = json.loads(file.read_text())
+    eager = {(r["engine"], r["precision"]) for r in record["steps"] if r["mode"] == "eager"}
+    assert eager >= {("minires", "float32"), *(("PyTorch", p) for p in gpu_steps.PRECISIONS)}
+    assert any("PyTorch, graph, float32: " in sentence for sentence in record["missing"])
+    assert set(record["ceilings"]) == {"copy", *gpu_steps.PRECISIONS}
+    assert "| ResNet-8, batch 2 | bfloat16 |" in gpu_page.page(record)
 
 
 @pytest.mark.skipif(is_real(), reason="there is a GPU")
