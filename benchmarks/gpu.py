@@ -1,7 +1,7 @@
 """minires beside PyTorch on an NVIDIA GPU: training steps, memory, launches, and every kernel.
 
-    python benchmarks/gpu.py [--networks ResNet-20,ResNet-50] [--seconds 180] [--compile default]
-                             [--json FILE] [--write docs/cuda.md]
+    python benchmarks/gpu.py [--networks ResNet-20,ResNet-50] [--only steps|kernels] [--seconds 180]
+                             [--compile default] [--json FILE] [--write docs/cuda.md]
     python benchmarks/gpu.py --from FILE --write docs/cuda.md
 
 Each network in each precision: minires eager and replayed as a CUDA graph (`minires.graph`), and
@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,8 @@ from minires.kernels import devices
 Record = dict[str, Any]
 NETWORKS = "ResNet-20,ResNet-50,ResNet-56,ResNet-18,ResNet-110"  # those of the profiles first
 PROFILED = ("ResNet-20", "ResNet-50")  # whose kernels are timed where time is short
+PARTS = ("steps", "kernels")
+Part = Enum("Part", {name: name for name in PARTS}, type=str)
 FOR_PROFILES = 0.25  # of the time is kept for what comes after the turns
 PACKAGES = {  # names of distributions
     "minires": ("minires-dl",),
@@ -91,25 +94,31 @@ class Measurement:
         self.late.append(what)
         return False
 
-    def run(self, compile_mode: str) -> None:
-        """Everything, in the order in which it matters."""
+    def run(self, parts: tuple[str, ...], compile_mode: str) -> None:
+        """Some parts or all, in the order in which they matter."""
         if reason := why_no_torch():
             self.say(f"{reason}; kernels' times come through it too, so own launches are counted")
         missing = [p for p in PRECISIONS if p not in our_precisions()]
         if missing:
             self.say(f"minires in {' and '.join(missing)}: this version has float32 alone")
         self.ceilings = ceilings(self.say)
-        for this, group in each(self.networks, self.with_torch):
-            what = f"{this.name} in {group[0].precision}"
-            if self.is_time_for(what, 1 - FOR_PROFILES):
-                self.time(what, this, group)
-        for this in sorted(self.networks, key=lambda n: n.name not in PROFILED):
-            self.profile(this)
+        if "steps" in parts:
+            self.take_turns(1 - FOR_PROFILES if "kernels" in parts else 1)
+        if "kernels" in parts:
+            for this in sorted(self.networks, key=lambda n: n.name not in PROFILED):
+                self.profile(this)
         if compile_mode and self.with_torch:
             self.compile(compile_mode)
         if self.late:
             self.say(f"left out, as the time was up: {'; '.join(self.late)}")
         self.keep()
+
+    def take_turns(self, share: float) -> None:
+        """All networks in all precisions, as long as a share of the time lasts."""
+        for this, group in each(self.networks, self.with_torch):
+            what = f"{this.name} in {group[0].precision}"
+            if self.is_time_for(what, share):
+                self.time(what, this, group)
 
     def time(self, what: str, this: Network, group: list[Way], compile_mode: str = "") -> None:
         """A network's ways of one precision, taking turns."""
@@ -244,6 +253,7 @@ def main(
     large_batch: Annotated[int, typer.Option(min=2, help="images of 224 x 224")] = 64,
     rounds: Annotated[int, typer.Option(min=3, help="turns of each way")] = 7,
     seconds: Annotated[float, typer.Option(min=0, help="after which nothing begins")] = 180,
+    only: Annotated[Part | None, typer.Option(help="one part alone")] = None,
     compile_mode: Annotated[
         str, typer.Option("--compile", help="torch.compile as well: default, reduce-overhead, ...")
     ] = "",
@@ -257,7 +267,7 @@ def main(
     else:
         chosen = check(networks, batch, large_batch)
         measurement = Measurement(chosen, rounds, seconds, json_file)
-        measurement.run(compile_mode)
+        measurement.run((only.value,) if only else PARTS, compile_mode)
         record = measurement.record()
     print(gpu_page.page(record))
     if page:

@@ -32,7 +32,9 @@ def put(path: Path, record: Record) -> None:
 
 def page(record: Record) -> str:
     """All tables."""
-    parts = [made(record), whole(record), details(record), ceilings(record)]
+    parts = [made(record)]
+    parts += [whole(record), details(record)] if record["steps"] else []
+    parts += [ceilings(record)]
     parts += [kernels(profile, record) for profile in record["profiles"] if in_page(profile)]
     return "\n".join(part for part in parts if part)
 

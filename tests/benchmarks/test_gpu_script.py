@@ -64,6 +64,18 @@ def test_it_times_steps_and_counts_launches(tmp_path):
 
 
 @pytest.mark.cuda
+def test_kernels_alone(tmp_path):
+    file = tmp_path / "record.json"
+    options = ("--networks", "ResNet-8", "--batch", "2", "--only", "kernels", "--json", file)
+    done = run("-c", LITTLE, BENCHMARKS, *options)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(file.read_text())
+    assert record["profiles"]
+    assert not record["steps"]
+    assert "Milliseconds a training step" not in done.stdout
+
+
+@pytest.mark.cuda
 def test_without_time_everything_is_left_out_and_named(tmp_path):
     options = ("--networks", "ResNet-8,ResNet-50", "--seconds", "0", "--json", tmp_path / "none")
     done = run("-c", LITTLE, BENCHMARKS, *options)
@@ -88,7 +100,7 @@ def test_beside_pytorch_each_part_fails_alone(monkeypatch, tmp_path):
     file = tmp_path / "record.json"
     with gpu():
         measurement = script.Measurement([TINY], rounds=3, seconds=100, file=file)
-        measurement.run("")
+        measurement.run(script.PARTS, "")
     record = json.loads(file.read_text())
     eager = {(r["engine"], r["precision"]) for r in record["steps"] if r["mode"] == "eager"}
     assert eager >= {("minires", "float32"), *(("PyTorch", p) for p in gpu_steps.PRECISIONS)}
