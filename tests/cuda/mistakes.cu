@@ -188,4 +188,119 @@ __global__ void asserts(const float* x, float* y) {
   assert(threadIdx.x < 63);  // here
   y[threadIdx.x] = x[threadIdx.x];
 }
+// ------------------------------------------------ blocks that count themselves
+// 16 threads of each block leave a part in y, which the last block reads; y[63] counts.
+
+__device__ bool is_last(float* y) {
+  __shared__ bool last;
+  if (threadIdx.x == 0) last = atomicAdd((int*)y + 63, 1) == gridDim.x - 1;
+  __syncthreads();
+  return last;
+}
+
+__device__ void leave_part(const float* x, float* y) {
+  if (threadIdx.x < 16) y[blockIdx.x * 16 + threadIdx.x] = x[threadIdx.x];
+}
+
+__device__ int other_part() { return (blockIdx.x + 1) % gridDim.x * 16 + threadIdx.x % 16; }
+
+__device__ void keep(float* y, float value) {
+  if (threadIdx.x == 0) y[48] = value;
+}
+
+__global__ void block_without_fence(const float* x, float* y) {
+  leave_part(x, y);
+  __syncthreads();
+  if (!is_last(y)) return;
+  __threadfence();
+  keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_fences_for_itself(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence_block();
+  __syncthreads();
+  if (!is_last(y)) return;
+  __threadfence();
+  keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_fences_before(const float* x, float* y) {
+  __threadfence();
+  leave_part(x, y);
+  __syncthreads();
+  if (!is_last(y)) return;
+  __threadfence();
+  keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_counts_too_soon(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence();
+  if (!is_last(y)) return;  // no barrier before its atomic operation
+  __threadfence();
+  keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_trusts_the_count(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (!is_last(y)) return;
+  keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_reads_too_soon(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  int before = 0;
+  if (threadIdx.x == 0) before = atomicAdd((int*)y + 63, 1);
+  before = __shfl_sync(0xffffffff, before, 0);  // no barrier
+  __threadfence();
+  if (before == gridDim.x - 1) keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_fences_elsewhere(const float* x, float* y) {
+  __shared__ bool last;
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicAdd((int*)y + 63, 1) == gridDim.x - 1;
+  if (threadIdx.x == 1) __threadfence();  // not by thread 0
+  __syncthreads();
+  if (last) keep(y, __ldcg(y + other_part()));  // here
+}
+
+__global__ void block_counts_plainly(const float* x, float* y) {
+  __shared__ bool last;
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    int before = __ldcg((int*)y + 63);  // here
+    __stcg((int*)y + 63, before + 1);
+    last = before == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  keep(y, __ldcg(y + other_part()));
+}
+
+__global__ void block_resets_too_soon(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && atomicAdd((int*)y + 63, 1) == 1) y[63] = 0;  // here
+}
+
+__global__ void block_reads_through_l1(const float* x, float* y) {
+  leave_part(x, y);
+  __threadfence();
+  __syncthreads();
+  if (!is_last(y)) return;
+  __threadfence();
+  keep(y, y[other_part()]);  // here
+}
 }

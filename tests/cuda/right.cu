@@ -102,6 +102,75 @@ extern "C" __global__ void tiny(const float* x, float* y) {
   y[threadIdx.x] = x[threadIdx.x] * 1e-30f;
 }
 
+// ------------------------------------------------ the last block to arrive works on
+
+__device__ bool is_last(int* counter, int count) {
+  __shared__ bool last;
+  if (threadIdx.x == 0) last = atomicAdd(counter, 1) == count - 1;
+  __syncthreads();
+  return last;
+}
+
+// x[i] summed over blocks; every thread fences what it wrote itself
+extern "C" __global__ void last_block_adds(const float* x, float* parts, int* counter, float* y) {
+  int i = threadIdx.x, n = blockDim.x;
+  __stcg(&parts[blockIdx.x * n + i], x[blockIdx.x * n + i]);
+  __threadfence();
+  __syncthreads();
+  if (!is_last(counter, gridDim.x)) return;
+  __threadfence();
+  float sum = 0;  // read by others than wrote it
+  for (int block = 0; block < gridDim.x; block++) sum += __ldcg(&parts[block * n + n - 1 - i]);
+  y[n - 1 - i] = sum;
+  if (i == 0) *counter = 0;
+}
+
+// one thread fences for all, before it counts and after
+extern "C" __global__ void one_thread_fences(
+    const float* x, float* parts, int* counter, float* y
+) {
+  __shared__ bool last;
+  int i = threadIdx.x, n = blockDim.x;
+  parts[blockIdx.x * n + i] = x[blockIdx.x * n + i];
+  __syncthreads();
+  if (i == 0) {
+    __threadfence();
+    last = atomicInc((unsigned*)counter, gridDim.x - 1) == gridDim.x - 1;  // counts itself to 0
+    __threadfence();
+  }
+  __syncthreads();
+  if (!last) return;
+  const volatile float* all = parts;
+  float sum = 0;
+  for (int block = 0; block < gridDim.x; block++) sum += all[block * n + n - 1 - i];
+  y[n - 1 - i] = sum;
+}
+
+// The last of each group adds up the group, over the first part, and the last of these the groups.
+// Every counter is left at 0.
+extern "C" __global__ void last_group_adds(
+    const float* x, float* parts, int* counters, float* y, int group
+) {
+  int i = threadIdx.x, n = blockDim.x, first = blockIdx.x / group * group;
+  parts[blockIdx.x * n + i] = x[blockIdx.x * n + i];
+  __threadfence();
+  __syncthreads();
+  if (!is_last(&counters[1 + blockIdx.x / group], group)) return;
+  __threadfence();
+  float sum = 0;
+  for (int block = first; block < first + group; block++) sum += __ldcg(&parts[block * n + i]);
+  parts[first * n + i] = sum;
+  if (i == 0) atomicExch(&counters[1 + blockIdx.x / group], 0);
+  __threadfence();
+  __syncthreads();
+  if (!is_last(counters, gridDim.x / group)) return;
+  __threadfence();
+  sum = 0;
+  for (int block = 0; block < gridDim.x; block += group) sum += __ldcg(&parts[block * n + n - 1 - i]);
+  y[n - 1 - i] = sum;
+  if (i == 0) *counters = 0;
+}
+
 template <int V>
 struct alignas(V * 4) Pack {
   float at[V];

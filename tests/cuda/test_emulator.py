@@ -114,6 +114,16 @@ def test_a_synchronised_warp_is_ordered(kernels, order):
     np.testing.assert_array_equal(y, x[np.arange(64) ^ 1])
 
 
+@pytest.mark.parametrize("name", ["last_block_adds", "one_thread_fences", "last_group_adds"])
+def test_the_last_block_may_read_what_all_have_left(kernels, order, name):
+    x, parts, counters = numbers(6 * 64), np.zeros(6 * 64, np.float32), np.zeros(4, np.int32)
+    y, size = np.zeros(64, np.float32), [np.int32(2)] * (name == "last_group_adds")
+    for _ in range(2):  # the counters are left as they were
+        kernels[name].launch((6, 1, 1), (64, 1, 1), [x, parts, counters, y, *size], seed=order)
+        np.testing.assert_allclose(y, x.reshape(6, 64).sum(0), rtol=1e-6)
+        y[:] = 0
+
+
 def test_grids_and_blocks_of_three_dimensions(kernels, order):
     y = np.zeros((30, 24), np.int32)
     kernels["places"].launch((2, 3, 5), (4, 3, 2), [y], seed=order)
@@ -175,6 +185,16 @@ MISTAKES = {
     "shifts_too_far": ("language", r"shift of 1 by \d+ bits"),
     "casts_nan": ("language", r"does not fit"),
     "reads_other_stack": ("other-stack", r"reads a local variable of thread \(0, 0, 0\)"),
+    "block_without_fence": ("race", r"reads y\[\d+\].*nothing orders different blocks"),
+    "block_fences_for_itself": ("race", r"reads y\[\d+\].*nothing orders different blocks"),
+    "block_fences_before": ("race", r"missing between that and the other block's atomic"),
+    "block_counts_too_soon": ("race", r"missing between that and the other block's atomic"),
+    "block_trusts_the_count": ("race", r"missing between this block's atomic operation and this"),
+    "block_reads_too_soon": ("race", r"missing between this block's atomic operation and this"),
+    "block_fences_elsewhere": ("race", r"between this block's atomic operation and this"),
+    "block_counts_plainly": ("race", r"reads y\[63\], which block"),
+    "block_resets_too_soon": ("race", r"y\[63\], which block .* nothing orders"),
+    "block_reads_through_l1": ("stale", r"reads y\[\d+\] by way of the L1 cache.*__ldcg"),
     "asserts": ("language", r"assertion failed: threadIdx.x < 63"),
 }
 ALSO_FAST = {

@@ -18,7 +18,10 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-RUNTIME = ("runtime.cpp", "checker.cpp", "language.cpp", "traffic.cpp")
+RUNTIME = (
+    *("runtime.cpp", "warp.cpp", "tensor.cpp", "copies.cpp"),
+    *("checker.cpp", "between.cpp", "language.cpp", "traffic.cpp"),
+)
 COMMON = ("-std=c++17", "-g1", "-gdwarf-4", "-fPIC", "-march=native", "-fvisibility=hidden")
 KERNEL_FLAGS = (
     *(
@@ -33,6 +36,7 @@ MODES = {
     "fast": ("-O2", "-ffp-contract=fast"),
     "check": (
         *("-O1", "-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0"),
+        *("--param", "tsan-distinguish-volatile=1"),
         "-fsanitize=bounds-strict,shift,signed-integer-overflow,integer-divide-by-zero,"
         "float-cast-overflow",
         *("-fno-store-merging", "-fno-tree-sra", "-fno-ipa-sra", "-ffp-contract=fast"),

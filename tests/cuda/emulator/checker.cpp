@@ -3,7 +3,8 @@
 //
 // An access must hit an array argument, shared memory, or the thread's own stack. Two accesses
 // race where one of them writes, not both are atomic, and nothing orders them: they come from two
-// threads of one block in the same interval between barriers, or from different blocks.
+// threads of one block in the same interval between barriers, or from different blocks without a
+// counter between them (between.cpp).
 
 #include <cstdlib>
 #include <cstring>
@@ -39,7 +40,7 @@ Region* region_of(const char* address, u32 size) {
 
 bool ordered(const Access& before, const Access& now) {
   if (before.site == nullptr || before.serial != now.serial) return true;
-  if (before.block != now.block) return false;
+  if (before.block != now.block) return order_of_blocks(before) == Order::whole;
   if (before.thread == now.thread || before.epoch != now.epoch) return true;
   bool same_warp = before.thread / 32 == now.thread / 32;
   return same_warp && before.warp_epoch != now.warp_epoch;
@@ -49,7 +50,7 @@ struct Place {
   const void* address;
   const void* site;
   u32 size;
-  bool write, atomic;
+  bool write, atomic, coherent;  // coherent: not through the L1 cache
 };
 
 [[noreturn]] void refuse(Mistake mistake, const Place& place, const Region* region) {
@@ -62,13 +63,26 @@ struct Place {
   stop(mistake);
 }
 
-void demand_order(const Access& before, bool before_writes, const Access& now, const Place& place,
-                  const Region& region) {
-  if (ordered(before, now) || (before.atomic && now.atomic)) return;
+[[noreturn]] void refuse_pair(Mistake mistake, const Access& before, bool before_writes,
+                              const Place& place, const Region& region) {
   Report& report = launch->report;
   report.other_site = before.site, report.other_write = before_writes;
   report.other_thread = before.thread, report.other_block = before.block;
-  refuse(Mistake::race, place, &region);
+  refuse(mistake, place, &region);
+}
+
+void demand_order(const Access& before, bool before_writes, const Access& now, const Place& place,
+                  const Region& region) {
+  if (ordered(before, now) || (before.atomic && now.atomic)) return;
+  launch->report.state = u32(order_of_blocks(before));
+  refuse_pair(Mistake::race, before, before_writes, place, region);
+}
+
+// A load may find in the L1 cache what was there before another block wrote.
+void demand_fresh(const Access& write, const Access& now, const Place& place,
+                  const Region& region) {
+  if (place.coherent || !write.site || write.block == now.block || region.shared) return;
+  refuse_pair(Mistake::stale, write, true, place, region);
 }
 
 void remember_read(Cell& cell, const Access& now) {
@@ -83,7 +97,10 @@ void remember_read(Cell& cell, const Access& now) {
 
 void check_cell(Cell& cell, const Access& now, const Place& place, const Region& region) {
   demand_order(cell.write, true, now, place, region);
-  if (!place.write) return remember_read(cell, now);
+  if (!place.write) {
+    demand_fresh(cell.write, now, place, region);
+    return remember_read(cell, now);
+  }
   demand_order(cell.read, false, now, place, region);
   demand_order(cell.other_read, false, now, place, region);
   demand_order(cell.foreign_read, false, now, place, region);
@@ -96,6 +113,7 @@ void check_races(const Place& place, const Region& region) {
   now.serial = region.shared ? block_serial : 1;
   now.block = block_number, now.epoch = epoch, now.warp_epoch = current->warp_epoch;
   now.thread = uint16_t(current->number), now.atomic = place.atomic;
+  now.fences = current->fences;
   u64 offset = u64(static_cast<const char*>(place.address) - region.start);
   u64 last = (offset + place.size - 1) / region.granule;
   for (u64 i = offset / region.granule; i <= last; i++)
@@ -133,6 +151,14 @@ void check_other_stacks(const Place& place) {
   }
 }
 
+// No asynchronous copy is on its way to there.
+void demand_landed(const Place& place, const Region& region) {
+  Report& report = launch->report;
+  if (find_copy(static_cast<const char*>(place.address), place.size, report.other_thread,
+                report.other_site))
+    refuse(Mistake::in_flight, place, &region);
+}
+
 void check(const Place& place) {
   if (!current) return;
   const char* address = static_cast<const char*>(place.address);
@@ -145,9 +171,11 @@ void check(const Place& place) {
   }
   if (reinterpret_cast<uintptr_t>(address) % place.size)
     refuse(Mistake::misaligned, place, region);
+  if (region->shared) demand_landed(place, *region);
   if (place.write && !region->writable) refuse(Mistake::read_only, place, region);
   if (region->written) check_written(place, *region);
   check_races(place, *region);
+  if (place.atomic && !region->shared) pass_counter(address);
   if (launch->traffic)
     record_traffic(place.site, address, place.size, place.write, region->shared);
 }
@@ -155,6 +183,7 @@ void check(const Place& place) {
 }  // namespace
 
 void begin_checks() {
+  begin_order();
   if (!shared_cells) shared_cells = static_cast<Cell*>(calloc(arena_size, sizeof(Cell)));
   for (int i = 0; i < launch->region_count; i++) {
     Region& region = launch->regions[i];
@@ -168,7 +197,23 @@ void end_checks() {
   for (int i = 0; i < launch->region_count; i++) free(launch->regions[i].cells);
 }
 
+void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site) {
+  if (bytes == size) check({from, site, size, false, false, past_l1});
+  if (bytes < size)
+    for (u32 i = 0; i < bytes; i++) check({from + i, site, 1, false, false, past_l1});
+  check({to, site, size, true, false, false});
+}
+
+// It is written anew: a barrier must follow the wait.
+void check_landing(char* to, u32 size, const void* site) {
+  u32 traffic = launch->traffic;
+  launch->traffic = 0;
+  check({to, site, size, true, false, false});
+  launch->traffic = traffic;
+}
+
 void begin_block_checks() {
+  begin_block_order();
   block_serial++;
   emulator_shared_count = 0;
   memset(shared_written, 0, sizeof shared_written);
@@ -189,13 +234,13 @@ void share_region(Region region) {
 using namespace emulator;
 
 #define SITE __builtin_return_address(0)
-#define ACCESS(size)                                                                     \
-  void __tsan_read##size(void* p) { check({p, SITE, size, false, false}); }              \
-  void __tsan_write##size(void* p) { check({p, SITE, size, true, false}); }              \
-  void __tsan_unaligned_read##size(void* p) { check({p, SITE, size, false, false}); }    \
-  void __tsan_unaligned_write##size(void* p) { check({p, SITE, size, true, false}); }    \
-  void __tsan_volatile_read##size(void* p) { check({p, SITE, size, false, false}); }     \
-  void __tsan_volatile_write##size(void* p) { check({p, SITE, size, true, false}); }
+#define ACCESS(size)                                                                        \
+  void __tsan_read##size(void* p) { check({p, SITE, size, false, false, false}); }          \
+  void __tsan_write##size(void* p) { check({p, SITE, size, true, false, false}); }          \
+  void __tsan_unaligned_read##size(void* p) { check({p, SITE, size, false, false, false}); } \
+  void __tsan_unaligned_write##size(void* p) { check({p, SITE, size, true, false, false}); } \
+  void __tsan_volatile_read##size(void* p) { check({p, SITE, size, false, false, true}); }  \
+  void __tsan_volatile_write##size(void* p) { check({p, SITE, size, true, false, true}); }
 
 extern "C" {
 void __tsan_init() {}
@@ -207,12 +252,20 @@ ACCESS(1) ACCESS(2) ACCESS(4) ACCESS(8) ACCESS(16)
 static void range(void* start, u64 size, bool write, const void* site) {
   u32 step = size % 4 ? 1 : 4;
   for (u64 i = 0; i < size; i += step)
-    check({static_cast<char*>(start) + i, site, step, write, false});
+    check({static_cast<char*>(start) + i, site, step, write, false, false});
 }
 void __tsan_read_range(void* p, u64 size) { range(p, size, false, SITE); }
 void __tsan_write_range(void* p, u64 size) { range(p, size, true, SITE); }
 
 void emulator_atomic(const void* address, int size, const void* site) {
-  if (launch->checked) check({address, site, u32(size), true, true});
+  if (launch->checked) check({address, site, u32(size), true, true, true});
+}
+
+void emulator_past_l1(const void* address, int size, int write, const void* site) {
+  if (launch->checked) check({address, site, u32(size), write != 0, false, true});
+}
+
+void emulator_fence() {
+  if (launch->checked) pass_fence();
 }
 }

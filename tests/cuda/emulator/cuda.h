@@ -6,6 +6,7 @@
 #include "vectors.h"
 #include "mathematics.h"
 #include "describe.h"
+#include "tensor.h"
 
 #define __global__ __attribute__((noinline))
 #define __device__
@@ -49,7 +50,7 @@ inline int __syncthreads_and(int predicate, HERE) {
   return all;
 }
 
-inline void __threadfence() {}
+inline void __threadfence() { emulator_fence(); }
 inline void __threadfence_block() {}
 
 // ------------------------------------------------------------- shared memory
@@ -181,9 +182,24 @@ NO_CALLBACK inline T atomicCAS(T* address, typename emulator::Same<T>::type comp
 
 #undef ATOMIC
 
+// ------------------------------------------------- loads and stores by their way
+
 template <typename T>
 inline T __ldg(const T* address) {
   return *address;
+}
+
+// past the L1 cache, which does not hear of what other blocks write
+template <typename T>
+NO_CALLBACK inline T __ldcg(const T* address) {
+  emulator_past_l1(address, sizeof(T), false, __builtin_return_address(0));
+  return *address;
+}
+
+template <typename T>
+NO_CALLBACK inline void __stcg(T* address, typename emulator::Same<T>::type value) {
+  emulator_past_l1(address, sizeof(T), true, __builtin_return_address(0));
+  *address = value;
 }
 
 #define assert(condition) \

@@ -36,8 +36,14 @@ MISTAKES = [
     *("none", "out-of-bounds", "misaligned", "race", "uninitialised", "read-only", "other-stack"),
     *("divergent-barrier", "missed-barrier", "warp-mismatch", "warp-missing", "warp-source"),
     *("no-dynamic-shared", "too-much-shared", "block-too-large", "language", "crash", "endless"),
-    "out-of-memory",
+    *("out-of-memory", "stale", "not-converted", "in-flight"),
 ]
+MISSING = "a __threadfence() or a barrier is missing between"
+BETWEEN_BLOCKS = (
+    "nothing orders different blocks: use atomics, another kernel, or fences and a counter",
+    f"{MISSING} that and the other block's atomic operation",
+    f"{MISSING} this block's atomic operation and this",
+)
 FRESH, READY, AT_BARRIER, AT_WARP, DONE = range(5)
 
 
@@ -145,15 +151,36 @@ class Narrator:
         other = source_line(self.library, report.other_site - self.base)
         done = "wrote" if report.other_write else "read"
         blocks = report.other_block != report.block
-        cure = (
-            "nothing orders different blocks: use atomics, or another kernel"
-            if blocks
-            else "no barrier lies between"
-        )
+        cure = BETWEEN_BLOCKS[report.state] if blocks else "no barrier lies between"
         verb = "changes (atomically)" if report.atomic else self._verb()
         return (
             f"{verb} {self._memory()}, which "
             f"{self._place(report.other_block, report.other_thread)} {done} at {other}; {cure}"
+        )
+
+    def _stale(self) -> str:
+        report = self.report
+        other = source_line(self.library, report.other_site - self.base)
+        return (
+            f"reads {self._memory()} by way of the L1 cache, which may hold an old value: "
+            f"{self._place(report.other_block, report.other_thread)} wrote it at {other}; "
+            "use __ldcg(), volatile or an atomic operation"
+        )
+
+    def _in_flight(self) -> str:
+        report = self.report
+        other = source_line(self.library, report.other_site - self.base)
+        return (
+            f"{self._verb()} {self._memory()}, to which an asynchronous copy of "
+            f"{self._thread(report.other_thread)} is on its way, from {other}: "
+            "that thread has not waited for it"
+        )
+
+    def _not_converted(self) -> str:
+        operand = f"{self.report.text.decode()}[{self.report.lane}]"
+        return (
+            f"operand {operand} of a tf32 product is no tf32, its lower 13 bits are not zero: "
+            "the hardware would cut them off where to_tf32() rounds"
         )
 
     def _uninitialised(self) -> str:
@@ -188,8 +215,11 @@ class Narrator:
     def _warp_mismatch(self) -> str:
         return (
             f"waits in a warp operation with mask {self.report.mask:#010x}, but lane "
-            f"{self.report.lane} is in another operation or mask, at line {self.report.other_line}"
+            f"{self.report.lane} is in another operation or mask{self._other_line()}"
         )
+
+    def _other_line(self) -> str:
+        return f", at line {self.report.other_line}" if self.report.other_line else ""
 
     def _warp_missing(self) -> str:
         states = {DONE: "has ended", AT_BARRIER: f"waits at line {self.report.other_line}"}

@@ -30,7 +30,6 @@ alignas(256) char arena[arena_size + 256];
 
 namespace {
 
-constexpr u32 most_threads = 1024;
 Thread thread_storage[most_threads];
 char* spare_stacks[most_threads];
 u32 spare_count;
@@ -85,6 +84,7 @@ void prepare(Thread& thread) {
 
 void to_thread(Thread& thread) { emulator_switch(&scheduler, thread.stack_pointer); }
 void to_scheduler() { emulator_switch(&current->stack_pointer, scheduler); }
+void from_to(Thread& from, Thread& to) { emulator_switch(&from.stack_pointer, to.stack_pointer); }
 
 }  // namespace
 
@@ -106,6 +106,9 @@ void prepare(Thread& thread) {
 
 void to_thread(Thread& thread) { swapcontext(&scheduler, &contexts[thread.number]); }
 void to_scheduler() { swapcontext(&contexts[current->number], &scheduler); }
+void from_to(Thread& from, Thread& to) {
+  swapcontext(&contexts[from.number], &contexts[to.number]);
+}
 
 }  // namespace
 
@@ -120,23 +123,61 @@ void fiber_main() {
   abort();
 }
 
-void resume(Thread& thread) {
+void enter(Thread& thread) {
   current = &thread;
   emulator_builtins.thread = thread.index;
   if (thread.state == fresh) prepare(thread);
   thread.state = ready;
+}
+
+struct Order {
+  u32 places[most_threads];
+
+  // 0: forward, 1: backward, else shuffled by a linear congruential generator
+  void arrange(u32 count, u64 seed) {
+    for (u32 i = 0; i < count; i++) places[i] = seed == 1 ? count - 1 - i : i;
+    if (seed < 2) return;
+    u64 state = seed * 0x9E3779B97F4A7C15ull + block_number;
+    for (u32 i = count; i > 1; i--) {
+      state = state * 6364136223846793005ull + 1442695040888963407ull;
+      u32 j = u32((state >> 33) % i), held = places[i - 1];
+      places[i - 1] = places[j], places[j] = held;
+    }
+  }
+} order;
+
+u32 turn;  // whose in the order it is
+
+// The next thread in the order that can go on, or null at the end of the round.
+Thread* next_thread() {
+  for (; turn < thread_count; turn++) {
+    Thread& thread = threads[order.places[turn]];
+    if (thread.state == fresh || thread.state == ready) return turn++, &thread;
+  }
+  return nullptr;
+}
+
+// Runs until a round has ended, or a thread has.
+void resume(Thread& thread) {
+  enter(thread);
   to_thread(thread);
-  if (thread.state == done) give_back(thread);
+  if (current->state == done) give_back(*current);
   current = nullptr;
 }
 
-void wait(State state, int line) {
-  current->line = line;
-  current->state = state;
-  to_scheduler();
-}
-
 }  // namespace
+
+// Threads that wait at the same place are switched without the scheduler, since the processor then
+// predicts all returns.
+void wait(State state, int line) {
+  Thread* self = current;
+  self->line = line;
+  self->state = state;
+  Thread* next = next_thread();
+  if (!next) return to_scheduler();
+  enter(*next);
+  from_to(*self, *next);
+}
 
 // -------------------------------------------------------------------- mistakes
 
@@ -146,6 +187,16 @@ void stop(Mistake mistake) {
   report.block = block_number;
   if (current) report.thread = current->number;
   siglongjmp(escape, 1);
+}
+
+void report_wait(const Thread& waits, const Thread& other) {
+  Report& report = launch->report;
+  report.site = waits.site;
+  report.line = waits.line;
+  report.other_line = other.line;
+  report.other_thread = other.number;
+  report.state = other.state;
+  current = const_cast<Thread*>(&waits);
 }
 
 namespace {
@@ -194,15 +245,6 @@ class Guard {
 
 // ------------------------------------------------------------------- barriers
 
-void report_wait(const Thread& waits, const Thread& other) {
-  Report& report = launch->report;
-  report.line = waits.line;
-  report.other_line = other.line;
-  report.other_thread = other.number;
-  report.state = other.state;
-  current = const_cast<Thread*>(&waits);
-}
-
 // All threads wait or have ended. Let them through a barrier that all have reached.
 void release_barrier() {
   const Thread* waits = nullptr;
@@ -241,78 +283,7 @@ void release_barrier() {
   }
 }
 
-// ------------------------------------------------------------ warp operations
-
-// The lane that `lane` reads from; itself where the source lies outside its segment.
-u32 source_of(u32 lane, const Thread& thread) {
-  int width = thread.width, argument = thread.argument;
-  int in_segment = int(lane) % width, segment = int(lane) - in_segment;
-  int source = in_segment;
-  switch (thread.operation) {
-    case Warp::shuffle: source = argument & (width - 1); break;
-    case Warp::shuffle_up: source = in_segment - argument; break;
-    case Warp::shuffle_down: source = in_segment + argument; break;
-    case Warp::shuffle_xor: source = in_segment ^ argument; break;
-    default: break;
-  }
-  return u32(segment + (source >= 0 && source < width ? source : in_segment));
-}
-
-u64 ballot_of(const Thread* warp, u32 mask) {
-  u64 votes = 0;
-  for (u32 lane = 0; lane < 32; lane++)
-    if (mask >> lane & 1) votes |= (warp[lane].deposit & 1) << lane;
-  return votes;
-}
-
-void finish_exchange(Thread* warp, u32 mask) {
-  for (u32 lane = 0; lane < 32; lane++) {
-    if (!(mask >> lane & 1)) continue;
-    Thread& thread = warp[lane];
-    if (thread.operation == Warp::sync) {
-      thread.warp_epoch++;
-    } else if (thread.operation == Warp::ballot) {
-      thread.result = ballot_of(warp, mask);
-    } else {
-      u32 source = source_of(lane, thread);
-      if (!(mask >> source & 1)) {
-        report_wait(thread, thread);
-        launch->report.lane = source, launch->report.mask = mask;
-        stop(Mistake::warp_source);
-      }
-      thread.result = warp[source].deposit;
-    }
-  }
-  for (u32 lane = 0; lane < 32; lane++)
-    if (mask >> lane & 1) warp[lane].state = ready;
-}
-
-bool all_arrived(const Thread* warp, u32 mask, const Thread& last) {
-  for (u32 lane = 0; lane < 32; lane++)
-    if (mask >> lane & 1 &&
-        (warp[lane].state != at_warp || warp[lane].mask != mask ||
-         warp[lane].operation != last.operation))
-      return false;
-  return true;
-}
-
 // --------------------------------------------------------------------- blocks
-
-struct Order {
-  u32 places[most_threads];
-
-  // 0: forward, 1: backward, else shuffled by a linear congruential generator
-  void arrange(u32 count, u64 seed) {
-    for (u32 i = 0; i < count; i++) places[i] = seed == 1 ? count - 1 - i : i;
-    if (seed < 2) return;
-    u64 state = seed * 0x9E3779B97F4A7C15ull + block_number;
-    for (u32 i = count; i > 1; i--) {
-      state = state * 6364136223846793005ull + 1442695040888963407ull;
-      u32 j = u32((state >> 33) % i), held = places[i - 1];
-      places[i - 1] = places[j], places[j] = held;
-    }
-  }
-} order;
 
 struct Shared {
   const char* function;
@@ -337,19 +308,14 @@ void begin_block(u32 number) {
   shared_entries = 0;
   shared_used = (launch->dynamic_shared + 15) / 16 * 16;
   memset(arena, 0xff, arena_size);  // NaN
+  begin_block_copies();
   if (launch->checked) begin_block_checks();
   if (launch->traffic) begin_block_traffic();
 }
 
-bool run_once() {
-  bool ran = false;
-  for (u32 i = 0; i < thread_count; i++) {
-    Thread& thread = threads[order.places[i]];
-    if (thread.state != fresh && thread.state != ready) continue;
-    resume(thread);
-    ran = true;
-  }
-  return ran;
+void run_round() {
+  turn = 0;
+  while (Thread* thread = next_thread()) resume(*thread);
 }
 
 bool all_done() {
@@ -361,7 +327,7 @@ bool all_done() {
 void run_block(u32 number) {
   begin_block(number);
   order.arrange(thread_count, launch->seed);
-  while (run_once(), !all_done()) {
+  while (run_round(), !all_done()) {
     bool waiting = true;
     for (u32 i = 0; i < thread_count && waiting; i++)
       waiting = threads[i].state != ready && threads[i].state != fresh;
@@ -419,30 +385,6 @@ int emulator_barrier(int line, int value, int* any, int* all) {
   wait(at_barrier, line);
   *any = current->any, *all = current->all;
   return current->value;
-}
-
-u64 emulator_exchange(int line, u32 mask, Warp operation, u64 value, int argument, int width) {
-  u32 lane = current->number % 32;
-  Thread* warp = current - lane;
-  Report& report = launch->report;
-  report.line = line, report.mask = mask;
-  for (u32 i = 0; i < 32; i++)
-    if (mask >> i & 1 && u32(warp - threads) + i >= thread_count) {
-      report.lane = i, report.state = ~0u;
-      stop(Mistake::warp_missing);
-    }
-  if (!(mask >> lane & 1)) {
-    report.lane = lane;
-    stop(Mistake::warp_source);
-  }
-  current->operation = operation, current->mask = mask, current->deposit = value;
-  current->argument = argument, current->width = width;
-  current->line = line, current->state = at_warp;
-  if (all_arrived(warp, mask, *current)) {
-    finish_exchange(warp, mask);
-  }
-  if (current->state == at_warp) to_scheduler();
-  return current->result;
 }
 
 void* emulator_shared(const char* function, int number, u64 size, int alignment, int element,

@@ -15,7 +15,12 @@ struct Builtins {
   Index thread, block, block_size, grid_size;
 };
 
-enum class Warp : u32 { shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync };
+enum class Warp : u32 { shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync, tf32, bf16 };
+
+// A lane's share of the sums on a tensor core.
+struct Sums {
+  float at[4];
+};
 
 // One kernel of a module: what the compiler knows of it.
 struct Kernel {
@@ -37,5 +42,15 @@ void* emulator_shared(const char* function, int number, emulator::u64 size, int 
                       int element, const char* declaration);
 void* emulator_dynamic_shared(int element, const char* declaration);
 void emulator_atomic(const void* address, int size, const void* site);
+void emulator_past_l1(const void* address, int size, int write, const void* site);
+void emulator_fence();
+emulator::Sums emulator_multiply(float d0, float d1, float d2, float d3, emulator::u32 a0,
+                                 emulator::u32 a1, emulator::u32 a2, emulator::u32 a3,
+                                 emulator::u32 b0, emulator::u32 b1, emulator::Warp operation);
+emulator::u64 emulator_shared_address(const void* pointer, int line);
+void emulator_copy(emulator::u32 to, const void* from, int size, emulator::u32 bytes, int past_l1,
+                   const void* site);
+void emulator_commit_copies();
+void emulator_wait_for_copies(emulator::u32 pending);
 void emulator_trap(int line, const char* text);
 }

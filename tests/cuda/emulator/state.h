@@ -16,6 +16,8 @@ struct Thread {
   Index index;
   u32 number;  // within the block
   u32 warp_epoch;  // how often its warp was synchronised
+  u32 fences, fence_epoch;  // how often it did __threadfence(), and when last
+  u32 fences_before;  // without those since the last barrier
   void* stack_pointer;
   char* stack;
   int value, any, all;  // of a barrier that counts
@@ -23,6 +25,7 @@ struct Thread {
   Warp operation;
   u32 mask;
   u64 deposit, result;
+  const void* site;
   int argument, width;
 };
 
@@ -34,7 +37,7 @@ struct Access {
   u32 epoch, warp_epoch;
   uint16_t thread;
   uint16_t atomic;
-  u32 pad;
+  u32 fences;  // that the thread had done
 };
 
 struct Cell {
@@ -74,6 +77,9 @@ enum class Mistake : u32 {
   crash,
   endless,
   out_of_memory,
+  stale,
+  not_converted,
+  in_flight,
 };
 
 // The first mistake of a launch. Python makes a sentence of it.
@@ -104,23 +110,39 @@ struct Launch {
   Report report;  // result
 };
 
+// What lies between an access of another block and the access in hand.
+enum class Order : u32 { none, not_released, not_acquired, whole };
+
 extern Launch* launch;
 extern Thread* current;
 extern Thread* threads;
 extern u32 thread_count, block_number, epoch;
+constexpr u32 most_threads = 1024;
 constexpr size_t stack_size = 64 << 10;
 constexpr size_t arena_size = 48 << 10;
 extern char arena[];
 
 [[noreturn]] void stop(Mistake mistake);
+void report_wait(const Thread& waits, const Thread& other);
+void wait(State state, int line);
+void meet(const void* site, int line, u32 mask, Warp operation, u64 deposit);
+void multiply(Thread* warp);
+void begin_block_copies();
+bool find_copy(const char* address, u32 size, u32& thread, const void*& site);
+void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site);
+void check_landing(char* to, u32 size, const void* site);
 void begin_checks();
 void begin_block_checks();
 void end_checks();
 void share_region(Region region);
+void begin_order();
+void begin_block_order();
+void pass_fence();
+void pass_counter(const void* address);
+Order order_of_blocks(const Access& before);
 void record_traffic(const void* site, const void* address, u32 size, bool write, bool shared);
 void begin_block_traffic();
 void end_block_traffic();
-
 
 }  // namespace emulator
 

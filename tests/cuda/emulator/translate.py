@@ -1,7 +1,8 @@
 """From the text of a CUDA module to C++ that g++ compiles: what no header can express.
 
-Two things need more than a macro. `__shared__ float tile[16][17];` becomes a reference into the
-block's shared memory, and every kernel announces its launch bound when it starts. The preprocessor
+Three things need more than a macro. `__shared__ float tile[16][17];` becomes a reference into the
+block's shared memory, every kernel announces its launch bound when it starts, and inline assembly
+becomes calls (assembly.py). The preprocessor
 runs first, so comments and macros are gone; its line markers keep the source's lines.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .assembly import UnknownAssemblyError, translate_assembly
+
 NAME = r"[A-Za-z_]\w*"
 KERNEL = re.compile(r"__global__")
 SHARED = re.compile(r"(extern\s+)?__shared__\s+([^;{}]*);")
 EXTERN_BLOCK = re.compile(r'extern\s+"C"\s*\{')
 LAUNCH_BOUNDS = re.compile(r"__launch_bounds__\s*\(")
 REFUSED = {
-    r"\basm\b": "inline assembly",
     r"\b(nv)?wmma\b": "tensor cores (wmma)",
     r"\bcooperative_groups\b": "cooperative groups",
     r"\b__activemask\b": "__activemask(), whose value CUDA does not define after divergence",
@@ -52,7 +54,11 @@ def translate(preprocessed: str) -> Translation:
     for pattern, what in REFUSED.items():
         if re.search(pattern, preprocessed):
             raise TranslationError(f"the emulator does not run {what}")
-    kernels, text = _announce_bounds(preprocessed)
+    try:
+        text = translate_assembly(preprocessed)
+    except UnknownAssemblyError as error:
+        raise TranslationError(str(error)) from error
+    kernels, text = _announce_bounds(text)
     return Translation(_shared_variables(text), kernels)
 
 

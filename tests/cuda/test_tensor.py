@@ -1,0 +1,231 @@
+"""Tensor cores and asynchronous copies: `tensor.cuh` in the emulator, against NumPy.
+
+Fragments are put together here after the formulas of the PTX ISA ("Matrix Fragments for mma"),
+element by element, so that they are written down twice.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from minires.kernels.cuda import source
+
+from . import nvrtc
+from .emulator import KernelError, TranslationError, load
+
+FOLDER = Path(__file__).parent
+MISTAKES = {
+    "LANE_MISSING": ("warp-missing", r"waits for lane 5, which has ended"),
+    "UNCONVERTED": ("not-converted", r"operand a\[\d\] of a tf32 product is no tf32.*to_tf32"),
+    "NO_WAIT": ("in-flight", r"reads shared \w+\[\d+\], to which an asynchronous copy of thread"),
+    "WAIT_TOO_SHORT": ("in-flight", r"has not waited for it"),
+    "NO_COMMIT": ("in-flight", r"has not waited for it"),
+    "NO_BARRIER": ("uninitialised", r"reads shared a_tile.* is a barrier missing"),
+    "NO_LAST_BARRIER": ("race|in-flight", r"(no barrier lies between|has not waited)"),
+    "WRONG_STAGE": ("in-flight", r"reads shared a_tile\[\d+\].* from tensor.cuh:\d+"),
+    "OVERWRITTEN": ("in-flight", r"writes shared a_tile\[\d+\], to which"),
+    "COPIED_TWICE": ("in-flight", r"writes shared a_tile\[\d+\], to which"),
+    "ALL_EXIST": ("out-of-bounds", r"reads 16 bytes outside"),
+    "MISALIGNED": ("misaligned", r"writes 16 bytes at shared a_tile\[\d+\]"),
+}
+WRONG = ("SWAPPED", "NO_WAIT", "WAIT_TOO_SHORT", "NO_COMMIT", "WRONG_STAGE")  # in mode fast
+
+
+def text():
+    parts = [(source.FOLDER, "tensor.cuh"), (FOLDER, "tensor.cu")]
+    return "".join(f'#line 1 "{name}"\n{(folder / name).read_text()}' for folder, name in parts)
+
+
+def kernels(mode):
+    names = [f"staged<{name}>" for name in ("NONE", "SWAPPED", *MISTAKES)]
+    return load(text(), (*names, "fragments<false>", "fragments<true>"), (), mode, "tensor.cu")
+
+
+def random(*shape):
+    return np.random.default_rng(3).normal(size=shape).astype(np.float32)
+
+
+def tf32(x):
+    """To the nearest number with 10 bits behind the point, halves away from zero."""
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x1000) & 0xFFFFE000).astype(np.uint32).view(np.float32)
+
+
+def bf16(x):
+    """To the nearest number with 7 bits behind the point, halves to even."""
+    bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+def toward_zero(x):
+    """float64 to float32, rounded toward zero."""
+    near = x.astype(np.float32)
+    return np.where(abs(near.astype(np.float64)) > abs(x), np.nextafter(near, np.float32(0)), near)
+
+
+def aligned(x):
+    raw = np.empty(x.nbytes + 16, np.uint8)
+    start = -raw.ctypes.data % 16
+    copy = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+@pytest.fixture(params=["fast", "check"])
+def mode(request):
+    return request.param
+
+
+@pytest.fixture(params=[0, 1, 7])
+def order(request):
+    return request.param
+
+
+# ------------------------------------------------------------------------------ fragments
+
+
+def fragments_of_tf32(a, b):
+    """From a(16, 8) and b(8, 8) to the registers of each lane."""
+    left, right = np.zeros((32, 4), np.uint32), np.zeros((32, 2), np.uint32)
+    for lane in range(32):
+        group, in_group = lane >> 2, lane % 4
+        for i in range(4):
+            row = group if i in (0, 2) else group + 8
+            column = in_group if i in (0, 1) else in_group + 4
+            left[lane, i] = a[row, column].view(np.uint32)
+        for i in range(2):
+            right[lane, i] = b[in_group + 4 * i, group].view(np.uint32)
+    return left, right
+
+
+def fragments_of_bf16(a, b):
+    """From a(16, 16) and b(16, 8) to the registers of each lane, two numbers in each."""
+    left, right = np.zeros((32, 8), np.uint16), np.zeros((32, 4), np.uint16)
+    for lane in range(32):
+        group, in_group = lane >> 2, lane % 4
+        for i in range(8):
+            row = group if 0 <= i < 2 or 4 <= i < 6 else group + 8
+            column = in_group * 2 + (i & 1) + (8 if i >= 4 else 0)
+            left[lane, i] = a[row, column].view(np.uint32) >> 16
+        for i in range(4):
+            row = in_group * 2 + (i & 1) + (8 if i >= 2 else 0)
+            right[lane, i] = b[row, group].view(np.uint32) >> 16
+    return left.view(np.uint32), right.view(np.uint32)
+
+
+def accumulators(c):
+    """From c(16, 8) to the four sums of each lane, or back with an index array."""
+    lane, i = np.arange(32)[:, None], np.arange(4)
+    return c[lane // 4 + 8 * (i // 2), lane % 4 * 2 + i % 2]
+
+
+@pytest.mark.parametrize("kind", ["tf32", "bf16"])
+def test_fragments(mode, order, kind):
+    k, rounding, fragments = {
+        "tf32": (8, tf32, fragments_of_tf32),
+        "bf16": (16, bf16, fragments_of_bf16),
+    }[kind]
+    a, b, c = rounding(random(16, k)), rounding(random(k, 8)), random(16, 8)
+    arguments = [*fragments(a, b), np.ascontiguousarray(accumulators(c))]
+    d = np.zeros((32, 4), np.float32)
+    kernel = kernels(mode)[f"fragments<{'true' if kind == 'bf16' else 'false'}>"]
+    kernel.launch((1, 1, 1), (32, 1, 1), [*arguments, d], seed=order)
+    exact = c.astype(np.float64) + a.astype(np.float64) @ b.astype(np.float64)
+    np.testing.assert_array_equal(d, accumulators(toward_zero(exact)))
+
+
+def test_unconverted_operands_are_cut_in_mode_fast():
+    a, b, c = random(16, 8), random(8, 8), np.zeros((32, 4), np.float32)
+    d = np.zeros((32, 4), np.float32)
+    arguments = [*fragments_of_tf32(a, b), c, d]
+    kernels("fast")["fragments<false>"].launch((1, 1, 1), (32, 1, 1), arguments)
+    a, b = ((x.view(np.uint32) & 0xFFFFE000).view(np.float32).astype(np.float64) for x in (a, b))
+    np.testing.assert_array_equal(d, accumulators(toward_zero(a @ b)))
+
+
+def test_numbers_are_rounded_as_by_ptx(mode):
+    halves = np.array([0x3F801000, 0xBF801000, 0x3F808000, 0x3F818000], np.uint32).view(np.float32)
+    odd = np.float32([0, -0.0, np.inf, -np.inf, 3e38, -3.4028235e38, 1e-38, 65504])
+    x = np.concatenate([random(52), halves, odd])
+    y = np.zeros((3, 64), np.float32)
+    kernels(mode)["rounded"].launch((1, 1, 1), (64, 1, 1), [x, y])
+    np.testing.assert_array_equal(y, [tf32(x), bf16(x), bf16(x[::-1])])
+
+
+def test_nan_stays_nan(mode):
+    x = np.array([0x7FC00000, 0xFFFFFFFF, 0x7F800001], np.uint32).view(np.float32)
+    y = np.zeros((3, 3), np.float32)
+    kernels(mode)["rounded"].launch((1, 1, 1), (3, 1, 1), [x, y])
+    assert np.isnan(y).all()
+
+
+# --------------------------------------------------------------- products of whole tiles
+
+
+def staged(mode, mistake, seed=0, size=20):
+    a, b, d = aligned(random(32, size)), random(size, 8), np.zeros((32, 8), np.float32)
+    kernel = kernels(mode)[f"staged<{mistake}>"]
+    kernel.launch((1, 1, 1), (64, 1, 1), [a, b, d, np.int32(size)], seed=seed)
+    return d, tf32(a).astype(np.float64) @ tf32(b).astype(np.float64)
+
+
+@pytest.mark.parametrize("size", [4, 8, 20, 64])
+def test_a_product_in_stages(mode, order, size):
+    d, exact = staged(mode, "NONE", order, size)
+    np.testing.assert_allclose(d, exact, rtol=0, atol=1e-6 * np.sqrt(size))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_check_finds(mistake, order):
+    kind, sentence = MISTAKES[mistake]
+    with pytest.raises(KernelError, match=sentence) as raised:
+        staged("check", mistake, order)
+    assert raised.value.kind in kind.split("|")
+    assert "tensor.cu" in str(raised.value)
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_fast_gives_wrong_numbers(mistake, order):
+    d, exact = staged("fast", mistake, order)
+    assert not np.allclose(d, exact, atol=1e-3)
+
+
+def test_a_warp_of_16_lanes_has_no_product(mode):
+    registers, sums = np.zeros((32, 4), np.uint32), np.zeros((32, 4), np.float32)
+    kernel = kernels(mode)["fragments<false>"]
+    with pytest.raises(KernelError, match=r"waits for lane 16, which does not exist"):
+        kernel.launch((1, 1, 1), (16, 1, 1), [registers, registers, sums, sums.copy()])
+
+
+# ------------------------------------------------------------------------------- assembly
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ('asm volatile("mov.u32 %0, %%laneid;" : "=r"(i));', r'"mov.u32 %0,%%laneid"'),
+        ('asm("cvt.rna.tf32.f32 %0, %1;" : "=f"(y) : "f"(x));', r'operands "=r f" .* has "=f f"'),
+        ('asm volatile("cp.async.commit_group;");', r'clobbers "memory"'),
+        ('asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0}" :);', r"does not run the"),
+    ],
+)
+def test_other_assembly_is_refused_and_quoted(statement, what):
+    with pytest.raises(TranslationError, match=what):
+        load(f"__device__ void f(unsigned i, float x, float y) {{ {statement} }}")
+
+
+def test_a_copy_to_global_memory_is_refused(mode):
+    kernel = """extern "C" __global__ void f(float* x) {
+      copy_async<4>(x, x + 1, true);
+    }"""
+    module = load((source.FOLDER / "tensor.cuh").read_text() + kernel, (), (), mode)
+    with pytest.raises(KernelError, match="does not point to shared memory"):
+        module["f"].launch((1, 1, 1), (1, 1, 1), [np.zeros(4, np.float32)])
+
+
+@pytest.mark.skipif(bool(nvrtc.why_not()), reason=nvrtc.why_not() or "-")
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+def test_nvrtc_compiles_it(architecture):
+    names = ("staged<NONE>", "fragments<false>", "fragments<true>", "rounded")
+    needs = nvrtc.compile_module(text(), names, architecture)
+    assert {name: n for name, n in needs.items() if n.spills or n.local} == {}
