@@ -1,261 +1,280 @@
-"""minires beside PyTorch on an NVIDIA GPU: training steps, and what the kernels reach.
+"""minires beside PyTorch on an NVIDIA GPU: training steps, memory, launches, and every kernel.
 
-    python benchmarks/gpu.py [--depths 20,56,110] [--batch 128] [--repeats 30] [--json FILE]
+    python benchmarks/gpu.py [--networks ResNet-20,ResNet-50] [--only steps|kernels] [--seconds 180]
+                             [--compile default] [--json FILE] [--write docs/cuda.md]
+    python benchmarks/gpu.py --from FILE --write docs/cuda.md
 
-Steps of both engines take turns in one process, and each is timed from an idle GPU to an idle GPU,
-so that launching counts as well as computing. PyTorch computes in float32 (TF32 switched off, as
-minires has none), with channels last, cuDNN choosing its fastest algorithm; a second row lets it
-use TF32. A ratio above 1 means that minires is faster. Where PyTorch is absent, or sees no GPU, its
-columns stay empty. The kernels of ResNet-20 are then timed one by one, with CUDA events.
+Each network in each precision: minires eager and replayed as a CUDA graph (`minires.graph`), and
+PyTorch the same two ways, take turns in one process (gpu_steps.py, gpu_clock.py). PyTorch has
+channels last, and cuDNN chooses its fastest algorithm. Then the kernels of a step are timed one by
+one, beside what the machine can do (gpu_profile.py); last, if asked for, comes torch.compile.
+
+What would begin after `--seconds` is left out. What fails or is left out is named, and stops
+nothing else. `--json` keeps everything; `--from` makes the tables of it, on any machine.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import datetime
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
+import gpu_page
 import typer
-from minires.kernels import cuda, devices
-from rich.console import Console
-from tables import JsonFile, Rows, new_table, spread, write
+from gpu_clock import attempt, ceilings, memory_of, take_turns
+from gpu_profile import profile
+from gpu_steps import (
+    OURS,
+    PRECISIONS,
+    THEIRS,
+    Network,
+    Step,
+    Way,
+    each,
+    forget_caches,
+    network,
+    our_precisions,
+    prepare,
+    why_no_torch,
+)
+from minires.kernels import devices
 
-from minires import Tensor
-from minires.models import cifar_resnet
-from minires.nn.functional import softmax_cross_entropy
-from minires.optim import SGD
-
-Step = Callable[[], Any]
-SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
-STAGES = ((32, 16), (16, 32), (8, 64))  # sides and channels of ResNet-20's maps
-WARM_UP = 5
-
-console = Console()
-
-
-# ------------------------------------------------------------------- training steps
-
-
-def our_step(depth: int, images: np.ndarray, labels: np.ndarray) -> Step:
-    """Forward, backward, SGD; the batch is on the GPU."""
-    model = cifar_resnet(depth).to("cuda")
-    optimizer = SGD(model.parameters(), **SETTINGS)
-    x, classes = Tensor(images).to("cuda"), devices.move(labels, "cuda")
-
-    def step() -> None:
-        loss = softmax_cross_entropy(model(x), classes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
+Record = dict[str, Any]
+NETWORKS = "ResNet-20,ResNet-50,ResNet-56,ResNet-18,ResNet-110"  # those of the profiles first
+PROFILED = ("ResNet-20", "ResNet-50")  # whose kernels are timed where time is short
+PARTS = ("steps", "kernels")
+Part = Enum("Part", {name: name for name in PARTS}, type=str)
+FOR_PROFILES = 0.25  # of the time is kept for what comes after the turns
+PACKAGES = {  # names of distributions
+    "minires": ("minires-dl",),
+    "NumPy": ("numpy",),
+    "CuPy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
+    "PyTorch": ("torch",),
+    "torchvision": ("torchvision",),
+}
 
 
-def their_step(depth: int, images: np.ndarray, labels: np.ndarray, device: str) -> Step:
-    """The same in PyTorch, channels last."""
-    import torch
-    from torch_resnet import TorchResNet
+class Measurement:
+    """Collects what was measured, and sentences about what was not."""
 
-    torch.backends.cudnn.benchmark = True
-    model = TorchResNet(depth).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), **SETTINGS)
-    x = torch.tensor(images, device=device).permute(0, 3, 1, 2)
-    classes = torch.tensor(labels, device=device)
+    def __init__(
+        self, networks: list[Network], rounds: int, seconds: float, file: Path | None
+    ) -> None:
+        self.networks, self.rounds, self.seconds, self.file = networks, rounds, seconds, file
+        self.started, self.facts = time.perf_counter(), facts()
+        self.with_torch = not why_no_torch()
+        self.steps: list[Record] = []
+        self.profiles: list[Record] = []
+        self.ceilings: dict[str, float] = {}
+        self.missing: list[str] = []
+        self.late: list[str] = []
 
-    def step() -> None:
-        loss = torch.nn.functional.cross_entropy(model(x), classes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def say(self, sentence: str) -> None:
+        """Note what could not be measured."""
+        self.missing.append(sentence)
+        self.tell(sentence)
 
-    return step
+    def tell(self, text: str) -> None:
+        """Where the work is, on standard error."""
+        print(f"{time.perf_counter() - self.started:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    def is_time_for(self, what: str, share: float = 1.0) -> bool:
+        """Whether a share of the time has not yet gone; notes what is left out."""
+        if time.perf_counter() - self.started < share * self.seconds:
+            self.tell(what)
+            return True
+        self.late.append(what)
+        return False
+
+    def run(self, parts: tuple[str, ...], compile_mode: str) -> None:
+        """Some parts or all, in the order in which they matter."""
+        if reason := why_no_torch():
+            self.say(f"{reason}; kernels' times come through it too, so own launches are counted")
+        missing = [p for p in PRECISIONS if p not in our_precisions()]
+        if missing:
+            self.say(f"minires in {' and '.join(missing)}: this version has float32 alone")
+        self.ceilings = ceilings(self.say)
+        if "steps" in parts:
+            self.take_turns(1 - FOR_PROFILES if "kernels" in parts else 1)
+        if "kernels" in parts:
+            for this in sorted(self.networks, key=lambda n: n.name not in PROFILED):
+                self.profile(this)
+        if compile_mode and self.with_torch:
+            self.compile(compile_mode)
+        if self.late:
+            self.say(f"left out, as the time was up: {'; '.join(self.late)}")
+        self.keep()
+
+    def take_turns(self, share: float) -> None:
+        """All networks in all precisions, as long as a share of the time lasts."""
+        for this, group in each(self.networks, self.with_torch):
+            what = f"{this.name} in {group[0].precision}"
+            if self.is_time_for(what, share):
+                self.time(what, this, group)
+
+    def time(self, what: str, this: Network, group: list[Way], compile_mode: str = "") -> None:
+        """A network's ways of one precision, taking turns."""
+        steps: dict[Way, Step] = {}
+
+        def add(way: Way) -> None:
+            steps[way] = prepare(way, this, compile_mode)
+
+        for way in group:
+            attempt(f"{this.name}, {way}", self.say, add, way)
+        rows = take_turns(steps, self.rounds, lambda text: self.say(f"{this.name}, {text}"))
+
+        def weigh(way: Way) -> None:
+            rows[way]["mib"] = memory_of(steps, way)
+
+        for way, row in rows.items():
+            row |= {"network": this.name, "batch": this.batch, "classes": this.classes}
+            row |= way._asdict()
+            attempt(f"{this.name}, {way}, memory", self.say, weigh, way)
+        self.steps += rows.values()
+        steps.clear()
+        attempt(what, self.say, forget_caches)
+        self.keep()
+
+    def profile(self, this: Network) -> None:
+        """Kernels of eager steps: a graph replays the same ones."""
+
+        def add(way: Way) -> None:
+            self.profiles.append(profile(way, this))
+
+        ours = [Way(OURS, "eager", p) for p in our_precisions()]
+        theirs = [Way(THEIRS, "eager", p) for p in PRECISIONS] if self.with_torch else []
+        for way in ours + theirs:
+            what = f"kernels of {this.name}, {way}"
+            if self.is_time_for(what):
+                attempt(what, self.say, add, way)
+                attempt(what, self.say, forget_caches)
+                self.keep()
+
+    def compile(self, mode: str) -> None:
+        """torch.compile takes a minute for some networks before the first step."""
+        for this in self.networks:
+            for precision in PRECISIONS:
+                what = f"{this.name} in {precision}, torch.compile"
+                if self.is_time_for(what):
+                    self.time(what, this, [Way(THEIRS, "compile", precision)], mode)
+
+    def record(self) -> Record:
+        """All of it, as JSON keeps it."""
+        parts = ("facts", "steps", "profiles", "ceilings", "missing")
+        return {name: getattr(self, name) for name in parts}
+
+    def keep(self) -> None:
+        """Write what there is: a driver that breaks down later takes nothing of it away."""
+        if self.file:
+            self.file.write_text(json.dumps(self.record(), indent=1) + "\n", encoding="utf-8")
 
 
-def allow_tf32(allowed: bool) -> None:
-    """What PyTorch may do to float32."""
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+# ------------------------------------------------------------------- what it was measured on
 
 
-def why_no_torch() -> str:
-    """Why PyTorch can't be timed, or an empty string."""
-    if importlib.util.find_spec("torch") is None:
-        return "PyTorch is not installed"
-    import torch
-
-    return "" if torch.cuda.is_available() else "PyTorch sees no GPU: install its CUDA build"
-
-
-def wait() -> None:
-    """Until the GPU has done everything."""
-    devices.cupy().cuda.Device().synchronize()
-
-
-def milliseconds(step: Step) -> float:
-    """From an idle GPU to an idle GPU: synchronising the device waits for both engines."""
-    wait()
-    started = time.perf_counter()
-    step()
-    wait()
-    return 1e3 * (time.perf_counter() - started)
-
-
-def take_turns(steps: list[Step], repeats: int) -> np.ndarray:
-    """Milliseconds, (repeats, steps)."""
-    for step in steps * WARM_UP:
-        step()
-    return np.array([[milliseconds(step) for step in steps] for _ in range(repeats)])
-
-
-def train(depth: int, batch: int, repeats: int, with_torch: bool) -> Rows:
-    """Rows of a network: against float32, and against TF32."""
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((batch, 32, 32, 3), np.float32)
-    labels = rng.integers(0, 10, batch)
-    rows = []
-    for precision in ("float32", "TF32") if with_torch else ("float32",):
-        steps = [our_step(depth, images, labels)]
-        if with_torch:
-            allow_tf32(precision == "TF32")
-            steps.append(their_step(depth, images, labels, "cuda"))
-        row = {"work": f"ResNet-{depth}, batch {batch}", "peer": precision if with_torch else ""}
-        rows.append(row | statistics(take_turns(steps, repeats)))
-    return rows
-
-
-def statistics(times: np.ndarray) -> dict[str, Any]:
-    """Medians and quartiles, and those of the ratios turn by turn."""
-    columns = {"ours_ms": times[:, 0]}
-    if times.shape[1] > 1:
-        columns |= {"peer_ms": times[:, 1], "ratio": times[:, 1] / times[:, 0]}
-    row = {}
-    for name, values in columns.items():
-        low, row[name], high = np.percentile(values, (25, 50, 75)).tolist()
-        row[f"{name}_quartiles"] = [low, high]
-    return row
-
-
-# ------------------------------------------------------------------- kernels
-
-
-def kernels_of(side: int, channels: int, batch: int) -> dict[str, tuple[Step, float, str]]:
-    """What a stage of ResNet-20 spends its time on: the call, its work, and the unit a second."""
-    cupy = devices.cupy()
-    rng = np.random.default_rng(0)
-    shape = (batch, side, side, channels)
-    x, dy = (cupy.asarray(rng.standard_normal(shape, np.float32)) for _ in range(2))
-    weight = cupy.asarray(rng.standard_normal((3, 3, channels, channels), np.float32))
-    gamma, beta = cupy.ones(channels, np.float32), cupy.zeros(channels, np.float32)
-    y, mean, var = cuda.batch_norm(x, gamma, beta, eps=1e-5, relu=True)
-    operations = 2 * 9 * channels * x.size / 1e9
-    gigabytes = x.nbytes / 1e9
-
-    def weight_grad() -> Any:
-        return cuda.conv2d_weight_grad(dy, x, kernel_size=(3, 3), padding=1)
-
+def facts() -> Record:
+    """Card, driver, date, versions: what one must know to read the figures."""
+    cuda = devices.cupy().cuda.runtime
     return {
-        "convolution": (lambda: cuda.conv2d(x, weight, padding=1), operations, "GFLOP/s"),
-        "input gradient": (
-            lambda: cuda.conv2d_input_grad(dy, weight, x_shape=shape, padding=1),
-            operations,
-            "GFLOP/s",
-        ),
-        "weight gradient": (weight_grad, operations, "GFLOP/s"),
-        "batch norm": (
-            lambda: cuda.batch_norm(x, gamma, beta, eps=1e-5, relu=True),
-            3 * gigabytes,
-            "GB/s",
-        ),
-        "its gradient": (
-            lambda: cuda.batch_norm_grad(dy, x, gamma, mean, var, eps=1e-5, y=y),
-            8 * gigabytes,
-            "GB/s",
-        ),
+        "card": cuda.getDeviceProperties(0)["name"].decode(),
+        "driver": driver(),
+        "cuda": readable(cuda.runtimeGetVersion()),
+        "date": datetime.date.today().isoformat(),
+        "versions": {"Python": platform.python_version()} | versions(),
+        "commit": output("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"),
     }
 
 
-def gpu_milliseconds(step: Step, calls: int = 10) -> float:
-    """Of a call, between two events on the GPU: launching does not count where the GPU is busy."""
-    cupy = devices.cupy()
-    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
-    begin.record()
-    for _ in range(calls):
-        step()
-    end.record()
-    end.synchronize()
-    return cupy.cuda.get_elapsed_time(begin, end) / calls
+def driver() -> str:
+    """The version of NVIDIA's driver."""
+    query = ("--query-gpu=driver_version", "--format=csv,noheader")
+    return (output("nvidia-smi", *query).splitlines() or ["unknown"])[0]
 
 
-def measure_kernels(batch: int, repeats: int) -> Rows:
-    """A row for each kernel and stage."""
-    rows = []
-    for side, channels in STAGES:
-        for name, (step, work, unit) in kernels_of(side, channels, batch).items():
-            step()
-            ms = float(np.median([gpu_milliseconds(step) for _ in range(repeats)]))
-            rows.append(
-                {
-                    "kernel": f"{name}, {side} x {side} x {channels}",
-                    "ms": ms,
-                    "rate": work / ms * 1e3,
-                    "unit": unit,
-                }
-            )
-    return rows
+def output(*command: str) -> str:
+    """What a program prints; nothing where it is missing or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def readable(version: int) -> str:
+    """13000 is 13.0."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def versions() -> dict[str, str]:
+    """Of what takes part, as far as it is installed."""
+    found = {}
+    for name, distributions in PACKAGES.items():
+        for distribution in distributions:
+            try:
+                found.setdefault(name, importlib.metadata.version(distribution))
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found
 
 
 # ------------------------------------------------------------------- the script
 
 
-def main(
-    depths: Annotated[str, typer.Option(help="6n + 2 each, separated by commas")] = "20,56,110",
-    batch: Annotated[int, typer.Option(min=1)] = 128,
-    repeats: Annotated[int, typer.Option(min=3)] = 30,
-    json_file: JsonFile = None,
-) -> None:
-    """Time training steps beside PyTorch's, and the kernels of ResNet-20."""
+def check(names: str, batch: int, large: int) -> list[Network]:
+    """The networks that the options ask for; a wrong one gets a sentence, and so does no GPU."""
     try:
         devices.choose("cuda")
+        return [network(name, batch, large) for name in re.split(r"[, ]+", names.strip())]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    reason = why_no_torch()
-    if reason:
-        console.print(f"{reason}: its columns stay empty.")
-    steps = [
-        row
-        for depth in map(int, depths.split(","))
-        for row in train(depth, batch, repeats, not reason)
-    ]
-    kernels = measure_kernels(batch, repeats)
-    console.print(steps_table(steps), kernels_table(kernels))
-    write(json_file, 1, steps + kernels, gpu=devices.describe_cuda())
 
 
-def steps_table(rows: Rows) -> Any:
-    """Training steps."""
-    table = new_table(
-        f"A training step; {devices.describe_cuda()}; medians (quartiles)",
-        ["network", "PyTorch's precision"],
-        ["minires, ms", "PyTorch, ms", "ratio"],
-    )
-    for row in rows:
-        cells = [
-            spread(row[name], row[f"{name}_quartiles"], "{:.2f}") if name in row else ""
-            for name in ("ours_ms", "peer_ms", "ratio")
-        ]
-        table.add_row(row["work"], row["peer"], *cells)
-    return table
+def read(path: Path) -> Record:
+    """What was kept by `--json`."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        gpu_page.page(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = f"{path} is no file of --json: {type(error).__name__}: {error}"
+        raise typer.BadParameter(problem) from None
+    return record
 
 
-def kernels_table(rows: Rows) -> Any:
-    """Kernels one by one."""
-    table = new_table("The kernels of ResNet-20", ["kernel"], ["ms", "a second"])
-    for row in rows:
-        table.add_row(row["kernel"], f"{row['ms']:.3f}", f"{row['rate']:,.0f} {row['unit']}")
-    return table
+def main(
+    networks: Annotated[str, typer.Option(help="ResNet-D, separated by commas")] = NETWORKS,
+    batch: Annotated[int, typer.Option(min=2, help="images of 32 x 32")] = 128,
+    large_batch: Annotated[int, typer.Option(min=2, help="images of 224 x 224")] = 64,
+    rounds: Annotated[int, typer.Option(min=3, help="turns of each way")] = 7,
+    seconds: Annotated[float, typer.Option(min=0, help="after which nothing begins")] = 180,
+    only: Annotated[Part | None, typer.Option(help="one part alone")] = None,
+    compile_mode: Annotated[
+        str, typer.Option("--compile", help="torch.compile as well: default, reduce-overhead, ...")
+    ] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="keep everything here")] = None,
+    page: Annotated[Path | None, typer.Option("--write", help="put the tables here")] = None,
+    kept: Annotated[Path | None, typer.Option("--from", help="tables of this --json")] = None,
+) -> None:
+    """Time training steps beside PyTorch's, and every kernel."""
+    if kept:
+        record = read(kept)
+    else:
+        chosen = check(networks, batch, large_batch)
+        measurement = Measurement(chosen, rounds, seconds, json_file)
+        measurement.run((only.value,) if only else PARTS, compile_mode)
+        record = measurement.record()
+    print(gpu_page.page(record))
+    if page:
+        try:
+            gpu_page.put(page, record)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(str(error)) from None
 
 
 if __name__ == "__main__":

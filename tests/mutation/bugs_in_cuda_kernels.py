@@ -189,6 +189,24 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/batch_norm.cu",
+        on_gpu("tests/kernels/test_cuda.py::test_variance_far_from_zero"),
+        {
+            "batch_norm: the variance is E[x^2] - E[x]^2": (
+                "            own.add(x[pixel * channels + channel] - origin);\n    }\n",
+                "            own.add(x[pixel * channels + channel] - origin);\n"
+                "        T count = 0, sum = 0, squares = 0;\n"
+                "        for (index_t i = begin + threadIdx.x / width; i < end; i += down) {\n"
+                "            const T value = x[i * channels + channel];\n"
+                "            count += 1;\n"
+                "            sum += value;\n"
+                "            squares += value * value;\n"
+                "        }\n"
+                "        if (count > 0) own.squares = squares - sum * sum / count;\n    }\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/batch_norm.cu",
         NORM_GRAD,
         {
             "batch_norm_grad: the mean's gradient is forgotten": (
