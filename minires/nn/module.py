@@ -18,7 +18,7 @@ class Parameter(Tensor):
     """A tensor that training changes; a module that it is assigned to registers it.
 
     `home`, if an optimiser has given one, is the array that the gradient is written to. It is lent
-    to one operation of a backward pass: who uses the parameter as well makes a gradient to be added.
+    to one operation of a backward pass; what others that use the parameter make is added.
     """
 
     __slots__ = ("home", "is_lent")
