@@ -257,8 +257,8 @@ def test_a_limit_of_memory(cp):
 
 def test_a_write_beside_an_array_is_found(cp):
     x = cp.empty(4, np.float32)
-    start = x.data.ptr - x._allocation._raw.ctypes.data
-    wider = np.ndarray(5, np.float32, x._allocation._raw.data, offset=start)
+    start = x.data.ptr - x._allocation.block.raw.ctypes.data
+    wider = np.ndarray(5, np.float32, x._allocation.block.raw.data, offset=start)
     machine.check_canaries("nobody")
     wider[4] = 1
     with pytest.raises(Misuse, match="somebody wrote behind an array of 16 bytes"):

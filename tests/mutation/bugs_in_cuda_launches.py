@@ -5,7 +5,7 @@ from .mutants import planted_in
 
 RELU, MATMUL = on_gpu("test_relu"), on_gpu("test_matmul")
 
-ONE_STEP = "tests/training/test_on_gpu.py::test_a_step_makes_the_same_launches_and_one_copy"
+ONE_STEP = "tests/training/test_on_gpu.py::test_a_step_makes_the_same_launches_and_copies_nothing"
 
 MUTANTS = [
     *planted_in(
