@@ -124,7 +124,7 @@ def all_of(*parts: NamesFor) -> NamesFor:
 
 
 KERNELS: dict[str, NamesFor] = {
-    "augment": plain("crop_flip"),
+    "augment": plain("crop_flip", "epoch_batch"),
     "batch_norm": all_of(
         plain("moments", "combine_moments", "gradient_sums", "combine_sums"),
         plain("update_running_statistics"),

@@ -51,7 +51,7 @@ def test_seeds_and_steps_differ() -> None:
 def test_the_seed_decides_the_order_and_the_crops_each_by_itself() -> None:
     first, second = (Batches(dataset(), 30, seed=seed) for seed in (0, 1))
     assert not np.array_equal(first.batch(0)[1], second.batch(0)[1])
-    assert not np.array_equal(first._crops(0)[0], second._crops(0)[0])
+    assert not np.array_equal(first.crops(0)[0], second.crops(0)[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 30])
