@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from .kernels import recording
-from .kernels.devices import first_line
+from .kernels.devices import first_line, why_no_cuda
 from .kernels.recording import NotRecordedError, Recorder, Recording
 
 Result = TypeVar("Result")
@@ -39,27 +39,25 @@ class Graph(Generic[Result]):
         if self.recording:
             self.recording.launch()
             return self.result
-        if "cupy" not in sys.modules or (self.calls >= WARM_UP and not self.is_on_gpu()):
-            return self.step()
-        return self.warm_up() if self.calls < WARM_UP else self.record()
+        if self.recorder is None:
+            if "cupy" not in sys.modules or why_no_cuda():
+                return self.step()
+            self.recorder = Recorder()
+        if self.calls < WARM_UP:
+            return self.warm_up(self.recorder)
+        return self.record(self.recorder) if self.recorder.has_worked() else self.step()
 
-    def is_on_gpu(self) -> bool:
-        """Whether the step has computed anything there."""
-        return self.recorder is not None and self.recorder.has_worked()
-
-    def warm_up(self) -> Result:
+    def warm_up(self, recorder: Recorder) -> Result:
         """The step as it is, where it will be recorded."""
-        self.recorder = self.recorder or Recorder()
-        with self.recorder.at_work():
+        with recorder.at_work():
             result = self.step()
         self.calls += 1
         return result
 
-    def record(self) -> Result:
+    def record(self, recorder: Recorder) -> Result:
         """Record the step, then do it."""
-        assert self.recorder is not None
         try:
-            self.recording, self.result = self.recorder.record(self.step)
+            self.recording, self.result = recorder.record(self.step)
         except NotRecordedError as error:
             raise GraphError(f"graph: {explanation(error.__cause__ or error)}") from error
         self.recording.launch()
@@ -96,9 +94,10 @@ def graph(step: Callable[[], Result]) -> Graph[Result]:
 
 COPIES = ("array", "asarray", "set")
 READS = ("get", "item", "tolist", "asnumpy", "__float__", "__int__", "__bool__", "__index__")
-MEMORY = ("allocate", "malloc")
 
-OURS = (Path(__file__).parent, Path(recording.__file__).parent)
+MACHINERY = (__file__, recording.__file__)
+OURS = tuple(Path(file).parent for file in MACHINERY)
+BELOW = ("autograd", "kernels", "cuda")
 
 
 class Call(NamedTuple):
@@ -118,6 +117,11 @@ class Call(NamedTuple):
         """Whether it is in minires."""
         return any(folder in Path(self.file).parents for folder in OURS)
 
+    @property
+    def says_something(self) -> bool:
+        """Whether it is neither below all operations nor what records them."""
+        return Path(self.file).parent.name not in BELOW and self.file not in MACHINERY
+
     def __str__(self) -> str:
         source = linecache.getline(self.file, self.line).strip()
         return f"{Path(self.file).name}, line {self.line}" + (f" (`{source}`)" if source else "")
@@ -127,10 +131,11 @@ def explanation(error: BaseException) -> str:
     """What the step did, where, and what to do, from the error that came of it."""
     frames = traceback.walk_tb(error.__traceback__)
     calls = [Call(f.f_code.co_filename, n, f.f_code.co_name.split(".")[-1]) for f, n in frames]
+    in_cupy = [call for call in calls if call.is_cupys]
     own = [call for call in calls if not call.is_cupys and not call.is_ours]
-    ours = [call for call in calls if call.is_ours and not call.is_cupys]
+    ours = [call for call in calls if call.is_ours and call.says_something]
     places = [str(some[-1]) for some in (own, ours) if some]
-    what, advice = deed([call.name for call in calls if call.is_cupys])
+    what, advice = deed([call.name for call in in_cupy])
     return (
         f"the step {what}, which can't be recorded, in {', by way of '.join(places)}: {advice} "
         f"({first_line(error)})"
@@ -144,6 +149,4 @@ def deed(functions: list[str]) -> tuple[str, str]:
             return "copies from the host", "make that array before, and fill it between two calls"
         if name in READS:
             return "reads a value from the GPU", "return the tensor, and read it after the call"
-        if name in MEMORY:
-            return "takes more memory than the calls before", "let it do the same every time"
     return "waits for the GPU", "do that between two calls"

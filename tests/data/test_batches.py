@@ -94,7 +94,7 @@ def test_crops_and_flips_against_a_slow_reference() -> None:
 
 
 def test_crops_and_flips_are_uniform() -> None:
-    crops = [Batches(dataset(), 30, seed=0)._crops(step) for step in range(300)]
+    crops = [Batches(dataset(), 30, seed=0).crops(step) for step in range(300)]
     offsets = np.concatenate([offsets for offsets, _ in crops])
     counts = [np.bincount(column, minlength=9) for column in offsets.T]
     assert np.shape(counts) == (2, 9)

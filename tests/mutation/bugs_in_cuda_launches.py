@@ -157,8 +157,8 @@ MUTANTS = [
         ONE_STEP,
         {
             "trainer: every iteration waits for its loss": (
-                'if self.model.device == "cpu" or self.something_is_due(self.step + 1):',
-                "if True:",
+                'return self.model.device == "cpu" or is_first or',
+                "return True or",
             ),
         },
     ),

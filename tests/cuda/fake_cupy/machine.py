@@ -152,9 +152,15 @@ class Machine:
     # --------------------------------------------------------------------------- memory
 
     def allocate(self, nbytes: int) -> Allocation:
-        """Fresh, poisoned memory; while a graph is captured, what a private pool has kept."""
+        """Fresh, poisoned memory; while a graph is captured, from a private pool alone.
+
+        CuPy captures in relaxed mode, in which a pool may grow. The common pool would give it too,
+        but then to others as well.
+        """
         self.demand_driver()
         pool = self.pools[-1] if self.pools else None
+        if pool is None:
+            self.refuse_in_capture("memory can't come from the pool that all share")
         block = pool._take(nbytes) if pool else self.new_block(nbytes)
         allocation = Allocation(block, self.recording)
         if self.recording is None:
@@ -171,7 +177,6 @@ class Machine:
 
     def new_block(self, nbytes: int) -> Block:
         """Memory that no array has had before."""
-        self.refuse_in_capture("memory can't be allocated")
         if self.limit and self.live_bytes + nbytes > self.limit:
             raise OutOfMemoryError(
                 f"Out of memory allocating {nbytes:,} bytes (allocated so far: "
@@ -202,7 +207,7 @@ class Machine:
                 work()
             return
         if not (self.streams and self.streams[-1].is_capturing()):
-            raise Misuse("work on another stream than the one that captures is not in the graph")
+            raise Misuse("work on another stream than the one that is recorded is not in the graph")
         self.recording.append(work)
 
     def to_device(self, nbytes: int) -> None:
