@@ -44,6 +44,7 @@ from .maps import (
 from .running import Running
 from .training import (
     crop_flip,
+    epoch_batch,
     sgd_step,
     softmax_cross_entropy,
     softmax_cross_entropy_grad,
@@ -71,6 +72,7 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
+    "epoch_batch",
     "global_avg_pool",
     "global_avg_pool_grad",
     "im2col",

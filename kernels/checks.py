@@ -418,3 +418,34 @@ def crop_flip(
         f"{name}: offsets must lie in 0 .. {2 * padding} (twice the padding)",
     )
     contiguous(name, images=batch, offsets=offsets, flips=flips, mean=mean, scale=scale)
+
+
+def epoch_batch(
+    name: str,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    offsets: np.ndarray,
+    flips: np.ndarray,
+    position: np.ndarray,
+    batch_size: int,
+) -> None:
+    """Check the arguments of `epoch_batch`, but for those that it shares with `crop_flip`."""
+    images(name, pictures.shape, "images")
+    expected = {
+        "labels": (labels, (len(pictures),)),
+        "offsets": (offsets, (len(order), 2)),
+        "flips": (flips, (len(order),)),
+        "position": (position, ()),
+    }
+    for argument, (array, shape) in expected.items():
+        fail_unless(
+            array.shape == shape,
+            f"{name}: for {len(pictures)} images and {len(order)} in order, {argument} must have "
+            f"shape {shape}, but has {array.shape}",
+        )
+    fail_unless(
+        1 <= batch_size <= len(order),
+        f"{name}: batch_size must lie in 1 .. {len(order)}, but is {batch_size}",
+    )
+    contiguous(name, images=pictures, labels=labels, order=order, offsets=offsets, flips=flips)

@@ -168,6 +168,11 @@ def why_no_compiler(cupy: Any) -> str:
     return ""
 
 
+def free_bytes() -> int:
+    """Memory of the GPU that nobody has taken."""
+    return int(cupy().cuda.runtime.memGetInfo()[0])
+
+
 def first_line(error: BaseException) -> str:
     """An error in one line."""
     text = str(error).strip()

@@ -360,3 +360,13 @@ def crop_flip(images, offsets, flips, mean, scale, *, padding):
         cut = source[top : top + height, left : left + width]
         image[:] = cut[:, ::-1] if flip else cut
     return batch
+
+
+def epoch_batch(
+    images, labels, order, offsets, flips, position, mean, scale, *, batch_size, padding
+):
+    """Look the batch's images up, then crop and flip."""
+    batch = slice(int(position) * batch_size, (int(position) + 1) * batch_size)
+    chosen = order[batch]
+    pixels = crop_flip(images[chosen], offsets[batch], flips[batch], mean, scale, padding=padding)
+    return pixels, labels[chosen]

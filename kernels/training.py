@@ -59,7 +59,7 @@ def sgd_step(
     grad: Array,
     velocity: Array,
     *,
-    lr: float,
+    lr: float | Array,
     momentum: float,
     weight_decay: float,
 ) -> None:
@@ -67,7 +67,8 @@ def sgd_step(
 
     velocity = momentum * velocity + (grad + weight_decay * parameter), then
     parameter -= lr * velocity. This is PyTorch's convention; Caffe's, lr inside the velocity,
-    differs from it only in the steps after a change of lr.
+    differs from it only in the steps after a change of lr. On a GPU lr may be an array () of the
+    parameter's dtype, which is read when the step is done.
     """
     checks.same_shape("sgd_step", parameter=parameter, grad=grad, velocity=velocity)
     implementation_for(parameter, grad, velocity).sgd_step(
@@ -93,4 +94,30 @@ def crop_flip(
     checks.crop_flip("crop_flip", images, offsets, flips, mean, scale, padding)
     return implementation_for(mean, scale, others=[images, offsets, flips]).crop_flip(
         images, offsets, flips, mean, scale, padding=padding
+    )
+
+
+def epoch_batch(
+    images: npt.NDArray[np.uint8],
+    labels: Ints,
+    order: Ints,
+    offsets: Ints,
+    flips: npt.NDArray[np.bool_],
+    position: Ints,
+    mean: Array,
+    scale: Array,
+    *,
+    batch_size: int,
+    padding: int,
+) -> tuple[Array, Ints]:
+    """A batch of an epoch that lies where the kernels run: `crop_flip` of it, and its labels.
+
+    `order` holds the numbers of the epoch's images, `offsets` and `flips` their crops; which batch
+    of the epoch it is says `position` (). All are int64 but `flips`, and nobody looks whether they
+    are in range.
+    """
+    checks.epoch_batch("epoch_batch", images, labels, order, offsets, flips, position, batch_size)
+    others = [images, labels, order, offsets, flips, position]
+    return implementation_for(mean, scale, others=others).epoch_batch(
+        *others, mean, scale, batch_size=batch_size, padding=padding
     )

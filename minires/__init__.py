@@ -2,6 +2,7 @@
 
 from .autograd import Function, Tensor, no_grad
 from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
+from .graph import GraphError, graph
 from .info import info
 from .recompute import recompute
 
@@ -11,9 +12,11 @@ __all__ = [
     "Function",
     "GradcheckError",
     "GradcheckReport",
+    "GraphError",
     "KinkError",
     "Tensor",
     "gradcheck",
+    "graph",
     "info",
     "no_grad",
     "recompute",

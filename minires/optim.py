@@ -23,6 +23,8 @@ class SGD:
     changed between steps. A parameter without a gradient is left alone.
     """
 
+    _lr = 0.0
+
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -39,13 +41,24 @@ class SGD:
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
             if not value >= 0:
                 raise ValueError(f"SGD: {name} must be at least 0, but is {value}")
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.flat = Flat(self.parameters) if self.parameters[0].device == "cuda" else None
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocities = (
             self.flat.views(self.flat.velocity)
             if self.flat
             else [np.zeros_like(p.data) for p in self.parameters]
         )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate; a step that a GPU replays follows its changes, too."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        if self.flat and value != self._lr:
+            self.flat.set_rate(value)
+        self._lr = value
 
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
@@ -65,7 +78,7 @@ class SGD:
             parameter,
             grad,
             velocity,
-            lr=self.lr,
+            lr=self.flat.rate if self.flat else self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
         )
@@ -107,6 +120,7 @@ class Flat:
         self.data, self.grad, self.velocity = (
             xp.zeros(self.starts[-1], first.dtype) for _ in range(3)
         )
+        self.rate = xp.zeros((), first.dtype)  # in memory, where a recorded step reads it anew
         self.data_views, self.grad_views = self.views(self.data), self.views(self.grad)
         for parameter, data, home in zip(parameters, self.data_views, self.grad_views, strict=True):
             data[...] = parameter.data
@@ -118,6 +132,10 @@ class Flat:
             array[start : start + p.data.size].reshape(p.shape)
             for start, p in zip(self.starts, self.parameters, strict=False)
         ]
+
+    def set_rate(self, value: float) -> None:
+        """Put the learning rate where the kernel reads it; nobody waits."""
+        self.rate.fill(self.rate.dtype.type(value))
 
     def is_whole(self) -> bool:
         """Whether every parameter and every gradient is still in its place."""

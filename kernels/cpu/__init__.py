@@ -18,11 +18,12 @@
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
-Counting errors, which takes no time, is the reference's.
+Counting errors, which takes no time, is the reference's; so is `epoch_batch`, which is there for
+GPUs.
 Names and arguments are those of `minires.kernels`, which checks them before they come here.
 """
 
-from ..reference import tally
+from ..reference import epoch_batch, tally
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -69,6 +70,7 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
+    "epoch_batch",
     "global_avg_pool",
     "global_avg_pool_grad",
     "im2col",

@@ -16,7 +16,7 @@ and how work is cut depends on shapes alone, so results have the same bits every
 """
 
 from ..reference import subsample_and_pad, subsample_and_pad_grad
-from .augment import crop_flip
+from .augment import crop_flip, epoch_batch
 from .batch_norm import (
     batch_norm,
     batch_norm_eval,
@@ -62,6 +62,7 @@ __all__ = [
     "conv2d_input_grad",
     "conv2d_weight_grad",
     "crop_flip",
+    "epoch_batch",
     "global_avg_pool",
     "global_avg_pool_grad",
     "im2col",

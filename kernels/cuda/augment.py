@@ -1,4 +1,4 @@
-"""Crop and flip, with the normalisation, in one pass from uint8."""
+"""Crop and flip, with the normalisation, in one pass from uint8; also from a whole epoch."""
 
 from __future__ import annotations
 
@@ -19,3 +19,25 @@ def crop_flip(
     sizes = (batch.size, *images.shape[1:], int(padding))
     launch_over(batch.size, "augment", f"crop_flip<{type_name(mean)}>", *arrays, *sizes)
     return batch
+
+
+def epoch_batch(
+    images: Array,
+    labels: Array,
+    order: Array,
+    offsets: Array,
+    flips: Array,
+    position: Array,
+    mean: Array,
+    scale: Array,
+    *,
+    batch_size: int,
+    padding: int,
+) -> tuple[Array, Array]:
+    """The batch at `position`, in one launch: what is chosen is read from the GPU's memory."""
+    batch = empty((batch_size, *images.shape[1:]), mean)
+    classes = empty((batch_size,), labels)
+    arrays = (images, labels, order, offsets, flips, position, mean, scale, batch, classes)
+    sizes = (int(batch_size), *images.shape[1:], int(padding))
+    launch_over(batch.size, "augment", f"epoch_batch<{type_name(mean)}>", *arrays, *sizes)
+    return batch, classes

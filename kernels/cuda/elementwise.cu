@@ -39,9 +39,10 @@ __device__ void sgd(T& parameter, T grad, T& velocity, T lr, T momentum, T weigh
 
 template <typename T, int V>
 __global__ void sgd_step(
-    T* __restrict__ parameter, const T* __restrict__ grad, T* __restrict__ velocity, T lr,
-    T momentum, T weight_decay, index_t size
+    T* __restrict__ parameter, const T* __restrict__ grad, T* __restrict__ velocity,
+    const T* __restrict__ rate, T momentum, T weight_decay, index_t size
 ) {
+    const T lr = *rate;
     index_t i = thread_index() * V;
     if (i + V <= size) {
         Pack<T, V> values = load<V>(parameter + i), speeds = load<V>(velocity + i);

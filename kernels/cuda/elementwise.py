@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..devices import is_cuda, namespace
 from .launch import blocks, empty, launch_over, scalar, type_name, vector
 
 Array = Any
@@ -28,13 +29,17 @@ def sgd_step(
     grad: Array,
     velocity: Array,
     *,
-    lr: float,
+    lr: float | Array,
     momentum: float,
     weight_decay: float,
 ) -> None:
-    """One step, in place; one launch for however many parameters lie in the array."""
-    settings = [scalar(value, parameter) for value in (lr, momentum, weight_decay)]
-    elementwise("sgd_step", parameter, grad, velocity, *settings, size=parameter.size)
+    """One step, in place; one launch for however many parameters lie in the array.
+
+    The kernel reads lr from memory of the GPU, so that a recorded launch follows its changes.
+    """
+    rate = lr if is_cuda(lr) else namespace(parameter).full((), lr, parameter.dtype)
+    settings = [scalar(value, parameter) for value in (momentum, weight_decay)]
+    elementwise("sgd_step", parameter, grad, velocity, rate, *settings, size=parameter.size)
 
 
 def elementwise(name: str, *arguments: Any, size: int) -> None:

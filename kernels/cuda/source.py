@@ -167,7 +167,7 @@ def all_of(*parts: NamesFor) -> NamesFor:
 
 
 KERNELS: dict[str, NamesFor] = {
-    "augment": plain("crop_flip"),
+    "augment": plain("crop_flip", "epoch_batch"),
     "batch_norm": all_of(
         plain("moments", "update_running_statistics"),
         packed("normalise", "normalise_grad"),

@@ -12,6 +12,7 @@ from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, Preprocessing, open_image
 from .prefetch import Prefetch
+from .resident import training_batches
 
 __all__ = [
     "Batches",
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "open_image",
     "read_classes",
+    "training_batches",
 ]
 
 NAMES = ("auto", "cifar10", "cifar100", "cifar100-coarse", "builtin")

@@ -47,6 +47,7 @@ class Batches:
         self.images, self.labels = images, labels
         self.batch_size, self.seed, self.augment = batch_size, seed, augment
         self.prepare = Preparation(dataset, dtype, device)
+        self.due = 0
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -62,12 +63,23 @@ class Batches:
         if step < 0:
             raise ValueError(f"step must be 0 or more, but is {step}")
         epoch, place = divmod(step, len(self))
-        order = _order(len(self.images), self.seed, epoch)
+        order = epoch_order(len(self.images), self.seed, epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        offsets, flips = self._crops(step) if self.augment else _no_crops(self.batch_size)
-        return self.prepare(self.images[chosen], self.labels[chosen], offsets, flips)
+        return self.prepare(self.images[chosen], self.labels[chosen], *self.crops(step))
 
-    def _crops(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def seek(self, step: int) -> None:
+        """Make `step` the next batch."""
+        self.due = step
+
+    def next(self) -> Batch:
+        """The next batch, in the order of steps."""
+        self.due += 1
+        return self.batch(self.due - 1)
+
+    def crops(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Offsets (batch_size, 2) and flips (batch_size,) of a batch's images."""
+        if not self.augment:
+            return _no_crops(self.batch_size)
         rng = np.random.default_rng([self.seed, 1, step])
         offsets = rng.integers(0, 2 * PADDING + 1, (self.batch_size, 2))
         return offsets, rng.random(self.batch_size) < 0.5
@@ -124,7 +136,7 @@ class Preparation:
 
 
 @lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """The epoch's permutation of the training images."""
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Tensor, no_grad
-from ..data import Batches, Dataset, evaluation_batches
+from ..data import Dataset, evaluation_batches, training_batches
 from ..info import environment
 from ..kernels.devices import move, to_host
 from ..nn import Module, evaluating
@@ -27,6 +27,7 @@ from . import files
 from .diagnosis import DivergedError, first_fault, first_faulty_gradient
 from .interrupt import InterruptedTraining, StopRequest
 from .recipes import Recipe
+from .replay import Replay
 
 
 @dataclasses.dataclass
@@ -65,8 +66,12 @@ class Tally:
 
     def add(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
         """Count one batch with its mean loss."""
-        kernels.tally(self.totals, loss.data, logits.data, labels)
+        self.sum(loss, logits, labels)
         self.images += len(labels)
+
+    def sum(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
+        """The part of `add` that is done where the network computes."""
+        kernels.tally(self.totals, loss.data, logits.data, labels)
 
     def read(self) -> Meter:
         """What has been counted since the last time."""
@@ -143,7 +148,7 @@ class Trainer:
         self.folder, self.name = folder, name
         self.watch = watch or (lambda trainer: None)
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
-        self.batches = Batches(dataset, recipe.batch_size, seed, **place)
+        self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
         self.tally = Tally(model.device)
         self.optimizer = SGD(
             model.parameters(),
@@ -151,6 +156,7 @@ class Trainer:
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
         )
+        self.replay = Replay(model, self.optimizer, self.batches, name)
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
         self.since_record, self.since_evaluation = Meter(), Meter()
@@ -181,7 +187,7 @@ class Trainer:
         if self.step == 0:
             self.begin()
         self.model.train()
-        with StopRequest() as stop:
+        with StopRequest() as stop, self.replay:
             while self.step < self.recipe.iterations:
                 started = time.perf_counter()
                 self.train_step()
@@ -203,30 +209,56 @@ class Trainer:
         self.checkpoint_path.unlink(missing_ok=True)
 
     def train_step(self) -> None:
-        """One iteration: forward, backward, update."""
-        images, labels = self.batches.batch(self.step)
-        logits = self.model(Tensor(images))
-        loss = F.softmax_cross_entropy(logits, labels)
-        self.tally.add(loss, logits, labels)
-        if self.model.device == "cpu" or self.something_is_due(self.step + 1):
-            self.read_tally(images)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.record_gradients()
+        """One iteration: gradients, a look at them where one is wanted, update."""
         self.optimizer.lr = self.recipe.schedule(self.step)
-        self.optimizer.step()
+        self.batches.seek(self.step)
+        self.tally.images += self.recipe.batch_size
+        if self.is_looked_at():
+            self.replay(self.make_gradients)
+            self.look()
+            self.optimizer.step()
+        else:
+            self.replay(self.make_gradients_and_update)
         self.step += 1
 
-    def read_tally(self, images: np.ndarray | None = None) -> None:
-        """Take over what has been counted; stop if a loss was not finite.
+    def make_gradients(self) -> None:
+        """Forward and backward."""
+        images, labels = self.batches.next()
+        logits = self.model(Tensor(images))
+        loss = F.softmax_cross_entropy(logits, labels)
+        self.tally.sum(loss, logits, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+
+    def make_gradients_and_update(self) -> None:
+        """All of an iteration in which nobody looks at anything."""
+        self.make_gradients()
+        self.optimizer.step()
+
+    def is_looked_at(self) -> bool:
+        """Whether the host looks at this iteration's gradients, for which it waits for a GPU."""
+        is_first = self.step == 0
+        return self.model.device == "cpu" or is_first or self.something_is_due(self.step + 1)
+
+    def look(self) -> None:
+        """Take over what has been counted, where it costs nothing or is due; look at gradients."""
+        if self.model.device == "cpu" or self.something_is_due(self.step + 1):
+            self.read_tally(self.first_fault)
+        self.record_gradients()
+
+    def first_fault(self) -> str:
+        """The first layer whose output is not finite, for this iteration's images."""
+        return first_fault(self.model, self.batches.batch(self.step)[0])
+
+    def read_tally(self, fault: Callable[[], str] = lambda: "the loss") -> None:
+        """Take over what has been counted; stop if a loss was not finite, and say what is at fault.
 
         On a GPU this waits for the iterations before, so it happens where something is due, not in
         each iteration.
         """
         counted = self.tally.read()
         if not np.isfinite(counted.loss_sum):
-            fault = "the loss" if images is None else first_fault(self.model, images)
-            self.diverge("loss", counted.loss, fault)
+            self.diverge("loss", counted.loss, fault())
         for meter in (self.since_record, self.since_evaluation):
             meter.add(counted)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from . import fake_cupy, nvrtc
-from .fake_cupy import array, cuda, functions, launching, modules
+from .fake_cupy import array, cuda, functions, launching, modules, pools
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_every_name_of_the_stand_in_exists(real, module):
         (cuda.Stream, "cuda.Stream"),
         (cuda.Graph, "cuda.Graph"),
         (cuda.Event, "cuda.Event"),
-        (cuda.MemoryPool, "cuda.MemoryPool"),
-        (cuda.PinnedMemoryPool, "cuda.PinnedMemoryPool"),
+        (pools.MemoryPool, "cuda.MemoryPool"),
+        (pools.PinnedMemoryPool, "cuda.PinnedMemoryPool"),
     ],
 )
 def test_every_method_of_the_stand_in_exists(real, ours, name):

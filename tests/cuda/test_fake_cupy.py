@@ -3,6 +3,7 @@
 import gc
 import importlib
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -257,8 +258,8 @@ def test_a_limit_of_memory(cp):
 
 def test_a_write_beside_an_array_is_found(cp):
     x = cp.empty(4, np.float32)
-    start = x.data.ptr - x._allocation._raw.ctypes.data
-    wider = np.ndarray(5, np.float32, x._allocation._raw.data, offset=start)
+    start = x.data.ptr - x._allocation.block.raw.ctypes.data
+    wider = np.ndarray(5, np.float32, x._allocation.block.raw.data, offset=start)
     machine.check_canaries("nobody")
     wider[4] = 1
     with pytest.raises(Misuse, match="somebody wrote behind an array of 16 bytes"):
@@ -294,6 +295,9 @@ def test_a_graph_repeats_its_work_on_the_same_arrays(cp):
         lambda cp, x: cp.asarray(np.zeros(4)),
         lambda cp, x: cp.cuda.Device().synchronize(),
         lambda cp, x: cp.cuda.get_current_stream().synchronize(),
+        lambda cp, x: cp.cuda.get_current_stream().done,
+        lambda cp, x: cp.cuda.get_current_stream().record().done,
+        lambda cp, x: cp.cuda.get_current_stream().record().synchronize(),
     ],
 )
 def test_what_a_graph_cannot_hold(cp, act):
@@ -302,6 +306,102 @@ def test_what_a_graph_cannot_hold(cp, act):
         stream.begin_capture()
         with pytest.raises(cp.cuda.runtime.CUDARuntimeError, match="capturing"):
             act(cp, x)
+        stream.end_capture()
+
+
+@pytest.fixture
+def private(cp):
+    """Streams and a pool of one's own, to capture in."""
+    pool, stream = cp.cuda.MemoryPool(), cp.cuda.Stream(non_blocking=True)
+
+    @contextmanager
+    def within():
+        with stream, cp.cuda.using_allocator(pool.malloc):
+            yield stream
+
+    within.pool = pool
+    return within
+
+
+def captured(private, work):
+    """The graph of some work, and its result."""
+    with private() as stream:
+        stream.begin_capture()
+        result = work()
+        return stream.end_capture(), result
+
+
+def test_a_private_pool_keeps_what_arrays_leave(cp, private):
+    with private():
+        x = cp.ones(100, np.float32)
+    start = x.data.ptr
+    assert private.pool.used_bytes() == private.pool.total_bytes() == 400
+    del x
+    assert (private.pool.used_bytes(), private.pool.total_bytes()) == (0, 400)
+    assert private.pool.n_free_blocks() == 1
+    with private():
+        again = cp.empty(100, np.float32)
+    assert again.data.ptr == start
+    assert np.isnan(again.get()).all()
+    assert cp.empty(100, np.float32).data.ptr != start
+    del again
+    private.pool.free_all_blocks()
+    gc.collect()
+    assert private.pool.total_bytes() == 0
+
+
+def test_a_graph_may_make_arrays_in_a_private_pool(cp, private):
+    x = cp.ones(4, np.float32)
+    graph, y = captured(private, lambda: (x + 1) * (x + 2))
+    for value in (1, 2):
+        x.fill(value)
+        graph.launch()
+        assert (y.get() == (value + 1) * (value + 2)).all()
+
+
+def test_what_a_graph_has_left_is_no_input_of_its_next_launch(cp, private):
+    """Memory that is written later in the graph than it is read holds anything."""
+    x = cp.ones(4, np.float32)
+
+    def work():
+        y = cp.empty(4, np.float32)
+        z = y + x
+        y += x
+        return z
+
+    graph, z = captured(private, work)
+    for _ in range(2):
+        graph.launch()
+        assert np.isnan(z.get()).all()
+
+
+def test_memory_of_a_graph_that_somebody_else_has_got(cp, private):
+    x = cp.ones(4, np.float32)
+    graph, _y = captured(private, lambda: (x + 1) * 2)
+    graph.launch()
+    with private():
+        other = cp.zeros(4, np.float32)
+    with pytest.raises(Misuse, match="has been given to another array"):
+        graph.launch()
+    del other
+    graph.launch()
+
+
+def test_memory_of_a_graph_that_is_gone(cp, private):
+    x = cp.ones(4, np.float32)
+    graph, _y = captured(private, lambda: (x + 1) * 2)
+    private.pool.free_all_blocks()
+    gc.collect()
+    with pytest.raises(Misuse, match="memory of this graph has been freed"):
+        graph.launch()
+
+
+def test_work_beside_a_capture_is_not_in_the_graph(cp, private):
+    x = cp.ones(4, np.float32)
+    with private() as stream:
+        stream.begin_capture()
+        with cp.cuda.Stream(), pytest.raises(Misuse, match="not in the graph"):
+            x += 1
         stream.end_capture()
 
 

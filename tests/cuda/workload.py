@@ -106,4 +106,8 @@ class Workload:
         images = self.rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
         offsets, flips = self.rng.integers(0, 9, (4, 2)), self.rng.random(4) < 0.5
         moved = [self.cupy.asarray(a) for a in (images, offsets, flips)]
-        kernels.crop_flip(*moved, self.normal(32, 32, 3), self.normal(3), padding=4)
+        moments = self.normal(32, 32, 3), self.normal(3)
+        kernels.crop_flip(*moved, *moments, padding=4)
+        order, position = self.cupy.arange(3, -1, -1), self.cupy.asarray(np.array(0))
+        arrays = (moved[0], order, order, *moved[1:], position)
+        kernels.epoch_batch(*arrays, *moments, batch_size=4, padding=4)

@@ -51,7 +51,7 @@ def test_seeds_and_steps_differ() -> None:
 def test_the_seed_decides_the_order_and_the_crops_each_by_itself() -> None:
     first, second = (Batches(dataset(), 30, seed=seed) for seed in (0, 1))
     assert not np.array_equal(first.batch(0)[1], second.batch(0)[1])
-    assert not np.array_equal(first._crops(0)[0], second._crops(0)[0])
+    assert not np.array_equal(first.crops(0)[0], second.crops(0)[0])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 30])
@@ -94,7 +94,7 @@ def test_crops_and_flips_against_a_slow_reference() -> None:
 
 
 def test_crops_and_flips_are_uniform() -> None:
-    crops = [Batches(dataset(), 30, seed=0)._crops(step) for step in range(300)]
+    crops = [Batches(dataset(), 30, seed=0).crops(step) for step in range(300)]
     offsets = np.concatenate([offsets for offsets, _ in crops])
     counts = [np.bincount(column, minlength=9) for column in offsets.T]
     assert np.shape(counts) == (2, 9)

@@ -339,3 +339,24 @@ def test_crop_flip(kernels, dtype, shape, padding, rng):
     batch = kernels.crop_flip(pixels, offsets, flips, mean, scale, padding=padding)
     expected = reference.crop_flip(pixels, offsets, flips, *wide(mean, scale), padding=padding)
     assert_within(batch, expected, 4 * 256, dtype)
+
+
+@implementations
+@given(shape=images(), padding=st.integers(0, 4), place=st.integers(0, 2), rng=generators)
+def test_epoch_batch(kernels, dtype, shape, padding, place, rng):
+    """By hand: the images that are due, cropped and mirrored, and their labels."""
+    size, count = int(rng.integers(1, 4)), shape[0] + 1
+    pixels = rng.integers(0, 256, (count, *shape[1:])).astype(np.uint8)
+    labels, order = rng.integers(0, 99, count), rng.integers(0, count, 3 * size + 1)
+    offsets = rng.integers(0, 2 * padding + 1, (len(order), 2))
+    flips, position = rng.random(len(order)) < 0.5, np.array(place)
+    mean = (100 * rng.random(shape[1:])).astype(dtype)
+    scale = rng.random(shape[3]).astype(dtype)
+    settings = {"batch_size": size, "padding": padding}
+    arrays = (pixels, labels, order, offsets, flips, position)
+    batch, classes = kernels.epoch_batch(*arrays, mean, scale, **settings)
+    due = range(place * size, (place + 1) * size)
+    chosen, moments = order[due], wide(mean, scale)
+    crops = reference.crop_flip(pixels[chosen], offsets[due], flips[due], *moments, padding=padding)
+    assert_within(batch, crops, 4 * 256, dtype)
+    np.testing.assert_array_equal(classes, labels[chosen])

@@ -309,8 +309,8 @@ MUTANTS = [
         {
             "crop_flip: the mirror is off by one": ("width - 1 - column", "width - column"),
             "crop_flip: rows below the image are read": (
-                "h >= 0 && h < height && w >= 0",
-                "h >= 0 && w >= 0",
+                "h < 0 || h >= height ||",
+                "h < 0 ||",
             ),
             "crop_flip: the mean of the first pixel for all": (
                 "grey - mean[pixel]",

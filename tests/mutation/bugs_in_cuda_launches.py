@@ -5,7 +5,7 @@ from .mutants import planted_in
 
 RELU, MATMUL = on_gpu("test_relu"), on_gpu("test_matmul")
 
-ONE_STEP = "tests/training/test_on_gpu.py::test_a_step_makes_the_same_launches_and_one_copy"
+ONE_STEP = "tests/training/test_on_gpu.py::test_a_step_makes_the_same_launches_and_copies_nothing"
 
 MUTANTS = [
     *planted_in(
@@ -157,8 +157,8 @@ MUTANTS = [
         ONE_STEP,
         {
             "trainer: every iteration waits for its loss": (
-                'if self.model.device == "cpu" or self.something_is_due(self.step + 1):',
-                "if True:",
+                'return self.model.device == "cpu" or is_first or',
+                "return True or",
             ),
         },
     ),

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import bugs_in_cuda_kernels, bugs_in_cuda_launches
+from . import bugs_in_cuda_kernels, bugs_in_cuda_launches, bugs_in_cuda_replay
 from .mutants import Mutant
 
 PLACE = Path(__file__).parents[2] / "docs" / "cuda-mutations.md"
-MUTANTS = [*bugs_in_cuda_kernels.MUTANTS, *bugs_in_cuda_launches.MUTANTS]
+TABLES = (bugs_in_cuda_kernels, bugs_in_cuda_launches, bugs_in_cuda_replay)
+MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 HEAD = """# Planted bugs of the CUDA backend
 
 `pytest -m "cuda and mutation"` plants each of these {count} bugs in a copy of the project, runs the

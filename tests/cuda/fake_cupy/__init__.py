@@ -43,7 +43,7 @@ def installed(
         yield MODULES["cupy"]
         machine.check_canaries("a kernel")
     finally:
-        machine.recording = None
+        machine.recording, machine.pools = None, []
         for name in _names():
             sys.modules.pop(name, None)
         sys.modules.update({n: module for n, module in before.items() if module is not None})

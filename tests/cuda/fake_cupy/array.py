@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .machine import Allocation, Misuse, machine
+from .machine import Allocation, Misuse, machine, mark_written
 
 SCALARS = (bool, int, float, complex, np.generic)
 
@@ -37,7 +37,7 @@ def new(shape, dtype) -> ndarray:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(map(int, shape))
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     allocation = machine.allocate(nbytes)
-    return ndarray(np.ndarray(shape, dtype, allocation.bytes.data), allocation, _made=True)
+    return ndarray(np.ndarray(shape, dtype, allocation.block.bytes.data), allocation, _made=True)
 
 
 def fresh(value: np.ndarray) -> ndarray:
@@ -50,14 +50,18 @@ def fresh(value: np.ndarray) -> ndarray:
 
 def launch(name: str, compute, *, out: ndarray | None = None) -> ndarray:
     """One kernel of CuPy's own: its result goes to a fresh array, or into `out`."""
-    if out is None:
-        machine.refuse_in_capture(f"cupy.{name} needs memory for its result, which")
+    if out is None and machine.recording is None:
         results = []
         machine.run(lambda: results.append(fresh(compute())), name)
         return results[0]
+    if out is None:
+        with np.errstate(all="ignore"):  # what is computed now tells shape and dtype alone
+            value = np.asarray(compute())
+        out = new(value.shape, value.dtype)
     if not isinstance(out, ndarray):
         raise TypeError(f"out must be a cupy.ndarray, but is {type(out).__name__}")
-    machine.run(lambda: out._write(compute()), name)
+    write = out._writer()
+    machine.run(lambda: write(compute()), name)
     return out
 
 
@@ -196,10 +200,19 @@ class ndarray:
     def _shares(self, view: np.ndarray) -> bool:
         return np.may_share_memory(view, self._view)
 
+    def _writer(self):
+        """A function that puts values into this memory, as a kernel would; keeps no array alive."""
+        view, start = self._view, self._allocation.address
+        written = self._allocation.block.written
+
+        def write(value) -> None:
+            view[...] = value
+            mark_written(view, start, written)
+
+        return write
+
     def _write(self, value) -> None:
-        """Put values into this memory, as a kernel would."""
-        self._view[...] = value
-        self._allocation.mark_written(self._view)
+        self._writer()(value)
 
     def _index(self, index):
         parts = index if isinstance(index, tuple) else (index,)
@@ -222,7 +235,8 @@ class ndarray:
             if not isinstance(result, np.ndarray):  # one element stays on the device
                 result = self._view[(*values, ...)]
             return self._alias(result)
-        return launch("getitem", lambda: self._view[values])
+        view = self._view
+        return launch("getitem", lambda: view[values])
 
     def __setitem__(self, index, value):
         values = self._index(index)
@@ -231,17 +245,15 @@ class ndarray:
                 "Non-scalar numpy.ndarray cannot be used for fill: cupy.asarray(...) first, or "
                 "`.set(...)`"
             )
-        source = value_of(value)
+        source, whole = value_of(value), self._view
+        start, written = self._allocation.address, self._allocation.block.written
+        advanced = any(isinstance(v, (np.ndarray, list)) for v in values)
 
         def work():
-            self._view[values] = source
-            target = (
-                self._view[values]
-                if not any(isinstance(v, (np.ndarray, list)) for v in values)
-                else self._view
-            )
-            view = target if isinstance(target, np.ndarray) else self._view[(*values, ...)]
-            self._allocation.mark_written(view)
+            whole[values] = source
+            part = whole if advanced else whole[values]
+            one = not isinstance(part, np.ndarray)
+            mark_written(whole[(*values, ...)] if one else part, start, written)
 
         machine.run(work, "setitem")
 
@@ -254,7 +266,8 @@ class ndarray:
         result = self._view.reshape(shape, order=order)
         if self._shares(result) or result.size == 0:
             return self._alias(result)
-        return launch("copy", lambda: result)
+        view = self._view
+        return launch("copy", lambda: view.reshape(shape, order=order))
 
     def ravel(self, order="C"):
         """One axis; a view where the memory allows it."""
@@ -262,7 +275,8 @@ class ndarray:
 
     def flatten(self, order="C"):
         """One axis; always a copy."""
-        return launch("copy", lambda: self._view.ravel())
+        view = self._view
+        return launch("copy", lambda: view.ravel())
 
     def transpose(self, *axes):
         """A view with other strides, which a kernel must not take."""
@@ -283,19 +297,22 @@ class ndarray:
 
     def copy(self, order="C"):
         """A copy on the device."""
-        return launch("copy", lambda: self._view)
+        view = self._view
+        return launch("copy", lambda: view)
 
     def astype(self, dtype, order="K", casting="unsafe", subok=None, copy=True):
         """A copy of another dtype."""
         if not copy and self.dtype == np.dtype(dtype):
             return self
-        return launch("astype", lambda: self._view.astype(dtype))
+        view = self._view
+        return launch("astype", lambda: view.astype(dtype))
 
     def fill(self, value):
         """Write one value everywhere."""
         if isinstance(value, np.ndarray) and value.ndim:
             raise ValueError("Non-scalar numpy.ndarray cannot be used for fill")
-        machine.run(lambda: self._write(value), "fill")
+        write = self._writer()
+        machine.run(lambda: write(value), "fill")
 
     # ------------------------------------------------------------------------ arithmetic
 

@@ -1,4 +1,4 @@
-"""`cupy.cuda`: devices, streams, graphs, events, memory pools, and the two libraries below."""
+"""`cupy.cuda`: devices, streams, graphs, events, and the two libraries below."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from .functions import DynamicLibNotFoundError
-from .machine import CUDARuntimeError, Misuse, OutOfMemoryError, machine
+from .machine import TOTAL_MEMORY, CUDARuntimeError, Misuse, OutOfMemoryError, machine
 
-TOTAL_MEMORY = 8 << 30
 VERSION = 13020  # of the runtime, 13.2
 
 
@@ -164,6 +163,7 @@ class Event:
     @property
     def done(self):
         """Has it come?"""
+        machine.refuse_in_capture("an event can't be asked")
         return True
 
 
@@ -175,68 +175,6 @@ def get_elapsed_time(start_event, end_event):
 def get_current_stream(device_id=None):
     """The stream that takes work."""
     return machine.streams[-1] if machine.streams else Stream.null
-
-
-# ----------------------------------------------------------------------------------- memory
-
-
-class MemoryPool:
-    """The memory of arrays."""
-
-    def __init__(self, allocator=None):
-        pass
-
-    def used_bytes(self):
-        """Bytes of living arrays."""
-        machine.demand_driver()
-        return machine.live_bytes
-
-    def total_bytes(self):
-        """Bytes that the pool keeps."""
-        machine.demand_driver()
-        return machine.peak_bytes
-
-    def free_bytes(self):
-        """Bytes that the pool keeps for later."""
-        return self.total_bytes() - self.used_bytes()
-
-    def n_free_blocks(self):
-        """Pieces kept for later."""
-        return int(self.free_bytes() > 0)
-
-    def free_all_blocks(self, stream=None):
-        """Give back what is kept for later."""
-        machine.peak_bytes = machine.live_bytes
-
-    def set_limit(self, size=None, fraction=None):
-        """Refuse to grow above this."""
-        machine.limit = int(size if size is not None else fraction * TOTAL_MEMORY)
-
-    def get_limit(self):
-        """The limit, 0 for none."""
-        return machine.limit
-
-    def malloc(self, size):
-        """Not for arrays."""
-        raise Misuse("the stand-in allocates through cupy.empty only")
-
-
-class PinnedMemoryPool:
-    """Memory of the host."""
-
-    def free_all_blocks(self):
-        """Give it back."""
-
-    def n_free_blocks(self):
-        """Pieces kept for later."""
-        return 0
-
-
-POOL, PINNED_POOL = MemoryPool(), PinnedMemoryPool()
-
-
-def set_allocator(allocator=None):
-    """Where arrays get memory from; the stand-in keeps its own."""
 
 
 # ---------------------------------------------------------------------------- the libraries

@@ -29,14 +29,16 @@ def empty(shape, dtype=float, order="C"):
 def full(shape, fill_value, dtype=None, order="C"):
     """All elements alike."""
     result = new(shape, np.asarray(fill_value).dtype if dtype is None else dtype)
-    machine.run(lambda: result._write(fill_value), "full")
+    write = result._writer()
+    machine.run(lambda: write(fill_value), "full")
     return result
 
 
 def zeros(shape, dtype=float, order="C"):
     """All elements 0."""
     result = new(shape, dtype)
-    machine.run(lambda: result._write(0), "zeros")
+    write = result._writer()
+    machine.run(lambda: write(0), "zeros")
     return result
 
 
@@ -72,7 +74,8 @@ def full_like(a, fill_value, dtype=None, order="K", subok=None, shape=None):
 def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
     """A new array on the device."""
     if isinstance(obj, ndarray):
-        return launch("copy", lambda: np.array(obj._view, dtype=dtype, ndmin=ndmin))
+        view = obj._view
+        return launch("copy", lambda: np.array(view, dtype=dtype, ndmin=ndmin))
     value = np.array(obj, dtype=dtype, ndmin=ndmin)
     machine.to_device(value.nbytes)
     return fresh(value)
@@ -299,12 +302,14 @@ def take(a, indices, axis=None, out=None):
 
 def pad(array, pad_width, mode="constant", **kwargs):
     """Put values around."""
-    return launch("pad", lambda: np.pad(_array(array), pad_width, mode, **kwargs))
+    values = _array(array)
+    return launch("pad", lambda: np.pad(values, pad_width, mode, **kwargs))
 
 
 def round(a, decimals=0, out=None):
     """Round to even."""
-    return launch("round", lambda: np.round(_array(a), decimals), out=out)
+    values = _array(a)
+    return launch("round", lambda: np.round(values, decimals), out=out)
 
 
 # ------------------------------------------------------------------------- matrix products
@@ -326,8 +331,9 @@ def dot(a, b, out=None):
 
 def tensordot(a, b, axes=2):
     """Through cuBLAS, where it is installed."""
+    values = _array(a), _array(b)
     _demand_cublas()
-    return launch("tensordot", lambda: np.tensordot(_array(a), _array(b), axes))
+    return launch("tensordot", lambda: np.tensordot(*values, axes))
 
 
 def _demand_cublas():
@@ -340,14 +346,14 @@ def _demand_cublas():
 
 def array_equal(a1, a2):
     """An array of the device that holds the answer."""
-    return launch("array_equal", lambda: np.asarray(np.array_equal(_array(a1), _array(a2))))
+    values = _array(a1), _array(a2)
+    return launch("array_equal", lambda: np.asarray(np.array_equal(*values)))
 
 
 def allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
     """An array of the device that holds the answer."""
-    return launch(
-        "allclose", lambda: np.asarray(np.allclose(_array(a), _array(b), rtol, atol, equal_nan))
-    )
+    values = _array(a), _array(b)
+    return launch("allclose", lambda: np.asarray(np.allclose(*values, rtol, atol, equal_nan)))
 
 
 def may_share_memory(a, b, max_work=None):
@@ -357,13 +363,13 @@ def may_share_memory(a, b, max_work=None):
 
 def get_default_memory_pool():
     """The pool that arrays come from."""
-    from .cuda import POOL
+    from .pools import POOL
 
     return POOL
 
 
 def get_default_pinned_memory_pool():
     """The pool of pinned memory of the host."""
-    from .cuda import PINNED_POOL
+    from .pools import PINNED_POOL
 
     return PINNED_POOL

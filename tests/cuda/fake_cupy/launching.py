@@ -101,17 +101,17 @@ class _Work:
         self.module, self.name, self.arguments = module, name, arguments
         self.grid, self.block, self.shared_mem = grid, block, shared_mem
         arrays = [a for a in args if isinstance(a, ndarray)]
-        self.allocations = [weakref.ref(a._allocation) for a in arrays]
+        self.blocks = [weakref.ref(a._allocation.block) for a in arrays]
 
     def __call__(self):
-        if any(reference() is None for reference in self.allocations):
+        if any(reference() is None for reference in self.blocks):
             raise Misuse(f"{self.name}: an array of this graph has been freed since its capture")
         kernel = self.module._load()[self.name]
         kernel.launch(
             self.grid, self.block, self.arguments, shared=self.shared_mem,
             seed=machine.order, traffic=machine.traffic is not None,
         )  # fmt: skip
-        for reference in self.allocations:
+        for reference in self.blocks:
             reference().check_canaries(self.name)
         if machine.mode == "fast":
             self._mark_written(kernel)
@@ -222,7 +222,7 @@ def _pointer(name, parameter, array) -> Argument:
             "a kernel gets the pointer alone"
         )
     start = array._view.ctypes.data - array._allocation.address
-    written = array._allocation.written[start : start + array.nbytes]
+    written = array._allocation.block.written[start : start + array.nbytes]
     return Argument(array._view, written)
 
 

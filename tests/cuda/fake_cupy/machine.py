@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+TOTAL_MEMORY = 8 << 30
 ALIGNMENT = 256  # as cudaMalloc
 GUARD = 512  # bytes on both sides of an allocation
 CANARY = 0xA5
@@ -45,40 +46,87 @@ class Counts:
     allocations: int = 0
 
 
-class Allocation:
+class Block:
     """Memory between canaries. `written` holds a 1 for every byte that has been written."""
 
     def __init__(self, nbytes: int):
         self.nbytes = nbytes
-        self._raw = np.empty(nbytes + 2 * GUARD + ALIGNMENT, np.uint8)
-        start = -(self._raw.ctypes.data + GUARD) % ALIGNMENT + GUARD
-        self.bytes = self._raw[start : start + nbytes]
-        self._before = self._raw[start - GUARD : start]
-        self._behind = self._raw[start + nbytes : start + nbytes + GUARD]
+        self.raw = np.empty(nbytes + 2 * GUARD + ALIGNMENT, np.uint8)
+        start = -(self.raw.ctypes.data + GUARD) % ALIGNMENT + GUARD
+        self.bytes = self.raw[start : start + nbytes]
+        self._before = self.raw[start - GUARD : start]
+        self._behind = self.raw[start + nbytes : start + nbytes + GUARD]
         self._before[:] = self._behind[:] = CANARY
-        self.bytes[:] = POISON
         self.written = np.zeros(nbytes, np.uint8)
+        self.tenant: Callable[[], Allocation | None] = lambda: None
 
     @property
     def address(self) -> int:
         """Where the memory starts."""
         return self.bytes.ctypes.data
 
-    def mark_written(self, view: np.ndarray) -> None:
-        """All elements of a view into this memory have been written."""
-        start = view.ctypes.data - self.address
-        if view.flags.c_contiguous:
-            self.written[start : start + view.nbytes] = 1
-            return
-        shape, strides = (*view.shape, view.itemsize), (*view.strides, 1)
-        base = np.lib.stride_tricks.as_strided(self.written[start:], shape, strides)
-        base[...] = 1
+    def poison(self) -> None:
+        """Fresh memory holds anything."""
+        self.bytes[:] = POISON
+        self.written[:] = 0
 
     def check_canaries(self, who: str) -> None:
         """Someone wrote beside the memory?"""
         for side, canary in (("before", self._before), ("behind", self._behind)):
             if (canary != CANARY).any():
                 raise Misuse(f"{who} wrote {side} an array of {self.nbytes} bytes")
+
+
+class Allocation:
+    """What an array has of a block, until the array is gone; a pool then gives it to another one.
+
+    `capture` is the recording in which the array was made, None for work that was done at once.
+    """
+
+    def __init__(self, block: Block, capture: list | None):
+        self.block, self.capture = block, capture
+        self.nbytes = block.nbytes
+        block.tenant = weakref.ref(self)
+
+    @property
+    def address(self) -> int:
+        """Where the memory starts."""
+        return self.block.address
+
+    def check_canaries(self, who: str) -> None:
+        """Someone wrote beside the memory?"""
+        self.block.check_canaries(who)
+
+
+class Taken:
+    """In a graph: memory taken from a private pool, where other work of the graph may have been."""
+
+    def __init__(self, allocation: Allocation):
+        self.block, self.capture = weakref.ref(allocation.block), allocation.capture
+
+    def __call__(self) -> None:
+        """Whether nobody else has it now; then it holds anything again."""
+        block = self.block()
+        if block is None:
+            raise Misuse("memory of this graph has been freed: its pool must live as long as it")
+        tenant = block.tenant()
+        if tenant is not None and tenant.capture is not self.capture:
+            raise Misuse(
+                "memory of this graph has been given to another array, which a launch would "
+                "overwrite: nobody else may use the pool that a graph was captured with"
+            )
+        block.poison()
+
+
+def mark_written(view: np.ndarray, start: int, written: np.ndarray) -> None:
+    """All elements of a view have been written; `written` is that of the block at `start`."""
+    first = view.ctypes.data - start
+    if view.flags.c_contiguous:
+        written[first : first + view.nbytes] = 1
+        return
+    shape, strides = (*view.shape, view.itemsize), (*view.strides, 1)
+    base = np.lib.stride_tricks.as_strided(written[first:], shape, strides)
+    base[...] = 1
 
 
 class Machine:
@@ -97,31 +145,50 @@ class Machine:
         self.live_bytes = self.peak_bytes = 0
         self.limit = 0
         self.streams: list = []
+        self.pools: list = []  # private ones, the current one last
         self.recording: list[Callable[[], None]] | None = None
         self.traffic = None  # called with (kernel, block) after each launch; see traffic.py
 
     # --------------------------------------------------------------------------- memory
 
     def allocate(self, nbytes: int) -> Allocation:
-        """Fresh, poisoned memory."""
-        self.refuse_in_capture("memory can't be allocated")
+        """Fresh, poisoned memory; while a graph is captured, from a private pool alone.
+
+        CuPy captures in relaxed mode, in which a pool may grow. The common pool would give it too,
+        but then to others as well.
+        """
         self.demand_driver()
+        pool = self.pools[-1] if self.pools else None
+        if pool is None:
+            self.refuse_in_capture("memory can't come from the pool that all share")
+        block = pool._take(nbytes) if pool else self.new_block(nbytes)
+        allocation = Allocation(block, self.recording)
+        if self.recording is None:
+            block.poison()
+        else:
+            self.recording.append(Taken(allocation))
+        self.counts.allocations += 1
+        self.live_bytes += nbytes
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        self.allocations.add(allocation)
+        owner = weakref.ref(pool) if pool else lambda: None
+        weakref.finalize(allocation, self._freed, block, owner, self.allocations)
+        return allocation
+
+    def new_block(self, nbytes: int) -> Block:
+        """Memory that no array has had before."""
         if self.limit and self.live_bytes + nbytes > self.limit:
             raise OutOfMemoryError(
                 f"Out of memory allocating {nbytes:,} bytes (allocated so far: "
                 f"{self.live_bytes:,} bytes, limit set to: {self.limit:,} bytes)."
             )
-        allocation = Allocation(nbytes)
-        self.counts.allocations += 1
-        self.live_bytes += nbytes
-        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
-        self.allocations.add(allocation)
-        weakref.finalize(allocation, self._freed, nbytes, self.allocations)
-        return allocation
+        return Block(nbytes)
 
-    def _freed(self, nbytes: int, owner) -> None:
-        if owner is self.allocations:
-            self.live_bytes -= nbytes
+    def _freed(self, block: Block, owner, allocations) -> None:
+        if allocations is self.allocations:
+            self.live_bytes -= block.nbytes
+        if (pool := owner()) is not None:
+            pool._give_back(block)
 
     def check_canaries(self, who: str) -> None:
         """Look beside every array that is alive."""
@@ -138,8 +205,10 @@ class Machine:
         if self.recording is None:
             with np.errstate(all="ignore"):  # a GPU warns of nothing
                 work()
-        else:
-            self.recording.append(work)
+            return
+        if not (self.streams and self.streams[-1].is_capturing()):
+            raise Misuse("work on another stream than the one that is recorded is not in the graph")
+        self.recording.append(work)
 
     def to_device(self, nbytes: int) -> None:
         """Count a copy from the host."""

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from . import cuda, functions
+from . import cuda, functions, pools
 from .array import ndarray
 from .launching import CompileException, CUDADriverError, RawKernel, RawModule
 from .machine import OutOfMemoryError
@@ -43,9 +43,10 @@ DTYPES = [
     *("floating", "integer", "number", "newaxis", "inf", "nan", "pi", "e"),
 ]
 CUDA = [
-    *("Device", "Stream", "Graph", "Event", "MemoryPool", "PinnedMemoryPool", "is_available"),
-    *("set_allocator", "get_current_stream", "get_elapsed_time"),
+    *("Device", "Stream", "Graph", "Event", "is_available"),
+    *("get_current_stream", "get_elapsed_time"),
 ]
+POOLS = ["MemoryPool", "PinnedMemoryPool", "set_allocator", "using_allocator"]
 
 
 def _cupy_cuda() -> dict[str, Namespace]:
@@ -55,6 +56,7 @@ def _cupy_cuda() -> dict[str, Namespace]:
     runtime = _namespace("cupy.cuda.runtime", **_public(cuda._Runtime))
     nvrtc = _namespace("cupy.cuda.nvrtc", getVersion=cuda.nvrtc.getVersion)
     content = {name: getattr(cuda, name) for name in CUDA}
+    content |= {name: getattr(pools, name) for name in POOLS}
     parts = {"memory": memory, "compiler": compiler, "driver": driver}
     parts |= {"runtime": runtime, "nvrtc": nvrtc}
     main = _namespace("cupy.cuda", **content, **parts)
