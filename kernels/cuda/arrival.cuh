@@ -58,7 +58,7 @@ struct MomentParts {
         const T* part = parts + 2 * channels * first + channel;
         const T origin = __ldcg(part);
         T count = 0, distances = 0, squares = 0;
-#pragma unroll 8
+#pragma unroll 4  // 8 would take more registers than `moments` has on sm_120
         for (index_t i = 0; i < number; ++i) {
             const T size = static_cast<T>(min(length, pixels - (first + i * step) * chunk));
             const T distance = __ldcg(part + i * pitch) - origin;
