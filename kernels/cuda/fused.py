@@ -17,7 +17,7 @@ from .convolution import Gate, conv2d, convolve, input_grad, weight_grad
 from .launch import empty
 
 Array = Any
-MOST_PENDING = 1024  # channels whose statistics fit into shared memory beside the tiles
+MOST_PENDING = 512  # channels whose statistics fit into shared memory beside the tiles
 
 
 def conv2d_batch_norm(
