@@ -5,6 +5,8 @@
 // block that added all parts would keep the GPU waiting. Only the counters of arrivals are atomic, so
 // which block adds varies, but never what it adds, nor in which order.
 
+constexpr int MOST_THREADS = 256;  // of a block that adds parts
+
 // How many counters a sum of `count` parts needs, in groups of GROUP: one for the groups, then one for
 // each group.
 template <int GROUP = 32>
@@ -13,14 +15,18 @@ __device__ index_t counters_for(index_t count) {
 }
 
 // Whether this block is the last of `count` to come here. Its threads then see what all of them have
-// written, if they read it by __ldcg: past this multiprocessor's own cache. The counter is left at
-// zero, for the next launch.
-__device__ bool last_to_arrive(unsigned* counter, index_t count) {
+// written before, if they read it by __ldcg: past this multiprocessor's own cache. Every thread does
+// `meanwhile()` while the counter is on its way. The counter is left at zero, for the next launch.
+template <class Meanwhile>
+__device__ bool last_to_arrive(unsigned* counter, index_t count, const Meanwhile& meanwhile) {
     __shared__ bool is_last;
     __threadfence();  // what this thread has written comes before its arrival
     __syncthreads();
+    unsigned arrived = 0;
+    if (threadIdx.x == 0) arrived = atomicAdd(counter, 1u);
+    meanwhile();
     if (threadIdx.x == 0) {
-        is_last = atomicAdd(counter, 1u) + 1 == count;
+        is_last = arrived + 1 == count;
         if (is_last) atomicExch(counter, 0u);
     }
     __syncthreads();
@@ -32,91 +38,119 @@ __device__ bool last_to_arrive(unsigned* counter, index_t count) {
 
 // add(first, step, number, is_total) adds the parts first, first + step, ..., `number` of them, and
 // puts the sum into the place of the first or, if it is the total, where that belongs.
-template <int GROUP, class Add>
-__device__ void combine_parts(index_t part, index_t count, unsigned* counters, const Add& add) {
+template <int GROUP, class Add, class Meanwhile>
+__device__ void combine_parts(
+    index_t part, index_t count, unsigned* counters, const Add& add, const Meanwhile& meanwhile
+) {
     const index_t group = part / GROUP, first = group * GROUP;
     const index_t members = min(static_cast<index_t>(GROUP), count - first);
     const index_t groups = (count + GROUP - 1) / GROUP;
-    if (!last_to_arrive(counters + 1 + group, members)) return;
+    if (!last_to_arrive(counters + 1 + group, members, meanwhile)) return;
     add(first, index_t(1), members, groups == 1);
-    if (groups > 1 && last_to_arrive(counters, groups)) add(index_t(0), index_t(GROUP), groups, true);
+    if (groups > 1 && last_to_arrive(counters, groups, [] {}))
+        add(index_t(0), index_t(GROUP), groups, true);
+}
+
+// Read V values that other blocks have written: past this multiprocessor's own cache.
+template <int V, typename T>
+__device__ Pack<T, V> load_from_others(const T* from) {
+    Pack<T, V> values;
+    if constexpr (V == 4 && sizeof(T) == 4) {
+        const float4 four = __ldcg(reinterpret_cast<const float4*>(from));
+        values = {four.x, four.y, four.z, four.w};
+    } else {
+#pragma unroll
+        for (int v = 0; v < V; ++v) values.at[v] = __ldcg(from + v);
+    }
+    return values;
 }
 
 // Parts are pairs of numbers for every channel: parts[part][2][channels]. What they are, and so how
-// they are added, differs.
-
-// Mean and sum of squared distances from it, for a run of `chunk` pixels each. Distances from the
-// first part's mean are small even where the values are not: E[x^2] - E[x]^2 would cancel. Chan,
-// Golub & LeVeque 1979.
-template <typename T>
-struct MomentParts {
+// they are added, differs: add(sums, channel, part, step, origin) adds a part, or what `step` parts
+// have become, to a thread's own sums, and pair(sums, origin) is what those mean in the end.
+template <typename Type>
+struct Parts {
+    using T = Type;
     T* parts;
-    index_t channels, pixels, chunk;
+    index_t channels;
 
-    __device__ Pack<T, 2> sum(index_t channel, index_t first, index_t step, index_t number) const {
-        const index_t pitch = 2 * channels * step, length = chunk * step;
-        const T* part = parts + 2 * channels * first + channel;
-        const T origin = __ldcg(part);
-        T count = 0, distances = 0, squares = 0;
-#pragma unroll 4  // 8 would take more registers than `moments` has on sm_120
-        for (index_t i = 0; i < number; ++i) {
-            const T size = static_cast<T>(min(length, pixels - (first + i * step) * chunk));
-            const T distance = __ldcg(part + i * pitch) - origin;
-            count += size;
-            distances += size * distance;
-            squares += __ldcg(part + i * pitch + channels) + size * distance * distance;
-        }
-        const T shift = distances / count;
-        return {origin + shift, squares - distances * shift};
+    __device__ T* place(index_t part, index_t channel) const {
+        return parts + 2 * channels * part + channel;
     }
 
     __device__ void put(index_t part, index_t channel, const Pack<T, 2>& values) const {
-        parts[2 * channels * part + channel] = values.at[0];
-        parts[2 * channels * part + channels + channel] = values.at[1];
+        *place(part, channel) = values.at[0];
+        *(place(part, channel) + channels) = values.at[1];
     }
 };
 
 // Plain sums.
 template <typename T>
-struct SumParts {
-    T* parts;
-    index_t channels;
+struct SumParts : Parts<T> {
+    static constexpr int NUMBERS = 2;
 
-    __device__ Pack<T, 2> sum(index_t channel, index_t first, index_t step, index_t number) const {
-        const index_t pitch = 2 * channels * step;
-        const T* part = parts + 2 * channels * first + channel;
-        Pack<T, 2> total = {};
-#pragma unroll 8
-        for (index_t i = 0; i < number; ++i) {
-            total.at[0] += __ldcg(part + i * pitch);
-            total.at[1] += __ldcg(part + i * pitch + channels);
-        }
-        return total;
+    __device__ void add(T (&sums)[2], index_t channel, index_t part, index_t, T) const {
+        const T* from = this->place(part, channel);
+        sums[0] += __ldcg(from);
+        sums[1] += __ldcg(from + this->channels);
     }
 
-    __device__ void put(index_t part, index_t channel, const Pack<T, 2>& values) const {
-        parts[2 * channels * part + channel] = values.at[0];
-        parts[2 * channels * part + channels + channel] = values.at[1];
+    __device__ Pack<T, 2> pair(const T (&sums)[2], T) const { return {sums[0], sums[1]}; }
+};
+
+// Mean and sum of squared distances from it, for runs of `chunk` pixels. Distances of the means are
+// taken from the first part's, the origin, and so are small even where the values are not: E[x^2] -
+// E[x]^2 would cancel. Chan, Golub & LeVeque 1979.
+template <typename T>
+struct MomentParts : Parts<T> {
+    static constexpr int NUMBERS = 3;
+    index_t pixels, chunk;
+
+    __device__ void add(T (&sums)[3], index_t channel, index_t part, index_t step, T origin) const {
+        const T* from = this->place(part, channel);
+        const T distance = __ldcg(from) - origin;
+        const T count = static_cast<T>(min(chunk * step, pixels - part * chunk));
+        sums[0] += count;
+        sums[1] += count * distance;
+        sums[2] += __ldcg(from + this->channels) + count * distance * distance;
+    }
+
+    __device__ Pack<T, 2> pair(const T (&sums)[3], T origin) const {
+        const T shift = sums[1] / sums[0];
+        return {origin + shift, sums[2] - sums[1] * shift};
     }
 };
 
-// Combine pairs for the channels from `begin` to `end`, a thread a channel; the last block hands each
-// total to finish(channel, pair).
-template <class Parts, class Finish>
+// Combine pairs for the channels from `begin` to `end`, at most `width` (a power of two); the last
+// block hands each total to finish(channel, pair). All its threads share the parts of a channel, so
+// that each waits for few of them. Everybody does `meanwhile()` once.
+template <class P, class Finish, class Meanwhile>
 __device__ void combine_pairs(
-    const Parts& parts, index_t part, index_t count, index_t begin, index_t end, unsigned* counters,
-    const Finish& finish
+    const P& parts, index_t part, index_t count, index_t begin, index_t end, int width,
+    unsigned* counters, const Finish& finish, const Meanwhile& meanwhile
 ) {
+    using T = typename P::T;
+    __shared__ T shared[P::NUMBERS][MOST_THREADS];
     combine_parts<32>(
         part, count, counters,
         [&](index_t first, index_t step, index_t number, bool is_total) {
-            for (index_t c = begin + threadIdx.x; c < end; c += blockDim.x) {
-                const auto total = parts.sum(c, first, step, number);
-                if (is_total)
-                    finish(c, total);
-                else
-                    parts.put(first, c, total);
-            }
-        }
+            const index_t c = begin + threadIdx.x % width;
+            const T origin = c < end ? __ldcg(parts.place(first, c)) : T(0);
+            T sums[P::NUMBERS] = {};
+            if (c < end)
+#pragma unroll 4
+                for (index_t i = threadIdx.x / width; i < number; i += blockDim.x / width)
+                    parts.add(sums, c, first + i * step, step, origin);
+            for (int kind = 0; kind < P::NUMBERS; ++kind) shared[kind][threadIdx.x] = sums[kind];
+            __syncthreads();
+            if (threadIdx.x >= width || c >= end) return;
+            for (int other = threadIdx.x + width; other < blockDim.x; other += width)
+                for (int kind = 0; kind < P::NUMBERS; ++kind) sums[kind] += shared[kind][other];
+            if (is_total)
+                finish(c, parts.pair(sums, origin));
+            else
+                parts.put(first, c, parts.pair(sums, origin));
+        },
+        meanwhile
     );
 }

@@ -69,18 +69,19 @@ __global__ void __launch_bounds__(THREADS, 4) moments(
         for (index_t pixel = begin + threadIdx.x / width; pixel < end; pixel += down)
             own.add(x[pixel * channels + channel] - origin);
     own = over_pixels(own, width);
-    const MomentParts<T> chunks{parts, channels, pixels, chunk};
+    const MomentParts<T> chunks{{parts, channels}, pixels, chunk};
     if (threadIdx.x < width && channel < channels)
         chunks.put(blockIdx.x, channel, {own.mean, own.squares});  // seen from the first pixel
     combine_pairs(
-        chunks, blockIdx.x, gridDim.x, first, min(first + width, channels),
+        chunks, blockIdx.x, gridDim.x, first, min(first + width, channels), width,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {
             mean[c] = x[c] + total.at[0];
             var[c] = total.at[1] / static_cast<T>(pixels);
             if (running_mean)
                 follow(running_mean + c, running_var + c, mean[c], var[c], momentum, unbiased);
-        }
+        },
+        [] {}
     );
 }
 

@@ -28,6 +28,7 @@ template <class E, int V, int DIRECTION>
 struct Windows : AlongK<E, E::M, V> {
     using Share = AlongK<E, E::M, V>;
     using T = typename E::T;
+    static constexpr bool MAY_BE_PENDING = DIRECTION > 0;
     const T* images;
     const index_t* first;
     const unsigned* inside;
@@ -41,7 +42,8 @@ struct Windows : AlongK<E, E::M, V> {
         : images(images), first(first), inside(inside), norm(norm), width(width),
           channels(channels), taps_across(taps_across) {}
 
-    __device__ void fetch(index_t k, index_t k_end) {
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
         const unsigned place = static_cast<unsigned>(k) + Share::slot();
         const unsigned tap = place / channels;
         const int channel = place % channels;
@@ -51,19 +53,21 @@ struct Windows : AlongK<E, E::M, V> {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const int line = Share::line(number);
-            this->carried[number] = {};
-            if (line >= E::M || (inside[line] & wanted) != wanted) continue;
-            this->carried[number] = load<V>(images + first[line] + offset);
-            if (norm) normalise(this->carried[number], channel);
+            const bool exists = Share::holds(number) && (inside[line] & wanted) == wanted;
+            visit(number, exists ? images + first[line] + offset : images, exists);
         }
     }
 
-    __device__ void normalise(Pack<T, V>& values, int channel) const {
+    __device__ bool pending() const { return norm != nullptr; }
+
+    __device__ void normalise(Pack<T, V>& values, index_t k) const {
+        const int channel = (static_cast<unsigned>(k) + Share::slot()) % channels;
         const Pack<T, V> centre = load<V>(norm + channel), scale = load<V>(norm + channels + channel);
         const Pack<T, V> shift = load<V>(norm + 2 * channels + channel);
 #pragma unroll
         for (int v = 0; v < V; ++v)
-            values.at[v] = positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
+            values.at[v] =
+                positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
     }
 };
 
@@ -138,22 +142,23 @@ __device__ void cut_and_sum(
 }
 
 // From the sums of each thread's columns to those of all pixels: totals[2][channels].
-template <class E, typename T>
+template <class E, typename T, class Meanwhile>
 __device__ void total_sums(
     Pack<T, 2> (&own)[E::COLUMNS], index_t part, index_t count, index_t first_n, index_t channels,
-    T* parts, unsigned* counters, T* totals
+    T* parts, unsigned* counters, T* totals, const Meanwhile& meanwhile
 ) {
-    const SumParts<T> tiles{parts, channels};
+    const SumParts<T> tiles{{parts, channels}};
     sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& pair) {
         if (first_n + n < channels) tiles.put(part, first_n + n, pair);
     });
     combine_pairs(
-        tiles, part, count, first_n, min(first_n + E::N, channels),
+        tiles, part, count, first_n, min(first_n + E::N, channels), E::N,
         counters + blockIdx.y * counters_for(count),
         [=](index_t c, const Pack<T, 2>& total) {
             totals[c] = total.at[0];
             totals[channels + c] = total.at[1];
-        }
+        },
+        meanwhile
     );
 }
 
@@ -204,24 +209,30 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
     T sums[E::ROWS][E::COLUMNS] = {};
     const index_t k = kernel_height * kernel_width * channels;
     multiply<E>(left_side, right_side, index_t(0), k, sums);
-    write_tile<E, V>(
-        sums, first_m, pixels, first_n, filters,
-        [=](index_t m, index_t n, int, const auto& values) { store(y + m * filters + n, values); }
-    );
-    if (!parts) return;
-    const MomentParts<T> tiles{parts, filters, pixels, E::M};
+    const auto write = [&] {
+        write_tile<E, V>(
+            sums, first_m, pixels, first_n, filters,
+            [=](index_t m, index_t n, int, const auto& values) { store(y + m * filters + n, values); }
+        );
+    };
+    if (!parts) {
+        write();
+        return;
+    }
+    const MomentParts<T> tiles{{parts, filters}, pixels, E::M};
     moments_over_rows<E>(sums, pixels - first_m, [&](int n, const Pack<T, 2>& pair) {
         if (first_n + n < filters) tiles.put(blockIdx.x, first_n + n, pair);
     });
     combine_pairs(
-        tiles, blockIdx.x, gridDim.x, first_n, min(first_n + E::N, filters),
+        tiles, blockIdx.x, gridDim.x, first_n, min(first_n + E::N, filters), E::N,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {
             mean[c] = total.at[0];
             var[c] = total.at[1] / static_cast<T>(pixels);
             if (running_mean)
                 follow(running_mean + c, running_var + c, mean[c], var[c], momentum, unbiased);
-        }
+        },
+        write
     );
 }
 
@@ -233,6 +244,7 @@ template <class E, int V>
 struct Taps : AlongK<E, E::N, V> {
     using Share = AlongK<E, E::N, V>;
     using T = typename E::T;
+    static constexpr bool MAY_BE_PENDING = false;
     const T* weight;
     index_t first;
     int channels, filters, kernel_width, taps_across, first_row, first_column, stride;
@@ -245,7 +257,8 @@ struct Taps : AlongK<E, E::N, V> {
           kernel_width(kernel_width), taps_across(taps_across), first_row(first_row),
           first_column(first_column), stride(stride) {}
 
-    __device__ void fetch(index_t k, index_t k_end) {
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
         const unsigned place = static_cast<unsigned>(k) + Share::slot();
         const unsigned tap = place / filters;
         const int row = first_row + tap / taps_across * stride;
@@ -254,9 +267,8 @@ struct Taps : AlongK<E, E::N, V> {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const int n = Share::line(number);
-            this->carried[number] = {};
-            if (place < k_end && n < E::N && first + n < channels)
-                this->carried[number] = load<V>(weight + (line + n) * filters + place % filters);
+            const bool exists = place < k_end && Share::holds(number) && first + n < channels;
+            visit(number, weight + (line + n) * filters + place % filters, exists);
         }
     }
 };
@@ -334,9 +346,9 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
     T sums[E::ROWS][E::COLUMNS] = {};
     multiply<E>(left_side, right_side, index_t(0), k, sums);
     Pack<T, 2> own[E::COLUMNS] = {};
-    write_tile<E, V>(
+    change_tile<E, V>(
         sums, first_m, pixels, first_n, channels,
-        [&](index_t m, index_t n, int j, auto values) {
+        [&](index_t m, index_t n, int j, auto& values) {
             constexpr int TOGETHER = sizeof(values) / sizeof(T);
             const index_t place = target[m - first_m] + n, from = source[m - first_m];
             if (addend && from >= 0) {
@@ -344,26 +356,35 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
 #pragma unroll
                 for (int v = 0; v < TOGETHER; ++v) values.at[v] += more.at[v];
             }
-            if (z) {
-                const auto before = load<TOGETHER>(z + place);
-                auto after = before;
-                if (result) {
-                    after = load<TOGETHER>(result + place);
-                } else {
+            if (!z) return;
+            const auto before = load<TOGETHER>(z + place);
+            auto after = before;
+            if (result) {
+                after = load<TOGETHER>(result + place);
+            } else {
 #pragma unroll
-                    for (int v = 0; v < TOGETHER; ++v) {
-                        const int c = n - first_n + v;
-                        after.at[v] = normalised(before.at[v], centre[c], scale[c], shift[c]);
-                    }
+                for (int v = 0; v < TOGETHER; ++v) {
+                    const int c = n - first_n + v;
+                    after.at[v] = normalised(before.at[v], centre[c], scale[c], shift[c]);
                 }
-                cut_and_sum(values, after, before, centre + (n - first_n), own + j);
             }
-            store(dx + place, values);
+            cut_and_sum(values, after, before, centre + (n - first_n), own + j);
         }
     );
-    if (!z) return;
+    const auto write = [&] {
+        write_tile<E, V>(
+            sums, first_m, pixels, first_n, channels,
+            [&](index_t m, index_t n, int, const auto& values) {
+                store(dx + target[m - first_m] + n, values);
+            }
+        );
+    };
+    if (!z) {
+        write();
+        return;
+    }
     const index_t part = blockIdx.z * gridDim.x + blockIdx.x, count = gridDim.x * gridDim.z;
-    total_sums<E>(own, part, count, first_n, channels, parts, counters, totals);
+    total_sums<E>(own, part, count, first_n, channels, parts, counters, totals, write);
 }
 
 // The same sums for a gradient dy that lies in memory: added in the same order, so that nobody can
@@ -376,11 +397,11 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gradient_sums(
 ) {
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
-    const T nothing[E::ROWS][E::COLUMNS] = {};
+    T grads[E::ROWS][E::COLUMNS] = {};
     Pack<T, 2> own[E::COLUMNS] = {};
-    write_tile<E, V>(
-        nothing, first_m, pixels, first_n, channels,
-        [&](index_t m, index_t n, int j, auto values) {
+    change_tile<E, V>(
+        grads, first_m, pixels, first_n, channels,
+        [&](index_t m, index_t n, int j, auto& values) {
             constexpr int TOGETHER = sizeof(values) / sizeof(T);
             const index_t place = m * channels + n;
             values = load<TOGETHER>(dy + place);
@@ -392,7 +413,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gradient_sums(
             cut_and_sum(values, after, before, mean + n, own + j);
         }
     );
-    total_sums<E>(own, blockIdx.x, gridDim.x, first_n, channels, parts, counters, totals);
+    total_sums<E>(own, blockIdx.x, gridDim.x, first_n, channels, parts, counters, totals, [] {});
 }
 
 // ---------------------------------------------------------------- dweight: there is a line for each k
@@ -403,13 +424,14 @@ template <class E, int V>
 struct WindowForEachK : AlongSide<E, E::M, V> {
     using Share = AlongSide<E, E::M, V>;
     using T = typename E::T;
+    static constexpr bool MAY_BE_PENDING = true;
     const T* images;
     int height, width, channels, rows, columns, stride;
     int channel, down, across;                  // this thread's place in every window
     int image[Share::COUNT];                    // of its pixels: image, row and column of y
     int row[Share::COUNT], column[Share::COUNT];
     int step_images, step_rows, step_columns;   // K pixels further
-    bool exists, pending = false;               // whether x still awaits batch norm and ReLU
+    bool exists, awaits_norm = false;           // whether batch norm and ReLU are pending on x
     Pack<T, V> centre, scale, shift;            // these, of the thread's channels
 
     __device__ WindowForEachK(
@@ -440,7 +462,7 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     __device__ void normalise_by(
         const T* mean, const T* var, const T* gamma, const T* beta, T eps
     ) {
-        pending = exists;
+        awaits_norm = exists;
         if (!exists) return;
 #pragma unroll
         for (int v = 0; v < V; ++v) {
@@ -450,22 +472,22 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
         }
     }
 
-    __device__ void fetch(index_t k, index_t k_end) {
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const int h = row[number] * stride + down, w = column[number] * stride + across;
-            const bool inside = h >= 0 && h < height && w >= 0 && w < width;
-            this->carried[number] = {};
-            if (exists && inside && Share::line(number) < E::K && k + Share::line(number) < k_end) {
-                const index_t pixel = (static_cast<index_t>(image[number]) * height + h) * width + w;
-                this->carried[number] = load<V>(images + pixel * channels + channel);
-                if (pending) normalise(this->carried[number]);
-            }
+            const bool inside = exists && h >= 0 && h < height && w >= 0 && w < width;
+            const bool counts = Share::holds(number) && k + Share::line(number) < k_end;
+            const index_t pixel = (static_cast<index_t>(image[number]) * height + h) * width + w;
+            visit(number, images + pixel * channels + channel, inside && counts);
             move_on(number);
         }
     }
 
-    __device__ void normalise(Pack<T, V>& values) const {
+    __device__ bool pending() const { return awaits_norm; }
+
+    __device__ void normalise(Pack<T, V>& values, index_t) const {
 #pragma unroll
         for (int v = 0; v < V; ++v)
             values.at[v] =

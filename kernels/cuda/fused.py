@@ -26,7 +26,7 @@ from .convolution import (
 from .launch import empty
 
 Array = Any
-MOST_PENDING = 1024  # channels whose statistics fit into shared memory beside the tiles
+MOST_PENDING = 512  # channels whose statistics fit into shared memory beside the tiles
 
 
 def conv2d_batch_norm(

@@ -1,10 +1,11 @@
 // One matrix product for everything: sums of a(m, k) * b(k, n) over k, for a tile of M x N results a
 // block. Tiles of a and b, K long, pass through shared memory, so that a value read from global memory
-// is used N or M times. While one pair of tiles is multiplied, the next is on its way, in registers.
+// is used N or M times. While one pair of tiles is multiplied, the next are on their way.
 //
 // Who multiplies, an *engine* decides: `MultiplyAdds` of single threads, or `TensorCores`. What a and b
-// are, a *loader* decides: fetch(k, k_end) reads the thread's share of a tile, zeros beyond k_end;
-// store(tile) puts it where all threads can read it.
+// are, a *loader* decides: each(k, k_end, visit) calls visit(number, address, exists) for each pack of
+// values that the thread carries from global memory into a tile; what does not exist is zero. If batch
+// norm and ReLU are still pending on its values, the loader's normalise(values, k) applies them.
 
 // ---------------------------------------------------------------- engines
 
@@ -19,6 +20,7 @@ struct MultiplyAdds {
     static constexpr int M = BM, N = BN, K = BK, ROWS = TM, COLUMNS = TN, TOGETHER = TN;
     static constexpr int ACROSS = BN / TN, THREADS = BM / TM * ACROSS, WARP_ROWS = THREADS / 32;
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
+    static constexpr int STAGES = 1;           // tiles in shared memory; the next is in registers
 
     __device__ static int row(int i) { return threadIdx.x / ACROSS * TM + i; }
     __device__ static int column(int j) { return threadIdx.x % ACROSS * TN + j; }
@@ -45,13 +47,14 @@ struct MultiplyAdds {
 // also rounded to TF32; the product of the two rests alone is left out, which is no more than the
 // rounding of float32. Tensor cores cut a sum off where float32 rounds it, and so always towards zero;
 // therefore they sum 8 products at a time, and the threads add those (Ootomo & Yokota 2022).
-template <int BM, int BN, int BK, int WM, int WN, int PRODUCTS>
+template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
 struct TensorCores {
     using T = float;
     static constexpr int M = BM, N = BN, K = BK, ROWS = WM / 8, COLUMNS = WN / 4, TOGETHER = 2;
     static constexpr int ACROSS = 4, WARPS_ACROSS = BN / WN, WARP_ROWS = BM / WM;
     static constexpr int THREADS = WARP_ROWS * WARPS_ACROSS * 32;
     static constexpr bool K_GOES_DOWN = false;  // a tile's lines are as in memory
+    static constexpr int STAGES = TILES;        // in shared memory, all but one on their way
 
     __device__ static int warp_row() { return threadIdx.x / 32 / WARPS_ACROSS; }
 
@@ -65,10 +68,12 @@ struct TensorCores {
 
     // A value as TF32, and what is left of it.
     struct Split {
-        unsigned high, low;
+        unsigned part[PRODUCTS > 1 ? 2 : 1];
 
-        __device__ explicit Split(float x) : high(to_tf32(x)) {
-            if constexpr (PRODUCTS > 1) low = to_tf32(x - __uint_as_float(high));
+        __device__ Split() {}
+        __device__ explicit Split(float x) {
+            part[0] = to_tf32(x);
+            if constexpr (PRODUCTS > 1) part[1] = to_tf32(x - from_tf32(part[0]));
         }
     };
 
@@ -79,78 +84,72 @@ struct TensorCores {
     ) {
         const int lane = threadIdx.x % 4;                    // along k
         const int n = column(0) - lane * 2 + threadIdx.x % 32 / 4;
-#pragma unroll 2  // all at once would take more registers than there are
+#pragma unroll
         for (int k = 0; k < BK; k += 8) {
-            unsigned b_high[COLUMNS / 2][2], b_low[COLUMNS / 2][2];
+            Split right[COLUMNS / 2][2], left[ROWS / 2][4];
 #pragma unroll
             for (int j = 0; j < COLUMNS / 2; ++j)
 #pragma unroll
-                for (int q = 0; q < 2; ++q) {
-                    const Split value(B::place(b, k + lane + 4 * q, n + 8 * j));
-                    b_high[j][q] = value.high;
-                    if constexpr (PRODUCTS > 1) b_low[j][q] = value.low;
-                }
+                for (int q = 0; q < 2; ++q)
+                    right[j][q] = Split(B::place(b, k + lane + 4 * q, n + 8 * j));
 #pragma unroll
-            for (int i = 0; i < ROWS; i += 2) {
-                unsigned a_high[4], a_low[4];
+            for (int i = 0; i < ROWS / 2; ++i)
 #pragma unroll
-                for (int q = 0; q < 4; ++q) {
-                    const Split value(A::place(a, k + lane + q / 2 * 4, row(i + q % 2)));
-                    a_high[q] = value.high;
-                    if constexpr (PRODUCTS > 1) a_low[q] = value.low;
-                }
+                for (int q = 0; q < 4; ++q)
+                    left[i][q] = Split(A::place(a, k + lane + q / 2 * 4, row(2 * i + q % 2)));
+            if constexpr (PRODUCTS == 1)
+                add_products<0, 0>(left, right, sums);
+            else
+                add_three_products(left, right, sums);
+        }
+    }
+
+    // The small products first. A product waits for the one before it on the same results; so each
+    // kind is computed for all results before the next kind.
+    __device__ static void add_three_products(
+        const Split (&left)[ROWS / 2][4], const Split (&right)[COLUMNS / 2][2],
+        T (&sums)[ROWS][COLUMNS]
+    ) {
+        T parts[ROWS][COLUMNS] = {};
+        add_products<1, 0>(left, right, parts);
+        add_products<0, 1>(left, right, parts);
+        add_products<0, 0>(left, right, parts);
 #pragma unroll
-                for (int j = 0; j < COLUMNS / 2; ++j) {
-                    T& top_left = sums[i][2 * j];
-                    T& top_right = sums[i][2 * j + 1];
-                    T& bottom_left = sums[i + 1][2 * j];
-                    T& bottom_right = sums[i + 1][2 * j + 1];
-                    if constexpr (PRODUCTS == 1) {
-                        mma_tf32(top_left, top_right, bottom_left, bottom_right, a_high, b_high[j]);
-                    } else {
-                        T part[4] = {};
-                        mma_tf32(part, a_low, b_high[j]);
-                        mma_tf32(part, a_high, b_low[j]);
-                        mma_tf32(part, a_high, b_high[j]);
-                        top_left += part[0];
-                        top_right += part[1];
-                        bottom_left += part[2];
-                        bottom_right += part[3];
-                    }
-                }
+        for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+            for (int j = 0; j < COLUMNS; ++j) sums[i][j] += parts[i][j];
+    }
+
+    // Add products of the high or the low parts of both sides.
+    template <int LEFT, int RIGHT>
+    __device__ static void add_products(
+        const Split (&left)[ROWS / 2][4], const Split (&right)[COLUMNS / 2][2],
+        T (&sums)[ROWS][COLUMNS]
+    ) {
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; ++i) {
+            const unsigned a[4] = {
+                left[i][0].part[LEFT], left[i][1].part[LEFT], left[i][2].part[LEFT],
+                left[i][3].part[LEFT]
+            };
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 2; ++j) {
+                const unsigned b[2] = {right[j][0].part[RIGHT], right[j][1].part[RIGHT]};
+                mma_tf32(
+                    sums[2 * i][2 * j], sums[2 * i][2 * j + 1], sums[2 * i + 1][2 * j],
+                    sums[2 * i + 1][2 * j + 1], a, b
+                );
             }
         }
     }
 };
 
-template <class E, class A, class B>
-__device__ void multiply(
-    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
-) {
-    using T = typename E::T;
-    __shared__ alignas(16) T a_tile[A::LINES][A::PITCH];
-    __shared__ alignas(16) T b_tile[B::LINES][B::PITCH];
-    a.fetch(k, k_end);
-    b.fetch(k, k_end);
-    for (; k < k_end; k += E::K) {
-        a.store(a_tile);
-        b.store(b_tile);
-        __syncthreads();
-        if (k + E::K < k_end) {
-            a.fetch(k + E::K, k_end);
-            b.fetch(k + E::K, k_end);
-        }
-        E::template multiply_tiles<A, B>(a_tile, b_tile, sums);
-        __syncthreads();
-    }
-}
-
-// Hand the thread's results to write(m, n, j, pack), as many side by side as may be moved at once,
+// Hand the thread's results to change(m, n, j, pack), as many side by side as may be moved at once,
 // where (m, n) lies inside the matrix; j is the first's place among the thread's columns.
-template <class E, int V, class Write>
-__device__ void write_tile(
-    const typename E::T (&sums)[E::ROWS][E::COLUMNS], index_t first_m, index_t m_end,
-    index_t first_n, index_t n_end, const Write& write
+template <class E, int V, class Change>
+__device__ void change_tile(
+    typename E::T (&sums)[E::ROWS][E::COLUMNS], index_t first_m, index_t m_end, index_t first_n,
+    index_t n_end, const Change& change
 ) {
     using T = typename E::T;
     constexpr int TOGETHER = V < E::TOGETHER ? V : E::TOGETHER;
@@ -163,15 +162,31 @@ __device__ void write_tile(
             Pack<T, TOGETHER> values;
 #pragma unroll
             for (int v = 0; v < TOGETHER; ++v) values.at[v] = sums[i][j + v];
-            write(m, n, j, values);
+            change(m, n, j, values);
+#pragma unroll
+            for (int v = 0; v < TOGETHER; ++v) sums[i][j + v] = values.at[v];
         }
 }
+
+// The same for who only reads them.
+template <class E, int V, class Write>
+__device__ void write_tile(
+    typename E::T (&sums)[E::ROWS][E::COLUMNS], index_t first_m, index_t m_end, index_t first_n,
+    index_t n_end, const Write& write
+) {
+    change_tile<E, V>(
+        sums, first_m, m_end, first_n, n_end,
+        [&](index_t m, index_t n, int j, auto& values) { write(m, n, j, values); }
+    );
+}
+
+constexpr int GROUP_OF_PARTS = 16;
 
 // Where blockIdx.z counts parts of a sum over k: write this block's part of the results or, if there
 // is no other, the results; the last blocks to arrive add the parts.
 template <class E, int V, typename T>
 __device__ void add_parts(
-    const T (&sums)[E::ROWS][E::COLUMNS], T* results, T* parts, unsigned* counters,
+    T (&sums)[E::ROWS][E::COLUMNS], T* results, T* parts, unsigned* counters,
     index_t first_m, index_t m_end, index_t first_n, index_t n_end
 ) {
     const index_t size = m_end * n_end, count = gridDim.z, tile = blockIdx.y * gridDim.x + blockIdx.x;
@@ -181,19 +196,29 @@ __device__ void add_parts(
         [=](index_t m, index_t n, int, const auto& values) { store(own + m * n_end + n, values); }
     );
     if (count == 1) return;
-    combine_parts<16>(
-        blockIdx.z, count, counters + tile * counters_for<16>(count),
+    combine_parts<GROUP_OF_PARTS>(
+        blockIdx.z, count, counters + tile * counters_for<GROUP_OF_PARTS>(count),
         [=](index_t first, index_t step, index_t number, bool is_total) {
-            for (int i = threadIdx.x; i < E::M * E::N; i += E::THREADS) {
+            for (int i = threadIdx.x * V; i < E::M * E::N; i += E::THREADS * V) {
                 const index_t m = first_m + i / E::N, n = first_n + i % E::N;
                 if (m >= m_end || n >= n_end) continue;
                 T* place = parts + first * size + m * n_end + n;
-                T sum = 0;
-#pragma unroll 8
-                for (index_t p = 0; p < number; ++p) sum += __ldcg(place + p * step * size);
-                *(is_total ? results + m * n_end + n : place) = sum;
+                Pack<T, V> sum = {};
+                for (index_t begin = 0; begin < number; begin += GROUP_OF_PARTS) {
+                    Pack<T, V> some[GROUP_OF_PARTS] = {};
+#pragma unroll
+                    for (int p = 0; p < GROUP_OF_PARTS; ++p)
+                        if (begin + p < number)
+                            some[p] = load_from_others<V>(place + (begin + p) * step * size);
+#pragma unroll
+                    for (int p = 0; p < GROUP_OF_PARTS; ++p)
+#pragma unroll
+                        for (int v = 0; v < V; ++v) sum.at[v] += some[p].at[v];
+                }
+                store(is_total ? results + m * n_end + n : place, sum);
             }
-        }
+        },
+        [] {}
     );
 }
 
@@ -202,18 +227,20 @@ __device__ void add_parts(
 // How the threads of a block share the loading of a tile whose lines lie side by side along k, or
 // along m or n: each carries COUNT packs of V values, one every STEP lines. Rows of a tile are 16-byte
 // aligned; what makes them longer keeps the lanes that read it off the same memory bank.
-template <class E, int SIDE, int V>
+template <class Engine, int SIDE, int WIDTH_OF_PACK>
 struct AlongK {
+    using E = Engine;
     using T = typename E::T;
-    static constexpr int K = E::K, STEP = E::THREADS / (K / V), COUNT = (SIDE + STEP - 1) / STEP;
+    static constexpr int V = WIDTH_OF_PACK, K = E::K;
+    static constexpr int STEP = E::THREADS / (K / V), COUNT = (SIDE + STEP - 1) / STEP;
     static constexpr int LINES = E::K_GOES_DOWN ? K : SIDE;
     static constexpr int PITCH = (E::K_GOES_DOWN ? SIDE : K) + 4;
-    Pack<T, V> carried[COUNT];
+    static constexpr bool TURNED = E::K_GOES_DOWN;
 
     // Where a tile is turned round as it is stored, a warp takes 8 values of each of its lines: 32
     // bytes, no less than memory moves at once, and no more, so that it stores to 32 banks. Else it
     // takes as much of a line as there is.
-    static constexpr int WIDTH = E::K_GOES_DOWN ? 8 : K;
+    static constexpr int WIDTH = TURNED ? 8 : K;
     static constexpr int LANES_ACROSS = WIDTH / V < 32 ? WIDTH / V : 32;
     static constexpr int WARPS_ACROSS = K / V / LANES_ACROSS;
 
@@ -227,64 +254,191 @@ struct AlongK {
         return threadIdx.x % 32 / LANES_ACROSS + warp * (32 / LANES_ACROSS) + number * STEP;
     }
 
+    __device__ static bool holds(int number) { return line(number) < SIDE; }
+
     __device__ static T place(const T (&tile)[LINES][PITCH], int k, int side) {
-        return E::K_GOES_DOWN ? tile[k][side] : tile[side][k];
+        return TURNED ? tile[k][side] : tile[side][k];
+    }
+};
+
+template <class Engine, int SIDE, int WIDTH_OF_PACK>
+struct AlongSide {
+    using E = Engine;
+    using T = typename E::T;
+    static constexpr int V = WIDTH_OF_PACK, K = E::K;
+    static constexpr int SLOTS = SIDE / V, STEP = E::THREADS / SLOTS;
+    static constexpr int COUNT = (K + STEP - 1) / STEP;
+    static constexpr int LINES = K, PITCH = SIDE + (E::K_GOES_DOWN ? 4 : 8);
+    static constexpr bool TURNED = false;
+
+    __device__ static int slot() { return threadIdx.x % SLOTS * V; }
+    __device__ static int line(int number) { return threadIdx.x / SLOTS + number * STEP; }
+    __device__ static bool holds(int number) { return line(number) < K; }
+
+    __device__ static T place(const T (&tile)[LINES][PITCH], int k, int side) {
+        return tile[k][side];
+    }
+};
+
+// A thread's share of a tile, on its way in registers.
+template <class Loader>
+struct Carried {
+    using T = typename Loader::T;
+    static constexpr int V = Loader::V;
+    Pack<T, V> packs[Loader::COUNT];
+
+    __device__ void fetch(Loader& loader, index_t k, index_t k_end) {
+        loader.each(k, k_end, [&](int number, const T* from, bool exists) {
+            packs[number] = {};
+            if (!exists) return;
+            packs[number] = load<V>(from);
+            if constexpr (Loader::MAY_BE_PENDING)
+                if (loader.pending()) loader.normalise(packs[number], k);
+        });
     }
 
-    __device__ void store(T (&tile)[LINES][PITCH]) const {
+    __device__ void store(T (&tile)[Loader::LINES][Loader::PITCH]) const {
 #pragma unroll
-        for (int number = 0; number < COUNT; ++number) {
-            if (line(number) >= SIDE) continue;
-            if constexpr (E::K_GOES_DOWN) {
+        for (int number = 0; number < Loader::COUNT; ++number) {
+            if (!Loader::holds(number)) continue;
+            const int line = Loader::line(number), slot = Loader::slot();
+            if constexpr (Loader::TURNED) {
 #pragma unroll
-                for (int v = 0; v < V; ++v) tile[slot() + v][line(number)] = carried[number].at[v];
+                for (int v = 0; v < V; ++v) tile[slot + v][line] = packs[number].at[v];
             } else {
-                ::store<V>(&tile[line(number)][slot()], carried[number]);
+                ::store(&tile[line][slot], packs[number]);
             }
         }
     }
 };
 
-template <class E, int SIDE, int V>
-struct AlongSide {
-    using T = typename E::T;
-    static constexpr int K = E::K, SLOTS = SIDE / V, STEP = E::THREADS / SLOTS;
-    static constexpr int COUNT = (K + STEP - 1) / STEP;
-    static constexpr int LINES = K, PITCH = SIDE + (E::K_GOES_DOWN ? 4 : 8);
-    Pack<T, V> carried[COUNT];
+// A thread's share of a tile, on its way past the registers. What is pending waits until it is there:
+// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way.
+template <class Loader>
+struct Copied {
+    using T = typename Loader::T;
+    static constexpr int V = Loader::V, COUNT = Loader::COUNT, AHEAD = Loader::E::STAGES - 1;
+    static_assert(!Loader::MAY_BE_PENDING || COUNT * AHEAD <= 64, "a bit for each pack");
+    unsigned long long existing = 0;
 
-    __device__ static int slot() { return threadIdx.x % SLOTS * V; }
-    __device__ static int line(int number) { return threadIdx.x / SLOTS + number * STEP; }
-
-    __device__ static T place(const T (&tile)[LINES][PITCH], int k, int side) {
-        return tile[k][side];
+    __device__ void copy(
+        Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k, index_t k_end
+    ) {
+        if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
+        loader.each(k, k_end, [&](int number, const T* from, bool exists) {
+            if (!Loader::holds(number)) return;
+            T* to = &tile[Loader::line(number)][Loader::slot()];
+            copy_async<V * sizeof(T)>(to, from, exists);
+            if constexpr (Loader::MAY_BE_PENDING)
+                existing |= static_cast<unsigned long long>(exists) << number;
+        });
     }
 
-    __device__ void store(T (&tile)[LINES][PITCH]) const {
+    // The tile of `k` is the oldest one on its way, or the oldest that there was to copy.
+    __device__ void finish(Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k) {
+        if constexpr (Loader::MAY_BE_PENDING) {
+            if (!loader.pending()) return;
 #pragma unroll
-        for (int number = 0; number < COUNT; ++number)
-            if (line(number) < K) ::store<V>(&tile[line(number)][slot()], carried[number]);
+            for (int number = 0; number < COUNT; ++number) {
+                if (!(existing >> ((AHEAD - 1) * COUNT + number) & 1)) continue;
+                T* values = &tile[Loader::line(number)][Loader::slot()];
+                Pack<T, V> pack = load<V>(values);
+                loader.normalise(pack, k);
+                ::store(values, pack);
+            }
+        }
     }
 };
+
+// ---------------------------------------------------------------- the product of two loaders
+
+// Through registers: the one way of older GPUs.
+template <class E, class A, class B>
+__device__ void multiply_by_turns(
+    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+) {
+    using T = typename E::T;
+    __shared__ alignas(16) T a_tile[A::LINES][A::PITCH];
+    __shared__ alignas(16) T b_tile[B::LINES][B::PITCH];
+    Carried<A> left;
+    Carried<B> right;
+    left.fetch(a, k, k_end);
+    right.fetch(b, k, k_end);
+    for (; k < k_end; k += E::K) {
+        left.store(a_tile);
+        right.store(b_tile);
+        __syncthreads();
+        if (k + E::K < k_end) {
+            left.fetch(a, k + E::K, k_end);
+            right.fetch(b, k + E::K, k_end);
+        }
+        E::template multiply_tiles<A, B>(a_tile, b_tile, sums);
+        __syncthreads();
+    }
+}
+
+// With copies past the registers, STAGES - 1 tiles ahead. A thread waits for its own copies, the
+// barrier for those of the others; behind it nobody reads the oldest tile any more.
+template <class E, class A, class B>
+__device__ void multiply_in_stages(
+    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+) {
+    using T = typename E::T;
+    constexpr int AHEAD = E::STAGES - 1;
+    __shared__ alignas(16) T a_tiles[E::STAGES][A::LINES][A::PITCH];
+    __shared__ alignas(16) T b_tiles[E::STAGES][B::LINES][B::PITCH];
+    Copied<A> left;
+    Copied<B> right;
+    const auto copy = [&](int stage, index_t from) {
+        if (from < k_end) {
+            left.copy(a, a_tiles[stage], from, k_end);
+            right.copy(b, b_tiles[stage], from, k_end);
+        }
+        commit_copies();
+    };
+#pragma unroll
+    for (int stage = 0; stage < AHEAD; ++stage) copy(stage, k + stage * E::K);
+    for (int stage = 0; k < k_end; k += E::K) {
+        wait_for_copies<AHEAD - 1>();
+        left.finish(a, a_tiles[stage], k);
+        __syncthreads();
+        copy(stage == 0 ? AHEAD : stage - 1, k + AHEAD * E::K);
+        E::template multiply_tiles<A, B>(a_tiles[stage], b_tiles[stage], sums);
+        stage = stage == AHEAD ? 0 : stage + 1;
+    }
+}
+
+template <class E, class A, class B>
+__device__ void multiply(
+    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+) {
+    if constexpr (E::STAGES > 1)
+        multiply_in_stages<E>(a, b, k, k_end, sums);
+    else
+        multiply_by_turns<E>(a, b, k, k_end, sums);
+}
+
+// ---------------------------------------------------------------- matrices
 
 // A matrix in memory, read from line `first` on: its lines are `pitch` values apart and hold k ...
 template <class E, int SIDE, int V>
 struct LinesOfK : AlongK<E, SIDE, V> {
     using Share = AlongK<E, SIDE, V>;
     using T = typename E::T;
+    static constexpr bool MAY_BE_PENDING = false;
     const T* matrix;
     index_t pitch, first, lines;
 
     __device__ LinesOfK(const T* matrix, index_t pitch, index_t first, index_t lines)
         : matrix(matrix), pitch(pitch), first(first), lines(lines) {}
 
-    __device__ void fetch(index_t k, index_t k_end) {
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
         k += Share::slot();
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const index_t line = first + Share::line(number);
-            this->carried[number] = {};
-            if (k < k_end && line < lines) this->carried[number] = load<V>(matrix + line * pitch + k);
+            visit(number, matrix + line * pitch + k, k < k_end && line < lines);
         }
     }
 };
@@ -294,20 +448,21 @@ template <class E, int SIDE, int V>
 struct LineForEachK : AlongSide<E, SIDE, V> {
     using Share = AlongSide<E, SIDE, V>;
     using T = typename E::T;
+    static constexpr bool MAY_BE_PENDING = false;
     const T* matrix;
     index_t pitch, first, width;
 
     __device__ LineForEachK(const T* matrix, index_t pitch, index_t first, index_t width)
         : matrix(matrix), pitch(pitch), first(first), width(width) {}
 
-    __device__ void fetch(index_t k, index_t k_end) {
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
         const index_t place = first + Share::slot();
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const index_t line = k + Share::line(number);
-            this->carried[number] = {};
-            if (line < k_end && Share::line(number) < E::K && place < width)
-                this->carried[number] = load<V>(matrix + line * pitch + place);
+            const bool exists = line < k_end && Share::holds(number) && place < width;
+            visit(number, matrix + line * pitch + place, exists);
         }
     }
 };

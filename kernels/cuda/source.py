@@ -53,13 +53,15 @@ class MultiplyAdds:
 @dataclass(frozen=True)
 class TensorCores:
     """An engine of `product.cuh`: `m` x `n` results a block, `k` of the sum at a time, `wm` x `wn`
-    results a warp, and 3 products in TF32 for one of float32, or 1."""
+    results a warp, `stages` tiles in shared memory, and 3 products in TF32 for one of float32, or
+    1."""
 
     m: int
     n: int
     k: int
     wm: int
     wn: int
+    stages: int
     products: int
 
     @property
@@ -94,12 +96,16 @@ def on_threads(kernel: str) -> Engines:
 def on_tensor_cores(kernel: str, products: int) -> Engines:
     """float32 in three products of TF32, or in one."""
     shapes = {
-        "conv2d_weight_grad": ((64, 16, 32, 16, 16), (64, 32, 16, 32, 16), (64, 64, 32, 32, 16)),
+        "conv2d_weight_grad": (
+            (64, 16, 32, 16, 16, 3),
+            (64, 32, 32, 32, 16, 3),
+            (64, 64, 16, 32, 16, 4),
+        ),
     }
-    pixels = ((128, 16, 32, 32, 16), (64, 32, 32, 32, 16), (64, 64, 32, 32, 16))
+    pixels = ((128, 16, 16, 32, 16, 3), (64, 32, 16, 32, 16, 4), (64, 64, 16, 32, 16, 3))
     fours = tuple(TensorCores(*shape, products) for shape in shapes.get(kernel, pixels))
     count = 1 if kernel == "conv2d_weight_grad" else 2
-    singles = tuple(replace(engine, k=16) for engine in fours[:count])  # half as much to carry
+    singles = tuple(replace(engine, k=16, stages=2) for engine in fours[:count])
     return {1: (small("float"),) if kernel == "gemm" else singles, 4: fours}
 
 
