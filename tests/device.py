@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from minires.kernels import cuda, devices
+from minires.kernels.cuda import launch
 
 from .cuda import fake_cupy
 from .cuda.emulator import compiler
@@ -41,9 +42,13 @@ def gpu(mode: str = "fast", *, order: int = 0) -> Iterator[Any]:
     """A GPU, and the CuPy that reaches it; `mode` and `order` are the stand-in's."""
     if is_real():
         yield importlib.import_module("cupy")
-    else:
-        with fake_cupy.installed(mode, order=order) as cupy:
+        return
+    with fake_cupy.installed(mode, order=order) as cupy:
+        try:
             yield cupy
+        except Exception:
+            launch.counters_of_stream.cache_clear()  # a kernel that stopped leaves them as they are
+            raise
 
 
 class OnDevice:

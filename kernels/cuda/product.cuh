@@ -313,7 +313,8 @@ struct Carried {
 };
 
 // A thread's share of a tile, on its way past the registers. What is pending waits until it is there:
-// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way.
+// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way, or
+// would be if there were so many left.
 template <class Loader>
 struct Copied {
     using T = typename Loader::T;
@@ -325,6 +326,7 @@ struct Copied {
         Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k, index_t k_end
     ) {
         if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
+        if (k >= k_end) return;
         loader.each(k, k_end, [&](int number, const T* from, bool exists) {
             if (!Loader::holds(number)) return;
             T* to = &tile[Loader::line(number)][Loader::slot()];
@@ -334,7 +336,7 @@ struct Copied {
         });
     }
 
-    // The tile of `k` is the oldest one on its way, or the oldest that there was to copy.
+    // The tile of `k` is the oldest one on its way.
     __device__ void finish(Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k) {
         if constexpr (Loader::MAY_BE_PENDING) {
             if (!loader.pending()) return;
@@ -390,10 +392,8 @@ __device__ void multiply_in_stages(
     Copied<A> left;
     Copied<B> right;
     const auto copy = [&](int stage, index_t from) {
-        if (from < k_end) {
-            left.copy(a, a_tiles[stage], from, k_end);
-            right.copy(b, b_tiles[stage], from, k_end);
-        }
+        left.copy(a, a_tiles[stage], from, k_end);
+        right.copy(b, b_tiles[stage], from, k_end);
         commit_copies();
     };
 #pragma unroll

@@ -193,7 +193,9 @@ inline T __ldg(const T* address) {
 template <typename T>
 NO_CALLBACK inline T __ldcg(const T* address) {
   emulator_past_l1(address, sizeof(T), false, __builtin_return_address(0));
-  return *address;
+  T value;  // a float4's own copy would be looked at once more, as if it came through L1
+  __builtin_memcpy(&value, address, sizeof(T));
+  return value;
 }
 
 template <typename T>
