@@ -116,6 +116,8 @@ class Trainer:
     - gradients: at the first and the last iteration; norm of each weight's gradient.
     - diverged: where training broke down; the reason.
 
+    On a GPU, iterations are replayed as CUDA graphs where they can be: see `replay.py`.
+
     Args:
         model: the network; its parameters are changed.
         dataset: the images.
