@@ -1,8 +1,6 @@
 """A step that is replayed does what it did, and one that can't be says so in a sentence."""
 
 import gc
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,16 +124,6 @@ def test_arrays_of_others_never_get_its_memory(cupy):
         cupy.get_default_memory_pool().free_all_blocks()
         kept += [cupy.full(n, 7, np.float32) for n in (10, 64, 8 * 8 * 16 * 4)]
     assert all((array.get() == 7).all() for array in kept)
-
-
-@cuda
-def test_the_loop_of_the_documentation_runs(cupy, capsys):
-    page = (Path(__file__).parents[1] / "docs/cuda.md").read_text(encoding="utf-8")
-    (loop,) = (c for c in re.findall(r"```python\n(.*?)```", page, re.S) if "minires.graph" in c)
-    for large, little in (("128", "4"), ("32, 32", "8, 8"), ("resnet(20)", "resnet(8)")):
-        loop = loop.replace(large, little)
-    exec(loop, {})
-    assert np.isfinite(float(capsys.readouterr().out))
 
 
 def test_on_the_cpu_every_call_just_calls(rng):

@@ -153,8 +153,8 @@ MUTANTS = [
                 "        return self.result\n\n\ndef",
             ),
             "graph: a step is done once more to warm up": (
-                "result = self.step()\n        self.calls += 1\n",
-                "result = self.step(), self.step()\n        self.calls += 1\n",
+                "        with recorder.at_work():\n",
+                "        with recorder.at_work():\n            self.step()\n",
             ),
             "graph: work of the CPU is recorded, and never done again": (
                 "return self.record(self.recorder) if self.recorder.has_worked() else self.step()",
