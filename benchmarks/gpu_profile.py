@@ -59,12 +59,15 @@ def microseconds(event: Any) -> float:
 
 
 def plain(name: str) -> str:
-    """A kernel's name expression: what C++ calls it, without the result and the parameters."""
+    """A kernel's name expression: what C++ calls it, without the result and the parameters.
+
+    Nor with the type of a product, which follows from its engine.
+    """
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
     if name.startswith(NOT_KERNELS):
         return name
-    name = name.split("(", 1)[0]
-    return re.sub(r"(?<=\d)u?l*\b", "", name)  # 4l is 4
+    name = re.sub(r"(?<=\d)u?l*\b", "", name.split("(", 1)[0])  # 4l is 4
+    return re.sub(r"(<(?:MultiplyAdds|TensorCores)<.*), (?:float|double)>$", r"\1>", name)
 
 
 def by_name(events: list[tuple[str, float | None]], steps: int) -> Rows:

@@ -68,8 +68,8 @@ class OnDevice:
                 named = {key: place(cupy, a, offset) for key, a in settings.items()}
                 results = getattr(cuda, name)(*moved, **named)
                 if name in IN_PLACE:
-                    for array, changed in zip(arrays, moved, strict=True):
-                        array[...] = changed.get()
+                    copy_back(arrays, moved)
+                copy_back(settings.get("running"), named.get("running"))
                 return to_host(results)
 
         return call
@@ -84,7 +84,10 @@ def products_on(tensor_cores: bool) -> Iterator[None]:
 
 
 def place(cupy: Any, value: Any, offset: int = 64) -> Any:
-    """A copy on the device, of an array, with NaNs around it."""
+    """A copy on the device, of an array or several, with NaNs around it."""
+    if isinstance(value, tuple):
+        copies = (place(cupy, item, offset) for item in value)
+        return type(value)(*copies) if hasattr(value, "_fields") else tuple(copies)
     if not isinstance(value, np.ndarray):
         return value
     outside = np.nan if value.dtype.kind == "f" else 0
@@ -94,6 +97,15 @@ def place(cupy: Any, value: Any, offset: int = 64) -> Any:
     buffer[offset : offset + value.size] = stored.ravel()
     copy = cupy.asarray(buffer)[offset : offset + value.size].reshape(stored.shape)
     return copy.swapaxes(-1, -2) if turned else copy
+
+
+def copy_back(arrays: Any, changed: Any) -> None:
+    """Put what a kernel has changed in place into the arrays that its own are copies of."""
+    if isinstance(arrays, tuple):
+        for pair in zip(arrays, changed, strict=True):
+            copy_back(*pair)
+    elif isinstance(arrays, np.ndarray):
+        arrays[...] = changed.get()
 
 
 def to_host(results: Any) -> Any:

@@ -12,8 +12,17 @@ from typing import Any
 
 from ..handover import Handover
 from ..running import Running
-from .batch_norm import Norm, batch_norm_eval, fresh_moments, gradients, normalise
-from .convolution import Gate, conv2d, convolve, input_grad, weight_grad
+from .batch_norm import Norm, batch_norm_eval, fresh_moments, gradients, normalise, statistics
+from .convolution import (
+    Gate,
+    by_columns,
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    convolve,
+    input_grad,
+    weight_grad,
+)
 from .launch import empty
 
 Array = Any
@@ -34,10 +43,21 @@ def conv2d_batch_norm(
     running: Running | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """`(y, z, mean, var)`."""
-    moments = fresh_moments(len(gamma), x, running)
+    z, mean, var = with_moments(x, weight, stride, padding, running)
+    norm = Norm(mean, var, gamma, beta, eps)
+    return normalise(z, norm, residual=residual, relu=relu), z, mean, var
+
+
+def with_moments(
+    x: Array, weight: Array, stride: int, padding: int, running: Running | None
+) -> tuple[Array, Array, Array]:
+    """A convolution's result, its mean and its variance; those of large kernels take a pass."""
+    if by_columns("conv2d_batch_norm", "auto", weight.shape[:2]):
+        z = conv2d(x, weight, stride=stride, padding=padding)
+        return z, *statistics(z, running)
+    moments = fresh_moments(weight.shape[3], x, running)
     z = convolve(x, weight, stride, padding, moments=moments)
-    norm = Norm(moments.mean, moments.var, gamma, beta, eps)
-    return normalise(z, norm, residual=residual, relu=relu), z, *norm[:2]
+    return z, *moments[:2]
 
 
 def conv2d_batch_norm_eval(
@@ -82,10 +102,16 @@ def conv2d_batch_norm_grad(
     dz, dgamma, dbeta, dresidual = behind_relu(
         dy, z, gamma, mean, var, eps, y, handover, needs_dresidual, homes[1:]
     )
-    dx = None
-    if needs_dx:
-        dx = grad_for(before, x, dz, weight, stride, padding)
-    dweight = weight_grad(dz, x, weight.shape[:2], stride, padding, home=homes[0])
+    dx, kernel_size = None, weight.shape[:2]
+    if by_columns("conv2d_batch_norm_grad", "auto", kernel_size):
+        geometry: dict[str, Any] = {"stride": stride, "padding": padding}
+        if needs_dx:
+            dx = conv2d_input_grad(dz, weight, x_shape=x.shape, **geometry)
+        dweight = conv2d_weight_grad(dz, x, kernel_size=kernel_size, **geometry)
+    else:
+        if needs_dx:
+            dx = grad_for(before, x, dz, weight, stride, padding)
+        dweight = weight_grad(dz, x, kernel_size, stride, padding, home=homes[0])
     return dx, dweight, dgamma, dbeta, dresidual if needs_dresidual else None
 
 

@@ -58,7 +58,7 @@ def test_it_times_steps_and_counts_launches(tmp_path):
     assert eager["step_ms"] > 0
     assert "mib" in eager
     profile = record["profiles"][0]
-    assert profile["launches"] > 60
+    assert profile["launches"] > 40
     assert record["ceilings"]["copy"] > 0
     assert record["facts"]["card"]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from minires.kernels.handover import Handover
+from minires.kernels.running import Running
 
 from minires import kernels
 
@@ -21,6 +23,7 @@ LAYERS = (  # (side, channels in, channels out, kernel, stride)
     (16, 32, 32, 3, 1),
     (8, 64, 64, 3, 1),
 )
+BLOCKS = ((32, 16, 16, 1), (32, 16, 32, 2), (8, 64, 64, 1))  # (side, channels in, out, stride)
 MAPS = ((32, 16), (16, 32), (8, 64))  # (side, channels)
 
 
@@ -34,6 +37,8 @@ class Workload:
         """Everything once."""
         for layer in LAYERS:
             self.convolution(*layer)
+        for block in BLOCKS:
+            self.block(*block)
         for size in MAPS:
             self.batch_norm(*size)
             self.elementwise(*size)
@@ -54,6 +59,17 @@ class Workload:
         y = kernels.conv2d(x, weight, **geometry)
         kernels.conv2d_input_grad(y, weight, x_shape=x.shape, **geometry)
         kernels.conv2d_weight_grad(y, x, kernel_size=(kernel, kernel), **geometry)
+
+    def block(self, side: int, c: int, filters: int, stride: int) -> None:
+        """A residual block behind another operation: what convolutions do on the way."""
+        x, weight1 = self.normal(IMAGES, side, side, c), self.normal(3, 3, c, filters)
+        affine = [self.normal(filters) for _ in range(4)]
+        arrays = (x, weight1, *affine[:2], self.normal(3, 3, filters, filters), *affine[2:])
+        running = [Running(self.normal(filters), self.normal(filters), 0.1) for _ in range(2)]
+        settings = {"eps": 1e-5, "stride": stride, "skip": True}
+        results = kernels.basic_block(*arrays, **settings, running=tuple(running))
+        dy, before = self.normal(*results[0].shape), Handover(x, self.normal(c))
+        kernels.basic_block_grad(dy, *arrays, *results, **settings, before=before)
 
     def batch_norm(self, side: int, c: int) -> None:
         """The end of a residual block, its gradient, and running statistics."""

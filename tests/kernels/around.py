@@ -1,0 +1,240 @@
+"""A convolution of the CUDA kernels and what it does on the way, against the parts one by one.
+
+What is done on the way is done by the same operations in the same order, so most of it must give
+the same bits as a kernel of its own would. Sums over pixels are compared with exact ones, within
+bounds.
+"""
+
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from minires.kernels import cuda, reference
+from minires.kernels.checks import output_shape
+from minires.kernels.cuda import convolution, launch
+from minires.kernels.cuda.batch_norm import Norm, fresh_moments, gradient_sums, normalise
+from minires.kernels.cuda.matmul import gemm
+from minires.kernels.running import Running
+
+from ..device import place, to_host
+from .suite import assert_within
+
+EPS = 1e-3
+
+
+class Layer(NamedTuple):
+    """A convolution's shapes."""
+
+    shape: tuple[int, int, int, int]
+    filters: int
+    kernel: tuple[int, int] = (3, 3)
+    stride: int = 1
+    padding: int = 1
+
+    @property
+    def geometry(self):
+        return {"stride": self.stride, "padding": self.padding}
+
+    @property
+    def result(self):
+        size = output_shape(self.shape, self.kernel, self.stride, self.padding)
+        return self.shape[0], *size, self.filters
+
+
+class Bench:
+    """Arrays of a layer on the device, and the comparisons."""
+
+    def __init__(self, cupy, rng, layer: Layer, dtype=np.float32, *, offset=64, products=None):
+        self.cupy, self.rng, self.layer, self.dtype = cupy, rng, layer, np.dtype(dtype)
+        self.offset, self.products = offset, products
+        self.x, self.weight = self.normal(*layer.shape), self.normal(*layer.kernel, *self.channels)
+        self.dy = self.normal(*layer.result)
+
+    @property
+    def channels(self):
+        return self.layer.shape[3], self.layer.filters
+
+    def put(self, array) -> Any:
+        """On the device, between NaNs, at a multiple of 16 bytes or not."""
+        return place(self.cupy, np.asarray(array, self.dtype), self.offset)
+
+    def normal(self, *shape):
+        return self.put(self.rng.standard_normal(shape))
+
+    def norm(self, z):
+        """A batch norm for a map: half of it is positive, and some values are just zero."""
+        c = z.shape[3]
+        mean, beta = self.rng.standard_normal(c), self.rng.standard_normal(c)
+        beta[::2] = 0
+        mean = self.put(mean)
+        z[0, 0, 0] = mean
+        var, gamma = self.rng.uniform(0.5, 2, c), self.rng.uniform(-1, 2, c)
+        return Norm(mean, *map(self.put, (var, gamma, beta)), EPS)
+
+    # ------------------------------------------------------------------ pending
+
+    def pending(self):
+        """A batch norm that x awaits, and x after it and ReLU."""
+        norm = self.norm(self.x)
+        return norm, self.put(normalise(self.x, norm, relu=True).get())
+
+    def check_pending_result(self):
+        """Batch norm and ReLU on the way give what they give before; the padding stays zero."""
+        norm, between = self.pending()
+        geometry = self.layer.stride, self.layer.padding
+        plain = convolution.convolve(between, self.weight, *geometry)
+        same(convolution.convolve(self.x, self.weight, *geometry, pending=norm), plain)
+
+    def check_pending_weight_grad(self):
+        """So do they in the weight's gradient."""
+        norm, between = self.pending()
+        plain = self.weight_grad(between)
+        same(self.weight_grad(self.x, pending=norm), plain)
+
+    # ------------------------------------------------------------------ moments
+
+    def check_moments(self):
+        """Of the result, and the running statistics that they move."""
+        filters = self.layer.filters
+        running = Running(self.normal(filters), self.put(self.rng.uniform(1, 2, filters)), 0.3)
+        followed = [array.copy() for array in running[:2]]
+        moments = fresh_moments(filters, self.x, running)
+        geometry = self.layer.stride, self.layer.padding
+        y = convolution.convolve(self.x, self.weight, *geometry, moments=moments)
+        same(y, convolution.convolve(self.x, self.weight, *geometry))
+        assert_moments(y.get(), moments.mean.get(), moments.var.get())
+        settings = {"momentum": 0.3, "count": y.size // filters}
+        cuda.update_running_statistics(*followed, moments.mean, moments.var, **settings)
+        for array, expected in zip(running[:2], followed, strict=True):
+            same(array, expected)
+
+    # ------------------------------------------------------------------ addend and gate
+
+    def weight_grad(self, x, **settings):
+        geometry = self.layer.stride, self.layer.padding
+        return convolution.weight_grad(self.dy, x, self.layer.kernel, *geometry, **settings)
+
+    def input_grad(self, **settings):
+        geometry = self.layer.stride, self.layer.padding
+        return convolution.input_grad(self.dy, self.weight, self.layer.shape, *geometry, **settings)
+
+    def addend(self, stride, more):
+        """What came through a shortcut, and the same as an array like x."""
+        n, height, width, channels = self.layer.shape
+        addend = self.normal(n, -(-height // stride), -(-width // stride), channels + more)
+        shape = self.layer.shape
+        return addend, reference.subsample_and_pad_grad(addend.get(), x_shape=shape, stride=stride)
+
+    def check_addend(self, stride, more):
+        """Added where the shortcut read; the rest is as without it."""
+        addend, spread = self.addend(stride, more)
+        dx = self.input_grad(addend=addend, addend_stride=stride)
+        same(dx, self.input_grad().get() + spread)
+
+    def check_gate(self, by_norm, addend=None):
+        """Cut after the addition, to where the ReLU before let through, and summed."""
+        z = self.normal(*self.layer.shape)
+        norm = self.norm(z)
+        result = normalise(z, norm, relu=True)
+        more, spread = (None, 0) if addend is None else self.addend(*addend)
+        stride = 1 if addend is None else addend[0]
+        sums = launch.empty((2, z.shape[3]), z)
+        proof = {"norm": norm} if by_norm else {"result": self.put(result.get())}
+        gate = convolution.Gate(z, norm.mean, sums, **proof)
+        dx = self.input_grad(addend=more, addend_stride=stride, gate=gate)
+        whole = self.input_grad().get() + spread
+        same(dx, np.where(result.get() > 0, whole, self.dtype.type(0)))
+        assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
+        return z, norm, result, dx, sums
+
+    def check_sums_again(self, by_norm=False, addend=None):
+        """Whoever sums the gradient in memory gets the same bits, whether it is cut or not."""
+        z, norm, result, dx, sums = self.check_gate(by_norm, addend)
+        if self.layer.stride == 1:
+            placed = self.put(dx.get())
+            same(gradient_sums(placed, z, None, norm.mean), sums)
+            same(gradient_sums(placed, z, self.put(result.get()), norm.mean), sums)
+
+    # ------------------------------------------------------------------ products
+
+    def check_result(self):
+        """The convolution against the reference in float64."""
+        geometry = self.layer.geometry
+        y = convolution.convolve(self.x, self.weight, *geometry.values())
+        terms = self.weight[..., 0].size
+        self.compare(y, partial(reference.conv2d, **geometry), self.x, self.weight, terms)
+
+    def check_input_grad(self):
+        """So the gradient of x."""
+        product = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
+        product = partial(product, **self.layer.geometry)
+        self.compare(self.input_grad(), product, self.dy, self.weight, self.weight[:, :, 0].size)
+
+    def check_weight_grad(self):
+        """So the gradient of the weight."""
+        product = partial(reference.conv2d_weight_grad, kernel_size=self.layer.kernel)
+        product = partial(product, **self.layer.geometry)
+        self.compare(self.weight_grad(self.x), product, self.dy, self.x, self.dy[..., 0].size)
+
+    def compare(self, actual, product, a, b, terms):
+        a, b = (array.get().astype(np.float64) for array in (a, b))
+        bound = roundings(self.products, terms) * product(np.abs(a), np.abs(b))
+        assert_within(actual.get(), product(a, b), bound, self.dtype.type)
+
+
+def roundings(products, terms):
+    """As in suite.py, by how many products in TF32 one is made of; None: by multiply-adds.
+
+    A single one rounds each factor to 11 bits, which is off by 2**-11 at most: 2**13 roundings.
+    """
+    if products is None:
+        return terms + 2
+    return 2 * terms + (14 if products == 3 else 2 * 2**13 + 14)
+
+
+def same(actual, expected):
+    """The same bits."""
+    np.testing.assert_array_equal(*map(to_host, (actual, expected)))
+
+
+# ---------------------------------------------------------------------- bounds on sums
+
+ON_THE_WAY = 8 + 5 + 8 + 32 + 32  # additions: a thread's rows, lanes, warps, parts, their groups
+
+
+def assert_moments(values, mean, var):
+    """Mean and variance of each channel of `values`, by their roundings.
+
+    Values count by their distance from one of them, so by `spread` at most, which takes a rounding;
+    each sum on the way has as many as it has additions. Where parts are combined, a distance is
+    multiplied by a count and their sum divided by one, and origins are added: 8 more. Squares are
+    twice as far off as what is squared, and the mean's is taken from their sum: twice as far again.
+    """
+    dtype, values = values.dtype.type, values.astype(np.longdouble)
+    spread, roundings = np.ptp(values, (0, 1, 2)), ON_THE_WAY + 8
+    exact = values.mean((0, 1, 2))
+    assert_within(mean, exact, 2 * np.abs(exact) + roundings * spread, dtype)
+    assert_within(var, values.var((0, 1, 2)), 4 * roundings * spread**2, dtype)
+
+
+def assert_sums(grads, z, mean, sums):
+    """Sums of gradients, and of their products with z - mean: one addition after the other."""
+    dtype = grads.dtype.type
+    grads, z, mean = (a.astype(np.longdouble) for a in (grads, z, mean))
+    for actual, terms in zip(sums, (grads, grads * (z - mean)), strict=True):
+        exact, size = terms.sum((0, 1, 2)), np.abs(terms).sum((0, 1, 2))
+        assert_within(actual, exact, (ON_THE_WAY + 3) * size, dtype)
+
+
+# ---------------------------------------------------------------------- engines
+
+
+@contextmanager
+def forced(engine):
+    """Within, every product runs on this engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function in (convolution.convolve, gradient_sums, gemm):
+            patch.setitem(function.__globals__, "choose_engine", lambda *_: engine)
+        yield

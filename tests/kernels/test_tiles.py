@@ -1,0 +1,132 @@
+"""Every engine of the matrix products that `source.py` declares, and what it does on the way.
+
+Which engine a product runs on depends on its size, and the widest need large ones: so each is
+forced here, at shapes with several tiles of it on both sides, the last ones partly empty.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from minires.kernels.cuda import source
+from minires.kernels.cuda.matmul import gemm
+
+from ..cuda import fake_cupy
+from ..device import gpu, is_real
+from .around import Bench, Layer, forced, roundings
+from .suite import assert_within
+
+pytestmark = pytest.mark.cuda
+ORDERS = itertools.cycle(range(4))
+PRODUCTS = {"tf32x3": 3, "tf32": 1}
+CONVOLUTIONS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "gradient_sums")
+
+
+def engines(kernel):
+    """Every `(arithmetic, values moved at once, engine)` of a product, once."""
+    cases = {}
+    for arithmetic, engines_for in source.ARITHMETIC.items():
+        for vector, engines in engines_for(kernel).items():
+            for engine in engines:
+                name = source.product(kernel, engine, vector)
+                products = None if "MultiplyAdds" in name else PRODUCTS.get(arithmetic)
+                dtype = np.float64 if arithmetic == "double" else np.float32
+                cases.setdefault(name, (engine, vector, products, dtype))
+    return [pytest.param(*case, id=name) for name, case in cases.items()]
+
+
+def layer_for(engine, vector, stride=1, kernel=(2, 3)):
+    """More than one tile of pixels, of filters and of channels, in fours or not."""
+    size = engine.n + 4 if vector == 4 else engine.n + 3
+    rows = 2 * engine.m // 33 + 1
+    return Layer((3, rows * stride, 11 * stride, size), size, kernel, stride, 1)
+
+
+def offset_for(vector):
+    return 64 if vector == 4 else 19
+
+
+@pytest.fixture
+def bench(rng):
+    """Makes benches of a layer on a GPU whose threads run in some order; sums come in parts."""
+    with gpu("check", order=next(ORDERS)) as cupy, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minires.kernels.cuda.convolution.SHORTEST_PART", 24)
+        yield lambda *arguments, **settings: Bench(cupy, rng, *arguments, **settings)
+
+
+def launched(kernel, engine, vector):
+    """Whether it was this very kernel."""
+    name = source.product(kernel, engine, vector)
+    return is_real() or fake_cupy.machine.counts.launches[name] > 0
+
+
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("conv2d"))
+def test_convolution(engine, vector, products, dtype, bench):
+    layer = layer_for(engine, vector)
+    made = bench(layer, dtype, offset=offset_for(vector), products=products)
+    with forced(engine):
+        made.check_result()
+        made.check_pending_result()
+        made.check_moments()
+        assert launched("conv2d", engine, vector)
+
+
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("conv2d_input_grad"))
+def test_input_gradient(engine, vector, products, dtype, bench):
+    for stride in (1, 2):
+        layer = layer_for(engine, vector, stride, (2, 2))
+        made = bench(layer, dtype, offset=offset_for(vector), products=products)
+        with forced(engine):
+            made.check_input_grad()
+            made.check_gate(by_norm=stride == 1, addend=(stride, 4))
+            assert launched("conv2d_input_grad", engine, vector)
+
+
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("gradient_sums"))
+def test_sums_of_a_gradient(engine, vector, products, dtype, bench):
+    made = bench(layer_for(engine, vector, kernel=(1, 1)), dtype, offset=offset_for(vector))
+    with forced(engine):
+        made.check_sums_again()
+        assert launched("gradient_sums", engine, vector)
+
+
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("conv2d_weight_grad"))
+def test_weight_gradient(engine, vector, products, dtype, bench):
+    size = (2, 5, 7, engine.n + 4 if vector == 4 else engine.n + 3)
+    made = bench(Layer(size, size[3]), dtype, offset=offset_for(vector), products=products)
+    with forced(engine):
+        made.check_weight_grad()
+        made.check_pending_weight_grad()
+        assert launched("conv2d_weight_grad", engine, vector)
+
+
+TURNED = list(itertools.product((False, True), repeat=2))[:3]  # of a and b; never both
+
+
+@pytest.mark.parametrize("turned", TURNED, ids=["a @ b", "a @ b.T", "a.T @ b"])
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("gemm"))
+def test_matmul(engine, vector, products, dtype, turned, rng):
+    more = 4 if vector == 4 else 3
+    m, k, n = engine.m + more, 516 + more, engine.n + more
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    stored = (np.ascontiguousarray(x.T) if t else x for x, t in zip((a, b), turned, strict=True))
+    with gpu("check", order=next(ORDERS)) as cupy, forced(engine):
+        on_a, on_b = (cupy.asarray(x)[None] for x in stored)
+        c = gemm(on_a, on_b, *turned)[0].get()
+        flags = ", ".join(str(t).lower() for t in turned)
+        name = source.product("gemm", engine, vector, flags)
+        assert is_real() or set(fake_cupy.machine.counts.launches) == {name}
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    assert_within(c, a @ b, roundings(products, k) * (np.abs(a) @ np.abs(b)), dtype)
+
+
+def test_these_are_all_engines():
+    """Else one of `source.py` would be tested nowhere."""
+    names = {p.id for kernel in CONVOLUTIONS for p in engines(kernel)}
+    names |= {
+        source.product("gemm", p.values[0], p.values[1], rest)
+        for p in engines("gemm")
+        for rest in source.TRANSPOSED
+    }
+    products = [(module, v) for module in source.PRODUCTS for v in source.variants(module)]
+    assert names == {n for pair in products for n in source.kernels_of(*pair)}
