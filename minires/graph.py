@@ -95,6 +95,7 @@ def graph(step: Callable[[], Result]) -> Graph[Result]:
 COPIES = ("array", "asarray", "set")
 READS = ("get", "item", "tolist", "asnumpy", "__float__", "__int__", "__bool__", "__index__")
 
+CUPYS = ("cupy", "cupyx", "cupy_backends")
 MACHINERY = (__file__, recording.__file__)
 OURS = tuple(Path(file).parent for file in MACHINERY)
 BELOW = ("autograd", "kernels", "cuda")
@@ -109,8 +110,8 @@ class Call(NamedTuple):
 
     @property
     def is_cupys(self) -> bool:
-        """Whether it is in CuPy."""
-        return "cupy" in Path(self.file).parent.name or self.file.startswith("cupy")
+        """Whether it is in CuPy, whose compiled parts have names such as cupy/_core/core.pyx."""
+        return any(folder.endswith(CUPYS) for folder in Path(self.file).parts[:-1])
 
     @property
     def is_ours(self) -> bool:
@@ -131,11 +132,10 @@ def explanation(error: BaseException) -> str:
     """What the step did, where, and what to do, from the error that came of it."""
     frames = traceback.walk_tb(error.__traceback__)
     calls = [Call(f.f_code.co_filename, n, f.f_code.co_name.split(".")[-1]) for f, n in frames]
-    in_cupy = [call for call in calls if call.is_cupys]
     own = [call for call in calls if not call.is_cupys and not call.is_ours]
     ours = [call for call in calls if call.is_ours and call.says_something]
     places = [str(some[-1]) for some in (own, ours) if some]
-    what, advice = deed([call.name for call in in_cupy])
+    what, advice = deed([call.name for call in calls if call.is_cupys])
     return (
         f"the step {what}, which can't be recorded, in {', by way of '.join(places)}: {advice} "
         f"({first_line(error)})"

@@ -20,50 +20,77 @@ __device__ unsigned taps_inside(int start, int size, int count, int direction) {
     return below_end & ~((1u << min(max(begin, 0), count)) - 1);
 }
 
-// Line m holds the window of pixel m, in the order (tap row, tap column, channel). It begins at value
-// `first` of the images, perhaps outside of its own, and `inside` tells which taps are not: rows in the
-// lower half, columns in the upper one. For dx the taps are walked the other way: a row of x meets row
-// `top` - i of dy under tap i. Kernels have fewer than 16 rows and columns, so no mask has all bits.
+// A place in a window: it is walked in the order (tap row, tap column, channel).
+struct WindowPlace {
+    int channel, across, down;
+
+    __device__ WindowPlace(int place, int channels, int taps_across) {
+        channel = place % channels;
+        across = place / channels % taps_across;
+        down = place / channels / taps_across;
+    }
+
+    __device__ void move_on(int step, int channels, int taps_across) {
+        channel += step;
+        while (channel >= channels) {
+            channel -= channels;
+            if (++across == taps_across) {
+                across = 0;
+                ++down;
+            }
+        }
+    }
+};
+
+// Line m holds the window of pixel m. It begins `starts[m]` values behind `images`, perhaps outside of
+// its own image, and `inside[m]` tells which taps are not: rows in the lower half, columns in the upper
+// one. For dx the taps are walked the other way: a row of x meets row `top` - i of dy under tap i.
+// Kernels have fewer than 16 rows and columns, so no mask has all bits.
 template <class E, int V, int DIRECTION>
 struct Windows : AlongK<E, E::M, V> {
     using Share = AlongK<E, E::M, V>;
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = DIRECTION > 0;
     const T* images;
-    const index_t* first;
-    const unsigned* inside;
     const T* norm;  // what the images still await, or null: centre, scale and shift of all channels
     int width, channels, taps_across;
+    WindowPlace next, next_norm;
+    int start[Share::COUNT];
+    unsigned inside[Share::COUNT];
 
     __device__ Windows(
-        const T* images, const index_t* first, const unsigned* inside, const T* norm, int width,
+        const T* images, const int* starts, const unsigned* insides, const T* norm, int width,
         int channels, int taps_across
     )
-        : images(images), first(first), inside(inside), norm(norm), width(width),
-          channels(channels), taps_across(taps_across) {}
-
-    template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
-        const unsigned place = static_cast<unsigned>(k) + Share::slot();
-        const unsigned tap = place / channels;
-        const int channel = place % channels;
-        const int down = tap / taps_across, across = tap % taps_across;
-        const int offset = (down * width + across) * DIRECTION * channels + channel;
-        const unsigned wanted = place < k_end ? 1u << down | 1u << (HALF + across) : ~0u;
+        : images(images), norm(norm), width(width), channels(channels), taps_across(taps_across),
+          next(Share::slot(), channels, taps_across), next_norm(next) {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const int line = Share::line(number);
-            const bool exists = Share::holds(number) && (inside[line] & wanted) == wanted;
-            visit(number, exists ? images + first[line] + offset : images, exists);
+            start[number] = Share::holds(number) ? starts[Share::line(number)] : 0;
+            inside[number] = Share::holds(number) ? insides[Share::line(number)] : 0;
         }
     }
 
-    __device__ bool pending() const { return norm != nullptr; }
+    template <class Visit>
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+        const int offset = (next.down * width + next.across) * DIRECTION * channels + next.channel;
+        const bool is_tap = k + Share::slot() < k_end;
+        const unsigned wanted = is_tap ? 1u << next.down | 1u << (HALF + next.across) : ~0u;
+#pragma unroll
+        for (int number = 0; number < Share::COUNT; ++number) {
+            const bool exists = (inside[number] & wanted) == wanted;
+            visit(number, images + (start[number] + offset), exists);
+        }
+        next.move_on(E::K, channels, taps_across);
+    }
 
-    __device__ void normalise(Pack<T, V>& values, index_t k) const {
-        const int channel = (static_cast<unsigned>(k) + Share::slot()) % channels;
-        const Pack<T, V> centre = load<V>(norm + channel), scale = load<V>(norm + channels + channel);
-        const Pack<T, V> shift = load<V>(norm + 2 * channels + channel);
+    __device__ bool pending() const { return norm != nullptr; }
+    __device__ void next_is_normalised() { next_norm.move_on(E::K, channels, taps_across); }
+
+    __device__ void normalise(Pack<T, V>& values) const {
+        const T* from = norm + next_norm.channel;
+        const Pack<T, V> centre = load<V>(from), scale = load<V>(from + channels);
+        const Pack<T, V> shift = load<V>(from + 2 * channels);
 #pragma unroll
         for (int v = 0; v < V; ++v)
             values.at[v] =
@@ -176,19 +203,21 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
     index_t width, index_t channels, index_t rows, index_t columns, index_t filters,
     index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
 ) {
-    __shared__ index_t first[E::M];
+    __shared__ int starts[E::M];
     __shared__ unsigned inside[E::M];
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const index_t first_image = first_m / (rows * columns);
+    x += first_image * height * width * channels;
     for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
         index_t pixel = first_m + m;
-        inside[m] = 0;
+        starts[m] = inside[m] = 0;
         if (pixel >= pixels) continue;
         const int left = take(pixel, columns) * stride - padding;
         const int top = take(pixel, rows) * stride - padding;
         const unsigned down = taps_inside(top, height, kernel_height, 1);
         const unsigned across = taps_inside(left, width, kernel_width, 1);
-        first[m] = ((pixel * height + top) * width + left) * channels;
+        starts[m] = (((pixel - first_image) * height + top) * width + left) * channels;
         inside[m] = down | across << HALF;
     }
     T* norm = nullptr;
@@ -202,10 +231,10 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
     }
     __syncthreads();
     Windows<E, V, 1> left_side(
-        x, first, inside, norm, static_cast<int>(width), static_cast<int>(channels),
+        x, starts, inside, norm, static_cast<int>(width), static_cast<int>(channels),
         static_cast<int>(kernel_width)
     );
-    LineForEachK<E, E::N, V> right_side(weight, filters, first_n, filters);
+    LineForEachK<E, E::N, V> right_side(weight, filters, first_n, filters, 0);
     T sums[E::ROWS][E::COLUMNS] = {};
     const index_t k = kernel_height * kernel_width * channels;
     multiply<E>(left_side, right_side, index_t(0), k, sums);
@@ -245,31 +274,30 @@ struct Taps : AlongK<E, E::N, V> {
     using Share = AlongK<E, E::N, V>;
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = false;
-    const T* weight;
-    index_t first;
-    int channels, filters, kernel_width, taps_across, first_row, first_column, stride;
+    const T* weight;  // of the first tap and channel
+    int lines, channels, filters, kernel_width, taps_across, stride;
+    WindowPlace next;
 
     __device__ Taps(
         const T* weight, index_t first, int channels, int filters, int kernel_width,
         int taps_across, int first_row, int first_column, int stride
     )
-        : weight(weight), first(first), channels(channels), filters(filters),
-          kernel_width(kernel_width), taps_across(taps_across), first_row(first_row),
-          first_column(first_column), stride(stride) {}
+        : weight(weight + ((first_row * kernel_width + first_column) * channels + first) * filters),
+          lines(static_cast<int>(channels - first)), channels(channels), filters(filters),
+          kernel_width(kernel_width), taps_across(taps_across), stride(stride),
+          next(Share::slot(), filters, taps_across) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
-        const unsigned place = static_cast<unsigned>(k) + Share::slot();
-        const unsigned tap = place / filters;
-        const int row = first_row + tap / taps_across * stride;
-        const int column = first_column + tap % taps_across * stride;
-        const index_t line = (static_cast<index_t>(row) * kernel_width + column) * channels + first;
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+        const index_t tap = (next.down * kernel_width + next.across) * stride;
+        const T* from = weight + (tap * channels + Share::line(0)) * filters + next.channel;
+        const bool is_tap = k + Share::slot() < k_end;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const int n = Share::line(number);
-            const bool exists = place < k_end && Share::holds(number) && first + n < channels;
-            visit(number, weight + (line + n) * filters + place % filters, exists);
+            const bool exists = is_tap && Share::holds(number) && Share::line(number) < lines;
+            visit(number, from + number * Share::STEP * filters, exists);
         }
+        next.move_on(E::K, filters, taps_across);
     }
 };
 
@@ -293,7 +321,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
     index_t width, index_t channels, index_t rows, index_t columns, index_t filters,
     index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
 ) {
-    __shared__ index_t first[E::M];
+    __shared__ int starts[E::M];
     __shared__ unsigned inside[E::M];
     __shared__ index_t target[E::M], source[E::M];
     __shared__ T centre[E::N], scale[E::N], shift[E::N];
@@ -305,11 +333,12 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
     const index_t pixels = images * down * across;
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const index_t first_image = first_m / max(down * across, index_t(1));
     const int taps_down = (kernel_height - first_row + stride - 1) / stride;
     const int taps_across = (kernel_width - first_column + stride - 1) / stride;
     for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
         index_t pixel = first_m + m;
-        inside[m] = 0;
+        starts[m] = inside[m] = 0;
         if (pixel >= pixels) continue;  // maybe the whole block: classes differ in size
         const index_t column = class_column + take(pixel, across) * stride;
         const index_t row = class_row + take(pixel, down) * stride;
@@ -317,7 +346,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
         const int top = (row + padding - first_row) / stride;
         const unsigned rows_inside = taps_inside(top, rows, taps_down, -1);
         const unsigned columns_inside = taps_inside(left, columns, taps_across, -1);
-        first[m] = ((pixel * rows + top) * columns + left) * filters;
+        starts[m] = (((pixel - first_image) * rows + top) * columns + left) * filters;
         inside[m] = rows_inside | columns_inside << HALF;
         target[m] = ((pixel * height + row) * width + column) * channels;
         const bool was_read = row % addend_stride == 0 && column % addend_stride == 0;
@@ -336,7 +365,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
     __syncthreads();
     const index_t k = taps_down > 0 && taps_across > 0 ? taps_down * taps_across * filters : 0;
     Windows<E, V, -1> left_side(
-        dy, first, inside, nullptr, static_cast<int>(columns), static_cast<int>(filters), max(taps_across, 1)
+        dy + first_image * rows * columns * filters, starts, inside, nullptr, static_cast<int>(columns), static_cast<int>(filters), max(taps_across, 1)
     );
     Taps<E, V> right_side(
         weight, first_n, static_cast<int>(channels), static_cast<int>(filters),
@@ -439,19 +468,21 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
         index_t width, index_t channels, index_t rows, index_t columns, index_t kernel_width,
         index_t stride, index_t padding
     )
-        : images(images), height(height), width(width), channels(channels), rows(rows),
-          columns(columns), stride(stride) {
+        : height(height), width(width), channels(channels), rows(rows), columns(columns),
+          stride(stride) {
         index_t place = first_m + Share::slot();
         exists = place < m_end;
         channel = take(place, channels);
         across = take(place, kernel_width) - padding;
         down = place - padding;
+        const index_t first_image = first_k / (rows * columns);
+        this->images = images + first_image * height * width * channels + channel;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             index_t pixel = first_k + Share::line(number);
             column[number] = take(pixel, columns);
             row[number] = take(pixel, rows);
-            image[number] = pixel;
+            image[number] = pixel - first_image;
         }
         index_t step = E::K;
         step_columns = take(step, columns);
@@ -474,20 +505,21 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
 
     template <class Visit>
     __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+        const int left = static_cast<int>(min(k_end - k, static_cast<index_t>(E::K)));
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const int h = row[number] * stride + down, w = column[number] * stride + across;
-            const bool inside = exists && h >= 0 && h < height && w >= 0 && w < width;
-            const bool counts = Share::holds(number) && k + Share::line(number) < k_end;
-            const index_t pixel = (static_cast<index_t>(image[number]) * height + h) * width + w;
-            visit(number, images + pixel * channels + channel, inside && counts);
+            const unsigned h = row[number] * stride + down, w = column[number] * stride + across;
+            const bool inside = exists && h < height && w < width;  // less than 0 is very large
+            const int pixel = (image[number] * height + static_cast<int>(h)) * width + w;
+            visit(number, images + pixel * channels, inside && Share::line(number) < left);
             move_on(number);
         }
     }
 
     __device__ bool pending() const { return awaits_norm; }
+    __device__ void next_is_normalised() const {}
 
-    __device__ void normalise(Pack<T, V>& values, index_t) const {
+    __device__ void normalise(Pack<T, V>& values) const {
 #pragma unroll
         for (int v = 0; v < V; ++v)
             values.at[v] =
@@ -530,7 +562,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_weight_gr
         padding
     );
     if (x_mean) left_side.normalise_by(x_mean, x_var, x_gamma, x_beta, eps);
-    LineForEachK<E, E::N, V> right_side(dy, filters, first_n, filters);
+    LineForEachK<E, E::N, V> right_side(dy, filters, first_n, filters, begin);
     T sums[E::ROWS][E::COLUMNS] = {};
     multiply<E>(left_side, right_side, begin, end, sums);
     add_parts<E, V>(sums, dweight, parts, counters, first_m, m_end, first_n, filters);

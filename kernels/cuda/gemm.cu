@@ -19,16 +19,16 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gemm(
     }
     T sums[E::ROWS][E::COLUMNS] = {};
     if constexpr (A_TRANSPOSED) {
-        LineForEachK<E, E::M, V> left(a, m, first_m, m);
-        LineForEachK<E, E::N, V> right(b, n, first_n, n);
+        LineForEachK<E, E::M, V> left(a, m, first_m, m, begin);
+        LineForEachK<E, E::N, V> right(b, n, first_n, n, begin);
         multiply<E>(left, right, begin, end, sums);
     } else if constexpr (B_TRANSPOSED) {
-        LinesOfK<E, E::M, V> left(a, k, first_m, m);
-        LinesOfK<E, E::N, V> right(b, k, first_n, n);
+        LinesOfK<E, E::M, V> left(a, k, first_m, m, begin);
+        LinesOfK<E, E::N, V> right(b, k, first_n, n, begin);
         multiply<E>(left, right, begin, end, sums);
     } else {
-        LinesOfK<E, E::M, V> left(a, k, first_m, m);
-        LineForEachK<E, E::N, V> right(b, n, first_n, n);
+        LinesOfK<E, E::M, V> left(a, k, first_m, m, begin);
+        LineForEachK<E, E::N, V> right(b, n, first_n, n, begin);
         multiply<E>(left, right, begin, end, sums);
     }
     if (in_parts) {

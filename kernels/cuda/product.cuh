@@ -4,8 +4,10 @@
 //
 // Who multiplies, an *engine* decides: `MultiplyAdds` of single threads, or `TensorCores`. What a and b
 // are, a *loader* decides: each(k, k_end, visit) calls visit(number, address, exists) for each pack of
-// values that the thread carries from global memory into a tile; what does not exist is zero. If batch
-// norm and ReLU are still pending on its values, the loader's normalise(values, k) applies them.
+// values that the thread carries from global memory into a tile; what does not exist is zero. Tiles
+// come in the order of k, so a loader moves on from one to the next, without a division. If batch
+// norm and ReLU are still pending on its values, normalise(values) applies them to a tile's, and
+// next_is_normalised() moves on.
 
 // ---------------------------------------------------------------- engines
 
@@ -43,9 +45,8 @@ struct MultiplyAdds {
 };
 
 // A warp holds WM x WN results and multiplies 16 x 8 x 8 at a time on the tensor cores, in TF32: 10
-// bits behind the point. With three products a value is split into a TF32 number and the rest of it,
-// also rounded to TF32; the product of the two rests alone is left out, which is no more than the
-// rounding of float32. Tensor cores cut a sum off where float32 rounds it, and so always towards zero;
+// bits behind the point. With three products a value is cut into a TF32 number and the rest of it,
+// rounded to TF32; the product of the two rests alone is left out. Tensor cores cut a sum off where float32 rounds it, and so always towards zero;
 // therefore they sum 8 products at a time, and the threads add those (Ootomo & Yokota 2022).
 template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
 struct TensorCores {
@@ -66,14 +67,21 @@ struct TensorCores {
         return threadIdx.x / 32 % WARPS_ACROSS * WN + j / 2 * 8 + threadIdx.x % 4 * 2 + j % 2;
     }
 
-    // A value as TF32, and what is left of it.
+    // A value rounded to TF32; or cut to it, and what is left, rounded. Rounding is an addition of half
+    // a unit: cvt.rna.tf32 does the same and also looks out for infinity, which takes twice as long. A
+    // NaN stays one where it is cut.
     struct Split {
+        static constexpr unsigned BITS = 0xffffe000, HALF_A_UNIT = 0x1000;
         unsigned part[PRODUCTS > 1 ? 2 : 1];
 
         __device__ Split() {}
         __device__ explicit Split(float x) {
-            part[0] = to_tf32(x);
-            if constexpr (PRODUCTS > 1) part[1] = to_tf32(x - from_tf32(part[0]));
+            if constexpr (PRODUCTS == 1) {
+                part[0] = to_tf32(x);
+            } else {
+                part[0] = __float_as_uint(x) & BITS;
+                part[1] = (__float_as_uint(x - from_tf32(part[0])) + HALF_A_UNIT) & BITS;
+            }
         }
     };
 
@@ -254,7 +262,7 @@ struct AlongK {
         return threadIdx.x % 32 / LANES_ACROSS + warp * (32 / LANES_ACROSS) + number * STEP;
     }
 
-    __device__ static bool holds(int number) { return line(number) < SIDE; }
+    __device__ static bool holds(int number) { return SIDE % STEP == 0 || line(number) < SIDE; }
 
     __device__ static T place(const T (&tile)[LINES][PITCH], int k, int side) {
         return TURNED ? tile[k][side] : tile[side][k];
@@ -273,7 +281,7 @@ struct AlongSide {
 
     __device__ static int slot() { return threadIdx.x % SLOTS * V; }
     __device__ static int line(int number) { return threadIdx.x / SLOTS + number * STEP; }
-    __device__ static bool holds(int number) { return line(number) < K; }
+    __device__ static bool holds(int number) { return K % STEP == 0 || line(number) < K; }
 
     __device__ static T place(const T (&tile)[LINES][PITCH], int k, int side) {
         return tile[k][side];
@@ -293,8 +301,9 @@ struct Carried {
             if (!exists) return;
             packs[number] = load<V>(from);
             if constexpr (Loader::MAY_BE_PENDING)
-                if (loader.pending()) loader.normalise(packs[number], k);
+                if (loader.pending()) loader.normalise(packs[number]);
         });
+        if constexpr (Loader::MAY_BE_PENDING) loader.next_is_normalised();
     }
 
     __device__ void store(T (&tile)[Loader::LINES][Loader::PITCH]) const {
@@ -313,8 +322,7 @@ struct Carried {
 };
 
 // A thread's share of a tile, on its way past the registers. What is pending waits until it is there:
-// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way, or
-// would be if there were so many left.
+// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way.
 template <class Loader>
 struct Copied {
     using T = typename Loader::T;
@@ -326,7 +334,6 @@ struct Copied {
         Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k, index_t k_end
     ) {
         if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
-        if (k >= k_end) return;
         loader.each(k, k_end, [&](int number, const T* from, bool exists) {
             if (!Loader::holds(number)) return;
             T* to = &tile[Loader::line(number)][Loader::slot()];
@@ -336,8 +343,12 @@ struct Copied {
         });
     }
 
-    // The tile of `k` is the oldest one on its way.
-    __device__ void finish(Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k) {
+    __device__ void copy_nothing() {
+        if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
+    }
+
+    // The oldest tile on its way has come.
+    __device__ void finish(Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH]) {
         if constexpr (Loader::MAY_BE_PENDING) {
             if (!loader.pending()) return;
 #pragma unroll
@@ -345,9 +356,10 @@ struct Copied {
                 if (!(existing >> ((AHEAD - 1) * COUNT + number) & 1)) continue;
                 T* values = &tile[Loader::line(number)][Loader::slot()];
                 Pack<T, V> pack = load<V>(values);
-                loader.normalise(pack, k);
+                loader.normalise(pack);
                 ::store(values, pack);
             }
+            loader.next_is_normalised();
         }
     }
 };
@@ -392,15 +404,19 @@ __device__ void multiply_in_stages(
     Copied<A> left;
     Copied<B> right;
     const auto copy = [&](int stage, index_t from) {
-        left.copy(a, a_tiles[stage], from, k_end);
-        right.copy(b, b_tiles[stage], from, k_end);
+        if (from < k_end) {
+            left.copy(a, a_tiles[stage], from, k_end);
+            right.copy(b, b_tiles[stage], from, k_end);
+        } else {
+            left.copy_nothing();
+        }
         commit_copies();
     };
 #pragma unroll
     for (int stage = 0; stage < AHEAD; ++stage) copy(stage, k + stage * E::K);
     for (int stage = 0; k < k_end; k += E::K) {
         wait_for_copies<AHEAD - 1>();
-        left.finish(a, a_tiles[stage], k);
+        left.finish(a, a_tiles[stage]);
         __syncthreads();
         copy(stage == 0 ? AHEAD : stage - 1, k + AHEAD * E::K);
         E::template multiply_tiles<A, B>(a_tiles[stage], b_tiles[stage], sums);
@@ -426,20 +442,21 @@ struct LinesOfK : AlongK<E, SIDE, V> {
     using Share = AlongK<E, SIDE, V>;
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = false;
-    const T* matrix;
+    const T* next;
     index_t pitch, first, lines;
 
-    __device__ LinesOfK(const T* matrix, index_t pitch, index_t first, index_t lines)
-        : matrix(matrix), pitch(pitch), first(first), lines(lines) {}
+    __device__ LinesOfK(const T* matrix, index_t pitch, index_t first, index_t lines, index_t k)
+        : next(matrix + (first + Share::line(0)) * pitch + k + Share::slot()), pitch(pitch),
+          first(first), lines(lines) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
-        k += Share::slot();
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const index_t line = first + Share::line(number);
-            visit(number, matrix + line * pitch + k, k < k_end && line < lines);
+            const bool exists = k + Share::slot() < k_end && first + Share::line(number) < lines;
+            visit(number, next + number * Share::STEP * pitch, exists && Share::holds(number));
         }
+        next += E::K;
     }
 };
 
@@ -449,20 +466,22 @@ struct LineForEachK : AlongSide<E, SIDE, V> {
     using Share = AlongSide<E, SIDE, V>;
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = false;
-    const T* matrix;
-    index_t pitch, first, width;
+    const T* next;
+    index_t pitch;
+    bool inside;
 
-    __device__ LineForEachK(const T* matrix, index_t pitch, index_t first, index_t width)
-        : matrix(matrix), pitch(pitch), first(first), width(width) {}
+    __device__ LineForEachK(const T* matrix, index_t pitch, index_t first, index_t width, index_t k)
+        : next(matrix + (k + Share::line(0)) * pitch + first + Share::slot()), pitch(pitch),
+          inside(first + Share::slot() < width) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) const {
-        const index_t place = first + Share::slot();
+    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+        const int left = static_cast<int>(min(k_end - k, static_cast<index_t>(E::K)));
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const index_t line = k + Share::line(number);
-            const bool exists = line < k_end && Share::holds(number) && place < width;
-            visit(number, matrix + line * pitch + place, exists);
+            const bool exists = inside && Share::line(number) < left;
+            visit(number, next + number * Share::STEP * pitch, exists);
         }
+        next += E::K * pitch;
     }
 };

@@ -53,9 +53,13 @@ class ResidentBatches(Batches):
 
     def next(self) -> Batch:
         """The batch at the position, which moves on; nothing of this happens on the host."""
-        moments = self.prepare.mean, self.prepare.scale
-        arrays = self.pixels, self.classes, *self.choices, self.position
-        batch = epoch_batch(*arrays, *moments, batch_size=self.batch_size, padding=PADDING)
+        order, offsets, flips = self.choices
+        batch: Any = epoch_batch(
+            *(self.pixels, self.classes, order, offsets, flips, self.position),
+            *(self.prepare.mean, self.prepare.scale),
+            batch_size=self.batch_size,
+            padding=PADDING,
+        )
         self.position += 1
         return batch
 

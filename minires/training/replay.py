@@ -36,6 +36,7 @@ class Replay:
 
     def __init__(self, model: Module, optimizer: SGD, batches: Batches, name: str) -> None:
         self.model, self.optimizer, self.batches, self.name = model, optimizer, batches, name
+        self.on_gpu = model.device == "cuda"
         self.graphs: dict[Callable[[], None], Graph[Left]] = {}
         self.seen: list[Any] = []
         self.changes = 0
@@ -44,7 +45,7 @@ class Replay:
 
     def __call__(self, part: Callable[[], None]) -> None:
         """Do a part of the step, which takes nothing, returns nothing and counts nothing."""
-        if self.model.device == "cpu" or self.has_changed() or self.reason:
+        if not self.on_gpu or self.has_changed() or self.reason:
             part()
             return
         try:

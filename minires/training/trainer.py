@@ -116,6 +116,8 @@ class Trainer:
     - gradients: at the first and the last iteration; norm of each weight's gradient.
     - diverged: where training broke down; the reason.
 
+    On a GPU, iterations are replayed as CUDA graphs where they can be: see `replay.py`.
+
     Args:
         model: the network; its parameters are changed.
         dataset: the images.
@@ -149,6 +151,7 @@ class Trainer:
         self.watch = watch or (lambda trainer: None)
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
         self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
+        self.on_gpu = model.device == "cuda"
         self.tally = Tally(model.device)
         self.optimizer = SGD(
             model.parameters(),
@@ -212,13 +215,12 @@ class Trainer:
         """One iteration: gradients, a look at them where one is wanted, update."""
         self.optimizer.lr = self.recipe.schedule(self.step)
         self.batches.seek(self.step)
+        is_looked_at = self.is_looked_at()
+        self.replay(self.make_gradients if is_looked_at else self.make_gradients_and_update)
         self.tally.images += self.recipe.batch_size
-        if self.is_looked_at():
-            self.replay(self.make_gradients)
+        if is_looked_at:
             self.look()
             self.optimizer.step()
-        else:
-            self.replay(self.make_gradients_and_update)
         self.step += 1
 
     def make_gradients(self) -> None:
@@ -237,13 +239,11 @@ class Trainer:
 
     def is_looked_at(self) -> bool:
         """Whether the host looks at this iteration's gradients, for which it waits for a GPU."""
-        is_first = self.step == 0
-        return self.model.device == "cpu" or is_first or self.something_is_due(self.step + 1)
+        return not self.on_gpu or self.step == 0 or self.something_is_due(self.step + 1)
 
     def look(self) -> None:
-        """Take over what has been counted, where it costs nothing or is due; look at gradients."""
-        if self.model.device == "cpu" or self.something_is_due(self.step + 1):
-            self.read_tally(self.first_fault)
+        """At what has been counted, then at the gradients."""
+        self.read_tally(self.first_fault)
         self.record_gradients()
 
     def first_fault(self) -> str:

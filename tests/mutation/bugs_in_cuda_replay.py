@@ -4,13 +4,14 @@ from .mutants import planted_in
 
 REPLAY, GRAPH = "tests/training/test_replay.py", "tests/test_graph.py"
 BITS = f"{REPLAY}::test_a_run_gives_the_same_bits"
+BY_HAND = f"{REPLAY}::test_a_run_is_the_loop_that_one_would_write"
 CHANGES = f"{REPLAY}::test_a_change_is_followed"
 AS_IT_IS = f"{REPLAY}::test_what_cannot_be_replayed_runs_as_it_is_and_says_so_once"
 
 MUTANTS = [
     *planted_in(
         "minires/optim.py",
-        BITS,
+        BY_HAND,
         {
             "replay: the learning rate of the recording is used for ever": (
                 "lr=self.flat.rate if self.flat else self.lr,",
@@ -58,15 +59,15 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/training/trainer.py",
-        f"{BITS} {REPLAY}::test_a_step_that_is_looked_at_is_a_launch_and_the_update",
+        f"{BITS} {BY_HAND}",
         {
             "replay: images are counted by the graph's Python": (
                 "        self.tally.sum(loss, logits, labels)\n",
                 "        self.tally.add(loss, logits, labels)\n",
             ),
             "replay: a step that is looked at is updated twice": (
-                "            self.replay(self.make_gradients)\n",
-                "            self.replay(self.make_gradients_and_update)\n",
+                "self.make_gradients if is_looked_at else",
+                "self.make_gradients_and_update if is_looked_at else",
             ),
             "replay: the batch is looked for by the graph's Python": (
                 "images, labels = self.batches.next()",
@@ -78,7 +79,7 @@ MUTANTS = [
         "minires/training/replay.py",
         CHANGES,
         {
-            "replay: an exchanged layer is not noticed": (
+            "replay: exchanged buffers are not noticed": (
                 "            found += attributes[registry].values()\n",
                 "            pass\n",
             ),
@@ -152,8 +153,8 @@ MUTANTS = [
                 "        return self.result\n\n\ndef",
             ),
             "graph: a step is done once more to warm up": (
-                "            result = self.step()\n        self.calls += 1\n",
-                "            self.step()\n            result = self.step()\n        self.calls += 1\n",
+                "        with recorder.at_work():\n",
+                "        with recorder.at_work():\n            self.step()\n",
             ),
             "graph: work of the CPU is recorded, and never done again": (
                 "return self.record(self.recorder) if self.recorder.has_worked() else self.step()",

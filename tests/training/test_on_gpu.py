@@ -206,8 +206,11 @@ def test_a_trainer_moves_its_network(tmp_path):
 def test_divergence_is_noticed_where_a_record_is_due(tmp_path):
     with gpu():
         trainer = tiny_trainer(tmp_path, "cuda")
-        trainer.model.fc.weight[...] = np.nan
-        trainer.begin()
+
+        def spoil(trainer):
+            trainer.model.fc.weight[...] = np.nan
+
+        trainer.watch = spoil  # after step 1
         with pytest.raises(DivergedError, match=r"the loss is nan.*parameter"):
             trainer.run()
         assert trainer.step == 2  # of 3, when the first record would have been due

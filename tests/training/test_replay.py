@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from minires.kernels.recording import Recording
 
-from minires import Tensor, nn
-from minires.data import resident
+from minires import Tensor, kernels, nn
+from minires.data import Batches, resident
 from minires.models import cifar_resnet
+from minires.nn import functional as F
 from minires.training import DivergedError, InterruptedTraining, LinearDecay, evaluate
 from minires.training.replay import RESTLESS, Replay
 from tests.cuda import fake_cupy
@@ -58,7 +59,10 @@ def device():
 
 @pytest.fixture
 def both(tmp_path, monkeypatch):
-    """What a run leaves behind, replayed and not, of trainers made by a function of the folder."""
+    """What a run leaves behind, replayed and not, of trainers made by a function of the folder.
+
+    Without replay, batches go over one by one.
+    """
 
     def run(make, run=lambda trainer: trainer.run()):
         results = []
@@ -66,6 +70,7 @@ def both(tmp_path, monkeypatch):
             with monkeypatch.context() as patch:
                 if name == "as it is":
                     patch.setattr(Replay, "__call__", lambda self, part: part())
+                    patch.setattr(resident, "LARGEST_SHARE", 0)
                 made = make(tmp_path / name)
                 run(made)
             results.append((small.state(made), small.records(tmp_path / name)))
@@ -98,6 +103,25 @@ def test_a_run_gives_the_same_bits(both, replays):
     """Three epochs with a schedule that falls, evaluations and records in between."""
     assert_same(both(trainer))
     assert len(replays) >= 5
+
+
+def test_a_run_is_the_loop_that_one_would_write(tmp_path, replays):
+    """By hand, with SGD parameter by parameter."""
+    made = trainer(tmp_path)
+    made.run()
+    model, recipe = cifar_resnet(8).to("cuda"), made.recipe
+    batches = Batches(made.dataset, recipe.batch_size, 0, device="cuda")
+    velocities = [0 * p.data for p in model.parameters()]
+    settings = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+    for step in range(recipe.iterations):
+        images, labels = batches.batch(step)
+        model.zero_grad()
+        F.softmax_cross_entropy(model(Tensor(images)), labels).backward()
+        for p, velocity in zip(model.parameters(), velocities, strict=True):
+            kernels.sgd_step(p.data, p.grad, velocity, lr=recipe.schedule(step), **settings)
+    expected = model.state_dict()
+    assert small.same(expected, made.model.state_dict())
+    assert replays
 
 
 def test_in_float64_too(both, replays):
@@ -148,6 +172,11 @@ def exchange_data(trainer):
     weight.data = weight.data * 2
 
 
+def exchange_buffer(trainer):
+    norm = trainer.model.bn1
+    norm.running_mean = norm.running_mean * 2
+
+
 def load_halves(trainer):
     state = trainer.model.state_dict()
     trainer.model.load_state_dict({name: array / 2 for name, array in state.items()})
@@ -159,6 +188,7 @@ CHANGES = {
     "an attribute": lambda trainer: setattr(trainer.model.layer1[0].bn1, "eps", 0.1),
     "other parameters are loaded": load_halves,
     "an array is exchanged": exchange_data,
+    "a buffer is exchanged": exchange_buffer,
     "a parameter is changed in place": lambda trainer: trainer.model.fc.weight.__imul__(2),
     "weight decay": lambda trainer: setattr(trainer.optimizer, "weight_decay", 0.1),
 }
