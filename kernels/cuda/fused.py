@@ -152,10 +152,12 @@ def grad_for(
     """The gradient of a convolution's input, plus what came through the shortcut.
 
     It is left cut and summed for who made the input, if that is known. Not where the convolution
-    strides: it would sum in another order than `gradient_sums`, and recomputation give other bits.
+    strides, or where its filters keep it from packs of four: it would sum in another order than
+    `gradient_sums`, and recomputation give other bits.
     """
     shortcut: dict[str, Any] = {"addend": addend, "addend_stride": stride}
-    if before is None or stride != 1:
+    filters_do_not_fit = x.shape[3] % 4 == 0 and weight.shape[3] % 4 != 0
+    if before is None or stride != 1 or filters_do_not_fit:
         return input_grad(dy, weight, x.shape, stride, padding, **shortcut)
     gate = Gate(before.z, before.mean, empty((2, x.shape[3]), x), result=x)
     dx = input_grad(dy, weight, x.shape, stride, padding, gate=gate, **shortcut)

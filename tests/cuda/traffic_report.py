@@ -29,9 +29,9 @@ PAGE = """# Memory traffic of the CUDA kernels
 Counted while the kernels of `tests/cuda/workload.py` run in the emulator ({compiler}), products of
 float32 on tensor cores and on threads. A request of a warp to global memory moves sectors of 32
 bytes; one to shared memory takes as many passes as different words are wanted of one bank. A cell
-holds sectors or passes a request, and how many times that is of the fewest that would do. Caches are
-not modelled: a sector that two requests want counts twice. `python -m tests.cuda traffic` writes
-this page, and the tests compare it.
+holds sectors or passes a request, and how many times that is of the fewest that would do. Caches
+are not modelled: a sector that two requests want counts twice. `python -m tests.cuda traffic`
+writes this page, and the tests compare it.
 
 | kernel | reads | writes | shared memory |
 |---|---|---|---|
