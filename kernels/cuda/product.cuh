@@ -45,7 +45,7 @@ struct MultiplyAdds {
 };
 
 // A warp holds WM x WN results and multiplies 16 x 8 x 8 at a time on the tensor cores, in TF32: 10
-// bits behind the point. With three products a value is cut into a TF32 number and the rest of it,
+// bits behind the point. With three products a value is split into a TF32 number and the rest of it,
 // rounded to TF32; the product of the two rests alone is left out. Tensor cores cut a sum off where float32 rounds it, and so always towards zero;
 // therefore they sum 8 products at a time, and the threads add those (Ootomo & Yokota 2022).
 template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
@@ -67,9 +67,9 @@ struct TensorCores {
         return threadIdx.x / 32 % WARPS_ACROSS * WN + j / 2 * 8 + threadIdx.x % 4 * 2 + j % 2;
     }
 
-    // A value rounded to TF32; or cut to it, and what is left, rounded. Rounding is an addition of half
-    // a unit: cvt.rna.tf32 does the same and also looks out for infinity, which takes twice as long. A
-    // NaN stays one where it is cut.
+    // A value rounded to TF32; or as the sum of two such numbers, the second at most 2^-11 times the
+    // value. To cut a number after adding that share of it rounds it well enough for that, and takes
+    // half as long as cvt.rna.tf32, which looks out for infinity. A NaN stays one.
     struct Split {
         static constexpr unsigned BITS = 0xffffe000, HALF_A_UNIT = 0x1000;
         unsigned part[PRODUCTS > 1 ? 2 : 1];
@@ -79,7 +79,7 @@ struct TensorCores {
             if constexpr (PRODUCTS == 1) {
                 part[0] = to_tf32(x);
             } else {
-                part[0] = __float_as_uint(x) & BITS;
+                part[0] = __float_as_uint(x * 1.00048828125f) & BITS;  // 1 + 2^-11
                 part[1] = (__float_as_uint(x - from_tf32(part[0])) + HALF_A_UNIT) & BITS;
             }
         }

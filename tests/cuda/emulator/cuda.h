@@ -193,7 +193,7 @@ inline T __ldg(const T* address) {
 template <typename T>
 NO_CALLBACK inline T __ldcg(const T* address) {
   emulator_past_l1(address, sizeof(T), false, __builtin_return_address(0));
-  T value;  // a float4's own copy would be looked at once more, as if it came through L1
+  T value;  // not by its copy constructor, whose read would count as one by way of L1
   __builtin_memcpy(&value, address, sizeof(T));
   return value;
 }
@@ -201,7 +201,7 @@ NO_CALLBACK inline T __ldcg(const T* address) {
 template <typename T>
 NO_CALLBACK inline void __stcg(T* address, typename emulator::Same<T>::type value) {
   emulator_past_l1(address, sizeof(T), true, __builtin_return_address(0));
-  *address = value;
+  __builtin_memcpy(address, &value, sizeof(T));
 }
 
 #define assert(condition) \
