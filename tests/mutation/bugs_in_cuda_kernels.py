@@ -1,8 +1,8 @@
-"""CUDA C. The tests run in the emulator, where a race or a wrong address is an error by itself."""
+"""CUDA C but products. In the emulator a race or a wrong address is an error by itself."""
 
 from .mutants import planted_in
 
-CONTRACT, CONVOLUTION = "tests/kernels/test_contract.py", "tests/kernels/test_convolution.py"
+CONTRACT = "tests/kernels/test_contract.py"
 
 
 def on_gpu(*tests: str) -> str:
@@ -11,136 +11,10 @@ def on_gpu(*tests: str) -> str:
     return " ".join((*paths, "-k", "cuda"))
 
 
-CONV2D = on_gpu(f"{CONVOLUTION}::test_conv2d")
-INPUT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_input_grad")
-WEIGHT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_weight_grad")
 NORM = on_gpu("test_batch_norm", "test_batch_norm_eval")
 NORM_GRAD = on_gpu("test_batch_norm_grad")
 
 MUTANTS = [
-    *planted_in(
-        "kernels/cuda/product.cuh",
-        on_gpu("test_matmul"),
-        {
-            "product: tiles are read before all threads have stored them": (
-                "        b.store(b_tile);\n        __syncthreads();",
-                "        b.store(b_tile);",
-            ),
-            "product: tiles are overwritten while others still read them": (
-                "right.at[j];\n        }\n        __syncthreads();",
-                "right.at[j];\n        }",
-            ),
-            "product: lines of a matrix are read beyond its last": (
-                "if (k < k_end && line < lines)",
-                "if (k < k_end)",
-            ),
-            "product: a line is read beyond its end": (
-                "Share::line(number) < BK && place < width)",
-                "Share::line(number) < BK)",
-            ),
-            "product: results below the last line are written": (
-                "if (m + i < m_end && n + j < n_end)",
-                "if (n + j < n_end)",
-            ),
-            "product: the last tile replaces the sum": (
-                "sums[i][j] += left",
-                "sums[i][j] = left",
-            ),
-            "product: a thread's rows are not TM apart": (
-                "threadIdx.x / (BN / TN) * TM, n",
-                "threadIdx.x / (BN / TN), n",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/product.cuh",
-        on_gpu("tests/cuda/test_tiles.py::test_convolution"),
-        {
-            "product: a tile's lines are stored beyond it": (
-                "            if (line(number) < SIDE)\n",
-                "",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/gemm.cu",
-        on_gpu("test_matmul"),
-        {
-            "gemm: all products of a stack read the first b": (
-                "b += z / parts * b_step",
-                "b += z % parts * b_step",
-            ),
-            "gemm: all products of a stack go to the same place": (
-                "c += z * m * n",
-                "c += z % parts * m * n",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/convolution.cu",
-        CONV2D,
-        {
-            "conv2d: the window runs over the right edge": (
-                "row >= 0 && row < height && column >= 0 && column < width",
-                "row >= 0 && row < height && column >= 0",
-            ),
-            "conv2d: height and width are swapped": (
-                "left[m] = take(pixel, columns) * stride - padding;\n"
-                "        top[m] = exists ? take(pixel, rows)",
-                "left[m] = take(pixel, rows) * stride - padding;\n"
-                "        top[m] = exists ? take(pixel, columns)",
-            ),
-            "conv2d: places are read before they are there": (
-                "    __syncthreads();\n    Windows<T, BM, BK, V, THREADS, 1>",
-                "    Windows<T, BM, BK, V, THREADS, 1>",
-            ),
-            "conv2d: pixels beyond the last are read": (
-                "top[m] = exists ? take(pixel, rows) * stride - padding : NOWHERE",
-                "top[m] = take(pixel, rows) * stride - padding",
-            ),
-            "conv2d: padding keeps what the tile before held": (
-                "            this->carried[number] = {};\n"
-                "            if (place >= k_end || line >= BM) continue;",
-                "            if (place >= k_end || line >= BM) continue;",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/convolution.cu",
-        INPUT_GRAD,
-        {
-            "conv2d_input_grad: the kernel is not turned round": (
-                "THREADS, -1> left_side",
-                "THREADS, 1> left_side",
-            ),
-            "conv2d_input_grad: padding does not move the classes of a stride": (
-                "first_row = (class_row + padding) % stride",
-                "first_row = class_row % stride",
-            ),
-            "conv2d_input_grad: a class has the size of all pixels": (
-                "down = (height - class_row + stride - 1) / stride",
-                "down = (height + stride - 1) / stride",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/convolution.cu",
-        WEIGHT_GRAD,
-        {
-            "conv2d_weight_grad: the last part runs over the last pixel": (
-                "end = min(begin + part, pixels)",
-                "end = begin + part",
-            ),
-            "conv2d_weight_grad: a pixel behind the end of a row stays in it": (
-                "column[number] -= columns;\n            ++row[number];",
-                "column[number] -= columns;",
-            ),
-            "conv2d_weight_grad: the stride is forgotten": (
-                "row[number] * stride + down",
-                "row[number] + down",
-            ),
-        },
-    ),
     *planted_in(
         "kernels/cuda/columns.cu",
         on_gpu("test_im2col_and_col2im"),
@@ -169,10 +43,6 @@ MUTANTS = [
                 "squares += other.squares + distance * distance * (count * share);",
                 "squares += other.squares;",
             ),
-            "batch_norm: the last chunk counts as a full one": (
-                "static_cast<T>(min(chunk, pixels - i * chunk))",
-                "static_cast<T>(chunk)",
-            ),
             "batch_norm: channels beyond the last are normalised": (
                 "    if (channel >= channels) return;\n    T scale[V], shift[V], centre[V];",
                 "    T scale[V], shift[V], centre[V];",
@@ -192,16 +62,19 @@ MUTANTS = [
         on_gpu("tests/kernels/test_cuda.py::test_variance_far_from_zero"),
         {
             "batch_norm: the variance is E[x^2] - E[x]^2": (
-                "            own.add(x[pixel * channels + channel] - origin);\n    }\n",
                 "            own.add(x[pixel * channels + channel] - origin);\n"
-                "        T count = 0, sum = 0, squares = 0;\n"
+                "    own = over_pixels(own, width);",
+                "            own.add(x[pixel * channels + channel] - origin);\n"
+                "    T count = 0, sum = 0, squares = 0;\n"
+                "    if (channel < channels)\n"
                 "        for (index_t i = begin + threadIdx.x / width; i < end; i += down) {\n"
                 "            const T value = x[i * channels + channel];\n"
                 "            count += 1;\n"
                 "            sum += value;\n"
                 "            squares += value * value;\n"
                 "        }\n"
-                "        if (count > 0) own.squares = squares - sum * sum / count;\n    }\n",
+                "    if (count > 0) own.squares = squares - sum * sum / count;\n"
+                "    own = over_pixels(own, width);",
             ),
         },
     ),
@@ -220,10 +93,14 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/batch_norm.cu",
+        "kernels/cuda/common.cuh",
         on_gpu("test_update_running_statistics"),
         {
-            "running variance: it stays biased": ("(var[channel] * unbiased)", "var[channel]"),
+            "running variance: it stays biased": ("(var * unbiased)", "var"),
+            "running mean: the momentum is that of the batch": (
+                "*running_mean = (T(1) - momentum) * *running_mean + momentum * mean",
+                "*running_mean = momentum * *running_mean + (T(1) - momentum) * mean",
+            ),
         },
     ),
     *planted_in(

@@ -1,6 +1,7 @@
 """The Python that launches CUDA kernels: what CuPy would pass on without a word."""
 
-from .bugs_in_cuda_kernels import CONV2D, NORM, WEIGHT_GRAD, on_gpu
+from .bugs_in_cuda_kernels import NORM, on_gpu
+from .bugs_in_cuda_products import CONV2D, CUT_AND_SUMMED, FUSED
 from .mutants import planted_in
 
 RELU, MATMUL = on_gpu("test_relu"), on_gpu("test_matmul")
@@ -51,30 +52,162 @@ MUTANTS = [
         CONV2D,
         {
             "conv2d: the grid's axes are swapped": (
-                "(blocks(pixels, tile.m), blocks(filters, tile.n)),",
-                "(blocks(filters, tile.n), blocks(pixels, tile.m)),",
+                "tiles = blocks(pixels, engine.m), blocks(filters, engine.n)\n    parts",
+                "tiles = blocks(filters, engine.n), blocks(pixels, engine.m)\n    parts",
             ),
             "conv2d: a block has more threads than its tile": (
-                "        threads=tile.threads,\n    )\n    return y",
-                "        threads=2 * tile.threads,\n    )\n    return y",
+                "        threads=engine.threads,\n        shared",
+                "        threads=2 * engine.threads,\n        shared",
             ),
             "conv2d: height and width of the result are swapped": (
-                "*(x, weight, y, pixels, *x.shape[1:], *size, filters,",
-                "*(x, weight, y, pixels, *x.shape[1:], *size[::-1], filters,",
+                "*(pixels, *x.shape[1:], *size, filters,",
+                "*(pixels, *x.shape[1:], *size[::-1], filters,",
             ),
         },
     ),
     *planted_in(
         "kernels/cuda/convolution.py",
-        WEIGHT_GRAD,
+        f"{FUSED}::test_a_pending_batch_norm_is_as_good_as_one_before",
+        {
+            "pending: too little shared memory for its statistics": (
+                "shared=3 * x.shape[3] * x.itemsize",
+                "shared=2 * x.shape[3] * x.itemsize",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.py",
+        f"{FUSED}::test_a_batch_of_no_images",
+        {
+            "conv2d_weight_grad: no images leave the weight's gradient as it was": (
+                "        dweight.fill(0)\n",
+                "        pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.py",
+        CUT_AND_SUMMED,
+        {
+            "gate: too few parts where a convolution strides": (
+                "count = grid[0] * grid[2]",
+                "count = grid[0]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/matmul.py",
+        f"{FUSED}::test_a_weights_gradient_in_so_many_parts",
         {
             "conv2d_weight_grad: all parts go to the same place": (
-                "target = dweight if parts == 1 else empty((parts, *dweight.shape), x)",
-                "target = dweight",
+                "return empty((parts, *total.shape), total), counters",
+                "return total, counters",
             ),
-            "conv2d_weight_grad: the parts are never added": (
-                "return dweight if parts == 1 else sum_parts(target, dweight)",
-                "return dweight",
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/launch.py",
+        f"{FUSED} -k counters",
+        {
+            "counters: all streams have the same": (
+                "cupy.cuda.get_current_stream().ptr)",
+                "0)",
+            ),
+            "counters: more sums than there are counters": (
+                "sums * (1 + blocks(parts, group))) > COUNTERS",
+                "sums) > COUNTERS",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        f"{FUSED}::test_a_gradient_is_left_where_the_convolution_does_not_stride",
+        {
+            "handover: it is taken from a convolution that strides": (
+                "before is None or stride != 1 or",
+                "before is None or",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        "tests/nn/test_handover_on_gpu.py::test_a_hook_sees_the_whole_gradient_and_changes_no_bit",
+        {
+            "handover: it is taken where sums would have another order": (
+                " or filters_do_not_fit:",
+                ":",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        f"{FUSED}::test_what_was_left_gives_the_same_bits_as_what_was_not",
+        {
+            "handover: what came cut is summed again, uncut": (
+                "        sums=sums,\n        needs_dresidual",
+                "        sums=None,\n        needs_dresidual",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        on_gpu("tests/kernels/test_cuda.py::test_basic_block"),
+        {
+            "basic_block: a shortcut that strides is read as one that does not": (
+                "residual=x if skip else None, stride=stride, relu=True",
+                "residual=x if skip else None, relu=True",
+            ),
+            "basic_block_grad: nor is its gradient put where it was read": (
+                '"addend_stride": stride}',
+                '"addend_stride": 1}',
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        f"{FUSED}::test_large_kernels_with_batch_norm -k cuda",
+        {
+            "conv2d_batch_norm: a large kernel has a mask, too": (
+                '    if by_columns("conv2d_batch_norm", "auto", weight.shape[:2]):',
+                "    if False:",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        f"{FUSED}::test_gradients_are_written_home",
+        {
+            "homes: two gradients share one": ("homes=homes[1:3]", "homes=(homes[1], homes[1])"),
+            "homes: those of the two batch norms are swapped": ("homes[4:]", "homes[1:3]"),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/batch_norm.py",
+        f"{FUSED}::test_running_statistics_move -k cuda",
+        {
+            "running variance: it stays biased where the moments are taken": (
+                "factor = unbiased(pixels) if running else 0",
+                "factor = 1 if running else 0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/module.py",
+        "tests/nn/test_handover_on_gpu.py::test_a_parameter_that_is_used_twice_gets_the_sum",
+        {
+            "homes: one is lent twice": (
+                "        if self.is_lent or self.grad",
+                "        if self.grad",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/module.py",
+        "tests/nn/test_handover_on_gpu.py::test_gradients_add_up_over_two_backward_passes",
+        {
+            "homes: one is lent though a gradient lies there": (
+                "if self.is_lent or self.grad is not None or",
+                "if self.is_lent or",
             ),
         },
     ),
@@ -83,8 +216,8 @@ MUTANTS = [
         NORM,
         {
             "batch_norm: channels beyond a block's width are left out": (
-                'launch("batch_norm", f"moments<{name}>", (len(parts), across),',
-                'launch("batch_norm", f"moments<{name}>", (len(parts), 1),',
+                "        (count, across),\n",
+                "        (count, 1),\n",
             ),
             "batch_norm: the width is no power of two": (
                 "    return min(WARP, 1 << (slots - 1).bit_length())",

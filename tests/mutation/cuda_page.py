@@ -6,11 +6,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import bugs_in_cuda_kernels, bugs_in_cuda_launches, bugs_in_cuda_replay
+from . import (
+    bugs_in_cuda_kernels,
+    bugs_in_cuda_launches,
+    bugs_in_cuda_products,
+    bugs_in_cuda_replay,
+)
 from .mutants import Mutant
 
 PLACE = Path(__file__).parents[2] / "docs" / "cuda-mutations.md"
-TABLES = (bugs_in_cuda_kernels, bugs_in_cuda_launches, bugs_in_cuda_replay)
+TABLES = (
+    bugs_in_cuda_kernels,
+    bugs_in_cuda_products,
+    bugs_in_cuda_launches,
+    bugs_in_cuda_replay,
+)
 MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 HEAD = """# Planted bugs of the CUDA backend
 
