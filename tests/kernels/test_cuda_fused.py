@@ -243,7 +243,7 @@ def test_a_weights_gradient_in_so_many_parts(parts, arithmetic, bench, monkeypat
     """In groups of 16: one, some, and as many as there may be; the last part of 3 pixels."""
     engine = source.ARITHMETIC[arithmetic]("conv2d_weight_grad")[1][0]
     monkeypatch.setattr(convolution, "SHORTEST_PART", engine.k)
-    monkeypatch.setattr(convolution, "BLOCKS_WANTED", 10**6)
+    monkeypatch.setattr(convolution, "resident_blocks", lambda engine: 10**6)
     made = bench(Layer((1, 1, (parts - 1) * engine.k + 3, 3), 5, (1, 1), 1, 0), offset=19)
     with forced(engine):
         made.check_weight_grad()
