@@ -4,6 +4,7 @@ from .autograd import Function, Tensor, no_grad
 from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .graph import GraphError, graph
 from .info import info
+from .kernels.precision import precision
 from .recompute import recompute
 
 __version__ = "0.1.0"
@@ -19,5 +20,6 @@ __all__ = [
     "graph",
     "info",
     "no_grad",
+    "precision",
     "recompute",
 ]

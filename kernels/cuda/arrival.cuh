@@ -20,18 +20,20 @@ __device__ index_t counters_for(index_t count) {
 template <class Meanwhile>
 __device__ bool last_to_arrive(unsigned* counter, index_t count, const Meanwhile& meanwhile) {
     __shared__ bool is_last;
-    __threadfence();  // what this thread has written comes before its arrival
     __syncthreads();
     unsigned arrived = 0;
-    if (threadIdx.x == 0) arrived = atomicAdd(counter, 1u);
+    if (threadIdx.x == 0) {
+        __threadfence();  // what this block has written comes before its arrival
+        arrived = atomicAdd(counter, 1u);
+    }
     meanwhile();
     if (threadIdx.x == 0) {
         is_last = arrived + 1 == count;
         if (is_last) atomicExch(counter, 0u);
+        __threadfence();  // the arrivals come before what is read behind the barrier
     }
     __syncthreads();
     const bool result = is_last;
-    if (result) __threadfence();
     __syncthreads();  // the flag may be written again
     return result;
 }

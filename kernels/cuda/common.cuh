@@ -1,5 +1,6 @@
 // What all kernels share. NHWC arrays, C-contiguous; every size and index that a launch passes is a
-// 64-bit integer, so that no map is too large. Kernels include nothing: NVRTC then needs no headers.
+// 64-bit integer, so that no map is too large; where something fits into 32 bits for sure, kernels
+// reckon with these, several times as fast. Kernels include nothing: NVRTC then needs no headers.
 
 typedef long long index_t;
 
@@ -36,6 +37,14 @@ __device__ index_t take(index_t& index, index_t size) {
         quotient = index / size;
         rest = index % size;
     }
+    index = quotient;
+    return rest;
+}
+
+// The same where both fit into 32 bits for sure.
+__device__ int take(int& index, int size) {
+    const unsigned quotient = static_cast<unsigned>(index) / static_cast<unsigned>(size);
+    const int rest = index - static_cast<int>(quotient) * size;
     index = quotient;
     return rest;
 }

@@ -24,10 +24,9 @@ __device__ unsigned taps_inside(int start, int size, int count, int direction) {
 struct WindowPlace {
     int channel, across, down;
 
-    __device__ WindowPlace(int place, int channels, int taps_across) {
-        channel = place % channels;
-        across = place / channels % taps_across;
-        down = place / channels / taps_across;
+    __device__ WindowPlace(int place, int channels, int taps_across)
+        : channel(0), across(0), down(0) {
+        move_on(place, channels, taps_across);
     }
 
     __device__ void move_on(int step, int channels, int taps_across) {
@@ -72,7 +71,7 @@ struct Windows : AlongK<E, E::M, V> {
     }
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+    __device__ void each(int k, int k_end, const Visit& visit) {
         const int offset = (next.down * width + next.across) * DIRECTION * channels + next.channel;
         const bool is_tap = k + Share::slot() < k_end;
         const unsigned wanted = is_tap ? 1u << next.down | 1u << (HALF + next.across) : ~0u;
@@ -130,7 +129,7 @@ __device__ void sum_over_rows(Pack<T, 2> (&own)[E::COLUMNS], const Take& take) {
 // Distances are taken from the column's first value, small even where the values are not.
 template <class E, typename T, class Take>
 __device__ void moments_over_rows(
-    const T (&values)[E::ROWS][E::COLUMNS], index_t count, const Take& take
+    const T (&values)[E::ROWS][E::COLUMNS], int count, const Take& take
 ) {
     __shared__ T origin[E::N];
 #pragma unroll
@@ -146,7 +145,7 @@ __device__ void moments_over_rows(
             own[j].at[0] += distance;
             own[j].at[1] += distance * distance;
         }
-    const T rows = static_cast<T>(min(count, static_cast<index_t>(E::M)));
+    const T rows = static_cast<T>(count);
     sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& sums) {
         const T shift = sums.at[0] / rows;
         take(n, Pack<T, 2>{origin[n] + shift, sums.at[1] - sums.at[0] * shift});
@@ -171,15 +170,15 @@ __device__ void cut_and_sum(
 // From the sums of each thread's columns to those of all pixels: totals[2][channels].
 template <class E, typename T, class Meanwhile>
 __device__ void total_sums(
-    Pack<T, 2> (&own)[E::COLUMNS], index_t part, index_t count, index_t first_n, index_t channels,
-    T* parts, unsigned* counters, T* totals, const Meanwhile& meanwhile
+    Pack<T, 2> (&own)[E::COLUMNS], index_t part, index_t count, index_t first_n, int wide,
+    index_t channels, T* parts, unsigned* counters, T* totals, const Meanwhile& meanwhile
 ) {
     const SumParts<T> tiles{{parts, channels}};
     sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& pair) {
-        if (first_n + n < channels) tiles.put(part, first_n + n, pair);
+        if (n < wide) tiles.put(part, first_n + n, pair);
     });
     combine_pairs(
-        tiles, part, count, first_n, min(first_n + E::N, channels), E::N,
+        tiles, part, count, first_n, first_n + wide, E::N,
         counters + blockIdx.y * counters_for(count),
         [=](index_t c, const Pack<T, 2>& total) {
             totals[c] = total.at[0];
@@ -194,7 +193,7 @@ __device__ void total_sums(
 // `pending`: batch norm and ReLU are still to be applied to x (its mean, variance, gamma and beta are
 // then given). With `parts`, the moments of y are taken, and the running ones, if given, move on.
 template <class E, int V, typename T = typename E::T>
-__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
     const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
     const T* __restrict__ x_beta, T* __restrict__ parts, unsigned* __restrict__ counters,
@@ -204,22 +203,23 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
     index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
 ) {
     __shared__ int starts[E::M];
-    __shared__ unsigned inside[E::M];
+    __shared__ unsigned taps[E::M];
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
-    const index_t first_image = first_m / (rows * columns);
-    x += first_image * height * width * channels;
+    const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, filters);
+    int first_image = first_m;
+    take(first_image, static_cast<int>(rows * columns));
     for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
-        index_t pixel = first_m + m;
-        starts[m] = inside[m] = 0;
-        if (pixel >= pixels) continue;
-        const int left = take(pixel, columns) * stride - padding;
-        const int top = take(pixel, rows) * stride - padding;
+        int image = first_m + m;
+        const int left = take(image, static_cast<int>(columns)) * stride - padding;
+        const int top = take(image, static_cast<int>(rows)) * stride - padding;
         const unsigned down = taps_inside(top, height, kernel_height, 1);
         const unsigned across = taps_inside(left, width, kernel_width, 1);
-        starts[m] = (((pixel - first_image) * height + top) * width + left) * channels;
-        inside[m] = down | across << HALF;
+        const int line = (image - first_image) * static_cast<int>(height) + top;
+        starts[m] = (line * static_cast<int>(width) + left) * static_cast<int>(channels);
+        taps[m] = m < lines ? down | across << HALF : 0;
     }
+    x += first_image * height * width * channels;
     T* norm = nullptr;
     if (x_mean) {
         norm = dynamic_memory<T>();
@@ -231,29 +231,26 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d(
     }
     __syncthreads();
     Windows<E, V, 1> left_side(
-        x, starts, inside, norm, static_cast<int>(width), static_cast<int>(channels),
+        x, starts, taps, norm, static_cast<int>(width), static_cast<int>(channels),
         static_cast<int>(kernel_width)
     );
     LineForEachK<E, E::N, V> right_side(weight, filters, first_n, filters, 0);
     T sums[E::ROWS][E::COLUMNS] = {};
-    const index_t k = kernel_height * kernel_width * channels;
-    multiply<E>(left_side, right_side, index_t(0), k, sums);
+    const int k = kernel_height * kernel_width * channels;
+    multiply<E>(left_side, right_side, 0, k, sums);
     const auto write = [&] {
-        write_tile<E, V>(
-            sums, first_m, pixels, first_n, filters,
-            [=](index_t m, index_t n, int, const auto& values) { store(y + m * filters + n, values); }
-        );
+        write_tile<E, V>(sums, lines, wide, y + first_m * filters + first_n, filters);
     };
     if (!parts) {
         write();
         return;
     }
     const MomentParts<T> tiles{{parts, filters}, pixels, E::M};
-    moments_over_rows<E>(sums, pixels - first_m, [&](int n, const Pack<T, 2>& pair) {
-        if (first_n + n < filters) tiles.put(blockIdx.x, first_n + n, pair);
+    moments_over_rows<E>(sums, lines, [&](int n, const Pack<T, 2>& pair) {
+        if (n < wide) tiles.put(blockIdx.x, first_n + n, pair);
     });
     combine_pairs(
-        tiles, blockIdx.x, gridDim.x, first_n, min(first_n + E::N, filters), E::N,
+        tiles, blockIdx.x, gridDim.x, first_n, first_n + wide, E::N,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {
             mean[c] = total.at[0];
@@ -288,7 +285,7 @@ struct Taps : AlongK<E, E::N, V> {
           next(Share::slot(), filters, taps_across) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+    __device__ void each(int k, int k_end, const Visit& visit) {
         const index_t tap = (next.down * kernel_width + next.across) * stride;
         const T* from = weight + (tap * channels + Share::line(0)) * filters + next.channel;
         const bool is_tap = k + Share::slot() < k_end;
@@ -311,7 +308,7 @@ struct Taps : AlongK<E, E::N, V> {
 // positive (says x itself, as `result`, or z, normalised again), and with it the sums are taken that
 // the gradient of the batch norm needs: of the gradient, and of its product with z - mean.
 template <class E, int V, typename T = typename E::T>
-__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_grad(
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     const T* __restrict__ dy, const T* __restrict__ weight, T* __restrict__ dx,
     const T* __restrict__ addend, index_t addend_stride, index_t addend_rows,
     index_t addend_columns, index_t addend_channels, const T* __restrict__ z,
@@ -322,39 +319,44 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
     index_t kernel_height, index_t kernel_width, index_t stride, index_t padding
 ) {
     __shared__ int starts[E::M];
-    __shared__ unsigned inside[E::M];
-    __shared__ index_t target[E::M], source[E::M];
+    __shared__ unsigned taps[E::M];
+    __shared__ int target[E::M], source[E::M];
     __shared__ T centre[E::N], scale[E::N], shift[E::N];
     const int class_row = blockIdx.z / stride, class_column = blockIdx.z % stride;
     const int first_row = (class_row + padding) % stride;
     const int first_column = (class_column + padding) % stride;
-    const index_t down = (height - class_row + stride - 1) / stride;
-    const index_t across = (width - class_column + stride - 1) / stride;
+    const int down = (height - class_row + stride - 1) / stride;
+    const int across = (width - class_column + stride - 1) / stride;
     const index_t pixels = images * down * across;
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
-    const index_t first_image = first_m / max(down * across, index_t(1));
+    const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, channels);
+    int first_image = first_m;
+    take(first_image, max(down * across, 1));
     const int taps_down = (kernel_height - first_row + stride - 1) / stride;
     const int taps_across = (kernel_width - first_column + stride - 1) / stride;
     for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
-        index_t pixel = first_m + m;
-        starts[m] = inside[m] = 0;
-        if (pixel >= pixels) continue;  // maybe the whole block: classes differ in size
-        const index_t column = class_column + take(pixel, across) * stride;
-        const index_t row = class_row + take(pixel, down) * stride;
+        starts[m] = taps[m] = 0;
+        if (m >= lines) continue;  // maybe the whole block: classes differ in size
+        int image = first_m + m;
+        const int column = class_column + take(image, across) * stride;
+        const int row = class_row + take(image, down) * stride;
         const int left = (column + padding - first_column) / stride;
         const int top = (row + padding - first_row) / stride;
         const unsigned rows_inside = taps_inside(top, rows, taps_down, -1);
         const unsigned columns_inside = taps_inside(left, columns, taps_across, -1);
-        starts[m] = (((pixel - first_image) * rows + top) * columns + left) * filters;
-        inside[m] = rows_inside | columns_inside << HALF;
-        target[m] = ((pixel * height + row) * width + column) * channels;
-        const bool was_read = row % addend_stride == 0 && column % addend_stride == 0;
-        const index_t line = pixel * addend_rows + row / addend_stride;
-        source[m] = was_read
-                        ? (line * addend_columns + column / addend_stride) * addend_channels
-                        : -1;
+        image -= first_image;
+        starts[m] = ((image * rows + top) * columns + left) * filters;
+        taps[m] = rows_inside | columns_inside << HALF;
+        target[m] = ((image * height + row) * width + column) * channels;
+        const int addend_row = row / addend_stride, addend_column = column / addend_stride;
+        const bool was_read =
+            addend_row * addend_stride == row && addend_column * addend_stride == column;
+        const int line = image * addend_rows + addend_row;
+        source[m] = was_read ? (line * addend_columns + addend_column) * addend_channels : -1;
     }
+    const index_t corner = first_image * height * width * channels + first_n;
+    if (addend) addend += first_image * addend_rows * addend_columns * addend_channels + first_n;
     if (z)
         for (int n = threadIdx.x; n < E::N && first_n + n < channels; n += E::THREADS) {
             centre[n] = mean[first_n + n];
@@ -363,9 +365,9 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
             shift[n] = beta[first_n + n];
         }
     __syncthreads();
-    const index_t k = taps_down > 0 && taps_across > 0 ? taps_down * taps_across * filters : 0;
+    const int k = taps_down > 0 && taps_across > 0 ? taps_down * taps_across * filters : 0;
     Windows<E, V, -1> left_side(
-        dy + first_image * rows * columns * filters, starts, inside, nullptr, static_cast<int>(columns), static_cast<int>(filters), max(taps_across, 1)
+        dy + first_image * rows * columns * filters, starts, taps, nullptr, static_cast<int>(columns), static_cast<int>(filters), max(taps_across, 1)
     );
     Taps<E, V> right_side(
         weight, first_n, static_cast<int>(channels), static_cast<int>(filters),
@@ -373,13 +375,14 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
         static_cast<int>(stride)
     );
     T sums[E::ROWS][E::COLUMNS] = {};
-    multiply<E>(left_side, right_side, index_t(0), k, sums);
+    multiply<E>(left_side, right_side, 0, k, sums);
     Pack<T, 2> own[E::COLUMNS] = {};
     change_tile<E, V>(
-        sums, first_m, pixels, first_n, channels,
-        [&](index_t m, index_t n, int j, auto& values) {
+        sums, lines, wide,
+        [&](int m, int n, int j, auto& values) {
             constexpr int TOGETHER = sizeof(values) / sizeof(T);
-            const index_t place = target[m - first_m] + n, from = source[m - first_m];
+            const index_t place = corner + target[m] + n;
+            const int from = source[m];
             if (addend && from >= 0) {
                 const auto more = load<TOGETHER>(addend + from + n);
 #pragma unroll
@@ -393,56 +396,57 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_input_gra
             } else {
 #pragma unroll
                 for (int v = 0; v < TOGETHER; ++v) {
-                    const int c = n - first_n + v;
+                    const int c = n + v;
                     after.at[v] = normalised(before.at[v], centre[c], scale[c], shift[c]);
                 }
             }
-            cut_and_sum(values, after, before, centre + (n - first_n), own + j);
+            cut_and_sum(values, after, before, centre + n, own + j);
         }
     );
     const auto write = [&] {
-        write_tile<E, V>(
-            sums, first_m, pixels, first_n, channels,
-            [&](index_t m, index_t n, int, const auto& values) {
-                store(dx + target[m - first_m] + n, values);
-            }
-        );
+        change_tile<E, V>(sums, lines, wide, [&](int m, int n, int, auto& values) {
+            store(dx + corner + target[m] + n, values);
+        });
     };
     if (!z) {
         write();
         return;
     }
     const index_t part = blockIdx.z * gridDim.x + blockIdx.x, count = gridDim.x * gridDim.z;
-    total_sums<E>(own, part, count, first_n, channels, parts, counters, totals, write);
+    total_sums<E>(own, part, count, first_n, wide, channels, parts, counters, totals, write);
 }
 
 // The same sums for a gradient dy that lies in memory: added in the same order, so that nobody can
 // tell by its bits where a gradient was summed. Without `result` there was no ReLU to cut it.
 template <class E, int V, typename T = typename E::T>
-__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gradient_sums(
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
     const T* __restrict__ dy, const T* __restrict__ z, const T* __restrict__ result,
     const T* __restrict__ mean, T* __restrict__ parts, unsigned* __restrict__ counters,
     T* __restrict__ totals, index_t pixels, index_t channels
 ) {
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const int wide = inside<E::N>(first_n, channels);
+    const index_t corner = first_m * channels + first_n;
     T grads[E::ROWS][E::COLUMNS] = {};
     Pack<T, 2> own[E::COLUMNS] = {};
     change_tile<E, V>(
-        grads, first_m, pixels, first_n, channels,
-        [&](index_t m, index_t n, int j, auto& values) {
+        grads, inside<E::M>(first_m, pixels), wide,
+        [&](int m, int n, int j, auto& values) {
             constexpr int TOGETHER = sizeof(values) / sizeof(T);
-            const index_t place = m * channels + n;
+            const index_t place = corner + m * channels + n;
             values = load<TOGETHER>(dy + place);
             const auto before = load<TOGETHER>(z + place);
             auto after = before;
 #pragma unroll
             for (int v = 0; v < TOGETHER; ++v) after.at[v] = T(1);
             if (result) after = load<TOGETHER>(result + place);
-            cut_and_sum(values, after, before, mean + n, own + j);
+            cut_and_sum(values, after, before, mean + first_n + n, own + j);
         }
     );
-    total_sums<E>(own, blockIdx.x, gridDim.x, first_n, channels, parts, counters, totals, [] {});
+    total_sums<E>(
+        own, blockIdx.x, gridDim.x, first_n, wide, channels, parts, counters, totals, [] {}
+    );
 }
 
 // ---------------------------------------------------------------- dweight: there is a line for each k
@@ -464,30 +468,30 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     Pack<T, V> centre, scale, shift;            // these, of the thread's channels
 
     __device__ WindowForEachK(
-        const T* images, index_t first_m, index_t m_end, index_t first_k, index_t height,
+        const T* images, index_t first_m, index_t m_end, int first_k, index_t height,
         index_t width, index_t channels, index_t rows, index_t columns, index_t kernel_width,
         index_t stride, index_t padding
     )
         : height(height), width(width), channels(channels), rows(rows), columns(columns),
           stride(stride) {
-        index_t place = first_m + Share::slot();
+        int place = first_m + Share::slot();
         exists = place < m_end;
-        channel = take(place, channels);
-        across = take(place, kernel_width) - padding;
+        channel = take(place, static_cast<int>(channels));
+        across = take(place, static_cast<int>(kernel_width)) - padding;
         down = place - padding;
-        const index_t first_image = first_k / (rows * columns);
+        int first_image = first_k;
+        take(first_image, static_cast<int>(rows * columns));
         this->images = images + first_image * height * width * channels + channel;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            index_t pixel = first_k + Share::line(number);
-            column[number] = take(pixel, columns);
-            row[number] = take(pixel, rows);
+            int pixel = first_k + Share::line(number);
+            column[number] = take(pixel, static_cast<int>(columns));
+            row[number] = take(pixel, static_cast<int>(rows));
             image[number] = pixel - first_image;
         }
-        index_t step = E::K;
-        step_columns = take(step, columns);
-        step_rows = take(step, rows);
-        step_images = step;
+        step_images = E::K;
+        step_columns = take(step_images, static_cast<int>(columns));
+        step_rows = take(step_images, static_cast<int>(rows));
     }
 
     __device__ void normalise_by(
@@ -504,8 +508,8 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     }
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
-        const int left = static_cast<int>(min(k_end - k, static_cast<index_t>(E::K)));
+    __device__ void each(int k, int k_end, const Visit& visit) {
+        const int left = k_end - k;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const unsigned h = row[number] * stride + down, w = column[number] * stride + across;
@@ -545,7 +549,7 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
 // its part, and the last ones to arrive add them in their order. `pending` as in conv2d: x_mean and
 // its like are given.
 template <class E, int V, typename T = typename E::T>
-__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_weight_grad(
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_weight_grad(
     const T* __restrict__ dy, const T* __restrict__ x, T* __restrict__ dweight,
     const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
     const T* __restrict__ x_beta, T eps, T* __restrict__ parts, unsigned* __restrict__ counters,
@@ -555,7 +559,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) conv2d_weight_gr
 ) {
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
-    const index_t begin = blockIdx.z * part, end = min(begin + part, pixels);
+    const int begin = blockIdx.z * part, end = min(begin + part, pixels);
     const index_t m_end = kernel_height * kernel_width * channels;
     WindowForEachK<E, V> left_side(
         x, first_m, m_end, begin, height, width, channels, rows, columns, kernel_width, stride,

@@ -13,11 +13,10 @@ from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
 from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
 from .matmul import gemm, space_for_parts
-from .source import choose_engine, product
+from .source import choose_engine, product, resident_blocks
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
-BLOCKS_WANTED = 512  # enough to fill a large GPU some times over
 SHORTEST_PART = 256  # pixels that a block sums at least in the weight gradient
 
 
@@ -192,7 +191,7 @@ def weight_grad(
     values = vector(dy, x, dweight, sizes=(channels, filters))
     engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters)
     tiles = blocks(lines, engine.m), blocks(filters, engine.n)
-    part = pixels_of_a_part(pixels, tiles[0] * tiles[1], engine.k)
+    part = pixels_of_a_part(pixels, resident_blocks(engine) // (tiles[0] * tiles[1]), engine.k)
     parts = blocks(pixels, part)
     if parts == 0:  # a batch of no images
         dweight.fill(0)
@@ -209,8 +208,8 @@ def weight_grad(
     return dweight
 
 
-def pixels_of_a_part(pixels: int, tiles: int, step: int) -> int:
+def pixels_of_a_part(pixels: int, blocks_wanted: int, step: int) -> int:
     """How many pixels a block sums, by the shape alone: whole steps, and enough blocks."""
     pixels = max(1, pixels)  # a batch of no images: no part, but of some length
-    parts = min(blocks(pixels, SHORTEST_PART), blocks(BLOCKS_WANTED, tiles))
+    parts = min(blocks(pixels, SHORTEST_PART), max(1, blocks_wanted))
     return blocks(blocks(pixels, parts), step) * step

@@ -3,7 +3,7 @@
 // blockIdx.z counts the stack, or the parts into which a long sum over k is cut.
 
 template <class E, int V, bool A_TRANSPOSED, bool B_TRANSPOSED, typename T = typename E::T>
-__global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gemm(
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gemm(
     const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c, T* __restrict__ parts,
     unsigned* __restrict__ counters, index_t m, index_t n, index_t k, index_t a_step,
     index_t b_step, index_t part
@@ -11,7 +11,7 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gemm(
     const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
     const bool in_parts = part < k;
-    const index_t begin = in_parts ? blockIdx.z * part : 0, end = min(begin + part, k);
+    const int begin = in_parts ? blockIdx.z * part : 0, end = min(begin + part, k);
     if (!in_parts) {
         a += blockIdx.z * a_step;
         b += blockIdx.z * b_step;
@@ -36,7 +36,6 @@ __global__ void __launch_bounds__(E::THREADS, 512 / E::THREADS) gemm(
         return;
     }
     write_tile<E, V>(
-        sums, first_m, m, first_n, n,
-        [=](index_t i, index_t j, int, const auto& values) { store(c + i * n + j, values); }
+        sums, inside<E::M>(first_m, m), inside<E::N>(first_n, n), c + first_m * n + first_n, n
     );
 }

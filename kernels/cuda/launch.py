@@ -11,6 +11,7 @@ import functools
 import os
 from typing import Any
 
+from .. import precision
 from ..devices import namespace
 from . import source
 
@@ -102,8 +103,9 @@ def arithmetic(array: Any) -> str:
     """
     if type_name(array) == "double":
         return "double"
-    wanted = os.environ.get("MINIRES_TENSOR_CORES") != "0"
-    return "tf32x3" if wanted and has_tensor_cores(namespace(array)) else "float"
+    if os.environ.get("MINIRES_TENSOR_CORES") == "0" or not has_tensor_cores(namespace(array)):
+        return "float"
+    return "tf32" if precision.current() == "tf32" else "tf32x3"
 
 
 @functools.cache

@@ -23,6 +23,7 @@ struct MultiplyAdds {
     static constexpr int ACROSS = BN / TN, THREADS = BM / TM * ACROSS, WARP_ROWS = THREADS / 32;
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
     static constexpr int STAGES = 1;           // tiles in shared memory; the next is in registers
+    static constexpr int RESIDENT = 512 / THREADS;  // blocks for which there must be registers
 
     __device__ static int row(int i) { return threadIdx.x / ACROSS * TM + i; }
     __device__ static int column(int j) { return threadIdx.x % ACROSS * TN + j; }
@@ -56,6 +57,7 @@ struct TensorCores {
     static constexpr int THREADS = WARP_ROWS * WARPS_ACROSS * 32;
     static constexpr bool K_GOES_DOWN = false;  // a tile's lines are as in memory
     static constexpr int STAGES = TILES;        // in shared memory, all but one on their way
+    static constexpr int RESIDENT = (ROWS * COLUMNS > 16 ? 384 : 512) / THREADS;
 
     __device__ static int warp_row() { return threadIdx.x / 32 / WARPS_ACROSS; }
 
@@ -152,12 +154,12 @@ struct TensorCores {
     }
 };
 
-// Hand the thread's results to change(m, n, j, pack), as many side by side as may be moved at once,
-// where (m, n) lies inside the matrix; j is the first's place among the thread's columns.
+// Hand the thread's results to change(m, n, j, pack), as many side by side as may be moved at once.
+// (m, n) is their place in the tile, of which `rows` and `columns` lie inside the matrix; j is the
+// first's place among the thread's columns.
 template <class E, int V, class Change>
 __device__ void change_tile(
-    typename E::T (&sums)[E::ROWS][E::COLUMNS], index_t first_m, index_t m_end, index_t first_n,
-    index_t n_end, const Change& change
+    typename E::T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, const Change& change
 ) {
     using T = typename E::T;
     constexpr int TOGETHER = V < E::TOGETHER ? V : E::TOGETHER;
@@ -165,8 +167,8 @@ __device__ void change_tile(
     for (int i = 0; i < E::ROWS; ++i)
 #pragma unroll
         for (int j = 0; j < E::COLUMNS; j += TOGETHER) {
-            const index_t m = first_m + E::row(i), n = first_n + E::column(j);
-            if (m >= m_end || n >= n_end) continue;
+            const int m = E::row(i), n = E::column(j);
+            if (m >= rows || n >= columns) continue;
             Pack<T, TOGETHER> values;
 #pragma unroll
             for (int v = 0; v < TOGETHER; ++v) values.at[v] = sums[i][j + v];
@@ -176,16 +178,20 @@ __device__ void change_tile(
         }
 }
 
-// The same for who only reads them.
-template <class E, int V, class Write>
+// Write a tile's results to where the first one belongs, in lines `pitch` values apart.
+template <class E, int V, typename T>
 __device__ void write_tile(
-    typename E::T (&sums)[E::ROWS][E::COLUMNS], index_t first_m, index_t m_end, index_t first_n,
-    index_t n_end, const Write& write
+    T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, T* to, index_t pitch
 ) {
-    change_tile<E, V>(
-        sums, first_m, m_end, first_n, n_end,
-        [&](index_t m, index_t n, int j, auto& values) { write(m, n, j, values); }
-    );
+    change_tile<E, V>(sums, rows, columns, [&](int m, int n, int, auto& values) {
+        store(to + m * pitch + n, values);
+    });
+}
+
+// How many of `size` places, from `first` on, lie inside.
+template <int SIZE>
+__device__ int inside(index_t first, index_t size) {
+    return static_cast<int>(min(size - first, static_cast<index_t>(SIZE)));
 }
 
 constexpr int GROUP_OF_PARTS = 16;
@@ -198,19 +204,19 @@ __device__ void add_parts(
     index_t first_m, index_t m_end, index_t first_n, index_t n_end
 ) {
     const index_t size = m_end * n_end, count = gridDim.z, tile = blockIdx.y * gridDim.x + blockIdx.x;
+    const index_t corner = first_m * n_end + first_n;
+    const int rows = inside<E::M>(first_m, m_end), columns = inside<E::N>(first_n, n_end);
     T* own = count == 1 ? results : parts + blockIdx.z * size;
-    write_tile<E, V>(
-        sums, first_m, m_end, first_n, n_end,
-        [=](index_t m, index_t n, int, const auto& values) { store(own + m * n_end + n, values); }
-    );
+    write_tile<E, V>(sums, rows, columns, own + corner, n_end);
     if (count == 1) return;
     combine_parts<GROUP_OF_PARTS>(
         blockIdx.z, count, counters + tile * counters_for<GROUP_OF_PARTS>(count),
         [=](index_t first, index_t step, index_t number, bool is_total) {
             for (int i = threadIdx.x * V; i < E::M * E::N; i += E::THREADS * V) {
-                const index_t m = first_m + i / E::N, n = first_n + i % E::N;
-                if (m >= m_end || n >= n_end) continue;
-                T* place = parts + first * size + m * n_end + n;
+                const int m = i / E::N, n = i % E::N;
+                if (m >= rows || n >= columns) continue;
+                const index_t target = corner + m * n_end + n;
+                T* place = parts + first * size + target;
                 Pack<T, V> sum = {};
                 for (index_t begin = 0; begin < number; begin += GROUP_OF_PARTS) {
                     Pack<T, V> some[GROUP_OF_PARTS] = {};
@@ -223,7 +229,7 @@ __device__ void add_parts(
 #pragma unroll
                         for (int v = 0; v < V; ++v) sum.at[v] += some[p].at[v];
                 }
-                store(is_total ? results + m * n_end + n : place, sum);
+                store(is_total ? results + target : place, sum);
             }
         },
         [] {}
@@ -295,7 +301,7 @@ struct Carried {
     static constexpr int V = Loader::V;
     Pack<T, V> packs[Loader::COUNT];
 
-    __device__ void fetch(Loader& loader, index_t k, index_t k_end) {
+    __device__ void fetch(Loader& loader, int k, int k_end) {
         loader.each(k, k_end, [&](int number, const T* from, bool exists) {
             packs[number] = {};
             if (!exists) return;
@@ -331,7 +337,7 @@ struct Copied {
     unsigned long long existing = 0;
 
     __device__ void copy(
-        Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], index_t k, index_t k_end
+        Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH], int k, int k_end
     ) {
         if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
         loader.each(k, k_end, [&](int number, const T* from, bool exists) {
@@ -369,7 +375,7 @@ struct Copied {
 // Through registers: the one way of older GPUs.
 template <class E, class A, class B>
 __device__ void multiply_by_turns(
-    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
 ) {
     using T = typename E::T;
     __shared__ alignas(16) T a_tile[A::LINES][A::PITCH];
@@ -395,7 +401,7 @@ __device__ void multiply_by_turns(
 // barrier for those of the others; behind it nobody reads the oldest tile any more.
 template <class E, class A, class B>
 __device__ void multiply_in_stages(
-    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
 ) {
     using T = typename E::T;
     constexpr int AHEAD = E::STAGES - 1;
@@ -403,7 +409,7 @@ __device__ void multiply_in_stages(
     __shared__ alignas(16) T b_tiles[E::STAGES][B::LINES][B::PITCH];
     Copied<A> left;
     Copied<B> right;
-    const auto copy = [&](int stage, index_t from) {
+    const auto copy = [&](int stage, int from) {
         if (from < k_end) {
             left.copy(a, a_tiles[stage], from, k_end);
             right.copy(b, b_tiles[stage], from, k_end);
@@ -426,7 +432,7 @@ __device__ void multiply_in_stages(
 
 template <class E, class A, class B>
 __device__ void multiply(
-    A& a, B& b, index_t k, index_t k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
 ) {
     if constexpr (E::STAGES > 1)
         multiply_in_stages<E>(a, b, k, k_end, sums);
@@ -443,17 +449,18 @@ struct LinesOfK : AlongK<E, SIDE, V> {
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = false;
     const T* next;
-    index_t pitch, first, lines;
+    index_t pitch;
+    int lines;
 
-    __device__ LinesOfK(const T* matrix, index_t pitch, index_t first, index_t lines, index_t k)
+    __device__ LinesOfK(const T* matrix, index_t pitch, index_t first, index_t lines, int k)
         : next(matrix + (first + Share::line(0)) * pitch + k + Share::slot()), pitch(pitch),
-          first(first), lines(lines) {}
+          lines(static_cast<int>(min(lines - first, index_t(SIDE)))) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
+    __device__ void each(int k, int k_end, const Visit& visit) {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
-            const bool exists = k + Share::slot() < k_end && first + Share::line(number) < lines;
+            const bool exists = k + Share::slot() < k_end && Share::line(number) < lines;
             visit(number, next + number * Share::STEP * pitch, exists && Share::holds(number));
         }
         next += E::K;
@@ -470,13 +477,13 @@ struct LineForEachK : AlongSide<E, SIDE, V> {
     index_t pitch;
     bool inside;
 
-    __device__ LineForEachK(const T* matrix, index_t pitch, index_t first, index_t width, index_t k)
-        : next(matrix + (k + Share::line(0)) * pitch + first + Share::slot()), pitch(pitch),
+    __device__ LineForEachK(const T* matrix, index_t pitch, index_t first, index_t width, int k)
+        : next(matrix + static_cast<index_t>(k + Share::line(0)) * pitch + first + Share::slot()), pitch(pitch),
           inside(first + Share::slot() < width) {}
 
     template <class Visit>
-    __device__ void each(index_t k, index_t k_end, const Visit& visit) {
-        const int left = static_cast<int>(min(k_end - k, static_cast<index_t>(E::K)));
+    __device__ void each(int k, int k_end, const Visit& visit) {
+        const int left = k_end - k;
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const bool exists = inside && Share::line(number) < left;

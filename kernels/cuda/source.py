@@ -46,6 +46,11 @@ class MultiplyAdds:
         """Threads of a block."""
         return self.m // self.tm * (self.n // self.tn)
 
+    @property
+    def resident(self) -> int:
+        """Blocks of a multiprocessor: RESIDENT in `product.cuh`."""
+        return 512 // self.threads
+
     def __str__(self) -> str:
         return f"MultiplyAdds<{', '.join(map(str, astuple(self)))}>"
 
@@ -68,6 +73,11 @@ class TensorCores:
     def threads(self) -> int:
         """Threads of a block."""
         return self.m // self.wm * (self.n // self.wn) * 32
+
+    @property
+    def resident(self) -> int:
+        """Blocks of a multiprocessor: RESIDENT in `product.cuh`."""
+        return (384 if self.wm * self.wn > 512 else 512) // self.threads
 
     def __str__(self) -> str:
         return f"TensorCores<{', '.join(map(str, astuple(self)))}>"
@@ -94,19 +104,17 @@ def on_threads(kernel: str) -> Engines:
 
 
 def on_tensor_cores(kernel: str, products: int) -> Engines:
-    """float32 in three products of TF32, or in one."""
-    shapes = {
-        "conv2d_weight_grad": (
-            (64, 16, 32, 16, 16, 3),
-            (64, 32, 32, 32, 16, 3),
-            (64, 64, 16, 32, 16, 4),
-        ),
+    """float32 in three products of TF32, or in one; shapes as measured on a Hopper GPU."""
+    pixels = ((128, 16, 16, 32, 16, 3), (128, 32, 16, 32, 16, 3), (64, 64, 16, 32, 32, 3))
+    weights = ((48, 16, 32, 16, 16, 3), (64, 32, 32, 32, 16, 3), (64, 64, 16, 32, 32, 4))
+    of_weights = kernel == "conv2d_weight_grad"
+    fours = tuple(TensorCores(*shape, products) for shape in (weights if of_weights else pixels))
+    first = TensorCores(64, 16, 16, 16, 16, 2, products) if of_weights else fours[0]
+    singles = (replace(first, stages=2),)
+    return {
+        1: (small("float"),) if kernel == "gemm" else singles,
+        4: fours if of_weights else (*fours, TensorCores(64, 32, 16, 32, 16, 4, products)),
     }
-    pixels = ((128, 16, 16, 32, 16, 3), (64, 32, 16, 32, 16, 4), (64, 64, 16, 32, 16, 3))
-    fours = tuple(TensorCores(*shape, products) for shape in shapes.get(kernel, pixels))
-    count = 1 if kernel == "conv2d_weight_grad" else 2
-    singles = tuple(replace(engine, k=16, stages=2) for engine in fours[:count])
-    return {1: (small("float"),) if kernel == "gemm" else singles, 4: fours}
 
 
 ARITHMETIC: dict[str, Callable[[str], Engines]] = {
@@ -116,22 +124,26 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "tf32": functools.partial(on_tensor_cores, products=1),
 }
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
-ENOUGH_BLOCKS = 264  # two for each multiprocessor of a large GPU
+MULTIPROCESSORS = 132  # that work is cut for: those of an H100
 
 
 @functools.cache
 def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns: int) -> Engine:
     """The narrowest engine that holds all columns of a product, else the widest.
 
-    A product of few lines takes a smaller one, so that no multiprocessor is idle.
+    A wide product of few lines takes a smaller one, if there is a fourth, so that no
+    multiprocessor is idle.
     """
     engines = ARITHMETIC[arithmetic](kernel)[vector]
-    chosen = next((e for e in engines if e.n >= columns), engines[-1])
-    if kernel != "conv2d_weight_grad" and arithmetic.startswith("tf32"):
-        blocks = -(-lines // chosen.m) * -(-columns // chosen.n)
-        if blocks < ENOUGH_BLOCKS and chosen.m * chosen.n > 64 * 32:
-            return engines[min(1, len(engines) - 1)]
-    return chosen
+    chosen = next((e for e in engines[:3] if e.n >= columns), engines[:3][-1])
+    blocks = -(-lines // chosen.m) * -(-columns // chosen.n)
+    is_small = engines[2:3] == (chosen,) and blocks < 2 * MULTIPROCESSORS
+    return engines[-1] if is_small else chosen
+
+
+def resident_blocks(engine: Engine) -> int:
+    """How many of its blocks run at once on a large GPU."""
+    return MULTIPROCESSORS * engine.resident
 
 
 def vectors(type_name: str) -> tuple[int, ...]:

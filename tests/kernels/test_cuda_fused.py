@@ -246,7 +246,7 @@ def test_a_weights_gradient_in_so_many_parts(parts, arithmetic, bench, monkeypat
     """
     engine = source.ARITHMETIC[arithmetic]("conv2d_weight_grad")[1][0]
     monkeypatch.setattr(convolution, "SHORTEST_PART", engine.k)
-    monkeypatch.setattr(convolution, "BLOCKS_WANTED", 10**6)
+    monkeypatch.setattr(convolution, "resident_blocks", lambda engine: 10**6)
     channels = engine.m + 3 if parts < 100 else 3
     shape = (1, 1, (parts - 1) * engine.k + 3, channels)
     made = bench(Layer(shape, engine.n + 3, (1, 1), 1, 0), offset=19)
