@@ -26,8 +26,8 @@ MUTANTS = [
                 "(a_tile, b_tile, sums);",
             ),
             "product: lines of a matrix are read beyond its last": (
-                "k + Share::slot() < k_end && Share::line(number) < lines;\n            visit(number, next",
-                "k + Share::slot() < k_end;\n            visit(number, next",
+                " && Share::line(number) < lines;\n            visit(number, next",
+                ";\n            visit(number, next",
             ),
             "product: a line is read beyond its end": (
                 "inside(first + Share::slot() < width)",
@@ -172,12 +172,12 @@ MUTANTS = [
         MANY_TILES,
         {
             "arrival: what was written is not fenced before": (
-                "        __threadfence();  // what this block has written comes before its arrival\n",
-                "",
+                "__threadfence();  // what this block has written comes before its arrival\n",
+                "\n",
             ),
             "arrival: it is not fenced behind": (
-                "        __threadfence();  // the arrivals come before what is read behind the barrier\n",
-                "",
+                "__threadfence();  // the arrivals come before what is read behind",
+                "// the arrivals come before what is read behind",
             ),
             "arrival: a block arrives before all its threads have": (
                 "    __shared__ bool is_last;\n    __syncthreads();\n",
