@@ -3,7 +3,9 @@
     source.py        which files make a module, and which kernels each is compiled for
     launch.py        compiling at the first use, launching
     common.cuh       what all kernels share
+    tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
+    arrival.cuh      sums over blocks: the last ones to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py
     gemm.cu          matrix products: matmul.py
     columns.cu       im2col and col2im: columns.py
@@ -11,8 +13,8 @@
     elementwise.cu   pooling.cu   loss.cu   augment.cu: files of the same names
 
 Names and arguments are those of `minires.kernels`, which checks them before they come here. A call
-returns before the GPU has computed anything; reading a result waits for it. No kernel uses atomics,
-and how work is cut depends on shapes alone, so results have the same bits every time.
+returns before the GPU has computed anything; reading a result waits for it. How work is cut depends
+on shapes alone, and parts are added in their order, so results have the same bits every time.
 """
 
 from ..reference import subsample_and_pad, subsample_and_pad_grad

@@ -174,6 +174,8 @@ def test_a_kernel_that_is_not_known_has_no_operations():
     [
         ("void conv2d<float, 128, 16>(float const*, long)", "conv2d<float, 128, 16>"),
         ("void gemm<float, 64l, false>(float*)", "gemm<float, 64, false>"),
+        ("void f<TensorCores<64, 3>, 4, float>(float*)", "f<TensorCores<64, 3>, 4>"),
+        ("void g<MultiplyAdds<double, 8>, 1, double>()", "g<MultiplyAdds<double, 8>, 1>"),
         ("void at::(anonymous namespace)::add<float>(float*)", "at::add<float>"),
         ("Memcpy DtoD (Device -> Device)", "Memcpy DtoD (Device -> Device)"),
         ("sgemm_32x32", "sgemm_32x32"),

@@ -240,11 +240,16 @@ def test_gradients_are_written_home(bench):
 @on_gpu
 @pytest.mark.parametrize("parts", [1, 2, 16, 17, 33, 257])
 def test_a_weights_gradient_in_so_many_parts(parts, arithmetic, bench, monkeypatch):
-    """In groups of 16: one, some, and as many as there may be; the last part of 3 pixels."""
+    """In groups of 16: one, some, and as many as there may be; the last part of 3 pixels.
+
+    Of several tiles, but for the most parts.
+    """
     engine = source.ARITHMETIC[arithmetic]("conv2d_weight_grad")[1][0]
     monkeypatch.setattr(convolution, "SHORTEST_PART", engine.k)
     monkeypatch.setattr(convolution, "resident_blocks", lambda engine: 10**6)
-    made = bench(Layer((1, 1, (parts - 1) * engine.k + 3, 3), 5, (1, 1), 1, 0), offset=19)
+    channels = engine.m + 3 if parts < 100 else 3
+    shape = (1, 1, (parts - 1) * engine.k + 3, channels)
+    made = bench(Layer(shape, engine.n + 3, (1, 1), 1, 0), offset=19)
     with forced(engine):
         made.check_weight_grad()
 

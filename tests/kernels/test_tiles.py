@@ -12,7 +12,7 @@ from minires.kernels.cuda import source
 from minires.kernels.cuda.matmul import gemm
 
 from ..cuda import fake_cupy
-from ..device import gpu, is_real
+from ..device import gpu, is_real, place
 from .around import Bench, Layer, forced, roundings
 from .suite import assert_within
 
@@ -118,6 +118,20 @@ def test_matmul(engine, vector, products, dtype, turned, rng):
         assert is_real() or set(fake_cupy.machine.counts.launches) == {name}
     a, b = a.astype(np.float64), b.astype(np.float64)
     assert_within(c, a @ b, roundings(products, k) * (np.abs(a) @ np.abs(b)), dtype)
+
+
+@pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("gemm"))
+def test_a_product_of_one_term(engine, vector, products, dtype, rng):
+    """Nothing hides how numbers are split: of these, a cut leaves nearly a whole unit of TF32."""
+    a, b = rng.uniform(1, 1.1, (2, 64)).astype(np.float32)
+    a, b = ((x.view(np.int32) | 0x1FF0).view(np.float32).astype(dtype) for x in (a, b))
+    left, right = np.zeros((1, 64, 4), dtype), np.zeros((1, 4, 64), dtype)
+    left[0, :, 1], right[0, 1] = a, b
+    with gpu("check", order=next(ORDERS)) as cupy, forced(engine):
+        c = gemm(place(cupy, left, offset_for(vector)), place(cupy, right, offset_for(vector)))
+        c = c[0].get()
+    exact = np.outer(a.astype(np.float64), b)
+    assert_within(c, exact, roundings(products, 1) * exact, dtype)
 
 
 def test_these_are_all_engines():

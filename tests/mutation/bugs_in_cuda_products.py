@@ -77,17 +77,9 @@ MUTANTS = [
                 "        add_products<0, 1>(left, right, parts);\n",
                 "",
             ),
-            "tensor cores: a number is not rounded before it is split": (
-                "x * 1.00048828125f) & BITS",
-                "x) & BITS",
-            ),
             "tensor cores: a number is not cut to what they read": (
                 "x * 1.00048828125f) & BITS",
                 "x * 1.00048828125f)",
-            ),
-            "tensor cores: the low part is cut off, not rounded": (
-                "+ HALF_A_UNIT) & BITS",
-                ") & BITS",
             ),
             "tensor cores: the last eight terms replace the sum": (
                 "sums[i][j] += parts[i][j]",
@@ -116,6 +108,16 @@ MUTANTS = [
             "copies: what does not exist is not made zero": (
                 "            copy_async<V * sizeof(T)>(to, from, exists);",
                 "            if (exists) copy_async<V * sizeof(T)>(to, from, true);",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/product.cuh",
+        f"{TILES}::test_a_product_of_one_term -k TensorCores",
+        {
+            "tensor cores: a number is not rounded before it is split": (
+                "x * 1.00048828125f) & BITS",
+                "x) & BITS",
             ),
         },
     ),
