@@ -123,6 +123,40 @@ struct MomentParts : Parts<T> {
     }
 };
 
+// The same for runs of any number of pixels, which is the third number of a part.
+template <typename Type>
+struct CountedMomentParts {
+    using T = Type;
+    static constexpr int NUMBERS = 3;
+    struct Values {
+        T at[3];  // mean, squares, count
+    };
+    T* parts;
+    index_t channels;
+
+    __device__ T* place(index_t part, index_t channel) const {
+        return parts + 3 * channels * part + channel;
+    }
+
+    __device__ void put(index_t part, index_t channel, const Values& values) const {
+#pragma unroll
+        for (int v = 0; v < 3; ++v) place(part, channel)[v * channels] = values.at[v];
+    }
+
+    __device__ void add(T (&sums)[3], index_t channel, index_t part, index_t, T origin) const {
+        const T* from = place(part, channel);
+        const T distance = __ldcg(from) - origin, count = __ldcg(from + 2 * channels);
+        sums[0] += count;
+        sums[1] += count * distance;
+        sums[2] += __ldcg(from + channels) + count * distance * distance;
+    }
+
+    __device__ Values pair(const T (&sums)[3], T origin) const {
+        const T shift = sums[1] / max(sums[0], T(1));
+        return {origin + shift, sums[2] - sums[1] * shift, sums[0]};
+    }
+};
+
 // Combine pairs for the channels from `begin` to `end`, at most `width` (a power of two); the last
 // block hands each total to finish(channel, pair). All its threads share the parts of a channel, so
 // that each waits for few of them. Everybody does `meanwhile()` once.

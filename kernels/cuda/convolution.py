@@ -13,6 +13,7 @@ from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
 from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
 from .matmul import gemm, space_for_parts
+from .runs import conv3x3, conv3x3_input_grad, run_for
 from .source import choose_engine, product, resident_blocks
 
 Array = Any
@@ -54,6 +55,8 @@ def convolve(
     moments: Moments | None = None,
 ) -> Array:
     """The implicit product, of x or of relu(pending(x)); takes the result's moments if wanted."""
+    if run := run_for(x, weight, stride, padding):
+        return conv3x3(run, x, weight, pending, moments)
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     size = output_shape(x.shape, kernel_size, stride, padding)
     y = empty((len(x), *size, filters), x)
@@ -126,6 +129,9 @@ def input_grad(
     gate: Gate | None = None,
 ) -> Array:
     """The implicit product, plus what came through a shortcut of that stride; cut by a gate."""
+    run = run_for(dy, weight, stride, padding, to_images=True)
+    if run and gate and gate.norm and addend is None:
+        return conv3x3_input_grad(run, dy, weight, gate)
     (n, height, width, channels), filters = x_shape, weight.shape[3]
     dx = empty(x_shape, dy)
     others = (addend, gate.z, gate.result) if gate else (addend,)

@@ -107,11 +107,18 @@ struct TensorCores {
 #pragma unroll
                 for (int q = 0; q < 4; ++q)
                     left[i][q] = Split(A::place(a, k + lane + q / 2 * 4, row(2 * i + q % 2)));
-            if constexpr (PRODUCTS == 1)
-                add_products<0, 0>(left, right, sums);
-            else
-                add_three_products(left, right, sums);
+            add_split_products(left, right, sums);
         }
+    }
+
+    __device__ static void add_split_products(
+        const Split (&left)[ROWS / 2][4], const Split (&right)[COLUMNS / 2][2],
+        T (&sums)[ROWS][COLUMNS]
+    ) {
+        if constexpr (PRODUCTS == 1)
+            add_products<0, 0>(left, right, sums);
+        else
+            add_three_products(left, right, sums);
     }
 
     // The small products first. A product waits for the one before it on the same results; so each

@@ -21,11 +21,12 @@ FILES = {
     "augment": ("common.cuh", "augment.cu"),
     "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),
     "columns": ("common.cuh", "columns.cu"),
-    "convolution": (*PRODUCT_FILES, "convolution.cu"),
+    "convolution": (*PRODUCT_FILES, "sums.cuh", "convolution.cu"),
     "elementwise": ("common.cuh", "elementwise.cu"),
     "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
     "pooling": ("common.cuh", "pooling.cu"),
+    "runs": (*PRODUCT_FILES, "sums.cuh", "runs.cu"),
 }
 
 
@@ -83,6 +84,31 @@ class TensorCores:
         return f"TensorCores<{', '.join(map(str, astuple(self)))}>"
 
 
+@dataclass(frozen=True)
+class Runs:
+    """An engine of `runs.cu`: `m` x `n` results a block, `wm` x `wn` a warp, of positions whose
+    taps meet a run of `longest` at most."""
+
+    m: int
+    n: int
+    wm: int
+    wn: int
+    longest: int
+    products: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.m // self.wm * (self.n // self.wn) * 32
+
+    def holds(self, width: int) -> bool:
+        """Whether the run of a tile fits, in maps of this width."""
+        return self.m + 2 * (width + 2) <= self.longest
+
+    def __str__(self) -> str:
+        return f"Runs<{', '.join(map(str, astuple(self)))}>"
+
+
 Engine = MultiplyAdds | TensorCores
 Engines = dict[int, tuple[Engine, ...]]  # by how many values are moved at once
 
@@ -123,6 +149,34 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "tf32x3": functools.partial(on_tensor_cores, products=3),
     "tf32": functools.partial(on_tensor_cores, products=1),
 }
+RUNS = (
+    (128, 16, 32, 16, 200),
+    (128, 32, 32, 16, 164),
+    (64, 32, 32, 16, 180),
+    (64, 64, 32, 32, 124),
+)
+
+
+def runs(arithmetic: str) -> tuple[Runs, ...]:
+    """The engines of `runs.cu`, narrowest first."""
+    return tuple(Runs(*shape, 3 if arithmetic == "tf32x3" else 1) for shape in RUNS)
+
+
+@functools.cache
+def choose_run(arithmetic: str, images: int, height: int, width: int, columns: int) -> Runs | None:
+    """The narrowest that holds all columns, else the widest, of those for this width; or none.
+
+    Where that makes too few blocks, the one before.
+    """
+    fitting = [run for run in runs(arithmetic) if run.holds(width)]
+    if not fitting:
+        return None
+    place = next((i for i, run in enumerate(fitting) if run.n >= columns), len(fitting) - 1)
+    tiles = -(-images * (height + 1) * (width + 1) // fitting[place].m)
+    is_small = tiles * -(-columns // fitting[place].n) < 2 * MULTIPROCESSORS
+    return fitting[max(place - 1, 0)] if is_small and fitting[place].n == 64 else fitting[place]
+
+
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
 MULTIPROCESSORS = 132  # that work is cut for: those of an H100
 
@@ -197,6 +251,11 @@ KERNELS: dict[str, NamesFor] = {
     "elementwise": packed("relu", "relu_grad", "sgd_step"),
     "gemm": tiled("gemm", *TRANSPOSED),
     "loss": plain("softmax_cross_entropy", "softmax_cross_entropy_grad", "tally"),
+    "runs": lambda arithmetic: [
+        f"{kernel}<{run}>"
+        for kernel in ("conv3x3", "conv3x3_input_grad")
+        for run in runs(arithmetic)
+    ],
     "pooling": plain(
         "max_pool",
         "max_pool_grad",
@@ -213,6 +272,8 @@ PRODUCTS = ("convolution", "gemm")
 
 def variants(module: str) -> tuple[str, ...]:
     """What a module is compiled for, each for itself: types or, of products, arithmetic."""
+    if module == "runs":
+        return ("tf32x3", "tf32")
     return tuple(ARITHMETIC) if module in PRODUCTS else ("float", "double")
 
 

@@ -1,0 +1,335 @@
+// 3 x 3 convolutions that keep the size, and the gradient of their input, on tensor cores: a tile's
+// pixels are read once, not once for each of the nine taps that meet them.
+//
+// The trick is a way to count pixels. Put a column of zeros behind every row of an image, and a row of
+// zeros below it, and walk through all of that in one line: position q. The left neighbour of a row's
+// first pixel is then the zero behind the row before, and the pixel above the first row lies in the
+// zeros below the image before. So a tap is a distance along the line, the same for every pixel:
+//
+//     image 0, row 0   . . . . 0        a tile: M positions from `first` on
+//              row 1   . . . . 0        what its taps meet: a *run* from first - (width + 2) on,
+//              zeros   0 0 0 0 0        2 (width + 2) positions longer
+//     image 1, row 0   . . . . 0
+//
+// The run lies in shared memory, 16 channels at a time, split for the tensor cores already; what is
+// pending on x has been applied. Each tap then multiplies the same run, shifted, with its weights, which
+// come in turns of two. Positions that are zeros give results that nobody wants: one of width + 1.
+
+template <int BM, int BN, int WM, int WN, int RUN, int PRODUCTS>
+struct Runs : TensorCores<BM, BN, 16, WM, WN, 2, PRODUCTS> {
+    static constexpr int LONGEST = RUN;
+};
+
+constexpr int DEPTH = 16;           // channels at a time
+constexpr int RUN_PITCH = DEPTH + 4;  // keeps lanes off the same memory bank
+constexpr int TAPS = 9;
+
+// Images with their zeros.
+struct Line {
+    int height, width;
+
+    __device__ int pitch() const { return width + 1; }
+
+    // The pixel at a position, counted without zeros from image 0 on; -1 where there is none.
+    __device__ int pixel(int position, int positions) const {
+        if (position < 0 || position >= positions) return -1;
+        int row = position;
+        const int column = take(row, pitch());
+        int image = row;
+        row = take(image, height + 1);
+        return row < height && column < width ? (image * height + row) * width + column : -1;
+    }
+};
+
+// Add the products of a run with the nine taps. DIRECTION 1: weight(tap, k, n) are weight[tap][k][n];
+// -1, for the gradient: weight[8 - tap][n][k], where x and its channels n are what dy came from.
+template <class E, int DIRECTION>
+struct RunProduct {
+    static constexpr int PARTS = sizeof(typename E::Split) / sizeof(unsigned);
+    static constexpr int PACKS = (E::LONGEST * DEPTH / 4 + E::THREADS - 1) / E::THREADS;
+    static constexpr int WEIGHT_PACKS = (DEPTH * E::N / 4 + E::THREADS - 1) / E::THREADS;
+    typedef unsigned RunTile[PARTS][E::LONGEST][RUN_PITCH];
+    typedef unsigned WeightTile[PARTS][DEPTH][E::N + 8];
+
+    const float* images;
+    const float* weight;
+    int depth, columns, pitch;  // channels of the images, and of the result; positions of a row
+    int first_n;
+    int place[PACKS];           // of this thread's values in the images, without the channel; or -1
+    Pack<float, 4> weights[WEIGHT_PACKS];
+
+    __device__ RunProduct(
+        const float* images, const float* weight, const Line& line, int first, int positions,
+        int depth, int columns, int first_n
+    )
+        : images(images), weight(weight), depth(depth), columns(columns), pitch(line.pitch()),
+          first_n(first_n) {
+#pragma unroll
+        for (int number = 0; number < PACKS; ++number) {
+            const int index = threadIdx.x + number * E::THREADS, step = index / (DEPTH / 4);
+            const bool is_met = step < E::M + 2 * (pitch + 1);
+            place[number] = is_met ? line.pixel(first - (pitch + 1) + step, positions) : -1;
+        }
+    }
+
+    __device__ static int slot() { return threadIdx.x % (DEPTH / 4) * 4; }
+
+    // Put channels `from` and on of the run into shared memory; change(pack) applies what is pending.
+    template <class Change>
+    __device__ void load_run(RunTile& run, int from, const Change& change) const {
+        Pack<float, 4> packs[PACKS];
+#pragma unroll
+        for (int number = 0; number < PACKS; ++number) {
+            packs[number] = {};
+            if (place[number] < 0) continue;
+            const index_t value = static_cast<index_t>(place[number]) * depth + from + slot();
+            packs[number] = load<4>(images + value);
+            change(packs[number]);
+        }
+#pragma unroll
+        for (int number = 0; number < PACKS; ++number) {
+            const int step = (threadIdx.x + number * E::THREADS) / (DEPTH / 4);
+            if (step >= E::LONGEST) continue;
+            store_split<4>(packs[number], [&](int part, const Pack<unsigned, 4>& values) {
+                store(&run[part][step][slot()], values);
+            });
+        }
+    }
+
+    template <int V, class Put>
+    __device__ static void store_split(const Pack<float, V>& values, const Put& put) {
+        typename E::Split split[V];
+#pragma unroll
+        for (int v = 0; v < V; ++v) split[v] = typename E::Split(values.at[v]);
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            Pack<unsigned, V> bits;
+#pragma unroll
+            for (int v = 0; v < V; ++v) bits.at[v] = split[v].part[part];
+            put(part, bits);
+        }
+    }
+
+    // Where a pack of weights lies in a tile: along n for y, along k for dx, as in memory.
+    __device__ static int weight_k(int number) {
+        const int index = threadIdx.x + number * E::THREADS;
+        return DIRECTION > 0 ? index / (E::N / 4) : index % (DEPTH / 4) * 4;
+    }
+
+    __device__ static int weight_n(int number) {
+        const int index = threadIdx.x + number * E::THREADS;
+        return DIRECTION > 0 ? index % (E::N / 4) * 4 : index / (DEPTH / 4);
+    }
+
+    __device__ static bool holds_weight(int number) {
+        return DIRECTION > 0 ? weight_k(number) < DEPTH : weight_n(number) < E::N;
+    }
+
+    __device__ void fetch_weights(int tap, int from) {
+#pragma unroll
+        for (int number = 0; number < WEIGHT_PACKS; ++number) {
+            const int k = from + weight_k(number), n = first_n + weight_n(number);
+            weights[number] = {};
+            if (!holds_weight(number) || n >= columns) continue;
+            const index_t line = DIRECTION > 0 ? static_cast<index_t>(tap * depth + k) * columns + n
+                                               : static_cast<index_t>(tap * columns + n) * depth + k;
+            weights[number] = load<4>(weight + line);
+        }
+    }
+
+    __device__ void store_weights(WeightTile& tile) const {
+#pragma unroll
+        for (int number = 0; number < WEIGHT_PACKS; ++number) {
+            if (!holds_weight(number)) continue;
+            const int k = weight_k(number), n = weight_n(number);
+            store_split<4>(weights[number], [&](int part, const Pack<unsigned, 4>& values) {
+                if constexpr (DIRECTION > 0) {
+                    store(&tile[part][k][n], values);
+                } else {
+#pragma unroll
+                    for (int v = 0; v < 4; ++v) tile[part][k + v][n] = values.at[v];
+                }
+            });
+        }
+    }
+
+    __device__ static void multiply_tap(
+        const RunTile& run, const WeightTile& tile, int shift, float (&sums)[E::ROWS][E::COLUMNS]
+    ) {
+        const int lane = threadIdx.x % 4, n = E::column(0) - lane * 2 + threadIdx.x % 32 / 4;
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 8) {
+            typename E::Split right[E::COLUMNS / 2][2], left[E::ROWS / 2][4];
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) {
+#pragma unroll
+                for (int j = 0; j < E::COLUMNS / 2; ++j)
+#pragma unroll
+                    for (int q = 0; q < 2; ++q)
+                        right[j][q].part[part] = tile[part][k + lane + 4 * q][n + 8 * j];
+#pragma unroll
+                for (int i = 0; i < E::ROWS / 2; ++i)
+#pragma unroll
+                    for (int q = 0; q < 4; ++q) {
+                        const int step = E::row(2 * i + q % 2) + shift;
+                        left[i][q].part[part] = run[part][step][k + lane + q / 2 * 4];
+                    }
+            }
+            E::add_split_products(left, right, sums);
+        }
+    }
+
+    template <class Norm>
+    __device__ void multiply(float (&sums)[E::ROWS][E::COLUMNS], const Norm& norm_of) {
+        __shared__ alignas(16) RunTile run;
+        __shared__ alignas(16) WeightTile tiles[2];
+        for (int from = 0; from < depth; from += DEPTH) {
+            load_run(run, from, norm_of(from + slot()));
+            fetch_weights(0, from);
+            store_weights(tiles[0]);
+            __syncthreads();
+#pragma unroll 1
+            for (int tap = 0; tap < TAPS; ++tap) {
+                if (tap + 1 < TAPS) fetch_weights(tap + 1, from);
+                const int place = DIRECTION > 0 ? tap : TAPS - 1 - tap;
+                const int shift = place / 3 * pitch + place % 3;
+                multiply_tap(run, tiles[tap % 2], shift, sums);
+                if (tap + 1 < TAPS) store_weights(tiles[(tap + 1) % 2]);
+                __syncthreads();
+            }
+        }
+    }
+};
+
+// The pixels that a tile's results belong to: target[m], or -1. Gives how many there are.
+template <class E>
+__device__ int place_results(int (&target)[E::M], const Line& line, int first, int positions) {
+    int count = 0;
+    for (int begin = 0; begin < E::M; begin += E::THREADS) {
+        const int m = begin + threadIdx.x;
+        const int pixel = m < E::M ? line.pixel(first + m, positions) : -1;
+        if (m < E::M) target[m] = pixel;
+        count += __syncthreads_count(pixel >= 0);
+    }
+    return count;
+}
+
+// y, from x or from relu(norm(x)) where `x_mean` and its like are given, and its moments; as conv2d.
+template <class E>
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
+    const float* __restrict__ x, const float* __restrict__ weight, float* __restrict__ y,
+    const float* __restrict__ x_mean, const float* __restrict__ x_var,
+    const float* __restrict__ x_gamma, const float* __restrict__ x_beta,
+    float* __restrict__ parts, unsigned* __restrict__ counters, float* __restrict__ mean,
+    float* __restrict__ var, float* __restrict__ running_mean, float* __restrict__ running_var,
+    float momentum, float unbiased, float eps, index_t images, index_t height, index_t width,
+    index_t channels, index_t filters
+) {
+    __shared__ int target[E::M];
+    const Line line{static_cast<int>(height), static_cast<int>(width)};
+    const int positions = images * (height + 1) * (width + 1), first = blockIdx.x * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const int wide = inside<E::N>(first_n, filters);
+    const int count = place_results<E>(target, line, first, positions);
+    RunProduct<E, 1> product(
+        x, weight, line, first, positions, static_cast<int>(channels), static_cast<int>(filters),
+        static_cast<int>(first_n)
+    );
+    float sums[E::ROWS][E::COLUMNS] = {};
+    product.multiply(sums, [&](int channel) {
+        Pack<float, 4> centre = {}, scale = {}, shift = {};
+        if (x_mean)
+#pragma unroll
+            for (int v = 0; v < 4; ++v) {
+                centre.at[v] = x_mean[channel + v];
+                scale.at[v] = scale_of(x_gamma[channel + v], x_var[channel + v], eps);
+                shift.at[v] = x_beta[channel + v];
+            }
+        return [=](Pack<float, 4>& values) {
+            if (!x_mean) return;
+#pragma unroll
+            for (int v = 0; v < 4; ++v)
+                values.at[v] = positive_part(
+                    normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v])
+                );
+        };
+    });
+    const auto write = [&] {
+        change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int, auto& values) {
+            if (target[m] >= 0) store(y + target[m] * filters + first_n + n, values);
+        });
+    };
+    if (!parts) {
+        write();
+        return;
+    }
+    const CountedMomentParts<float> tiles{parts, filters};
+    moments_over_rows<E>(
+        sums, [&](int m) { return target[m] >= 0; }, count,
+        [&](int n, const Pack<float, 2>& pair) {
+            if (n < wide)
+                tiles.put(
+                    blockIdx.x, first_n + n, {pair.at[0], pair.at[1], static_cast<float>(count)}
+                );
+        }
+    );
+    combine_pairs(
+        tiles, blockIdx.x, gridDim.x, first_n, first_n + wide, E::N,
+        counters + blockIdx.y * counters_for(gridDim.x),
+        [=](index_t c, const auto& total) {
+            mean[c] = total.at[0];
+            var[c] = total.at[1] / total.at[2];
+            if (running_mean)
+                follow(running_mean + c, running_var + c, mean[c], var[c], momentum, unbiased);
+        },
+        write
+    );
+}
+
+// dx, cut by the ReLU before x and summed for the batch norm before that, of z; as conv2d_input_grad
+// without a shortcut. x itself is not in memory, so norm(z) tells where it is positive.
+template <class E>
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
+    const float* __restrict__ dy, const float* __restrict__ weight, float* __restrict__ dx,
+    const float* __restrict__ z, const float* __restrict__ mean, const float* __restrict__ var,
+    const float* __restrict__ gamma, const float* __restrict__ beta, float eps,
+    float* __restrict__ parts, unsigned* __restrict__ counters, float* __restrict__ totals,
+    index_t images, index_t height, index_t width, index_t channels, index_t filters
+) {
+    __shared__ int target[E::M];
+    __shared__ float centre[E::N], scale[E::N], shift[E::N];
+    const Line line{static_cast<int>(height), static_cast<int>(width)};
+    const int positions = images * (height + 1) * (width + 1), first = blockIdx.x * E::M;
+    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const int wide = inside<E::N>(first_n, channels);
+    place_results<E>(target, line, first, positions);
+    for (int n = threadIdx.x; n < wide; n += E::THREADS) {
+        centre[n] = mean[first_n + n];
+        scale[n] = scale_of(gamma[first_n + n], var[first_n + n], eps);
+        shift[n] = beta[first_n + n];
+    }
+    RunProduct<E, -1> product(
+        dy, weight, line, first, positions, static_cast<int>(filters), static_cast<int>(channels),
+        static_cast<int>(first_n)
+    );
+    float sums[E::ROWS][E::COLUMNS] = {};
+    product.multiply(sums, [](int) { return [](Pack<float, 4>&) {}; });
+    Pack<float, 2> own[E::COLUMNS] = {};
+    change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int j, auto& values) {
+        constexpr int TOGETHER = sizeof(values) / sizeof(float);
+        if (target[m] < 0) return;
+        const auto before = load<TOGETHER>(z + target[m] * channels + first_n + n);
+        auto after = before;
+#pragma unroll
+        for (int v = 0; v < TOGETHER; ++v)
+            after.at[v] = normalised(before.at[v], centre[n + v], scale[n + v], shift[n + v]);
+        cut_and_sum(values, after, before, centre + n, own + j);
+    });
+    total_sums<E>(
+        own, blockIdx.x, gridDim.x, first_n, wide, channels, parts, counters, totals, [&] {
+            change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int, auto& values) {
+                if (target[m] >= 0) store(dx + target[m] * channels + first_n + n, values);
+            });
+        }
+    );
+}
