@@ -100,6 +100,7 @@ class Bench:
         filters = self.layer.filters
         running = Running(self.normal(filters), self.put(self.rng.uniform(1, 2, filters)), 0.3)
         followed = [array.copy() for array in running[:2]]
+        sizes = [np.abs(array.get()) for array in followed]
         moments = fresh_moments(filters, self.x, running)
         geometry = self.layer.stride, self.layer.padding
         y = convolution.convolve(self.x, self.weight, *geometry, moments=moments)
@@ -107,8 +108,9 @@ class Bench:
         assert_moments(y.get(), moments.mean.get(), moments.var.get())
         settings = {"momentum": 0.3, "count": y.size // filters}
         cuda.update_running_statistics(*followed, moments.mean, moments.var, **settings)
-        for array, expected in zip(running[:2], followed, strict=True):
-            same(array, expected)
+        for i, (array, expected) in enumerate(zip(running[:2], followed, strict=True)):
+            bound = 4 * (sizes[i] + 2 * np.abs(moments[i].get()))  # compilers fuse, or don't
+            assert_within(array.get(), expected.get(), bound, self.dtype.type)
 
     # ------------------------------------------------------------------ addend and gate
 

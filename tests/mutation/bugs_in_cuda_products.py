@@ -26,16 +26,16 @@ MUTANTS = [
                 "(a_tile, b_tile, sums);",
             ),
             "product: lines of a matrix are read beyond its last": (
-                " && first + Share::line(number) < lines;",
-                ";",
+                " && Share::line(number) < lines;\n            visit(number, next",
+                ";\n            visit(number, next",
             ),
             "product: a line is read beyond its end": (
                 "inside(first + Share::slot() < width)",
                 "inside(true)",
             ),
             "product: results below the last line are written": (
-                "if (m >= m_end || n >= n_end) continue;\n            Pack<T, TOGETHER>",
-                "if (n >= n_end) continue;\n            Pack<T, TOGETHER>",
+                "if (m >= rows || n >= columns) continue;\n            Pack<T, TOGETHER>",
+                "if (n >= columns) continue;\n            Pack<T, TOGETHER>",
             ),
             "product: the last tile replaces the sum": (
                 "sums[i][j] += left",
@@ -172,17 +172,20 @@ MUTANTS = [
         MANY_TILES,
         {
             "arrival: what was written is not fenced before": (
-                "    __threadfence();  // what this thread has written comes before its arrival\n",
-                "",
+                "__threadfence();  // what this block has written comes before its arrival\n",
+                "\n",
             ),
-            "arrival: it is not fenced behind": ("    if (result) __threadfence();\n", ""),
+            "arrival: it is not fenced behind": (
+                "__threadfence();  // the arrivals come before what is read behind",
+                "// the arrivals come before what is read behind",
+            ),
             "arrival: a block arrives before all its threads have": (
-                "comes before its arrival\n    __syncthreads();\n",
-                "comes before its arrival\n",
+                "    __shared__ bool is_last;\n    __syncthreads();\n",
+                "    __shared__ bool is_last;\n",
             ),
             "arrival: the flag is read before it is there": (
-                "atomicExch(counter, 0u);\n    }\n    __syncthreads();\n",
-                "atomicExch(counter, 0u);\n    }\n",
+                "    __syncthreads();\n    const bool result = is_last;\n",
+                "    const bool result = is_last;\n",
             ),
             "arrival: the last but one adds": ("arrived + 1 == count", "arrived + 2 == count"),
             "arrival: the first one adds": ("arrived + 1 == count", "arrived == 0"),
@@ -233,18 +236,18 @@ MUTANTS = [
                 "taps_inside(left, width + 1, kernel_width, 1)",
             ),
             "conv2d: height and width are swapped": (
-                "        const int left = take(pixel, columns) * stride - padding;\n"
-                "        const int top = take(pixel, rows) * stride - padding;\n",
-                "        const int left = take(pixel, rows) * stride - padding;\n"
-                "        const int top = take(pixel, columns) * stride - padding;\n",
+                "left = take(image, static_cast<int>(columns)) * stride - padding;\n"
+                "        const int top = take(image, static_cast<int>(rows))",
+                "left = take(image, static_cast<int>(rows)) * stride - padding;\n"
+                "        const int top = take(image, static_cast<int>(columns))",
             ),
             "conv2d: places are read before they are there": (
                 "    __syncthreads();\n    Windows<E, V, 1>",
                 "    Windows<E, V, 1>",
             ),
             "conv2d: pixels beyond the last are read": (
-                "        if (pixel >= pixels) continue;\n        const int left",
-                "        const int left",
+                "taps[m] = m < lines ? down | across << HALF : 0;",
+                "taps[m] = down | across << HALF;",
             ),
             "conv2d: a tap's row does not follow its columns": (
                 "                across = 0;\n                ++down;",
@@ -333,8 +336,8 @@ MUTANTS = [
                 "origin[E::column(j)] = T(0)",
             ),
             "moments: the last tile counts as a full one": (
-                "static_cast<T>(min(count, static_cast<index_t>(E::M)))",
-                "static_cast<T>(E::M)",
+                "const T rows = static_cast<T>(count);",
+                "const T rows = static_cast<T>(E::M);",
             ),
             "moments: rows below the last pixel count": (
                 "E::row(i) < count ? values[i][j] - origin[E::column(j)] : T(0)",
@@ -389,12 +392,12 @@ MUTANTS = [
         f"{FUSED}::test_a_shortcuts_gradient_is_added",
         {
             "addend: its stride is ignored": (
-                "row % addend_stride == 0 && column % addend_stride == 0",
-                "true",
+                "addend_row * addend_stride == row && addend_column * addend_stride == column;",
+                "true;",
             ),
             "addend: it has as many channels as x": (
-                "column / addend_stride) * addend_channels",
-                "column / addend_stride) * channels",
+                "+ addend_column) * addend_channels :",
+                "+ addend_column) * channels :",
             ),
         },
     ),

@@ -134,15 +134,20 @@ def test_gradients_are_written_into_the_optimisers_array(rng):
 
 
 def test_gradients_add_up_over_two_backward_passes(rng):
+    """Of different images: the second must not be written over the first."""
     model, loss = network(rng)
-    loss().backward()
-    once = copies(model)
+    images = Tensor(rng.standard_normal((2, 8, 8, 3), np.float32)).to("cuda")
+    losses = loss, lambda: F.softmax_cross_entropy(model(images), np.array([3, 4]))
+    alone = []
+    for one in losses:
+        one().backward()
+        alone.append(copies(model))
+        for parameter in model.parameters():
+            parameter.grad = None
     SGD(model.parameters(), lr=0.1)
-    for parameter in model.parameters():
-        parameter.grad = None
-    for _ in range(2):
-        loss().backward()
-    assert_same(copies(model), [2 * g for g in once])
+    for one in losses:
+        one().backward()
+    assert_same(copies(model), [a + b for a, b in zip(*alone, strict=True)])
 
 
 def test_a_parameter_that_is_used_twice_gets_the_sum(rng):
