@@ -5,8 +5,6 @@
 // block that added all parts would keep the GPU waiting. Only the counters of arrivals are atomic, so
 // which block adds varies, but never what it adds, nor in which order.
 
-constexpr int MOST_THREADS = 256;  // of a block that adds parts
-
 // How many counters a sum of `count` parts needs, in groups of GROUP: one for the groups, then one for
 // each group.
 template <int GROUP = 32>
@@ -160,13 +158,13 @@ struct CountedMomentParts {
 // Combine pairs for the channels from `begin` to `end`, at most `width` (a power of two); the last
 // block hands each total to finish(channel, pair). All its threads share the parts of a channel, so
 // that each waits for few of them. Everybody does `meanwhile()` once.
-template <class P, class Finish, class Meanwhile>
+template <int THREADS_OF_BLOCK, class P, class Finish, class Meanwhile>
 __device__ void combine_pairs(
     const P& parts, index_t part, index_t count, index_t begin, index_t end, int width,
     unsigned* counters, const Finish& finish, const Meanwhile& meanwhile
 ) {
     using T = typename P::T;
-    __shared__ T shared[P::NUMBERS][MOST_THREADS];
+    __shared__ T shared[P::NUMBERS][THREADS_OF_BLOCK];
     combine_parts<32>(
         part, count, counters,
         [&](index_t first, index_t step, index_t number, bool is_total) {

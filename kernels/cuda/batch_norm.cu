@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(THREADS, 4) moments(
     const MomentParts<T> chunks{{parts, channels}, pixels, chunk};
     if (threadIdx.x < width && channel < channels)
         chunks.put(blockIdx.x, channel, {own.mean, own.squares});  // seen from the first pixel
-    combine_pairs(
+    combine_pairs<THREADS>(
         chunks, blockIdx.x, gridDim.x, first, min(first + width, channels), width,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {

@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     moments_over_rows<E>(sums, [=](int m) { return m < lines; }, lines, [&](int n, const Pack<T, 2>& pair) {
         if (n < wide) tiles.put(blockIdx.x, first_n + n, pair);
     });
-    combine_pairs(
+    combine_pairs<E::THREADS>(
         tiles, blockIdx.x, gridDim.x, first_n, first_n + wide, E::N,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {

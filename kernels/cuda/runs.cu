@@ -13,16 +13,18 @@
 //
 // The run lies in shared memory, 16 channels at a time, split for the tensor cores already; what is
 // pending on x has been applied. Each tap then multiplies the same run, shifted, with its weights, which
-// come in turns of two. Positions that are zeros give results that nobody wants: one of width + 1.
+// come a row of three taps at a time. Positions that are zeros give results that nobody wants: one of
+// width + 1.
 
 template <int BM, int BN, int WM, int WN, int RUN, int PRODUCTS>
 struct Runs : TensorCores<BM, BN, 16, WM, WN, 2, PRODUCTS> {
     static constexpr int LONGEST = RUN;
+    static constexpr int RESIDENT = 5;  // blocks: as many as shared memory holds
 };
 
 constexpr int DEPTH = 16;           // channels at a time
 constexpr int RUN_PITCH = DEPTH + 4;  // keeps lanes off the same memory bank
-constexpr int TAPS = 9;
+constexpr int SIDE = 3;             // taps of a row, and rows
 
 // Images with their zeros.
 struct Line {
@@ -42,34 +44,33 @@ struct Line {
 };
 
 // Add the products of a run with the nine taps. DIRECTION 1: weight(tap, k, n) are weight[tap][k][n];
-// -1, for the gradient: weight[8 - tap][n][k], where x and its channels n are what dy came from.
+// -1, for the gradient: weight[tap][n][k], where n is a channel of x, and the taps are walked the other
+// way.
 template <class E, int DIRECTION>
 struct RunProduct {
     static constexpr int PARTS = sizeof(typename E::Split) / sizeof(unsigned);
     static constexpr int PACKS = (E::LONGEST * DEPTH / 4 + E::THREADS - 1) / E::THREADS;
     static constexpr int WEIGHT_PACKS = (DEPTH * E::N / 4 + E::THREADS - 1) / E::THREADS;
     typedef unsigned RunTile[PARTS][E::LONGEST][RUN_PITCH];
-    typedef unsigned WeightTile[PARTS][DEPTH][E::N + 8];
+    typedef unsigned WeightTile[SIDE][PARTS][DEPTH][E::N + 8];
 
     const float* images;
     const float* weight;
+    const int* pixels;          // of the run
     int depth, columns, pitch;  // channels of the images, and of the result; positions of a row
     int first_n;
-    int place[PACKS];           // of this thread's values in the images, without the channel; or -1
-    Pack<float, 4> weights[WEIGHT_PACKS];
+    Pack<float, 4> weights[SIDE][WEIGHT_PACKS];
 
     __device__ RunProduct(
-        const float* images, const float* weight, const Line& line, int first, int positions,
-        int depth, int columns, int first_n
+        const float* images, const float* weight, const int* pixels, int pitch, int depth,
+        int columns, int first_n
     )
-        : images(images), weight(weight), depth(depth), columns(columns), pitch(line.pitch()),
-          first_n(first_n) {
-#pragma unroll
-        for (int number = 0; number < PACKS; ++number) {
-            const int index = threadIdx.x + number * E::THREADS, step = index / (DEPTH / 4);
-            const bool is_met = step < E::M + 2 * (pitch + 1);
-            place[number] = is_met ? line.pixel(first - (pitch + 1) + step, positions) : -1;
-        }
+        : images(images), weight(weight), pixels(pixels), depth(depth), columns(columns),
+          pitch(pitch), first_n(first_n) {}
+
+    // Which of the run's positions a pack belongs to, and its first channel of DEPTH.
+    __device__ static int step(int number) {
+        return (threadIdx.x + number * E::THREADS) / (DEPTH / 4);
     }
 
     __device__ static int slot() { return threadIdx.x % (DEPTH / 4) * 4; }
@@ -81,17 +82,16 @@ struct RunProduct {
 #pragma unroll
         for (int number = 0; number < PACKS; ++number) {
             packs[number] = {};
-            if (place[number] < 0) continue;
-            const index_t value = static_cast<index_t>(place[number]) * depth + from + slot();
-            packs[number] = load<4>(images + value);
+            const int pixel = step(number) < E::LONGEST ? pixels[step(number)] : -1;
+            if (pixel < 0) continue;
+            packs[number] = load<4>(images + static_cast<index_t>(pixel) * depth + from + slot());
             change(packs[number]);
         }
 #pragma unroll
         for (int number = 0; number < PACKS; ++number) {
-            const int step = (threadIdx.x + number * E::THREADS) / (DEPTH / 4);
-            if (step >= E::LONGEST) continue;
+            if (step(number) >= E::LONGEST) continue;
             store_split<4>(packs[number], [&](int part, const Pack<unsigned, 4>& values) {
-                store(&run[part][step][slot()], values);
+                store(&run[part][step(number)][slot()], values);
             });
         }
     }
@@ -125,36 +125,45 @@ struct RunProduct {
         return DIRECTION > 0 ? weight_k(number) < DEPTH : weight_n(number) < E::N;
     }
 
-    __device__ void fetch_weights(int tap, int from) {
+    // The weights of a row of taps, on their way in registers.
+    __device__ void fetch_weights(int row, int from) {
 #pragma unroll
-        for (int number = 0; number < WEIGHT_PACKS; ++number) {
-            const int k = from + weight_k(number), n = first_n + weight_n(number);
-            weights[number] = {};
-            if (!holds_weight(number) || n >= columns) continue;
-            const index_t line = DIRECTION > 0 ? static_cast<index_t>(tap * depth + k) * columns + n
-                                               : static_cast<index_t>(tap * columns + n) * depth + k;
-            weights[number] = load<4>(weight + line);
-        }
+        for (int tap = 0; tap < SIDE; ++tap)
+#pragma unroll
+            for (int number = 0; number < WEIGHT_PACKS; ++number) {
+                const int k = from + weight_k(number), n = first_n + weight_n(number);
+                weights[tap][number] = {};
+                if (!holds_weight(number) || n >= columns) continue;
+                const int place = row * SIDE + tap;
+                const int line = DIRECTION > 0 ? (place * depth + k) * columns + n
+                                               : (place * columns + n) * depth + k;
+                weights[tap][number] = load<4>(weight + line);
+            }
     }
 
     __device__ void store_weights(WeightTile& tile) const {
 #pragma unroll
-        for (int number = 0; number < WEIGHT_PACKS; ++number) {
-            if (!holds_weight(number)) continue;
-            const int k = weight_k(number), n = weight_n(number);
-            store_split<4>(weights[number], [&](int part, const Pack<unsigned, 4>& values) {
-                if constexpr (DIRECTION > 0) {
-                    store(&tile[part][k][n], values);
-                } else {
+        for (int tap = 0; tap < SIDE; ++tap)
 #pragma unroll
-                    for (int v = 0; v < 4; ++v) tile[part][k + v][n] = values.at[v];
-                }
-            });
-        }
+            for (int number = 0; number < WEIGHT_PACKS; ++number) {
+                if (!holds_weight(number)) continue;
+                const int k = weight_k(number), n = weight_n(number);
+                store_split<4>(
+                    weights[tap][number], [&](int part, const Pack<unsigned, 4>& values) {
+                        if constexpr (DIRECTION > 0) {
+                            store(&tile[tap][part][k][n], values);
+                        } else {
+#pragma unroll
+                            for (int v = 0; v < 4; ++v) tile[tap][part][k + v][n] = values.at[v];
+                        }
+                    }
+                );
+            }
     }
 
     __device__ static void multiply_tap(
-        const RunTile& run, const WeightTile& tile, int shift, float (&sums)[E::ROWS][E::COLUMNS]
+        const RunTile& run, const WeightTile& tile, int tap, int shift,
+        float (&sums)[E::ROWS][E::COLUMNS]
     ) {
         const int lane = threadIdx.x % 4, n = E::column(0) - lane * 2 + threadIdx.x % 32 / 4;
 #pragma unroll
@@ -166,7 +175,7 @@ struct RunProduct {
                 for (int j = 0; j < E::COLUMNS / 2; ++j)
 #pragma unroll
                     for (int q = 0; q < 2; ++q)
-                        right[j][q].part[part] = tile[part][k + lane + 4 * q][n + 8 * j];
+                        right[j][q].part[part] = tile[tap][part][k + lane + 4 * q][n + 8 * j];
 #pragma unroll
                 for (int i = 0; i < E::ROWS / 2; ++i)
 #pragma unroll
@@ -182,34 +191,44 @@ struct RunProduct {
     template <class Norm>
     __device__ void multiply(float (&sums)[E::ROWS][E::COLUMNS], const Norm& norm_of) {
         __shared__ alignas(16) RunTile run;
-        __shared__ alignas(16) WeightTile tiles[2];
+        __shared__ alignas(16) WeightTile tile;
+        fetch_weights(0, 0);
         for (int from = 0; from < depth; from += DEPTH) {
             load_run(run, from, norm_of(from + slot()));
-            fetch_weights(0, from);
-            store_weights(tiles[0]);
+            store_weights(tile);
             __syncthreads();
 #pragma unroll 1
-            for (int tap = 0; tap < TAPS; ++tap) {
-                if (tap + 1 < TAPS) fetch_weights(tap + 1, from);
-                const int place = DIRECTION > 0 ? tap : TAPS - 1 - tap;
-                const int shift = place / 3 * pitch + place % 3;
-                multiply_tap(run, tiles[tap % 2], shift, sums);
-                if (tap + 1 < TAPS) store_weights(tiles[(tap + 1) % 2]);
+            for (int row = 0; row < SIDE; ++row) {
+                const bool is_last = row + 1 == SIDE;
+                if (!is_last || from + DEPTH < depth)
+                    fetch_weights(is_last ? 0 : row + 1, is_last ? from + DEPTH : from);
+                const int down = DIRECTION > 0 ? row : SIDE - 1 - row;
+#pragma unroll 1
+                for (int tap = 0; tap < SIDE; ++tap) {
+                    const int across = DIRECTION > 0 ? tap : SIDE - 1 - tap;
+                    multiply_tap(run, tile, tap, down * pitch + across, sums);
+                }
+                __syncthreads();
+                if (is_last) continue;  // the next run and its weights come together
+                store_weights(tile);
                 __syncthreads();
             }
         }
     }
 };
 
-// The pixels that a tile's results belong to: target[m], or -1. Gives how many there are.
+// The pixels of the run of a tile that begins at position `first`, -1 where there is none. Results
+// belong to those from `pitch + 1` on; gives how many of them there are.
 template <class E>
-__device__ int place_results(int (&target)[E::M], const Line& line, int first, int positions) {
+__device__ int place_run(int (&pixels)[E::LONGEST], const Line& line, int first, int positions) {
+    const int ahead = line.pitch() + 1;
     int count = 0;
-    for (int begin = 0; begin < E::M; begin += E::THREADS) {
-        const int m = begin + threadIdx.x;
-        const int pixel = m < E::M ? line.pixel(first + m, positions) : -1;
-        if (m < E::M) target[m] = pixel;
-        count += __syncthreads_count(pixel >= 0);
+    for (int begin = 0; begin < E::LONGEST; begin += E::THREADS) {
+        const int step = begin + threadIdx.x;
+        const bool is_met = step < min(E::LONGEST, E::M + 2 * ahead);
+        const int pixel = is_met ? line.pixel(first - ahead + step, positions) : -1;
+        if (step < E::LONGEST) pixels[step] = pixel;
+        count += __syncthreads_count(pixel >= 0 && step >= ahead && step < E::M + ahead);
     }
     return count;
 }
@@ -225,14 +244,15 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
     float momentum, float unbiased, float eps, index_t images, index_t height, index_t width,
     index_t channels, index_t filters
 ) {
-    __shared__ int target[E::M];
+    __shared__ int pixels[E::LONGEST];
     const Line line{static_cast<int>(height), static_cast<int>(width)};
     const int positions = images * (height + 1) * (width + 1), first = blockIdx.x * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
     const int wide = inside<E::N>(first_n, filters);
-    const int count = place_results<E>(target, line, first, positions);
+    const int count = place_run<E>(pixels, line, first, positions);
+    const int* target = pixels + line.pitch() + 1;
     RunProduct<E, 1> product(
-        x, weight, line, first, positions, static_cast<int>(channels), static_cast<int>(filters),
+        x, weight, pixels, line.pitch(), static_cast<int>(channels), static_cast<int>(filters),
         static_cast<int>(first_n)
     );
     float sums[E::ROWS][E::COLUMNS] = {};
@@ -273,7 +293,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
                 );
         }
     );
-    combine_pairs(
+    combine_pairs<E::THREADS>(
         tiles, blockIdx.x, gridDim.x, first_n, first_n + wide, E::N,
         counters + blockIdx.y * counters_for(gridDim.x),
         [=](index_t c, const auto& total) {
@@ -296,20 +316,21 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
     float* __restrict__ parts, unsigned* __restrict__ counters, float* __restrict__ totals,
     index_t images, index_t height, index_t width, index_t channels, index_t filters
 ) {
-    __shared__ int target[E::M];
+    __shared__ int pixels[E::LONGEST];
     __shared__ float centre[E::N], scale[E::N], shift[E::N];
     const Line line{static_cast<int>(height), static_cast<int>(width)};
     const int positions = images * (height + 1) * (width + 1), first = blockIdx.x * E::M;
     const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
     const int wide = inside<E::N>(first_n, channels);
-    place_results<E>(target, line, first, positions);
+    place_run<E>(pixels, line, first, positions);
+    const int* target = pixels + line.pitch() + 1;
     for (int n = threadIdx.x; n < wide; n += E::THREADS) {
         centre[n] = mean[first_n + n];
         scale[n] = scale_of(gamma[first_n + n], var[first_n + n], eps);
         shift[n] = beta[first_n + n];
     }
     RunProduct<E, -1> product(
-        dy, weight, line, first, positions, static_cast<int>(filters), static_cast<int>(channels),
+        dy, weight, pixels, line.pitch(), static_cast<int>(filters), static_cast<int>(channels),
         static_cast<int>(first_n)
     );
     float sums[E::ROWS][E::COLUMNS] = {};

@@ -31,7 +31,7 @@ def run_for(
         or vector(images, weight, sizes=(columns,)) == 1
     ):
         return None
-    return choose_run(name, *images.shape[:3], columns)
+    return choose_run(name, images.shape[2], columns)
 
 
 def conv3x3(

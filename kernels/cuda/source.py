@@ -149,12 +149,8 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "tf32x3": functools.partial(on_tensor_cores, products=3),
     "tf32": functools.partial(on_tensor_cores, products=1),
 }
-RUNS = (
-    (128, 16, 32, 16, 200),
-    (128, 32, 32, 16, 164),
-    (64, 32, 32, 16, 180),
-    (64, 64, 32, 32, 124),
-)
+RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
+WIDEST_OF_RUNS = 64  # columns: of wider ones, larger tiles of `convolution.cu` are as fast
 
 
 def runs(arithmetic: str) -> tuple[Runs, ...]:
@@ -163,18 +159,12 @@ def runs(arithmetic: str) -> tuple[Runs, ...]:
 
 
 @functools.cache
-def choose_run(arithmetic: str, images: int, height: int, width: int, columns: int) -> Runs | None:
-    """The narrowest that holds all columns, else the widest, of those for this width; or none.
-
-    Where that makes too few blocks, the one before.
-    """
+def choose_run(arithmetic: str, width: int, columns: int) -> Runs | None:
+    """The narrowest that holds all columns, else the widest, for maps of this width; or none."""
     fitting = [run for run in runs(arithmetic) if run.holds(width)]
-    if not fitting:
+    if not fitting or columns > WIDEST_OF_RUNS:
         return None
-    place = next((i for i, run in enumerate(fitting) if run.n >= columns), len(fitting) - 1)
-    tiles = -(-images * (height + 1) * (width + 1) // fitting[place].m)
-    is_small = tiles * -(-columns // fitting[place].n) < 2 * MULTIPROCESSORS
-    return fitting[max(place - 1, 0)] if is_small and fitting[place].n == 64 else fitting[place]
+    return next((run for run in fitting if run.n >= columns), fitting[-1])
 
 
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b

@@ -82,7 +82,7 @@ __device__ void total_sums(
     sum_over_rows<E>(own, [&](int n, const Pack<T, 2>& pair) {
         if (n < wide) tiles.put(part, first_n + n, pair);
     });
-    combine_pairs(
+    combine_pairs<E::THREADS>(
         tiles, part, count, first_n, first_n + wide, E::N,
         counters + blockIdx.y * counters_for(count),
         [=](index_t c, const Pack<T, 2>& total) {
