@@ -430,29 +430,35 @@ MUTANTS = [
                 "row = take(image, height);",
             ),
             "runs: what is pending is applied to zeros": (
-                "            if (place[number] < 0) continue;\n",
-                "            if (place[number] < 0) {\n"
+                "            if (pixel < 0) continue;\n",
+                "            if (pixel < 0) {\n"
                 "                change(packs[number]);\n"
                 "                continue;\n"
                 "            }\n",
             ),
-            "runs: the next tap's weights are stored over those in use": (
-                "store_weights(tiles[(tap + 1) % 2])",
-                "store_weights(tiles[tap % 2])",
+            "runs: the next weights are stored over those in use": (
+                "                __syncthreads();\n                if (is_last) continue;",
+                "                if (is_last) __syncthreads();\n                if (is_last) continue;",
+            ),
+            "runs: the next weights are read before they are there": (
+                "                store_weights(tile);\n                __syncthreads();\n",
+                "                store_weights(tile);\n",
             ),
             "runs: a run is loaded while others still multiply the one before": (
-                "if (tap + 1 < TAPS) store_weights(tiles[(tap + 1) % 2]);\n"
-                "                __syncthreads();\n",
-                "if (tap + 1 < TAPS) store_weights(tiles[(tap + 1) % 2]);\n"
-                "                if (tap + 1 < TAPS) __syncthreads();\n",
+                "                __syncthreads();\n                if (is_last) continue;",
+                "                if (!is_last) __syncthreads();\n                if (is_last) continue;",
+            ),
+            "runs: the next channels meet the weights of these": (
+                "is_last ? from + DEPTH : from)",
+                "from)",
             ),
             "runs: the kernel is not turned round for the gradient": (
-                "DIRECTION > 0 ? tap : TAPS - 1 - tap",
-                "tap",
+                "across = DIRECTION > 0 ? tap : SIDE - 1 - tap",
+                "across = tap",
             ),
             "runs: moments count positions, not pixels": (
-                "count += __syncthreads_count(pixel >= 0);",
-                "count += __syncthreads_count(m < E::M);",
+                "__syncthreads_count(pixel >= 0 && step >= ahead",
+                "__syncthreads_count(step >= ahead",
             ),
             "runs: results of zeros count in the moments": (
                 "[&](int m) { return target[m] >= 0; }, count,",
