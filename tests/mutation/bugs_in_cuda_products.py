@@ -437,16 +437,16 @@ MUTANTS = [
                 "            }\n",
             ),
             "runs: the next weights are stored over those in use": (
-                "                __syncthreads();\n                if (is_last) continue;",
-                "                if (is_last) __syncthreads();\n                if (is_last) continue;",
+                "__syncthreads();\n                if (is_last) continue;",
+                "if (is_last) __syncthreads();\n                if (is_last) continue;",
             ),
             "runs: the next weights are read before they are there": (
                 "                store_weights(tile);\n                __syncthreads();\n",
                 "                store_weights(tile);\n",
             ),
             "runs: a run is loaded while others still multiply the one before": (
-                "                __syncthreads();\n                if (is_last) continue;",
-                "                if (!is_last) __syncthreads();\n                if (is_last) continue;",
+                "__syncthreads();\n                if (is_last) continue;",
+                "if (!is_last) __syncthreads();\n                if (is_last) continue;",
             ),
             "runs: the next channels meet the weights of these": (
                 "is_last ? from + DEPTH : from)",
