@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from minires.kernels import cuda, reference
 from minires.kernels.checks import output_shape
-from minires.kernels.cuda import convolution, launch
+from minires.kernels.cuda import convolution, launch, runs
 from minires.kernels.cuda.batch_norm import Norm, fresh_moments, gradient_sums, normalise
 from minires.kernels.cuda.matmul import gemm
 from minires.kernels.running import Running
@@ -151,6 +151,19 @@ class Bench:
         assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
         return z, norm, result, dx, sums
 
+    def check_gate_of_run(self):
+        """As `check_gate` by norm, but against the reference: no other kernel sums as runs do."""
+        z = self.normal(*self.layer.shape)
+        norm = self.norm(z)
+        sums = launch.empty((2, z.shape[3]), z)
+        dx = self.input_grad(gate=convolution.Gate(z, norm.mean, sums, norm=norm))
+        passes = normalise(z, norm, relu=True).get() > 0
+        whole = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
+        whole = partial(whole, **self.layer.geometry)
+        terms = self.weight[:, :, 0].size
+        self.compare(dx, lambda a, b: whole(a, b) * passes, self.dy, self.weight, terms)
+        assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
+
     def check_sums_again(self, by_norm=False, addend=None):
         """Whoever sums the gradient in memory gets the same bits, whether it is cut or not."""
         z, norm, result, dx, sums = self.check_gate(by_norm, addend)
@@ -231,6 +244,14 @@ def assert_sums(grads, z, mean, sums):
 
 
 # ---------------------------------------------------------------------- engines
+
+
+@contextmanager
+def forced_run(engine):
+    """Within, 3 x 3 convolutions take this engine of `runs.cu`; None: none of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "choose_run", lambda *_: engine)
+        yield
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from minires.kernels.cuda.matmul import gemm
 
 from ..cuda import fake_cupy
 from ..device import gpu, is_real, place
-from .around import Bench, Layer, forced, roundings
+from .around import Bench, Layer, forced, forced_run, roundings
 from .suite import assert_within
 
 pytestmark = pytest.mark.cuda
@@ -51,6 +51,7 @@ def bench(rng):
     """Makes benches of a layer on a GPU whose threads run in some order; sums come in parts."""
     with gpu("check", order=next(ORDERS)) as cupy, pytest.MonkeyPatch.context() as patch:
         patch.setattr("minires.kernels.cuda.convolution.SHORTEST_PART", 24)
+        patch.setattr("minires.kernels.cuda.runs.choose_run", lambda *_: None)
         yield lambda *arguments, **settings: Bench(cupy, rng, *arguments, **settings)
 
 
@@ -100,6 +101,33 @@ def test_weight_gradient(engine, vector, products, dtype, bench):
         assert launched("conv2d_weight_grad", engine, vector)
 
 
+RUNS = [(run, PRODUCTS[a]) for a in source.variants("runs") for run in source.runs(a)]
+
+
+@pytest.mark.parametrize(("engine", "products"), RUNS, ids=lambda value: str(value))
+@pytest.mark.parametrize("size", [(4, 3), (1, 1), (3, 17)], ids=str)
+def test_runs(engine, products, size, bench):
+    """Several tiles, some of all zeros' rows; maps of one pixel, and as wide as a run holds."""
+    width = min(size[1], (engine.longest - engine.m) // 2 - 2)
+    assert engine.holds(width)
+    images = 2 * engine.m // ((size[0] + 1) * (width + 1)) + 1
+    made = bench(Layer((images, size[0], width, 32), engine.n + 4), products=products)
+    with forced_run(engine):
+        made.check_result()
+        made.check_pending_result()
+        made.check_moments()
+        assert launched_run("conv3x3", engine)
+    turned = Layer((images, size[0], width, engine.n + 4), 32)
+    made = bench(turned, products=products)
+    with forced_run(engine):
+        made.check_gate_of_run()
+        assert launched_run("conv3x3_input_grad", engine)
+
+
+def launched_run(kernel, engine):
+    return is_real() or fake_cupy.machine.counts.launches[f"{kernel}<{engine}>"] > 0
+
+
 TURNED = list(itertools.product((False, True), repeat=2))[:3]  # of a and b; never both
 
 
@@ -142,5 +170,7 @@ def test_these_are_all_engines():
         for p in engines("gemm")
         for rest in source.TRANSPOSED
     }
-    products = [(module, v) for module in source.PRODUCTS for v in source.variants(module)]
+    names |= {f"{kernel}<{run}>" for kernel in ("conv3x3", "conv3x3_input_grad") for run, _ in RUNS}
+    modules = (*source.PRODUCTS, "runs")
+    products = [(module, v) for module in modules for v in source.variants(module)]
     assert names == {n for pair in products for n in source.kernels_of(*pair)}

@@ -328,7 +328,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/convolution.cu",
+        "kernels/cuda/sums.cuh",
         MANY_TILES,
         {
             "moments: distances are those from zero": (
@@ -336,11 +336,11 @@ MUTANTS = [
                 "origin[E::column(j)] = T(0)",
             ),
             "moments: the last tile counts as a full one": (
-                "const T rows = static_cast<T>(count);",
+                "const T rows = static_cast<T>(max(number, 1));",
                 "const T rows = static_cast<T>(E::M);",
             ),
             "moments: rows below the last pixel count": (
-                "E::row(i) < count ? values[i][j] - origin[E::column(j)] : T(0)",
+                "counts(E::row(i)) ? values[i][j] - origin[E::column(j)] : T(0)",
                 "values[i][j] - origin[E::column(j)]",
             ),
             "moments: a warp leaves its last lanes out": (
@@ -355,7 +355,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/convolution.cu",
+        "kernels/cuda/sums.cuh",
         CUT_AND_SUMMED,
         {
             "gate: a result of zero lets through": (
@@ -369,6 +369,16 @@ MUTANTS = [
                 "        if (!(results.at[v] > T(0))) grads.at[v] = T(0);\n",
             ),
             "gate: products are those with z": ("z.at[v] - mean[v], sums", "z.at[v], sums"),
+            "gate: all tiles of channels count their arrivals together": (
+                "counters + blockIdx.y * counters_for(count)",
+                "counters",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.cu",
+        CUT_AND_SUMMED,
+        {
             "gate: the scales of the first channels for all": (
                 "scale[n] = scale_of(gamma[first_n + n], var[first_n + n], eps)",
                 "scale[n] = scale_of(gamma[n], var[n], eps)",
@@ -380,10 +390,6 @@ MUTANTS = [
             "gate: the classes of a stride share their parts": (
                 "part = blockIdx.z * gridDim.x + blockIdx.x, count",
                 "part = blockIdx.x, count",
-            ),
-            "gate: all tiles of channels count their arrivals together": (
-                "counters + blockIdx.y * counters_for(count)",
-                "counters",
             ),
         },
     ),
@@ -402,12 +408,65 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/convolution.cu",
+        "kernels/cuda/sums.cuh",
         f"{FUSED}::test_a_nan_behind_a_relu_lets_nothing_through",
         {
             "gate: a NaN lets through": (
                 "if (!(results.at[v] > T(0))) grads.at[v] = T(0);",
                 "if (results.at[v] <= T(0)) grads.at[v] = T(0);",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/runs.cu",
+        f"{TILES}::test_runs",
+        {
+            "runs: there are no zeros behind a row": (
+                "int pitch() const { return width + 1; }",
+                "int pitch() const { return width; }",
+            ),
+            "runs: nor below an image": (
+                "row = take(image, height + 1);",
+                "row = take(image, height);",
+            ),
+            "runs: what is pending is applied to zeros": (
+                "            if (pixel < 0) continue;\n",
+                "            if (pixel < 0) {\n"
+                "                change(packs[number]);\n"
+                "                continue;\n"
+                "            }\n",
+            ),
+            "runs: the next weights are stored over those in use": (
+                "__syncthreads();\n                if (is_last) continue;",
+                "if (is_last) __syncthreads();\n                if (is_last) continue;",
+            ),
+            "runs: the next weights are read before they are there": (
+                "                store_weights(tile);\n                __syncthreads();\n",
+                "                store_weights(tile);\n",
+            ),
+            "runs: a run is loaded while others still multiply the one before": (
+                "__syncthreads();\n                if (is_last) continue;",
+                "if (!is_last) __syncthreads();\n                if (is_last) continue;",
+            ),
+            "runs: the next channels meet the weights of these": (
+                "is_last ? from + DEPTH : from)",
+                "from)",
+            ),
+            "runs: the kernel is not turned round for the gradient": (
+                "across = DIRECTION > 0 ? tap : SIDE - 1 - tap",
+                "across = tap",
+            ),
+            "runs: moments count positions, not pixels": (
+                "__syncthreads_count(pixel >= 0 && step >= ahead",
+                "__syncthreads_count(step >= ahead",
+            ),
+            "runs: results of zeros count in the moments": (
+                "[&](int m) { return target[m] >= 0; }, count,",
+                "[&](int m) { return true; }, count,",
+            ),
+            "runs: the gradient of zeros counts in the sums": (
+                "        if (target[m] < 0) return;\n",
+                "",
             ),
         },
     ),

@@ -34,6 +34,12 @@ as what the bug was noticed first, and writes it anew where it is out of date.
 SIGNS = {  # in the first line of the failure that begins with "E  "
     "no barrier lies between": "race of two threads",
     "nothing orders different blocks": "race of two blocks",
+    "is missing between that and": "race of two blocks",
+    "is missing between this block's": "race of two blocks",
+    "by way of the L1 cache": "value that the L1 cache may hold from before",
+    "an asynchronous copy of": "asynchronous copy that nobody has waited for",
+    "is no tf32": "number that tensor cores would cut off",
+    "shift of": "shift by too many bits",
     "is a barrier missing?": "shared memory that nothing has written yet",
     "which nothing has written": "memory that nothing has written",
     "outside every array": "address outside every array",
