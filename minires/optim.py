@@ -83,6 +83,12 @@ class SGD:
             weight_decay=self.weight_decay,
         )
 
+    def gradients(self) -> list[Array]:
+        """All gradients; on a GPU, where they lie side by side, as one flat array."""
+        if self.flat and self.flat.is_whole():
+            return [self.flat.grad]
+        return [p.grad for p in self.parameters if p.grad is not None]
+
     def zero_grad(self) -> None:
         """Forget all gradients; the next backward starts afresh."""
         for parameter in self.parameters:

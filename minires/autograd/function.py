@@ -113,13 +113,6 @@ class Context:
                 )
         return self._saved
 
-    def homes(self, *positions: int) -> tuple[Array | None, ...]:
-        """Arrays to write the gradients of these inputs into, where there are any."""
-        parents = [self.parents[position] for position in positions]
-        return tuple(
-            None if p is None or isinstance(p, Context) else p.lend_home() for p in parents
-        )
-
     def seal(self, output: Tensor) -> None:
         """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
         # of equal arrays the first input's version counts

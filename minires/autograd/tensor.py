@@ -140,10 +140,6 @@ class Tensor:
         """Add to the gradient of this leaf."""
         self.grad = grad.copy() if self.grad is None else as_array(self.grad + grad)
 
-    def lend_home(self) -> Array | None:
-        """An array to write this leaf's gradient into; None: make a fresh one."""
-        return None
-
     # -- changes in place ------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:

@@ -17,6 +17,7 @@ from ..autograd.function import Array
 from ..autograd.ops import Gradients
 from ..kernels.handover import Handover
 from ..kernels.running import Running
+from .module import Parameter
 
 
 class ConvAdd(Function):
@@ -92,7 +93,7 @@ class ConvBatchNorm(Function):
             needs_dx=needs_dx,
             needs_dresidual=needs_dresidual,
             before=handover_before(ctx),
-            homes=ctx.homes(1, 2, 3),
+            homes=homes(ctx, 1, 2, 3),
         )
 
 
@@ -185,7 +186,7 @@ class BasicBlock(Function):
             **vars(ctx.saved),
             needs_dx=ctx.needs_grad[0],
             before=handover_before(ctx),
-            homes=ctx.homes(1, 2, 3, 4, 5, 6),
+            homes=homes(ctx, 1, 2, 3, 4, 5, 6),
         )
 
 
@@ -196,3 +197,9 @@ def handover_before(ctx: Context) -> Handover | None:
         return None
     handover = getattr(maker.saved, "handover", None)
     return handover if isinstance(handover, Handover) else None
+
+
+def homes(ctx: Context, *positions: int) -> tuple[Array | None, ...]:
+    """Arrays to write the gradients of these inputs into, where there are any."""
+    parents = [ctx.parents[position] for position in positions]
+    return tuple(p.lend_home() if isinstance(p, Parameter) else None for p in parents)

@@ -18,6 +18,7 @@ from ..autograd.function import Array, tracer
 from ..data import Batches
 from ..data.resident import ResidentBatches
 from ..graph import Graph, GraphError
+from ..kernels import precision
 from ..kernels.recording import Recorder
 from ..nn import Module
 from ..nn.module import Parameter
@@ -105,7 +106,8 @@ class Replay:
 
 def what_decides(model: Module, optimizer: SGD) -> list[Any]:
     """All objects that decide what a step launches, to be compared by identity."""
-    found: list[Any] = [tracer.get(), optimizer.momentum, optimizer.weight_decay]
+    found: list[Any] = [tracer.get(), precision.current()]
+    found += optimizer.momentum, optimizer.weight_decay
     to_visit = [model]
     while to_visit:
         attributes = vars(to_visit.pop())

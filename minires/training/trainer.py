@@ -283,7 +283,7 @@ class Trainer:
 
     def check_gradients(self) -> None:
         """Stop if a gradient is not finite; what it has made, or would make, is not saved."""
-        self.gradient_norm = gradient_norm(self.model)
+        self.gradient_norm = norm(*self.optimizer.gradients())
         if not np.isfinite(self.gradient_norm):
             self.diverge("gradient norm", self.gradient_norm, first_faulty_gradient(self.model))
 
@@ -398,13 +398,8 @@ class Trainer:
         return record["step"] + (record["kind"] == "gradients") <= self.step
 
 
-def gradient_norm(model: Module) -> float:
-    """Euclidean norm of the gradient of all parameters together."""
-    return norm(*(p.grad for p in model.parameters() if p.grad is not None))
-
-
 def norm(*arrays: np.ndarray) -> float:
-    """Euclidean norm of all elements together, summed in float64.
+    """Euclidean norm of all elements together, summed in float64: of gradients, of all parameters.
 
     Not by np.linalg.norm: BLAS splits a long sum by the number of threads, and records must not
     depend on that.
