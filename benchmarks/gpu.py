@@ -1,4 +1,4 @@
-"""minires beside PyTorch on an NVIDIA GPU: training steps, memory, launches, and every kernel.
+"""minires beside PyTorch on an NVIDIA GPU: training steps, launches, and every kernel.
 
     python benchmarks/gpu.py [--networks ResNet-20,ResNet-50] [--only steps|kernels] [--seconds 180]
                              [--compile default] [--json FILE] [--write docs/cuda.md]
@@ -29,9 +29,10 @@ from typing import Annotated, Any
 
 import gpu_page
 import typer
-from gpu_clock import attempt, ceilings, memory_of, take_turns
+from gpu_clock import attempt, ceilings, take_turns
 from gpu_profile import profile
 from gpu_steps import (
+    OUR_PRECISIONS,
     OURS,
     PRECISIONS,
     THEIRS,
@@ -41,7 +42,6 @@ from gpu_steps import (
     each,
     forget_caches,
     network,
-    our_precisions,
     prepare,
     why_no_torch,
 )
@@ -98,9 +98,10 @@ class Measurement:
         """Some parts or all, in the order in which they matter."""
         if reason := why_no_torch():
             self.say(f"{reason}; kernels' times come through it too, so own launches are counted")
-        missing = [p for p in PRECISIONS if p not in our_precisions()]
+        missing = [p for p in PRECISIONS if p not in OUR_PRECISIONS]
         if missing:
-            self.say(f"minires in {' and '.join(missing)}: this version has float32 alone")
+            have = " and ".join(OUR_PRECISIONS)
+            self.say(f"minires in {' and '.join(missing)}: it has {have} alone")
         self.ceilings = ceilings(self.say)
         if "steps" in parts:
             self.take_turns(1 - FOR_PROFILES if "kernels" in parts else 1)
@@ -131,13 +132,9 @@ class Measurement:
             attempt(f"{this.name}, {way}", self.say, add, way)
         rows = take_turns(steps, self.rounds, lambda text: self.say(f"{this.name}, {text}"))
 
-        def weigh(way: Way) -> None:
-            rows[way]["mib"] = memory_of(steps, way)
-
         for way, row in rows.items():
             row |= {"network": this.name, "batch": this.batch, "classes": this.classes}
             row |= way._asdict()
-            attempt(f"{this.name}, {way}, memory", self.say, weigh, way)
         self.steps += rows.values()
         steps.clear()
         attempt(what, self.say, forget_caches)
@@ -149,7 +146,7 @@ class Measurement:
         def add(way: Way) -> None:
             self.profiles.append(profile(way, this))
 
-        ours = [Way(OURS, "eager", p) for p in our_precisions()]
+        ours = [Way(OURS, "eager", p) for p in OUR_PRECISIONS]
         theirs = [Way(THEIRS, "eager", p) for p in PRECISIONS] if self.with_torch else []
         for way in ours + theirs:
             what = f"kernels of {this.name}, {way}"

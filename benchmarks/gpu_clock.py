@@ -1,4 +1,4 @@
-"""How long steps take on a GPU, and how much memory; and the ceilings of the machine.
+"""How long steps take on a GPU; and the ceilings of the machine.
 
 "Whole" is the time of many steps that are queued and then waited for once, divided by their number:
 what training takes. "Step by step" is from an idle GPU to an idle GPU, so that launching and
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gpu_steps import PRECISIONS, Step, Way, allow_tf32, forget_caches, why_no_torch
+from gpu_steps import PRECISIONS, Step, Way, allow_tf32, why_no_torch
 from minires.kernels import devices
 
 from minires import kernels
@@ -86,26 +86,6 @@ def statistics(times: dict[str, list[float]]) -> dict[str, Any]:
             low, row[f"{name}_ms"], high = np.percentile(values, (25, 50, 75)).tolist()
             row[f"{name}_ms_quartiles"] = [low, high]
     return row
-
-
-def memory_of(steps: dict[Way, Step], way: Way) -> float:
-    """MiB that a way takes: what is free when it is gone, less what was free after a step.
-
-    The driver counts, so that graphs and both engines' pools count alike; of what the pools keep
-    for later as much as one step leaves.
-    """
-    forget_caches()
-    steps[way]()
-    with_it = free_bytes()
-    del steps[way]
-    forget_caches()
-    return (free_bytes() - with_it) / 2**20
-
-
-def free_bytes() -> int:
-    """Of the GPU's memory."""
-    wait()
-    return devices.cupy().cuda.runtime.memGetInfo()[0]
 
 
 # ------------------------------------------------------------------- ceilings

@@ -120,26 +120,21 @@ def ratio(found: dict[tuple[str, str], Record | None], mode: str, key: str = "wh
 
 
 def details(record: Record) -> str:
-    """Step by step, memory, launches."""
+    """Step by step, launches."""
     steps, launches = by_way(record), launches_of(record)
-    heads = ["step by step, ms", "memory, MiB", "as graphs, MiB", "launches"]
-    lines = table(["network", "precision", *heads], numbers=4)
+    heads = ["step by step, ms", "launches"]
+    lines = table(["network", "precision", *heads], numbers=2)
     for name, precision in rows_of(record):
-        ours, theirs = (
-            {mode: steps.get((name, precision, engine, mode), {}) for mode in ("eager", "graph")}
-            for engine in (OURS, THEIRS)
-        )
+        engines = [(name, precision, engine) for engine in (OURS, THEIRS)]
         pairs = [
-            (number(of["eager"].get("step_ms"), 2) for of in (ours, theirs)),
-            (number(of["eager"].get("mib")) for of in (ours, theirs)),
-            (number(of["graph"].get("mib")) for of in (ours, theirs)),
-            (number(launches.get((name, precision, engine))) for engine in (OURS, THEIRS)),
+            (number(steps.get((*of, "eager"), {}).get("step_ms"), 2) for of in engines),
+            (number(launches.get(of)) for of in engines),
         ]
         cells = [" / ".join(pair) for pair in pairs]
         lines.append(line(title(record, name), NAMES[precision], *cells))
     text = (
-        "minires / PyTorch: a step from an idle GPU to an idle GPU, both eager; memory of the GPU, "
-        "eager and replayed; what a step launches (kernels, copies and fills).\n"
+        "minires / PyTorch: a step from an idle GPU to an idle GPU, both eager; what a step "
+        "launches (kernels, copies and fills).\n"
     )
     return text + "\n" + "\n".join(lines) + "\n"
 

@@ -66,7 +66,7 @@ def plain(name: str) -> str:
     name = name.replace("(anonymous namespace)::", "").removeprefix("void ")
     if name.startswith(NOT_KERNELS):
         return name
-    name = re.sub(r"(?<=\d)u?l*\b", "", name.split("(", 1)[0])  # 4l is 4
+    name = re.sub(r"(?<=\d)u?l*\b", "", name.split("(", 1)[0]).replace("> >", ">>")  # 4l is 4
     return re.sub(r"(<(?:MultiplyAdds|TensorCores)<.*), (?:float|double)>$", r"\1>", name)
 
 

@@ -8,13 +8,13 @@ for CIFAR-10 those of torch_resnet.py.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from minires.kernels import devices
+from minires.kernels.precision import PRECISIONS as OUR_PRECISIONS
 
 import minires
 from minires import Tensor, models
@@ -97,11 +97,6 @@ class Way(NamedTuple):
         return f"{self.engine}, {self.mode}, {self.precision}"
 
 
-def our_precisions() -> tuple[str, ...]:
-    """Those that minires can be asked for."""
-    return PRECISIONS if hasattr(minires, "precision") else PRECISIONS[:1]
-
-
 def why_no_torch() -> str:
     """Why PyTorch can't be timed, or an empty string."""
     if importlib.util.find_spec("torch") is None:
@@ -114,7 +109,7 @@ def why_no_torch() -> str:
 
 def ways(precision: str, with_torch: bool) -> list[Way]:
     """Those that take turns: the same precision, eager and as a graph."""
-    engines = [OURS] * (precision in our_precisions()) + [THEIRS] * with_torch
+    engines = [OURS] * (precision in OUR_PRECISIONS) + [THEIRS] * with_torch
     return [Way(engine, mode, precision) for engine in engines for mode in ("eager", "graph")]
 
 
@@ -141,19 +136,13 @@ def our_step(precision: str, network: Network) -> Step:
     x, classes = Tensor(images).to("cuda"), devices.move(labels, "cuda")
 
     def step() -> None:
-        with our_precision(precision):
+        with minires.precision(precision):
             loss = softmax_cross_entropy(model(x), classes)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
 
     return step
-
-
-def our_precision(precision: str) -> contextlib.AbstractContextManager[Any]:
-    """minires in a precision."""
-    choose = getattr(minires, "precision", None)
-    return choose(precision) if choose else contextlib.nullcontext()
 
 
 def their_step(way: Way, network: Network, compile_mode: str) -> Step:
