@@ -132,5 +132,5 @@ def test_too_much_traffic_is_noticed(report):
     from . import traffic_report
 
     key = Key("relu<float, 4>", "elementwise.cu:1", "global", False, 4)
-    worse = report | {key: Line(100, 100 * 100, 100, 1)}
+    worse = report | {key: Line(100, 10_000 * 100, 100, 1)}
     assert ("relu<float, 4>", "read") in traffic_report.excesses(worse)

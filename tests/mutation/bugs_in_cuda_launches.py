@@ -294,8 +294,8 @@ MUTANTS = [
         ONE_STEP,
         {
             "SGD: a launch for every parameter": (
-                "if self.flat and self.flat.is_whole():",
-                "if self.flat and False:",
+                "if self.flat and self.flat.is_whole():\n            for",
+                "if self.flat and False:\n            for",
             ),
             "SGD: gradients are copied to the host": (
                 "            self.move(self.flat.data, self.flat.grad, self.flat.velocity)\n",
