@@ -4,17 +4,16 @@
 //
 // Who multiplies, an *engine* decides: `MultiplyAdds` of single threads, or `TensorCores`. What a and b
 // are, a *loader* decides: each(k, k_end, visit) calls visit(number, address, exists) for each pack of
-// values that the thread carries from global memory into a tile; what does not exist is zero. Tiles
-// come in the order of k, so a loader moves on from one to the next, without a division. If batch
-// norm and ReLU are still pending on its values, normalise(values) applies them to a tile's, and
-// next_is_normalised() moves on.
+// values that the thread carries from global memory into a tile; what does not exist is zero. Tiles come
+// in the order of k, so a loader moves on without a division. If batch norm and ReLU are pending on its
+// values, normalise(values) applies them, and next_is_normalised() moves on.
 
 // ---------------------------------------------------------------- engines
 
 // An engine says which results a thread holds: sums[i][j] is that of row(i) and column(j) of the tile;
 // TOGETHER columns lie side by side. Lanes of a warp that are ACROSS apart share their columns;
 // warp_row() counts the warps that do.
-
+//
 // Every thread holds TM x TN results, so that a value read from shared memory is used TN or TM times.
 template <typename Type, int BM, int BN, int BK, int TM, int TN>
 struct MultiplyAdds {
