@@ -6,6 +6,7 @@ convolution in a network.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from ..checks import output_shape
@@ -32,6 +33,21 @@ def by_columns(name: str, algorithm: str, kernel_size: tuple[int, ...]) -> bool:
             f"{algorithm!r} (Winograd's is on the cpu alone)"
         )
     return algorithm == "im2col" or max(kernel_size) > MOST_TAPS
+
+
+def refuse_too_large(x_shape: tuple[int, ...], y_shape: tuple[int, ...], lines: int) -> None:
+    """Pixels, and values from a tile's or a part's first image on, are counted in 32 bits.
+
+    `lines` are the pixels of y that a tile or a part has.
+    """
+    images = lines // max(1, math.prod(y_shape[1:3])) + 2
+    values = images * max(math.prod(x_shape[1:]), math.prod(y_shape[1:]))
+    pixels = max(math.prod(x_shape[:3]), math.prod(y_shape[:3]))
+    if max(values, pixels) >= 2**31:
+        raise ValueError(
+            f"convolution: {x_shape} to {y_shape} is too large for the kernels on cuda, which count "
+            "pixels, and the values of an image, in 32 bits: cut the batch or the images"
+        )
 
 
 def conv2d(
@@ -63,6 +79,7 @@ def convolve(
     pixels = len(x) * size[0] * size[1]
     values = vector(x, weight, y, sizes=(x.shape[3], filters))
     engine = choose_engine("conv2d", arithmetic(x), values, pixels, filters)
+    refuse_too_large(x.shape, y.shape, engine.m)
     tiles = blocks(pixels, engine.m), blocks(filters, engine.n)
     parts = (None, None)
     if moments:
@@ -140,6 +157,7 @@ def input_grad(
     stride = int(stride)
     pixels = n * blocks(height, stride) * blocks(width, stride)  # of the first class
     engine = choose_engine("conv2d_input_grad", arithmetic(dy), values, pixels, channels)
+    refuse_too_large(dy.shape, x_shape, engine.m * stride**2)
     grid = blocks(pixels, engine.m), blocks(channels, engine.n), stride**2
     parts = (None, None, None)
     if gate:
@@ -199,6 +217,7 @@ def weight_grad(
     tiles = blocks(lines, engine.m), blocks(filters, engine.n)
     part = pixels_of_a_part(pixels, resident_blocks(engine) // (tiles[0] * tiles[1]), engine.k)
     parts = blocks(pixels, part)
+    refuse_too_large(x.shape, dy.shape, part)
     if parts == 0:  # a batch of no images
         dweight.fill(0)
     launch(

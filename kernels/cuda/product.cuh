@@ -93,7 +93,7 @@ struct TensorCores {
     ) {
         const int lane = threadIdx.x % 4;                    // along k
         const int n = column(0) - lane * 2 + threadIdx.x % 32 / 4;
-#pragma unroll
+#pragma unroll 2  // all at once would take more registers than there are
         for (int k = 0; k < BK; k += 8) {
             Split right[COLUMNS / 2][2], left[ROWS / 2][4];
 #pragma unroll

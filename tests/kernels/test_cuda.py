@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minires.kernels import cuda as kernels
 from minires.kernels import reference
-from minires.kernels.cuda import launch, source
+from minires.kernels.cuda import convolution, launch, source
 from minires.kernels.cuda.batch_norm import MOST_CHUNKS, chunk_length, width_for
-from minires.kernels.cuda.convolution import pixels_of_a_part
 
 from ..device import OnDevice, gpu
 from .suite import assert_within, generators, normal, roundings, wide
@@ -200,7 +199,7 @@ def test_variance_where_the_first_pixel_is_far_from_all_others(rng):
 
 @given(pixels=st.integers(1, 10**7), wanted=st.integers(0, 500))
 def test_parts_of_a_sum_are_whole_steps_and_not_too_many(pixels, wanted):
-    part = pixels_of_a_part(pixels, wanted, 16)
+    part = convolution.pixels_of_a_part(pixels, wanted, 16)
     assert part % 16 == 0
     parts = -(-pixels // part)
     assert 1 <= parts <= max(1, wanted)
@@ -247,6 +246,20 @@ def test_every_kernel_that_is_launched_is_declared():
                 for lines, columns in itertools.product((1, 10**6), (1, 16, 17, 32, 33, 64, 500)):
                     engine = source.choose_engine(kernel, arithmetic, vector, lines, columns)
                     assert source.product(kernel, engine, vector, *rest) in names
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "y_shape", "lines"),
+    [
+        ((1, 2**16, 2**13, 4), (1, 2**16, 2**13, 4), 128),  # one image
+        ((2**20, 64, 64, 1), (2**20, 64, 64, 1), 128),  # all pixels
+        ((2**12, 512, 512, 4), (2**12, 256, 256, 4), 2**28),  # the images of a part
+    ],
+)
+def test_maps_beyond_32_bits_get_a_sentence(x_shape, y_shape, lines):
+    convolution.refuse_too_large((64, 224, 224, 64), (64, 224, 224, 64), 2**16)
+    with pytest.raises(ValueError, match="too large for the kernels on cuda.*cut the batch"):
+        convolution.refuse_too_large(x_shape, y_shape, lines)
 
 
 def test_nothing_is_launched_for_nothing():
