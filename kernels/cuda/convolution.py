@@ -45,8 +45,8 @@ def refuse_too_large(x_shape: tuple[int, ...], y_shape: tuple[int, ...], lines: 
     pixels = max(math.prod(x_shape[:3]), math.prod(y_shape[:3]))
     if max(values, pixels) >= 2**31:
         raise ValueError(
-            f"convolution: {x_shape} to {y_shape} is too large for the kernels on cuda, which count "
-            "pixels, and the values of an image, in 32 bits: cut the batch or the images"
+            f"convolution: {x_shape} to {y_shape} is too large for the kernels on cuda, which "
+            "count pixels, and the values of an image, in 32 bits: cut the batch or the images"
         )
 
 

@@ -258,7 +258,7 @@ def test_every_kernel_that_is_launched_is_declared():
 )
 def test_maps_beyond_32_bits_get_a_sentence(x_shape, y_shape, lines):
     convolution.refuse_too_large((64, 224, 224, 64), (64, 224, 224, 64), 2**16)
-    with pytest.raises(ValueError, match="too large for the kernels on cuda.*cut the batch"):
+    with pytest.raises(ValueError, match=r"too large for the kernels on cuda.*cut the batch"):
         convolution.refuse_too_large(x_shape, y_shape, lines)
 
 
