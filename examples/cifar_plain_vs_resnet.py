@@ -17,9 +17,11 @@ from typing import Annotated
 
 import typer
 from minires.kernels.devices import DEVICES, choose, describe_cuda
+from minires.kernels.precision import PRECISIONS, current
 from rich.console import Console
 from rich.markup import escape
 
+import minires
 from minires.data import Dataset, how_to_get_cifar10, load
 from minires.report import (
     draw_error_curves,
@@ -37,6 +39,7 @@ from minires.training.display import Display
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
 Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
+Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
 
 console = Console()
 
@@ -55,6 +58,9 @@ def main(
     device: Annotated[
         Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
     ] = Device["auto"],
+    precision: Annotated[
+        Precision, typer.Option(help="of products on a GPU: tf32 is faster, with 10 bits")
+    ] = Precision["float32"],
     out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="go on with what this folder holds, on any --device")
@@ -74,7 +80,8 @@ def main(
             seeds=list(range(seed, seed + seeds)),
         )
     try:
-        train(folder, options, choose(device.value))
+        with minires.precision(precision.value):
+            train(folder, options, choose(device.value))
     except KeyboardInterrupt as stopped:
         command = shlex.join(["python", sys.argv[0], "--resume", str(folder)])
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
@@ -86,6 +93,8 @@ def train(folder: Path, options: Options, device: str) -> None:
     """Train every network to its end, from its checkpoint where it has one."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
+    elif current() != "float32":
+        console.print(f"Precision: on the CPU, {current()} is float32.")
     dataset = load_data(options.data, Path(options.data_dir) if options.data_dir else None)
     with Display(console) as display:
         trainers = [

@@ -38,7 +38,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy") / "results"
-    code, text = run(*TOY, "--out", folder)
+    code, text = run(*TOY, "--precision", "tf32", "--out", folder)
     assert code == 0, text
     return folder, text
 
@@ -48,6 +48,7 @@ class TestMainJob:
     def test_shows_a_table_a_verdict_and_pictures(self, toy):
         folder, text = toy
         assert "Data: built-in" in text
+        assert "Precision: on the CPU, tf32 is float32." in text
         for name in ("plain-8", "plain-14", "ResNet-8", "ResNet-14"):
             assert name in text
         assert "preset toy, one seed" in text
@@ -56,6 +57,10 @@ class TestMainJob:
         assert (folder / "gradients.png").exists()
         assert f"Report, to open in a browser: {folder / 'report.html'}" in text
         assert "--preset toy --data builtin --depths 8,14" in (folder / "report.html").read_text()
+
+    def test_the_configuration_tells_the_precision(self, toy):
+        for path in toy[0].glob("*/config.json"):
+            assert json.loads(path.read_text())["precision"] == "tf32"
 
     def test_leaves_a_folder_for_each_network(self, toy):
         folder, _ = toy

@@ -5,8 +5,10 @@
     common.cuh       what all kernels share
     tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
+    sums.cuh         what batch norm needs, summed while results are in registers
     arrival.cuh      sums over blocks: the last ones to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py
+    runs.cu          3 x 3 convolutions that read a tile's pixels once: runs.py
     gemm.cu          matrix products: matmul.py
     columns.cu       im2col and col2im: columns.py
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py

@@ -1,9 +1,9 @@
 // A sum over all blocks of a launch, without a second launch and with the same bits every time.
 //
-// Every block writes its part. Whoever arrives last in a group of blocks adds the group's parts, in
-// their order; whoever arrives last of the groups adds the groups' sums: two short sums, where one
-// block that added all parts would keep the GPU waiting. Only the counters of arrivals are atomic, so
-// which block adds varies, but never what it adds, nor in which order.
+// Every block writes its part. The last block of a group to arrive adds the group's parts, in their
+// order, and the last of those adds the groups' sums: two short sums, where one block that added all
+// parts would keep the GPU waiting. Only the counters of arrivals are atomic, so which block adds
+// varies, but never what it adds, nor in which order.
 
 // How many counters a sum of `count` parts needs, in groups of GROUP: one for the groups, then one for
 // each group.

@@ -19,6 +19,7 @@ from .. import kernels
 from ..autograd import Tensor, no_grad
 from ..data import Dataset, evaluation_batches, training_batches
 from ..info import environment
+from ..kernels import precision
 from ..kernels.devices import move, to_host
 from ..nn import Module, evaluating
 from ..nn import functional as F
@@ -205,6 +206,7 @@ class Trainer:
         about = {
             "classes": len(self.dataset.classes),
             "begun": time.strftime("%Y-%m-%d %H:%M %Z"),
+            "precision": precision.current(),
             "made with": environment(),
         }
         files.write_json(self.folder / "config.json", self.identity | about)
