@@ -155,9 +155,22 @@ def test_without_a_bug_the_same_tests_pass(device, copy):
     assert status == 0, last_lines(output)
 
 
+def share() -> list[Mutant]:
+    """All mutants; or of `MINIRES_BUGS=1/3` every third, from the second on."""
+    start, every = map(int, os.environ.get("MINIRES_BUGS", "0/1").split("/"))
+    return MUTANTS[start::every]
+
+
+def test_no_mutant_is_stale(copy):
+    """Whichever are planted: each changes one place of a file as it is now."""
+    files = {mutant.file for mutant in MUTANTS}
+    texts = {file: place(copy.folder, file).read_text(encoding="utf-8") for file in files}
+    assert [m.name for m in MUTANTS if texts[m.file].count(m.old) != 1] == []
+
+
 def parameters():
     """The mutants, those of the CUDA backend marked as such."""
-    for mutant in MUTANTS:
+    for mutant in share():
         marks = [pytest.mark.cuda] if cuda_page.is_cuda(mutant) else []
         yield pytest.param(mutant, id=mutant.name, marks=marks)
 
