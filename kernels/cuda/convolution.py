@@ -148,7 +148,7 @@ def input_grad(
     """The implicit product, plus what came through a shortcut of that stride; cut by a gate."""
     run = run_for(dy, weight, stride, padding, to_images=True)
     if run and gate and gate.norm and addend is None:
-        return conv3x3_input_grad(run, dy, weight, gate)
+        return conv3x3_input_grad(run, dy, weight, gate, gate.norm)
     (n, height, width, channels), filters = x_shape, weight.shape[3]
     dx = empty(x_shape, dy)
     others = (addend, gate.z, gate.result) if gate else (addend,)

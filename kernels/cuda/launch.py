@@ -49,8 +49,8 @@ def launch(
     An empty grid starts nothing.
     """
     if all(grid):
-        kernel = function(cupy_of(arguments), module_name, kernel)
-        kernel(grid, (threads,), arguments, shared_mem=shared)
+        ready = function(cupy_of(arguments), module_name, kernel)
+        ready(grid, (threads,), arguments, shared_mem=shared)
 
 
 def launch_over(count: int, module_name: str, kernel: str, *arguments: Any) -> None:

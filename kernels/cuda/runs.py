@@ -57,12 +57,12 @@ def conv3x3(
     return y
 
 
-def conv3x3_input_grad(engine: Runs, dy: Array, weight: Array, gate: Gate) -> Array:
-    """The gradient of the convolution's input, which is relu(gate.norm(gate.z)), cut and summed."""
+def conv3x3_input_grad(engine: Runs, dy: Array, weight: Array, gate: Gate, norm: Norm) -> Array:
+    """The gradient of the convolution's input, which is relu(norm(gate.z)), cut and summed."""
     channels = weight.shape[2]
     dx = empty((*dy.shape[:3], channels), dy)
     tiles = tiles_of(engine, dy.shape, channels)
-    _, var, gamma, beta, eps = gate.norm
+    _, var, gamma, beta, eps = norm
     launch(
         "runs",
         f"conv3x3_input_grad<{engine}>",

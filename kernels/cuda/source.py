@@ -215,11 +215,12 @@ def packed(*names: str) -> NamesFor:
 
 def tiled(kernel: str, *rests: str) -> NamesFor:
     """A tiled product, by its arithmetic."""
+    ends: list[tuple[str, ...]] = [(text,) for text in rests] or [()]
     return lambda arithmetic: [
-        product(kernel, engine, vector, *rest)
+        product(kernel, engine, vector, *end)
         for vector, engines in ARITHMETIC[arithmetic](kernel).items()
         for engine in engines
-        for rest in ([(text,) for text in rests] or [()])
+        for end in ends
     ]
 
 
