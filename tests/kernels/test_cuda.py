@@ -102,6 +102,11 @@ def test_basic_block(case, needs_dx, rng):
     check_block(cuda, case, needs_dx, rng)
 
 
+@pytest.mark.parametrize("filters", [4, 8])
+def test_shortcut_of_a_block_that_strides(filters, rng):
+    check_block(cuda, ((2, 9, 11, 4), filters, 2, True), True, rng)
+
+
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("residual", [True, False])
 def test_convolution_and_batch_norm(relu, residual, rng):

@@ -145,7 +145,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/fused.py",
-        on_gpu("tests/kernels/test_cuda.py::test_basic_block"),
+        on_gpu("tests/kernels/test_cuda.py::test_shortcut_of_a_block_that_strides"),
         {
             "basic_block: a shortcut that strides is read as one that does not": (
                 "residual=x if skip else None, stride=stride, relu=True",
