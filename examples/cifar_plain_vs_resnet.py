@@ -32,9 +32,9 @@ from minires.report import (
     verdict,
     write_report,
 )
-from minires.training import PRESETS, DivergedError
-from minires.training.comparison import Options, make_trainer, plain_and_residual, run_all
+from minires.training import PRESETS, DivergedError, run_all
 from minires.training.display import Display
+from minires.training.main_job import Options, make_trainer, plain_and_residual
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)

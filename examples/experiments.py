@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
+from minires.files import atomic
 from minires.training import DivergedError
-from minires.training.files import atomic
 
 Name = Enum("Name", {name: name for name in (*EXPERIMENTS, "all")}, type=str)
 Size = Enum("Size", {name: name for name in ("default", "toy")}, type=str)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..training.comparison import Options
+from ..training.main_job import Options
 from .blocks import duration
 from .runs import Run
 
