@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..training.main_job import Options
-from .blocks import duration
+from ..training.pace import duration
 from .runs import Run
 
 OF_EACH_RUN = ("network", "seed", "begun")  # in the list of runs, and not among the facts

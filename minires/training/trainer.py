@@ -20,6 +20,7 @@ from ..nn import Module
 from ..nn import functional as F
 from ..optim import SGD
 from . import checkpoints
+from .claim import claimed
 from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
@@ -95,10 +96,10 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end of the recipe, from wherever the trainer stands."""
-        if self.step == 0:
-            self.begin()
-        self.model.train()
-        with StopRequest() as stop, self.replay:
+        with claimed(self.folder), StopRequest() as stop, self.replay:
+            if self.step == 0:
+                self.begin()
+            self.model.train()
             while self.step < self.recipe.iterations:
                 with self.timed():
                     self.train_step()
