@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-NAME = "running"  # a file that is there, and locked, as long as a process trains the run
+MARK = "running"  # a file that is there, and locked, as long as a process trains the run
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises: ValueError if it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / NAME).open("w")
+    file = (folder / MARK).open("w")
     if not lock(file):
         file.close()
         raise ValueError(f"another process is training in {folder}: wait for it, or stop it")
@@ -25,13 +25,13 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
     finally:
         file.close()
-        (folder / NAME).unlink(missing_ok=True)
+        (folder / MARK).unlink(missing_ok=True)
 
 
 def is_claimed(folder: Path) -> bool:
     """Whether a process is training there; one that was killed is not."""
     try:
-        with (folder / NAME).open() as file:
+        with (folder / MARK).open() as file:
             return not lock(file)
     except FileNotFoundError:
         return False

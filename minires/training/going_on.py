@@ -6,19 +6,19 @@ from pathlib import Path
 
 from ..files import atomic
 
-NAME = "command.txt"
+COMMAND = "command.txt"
 LEVELS = 2  # a run's folder lies so far below its job's, at most
 
 
 def keep_command(folder: Path, command: str) -> None:
     """Write it into the job's folder, as one would type it."""
-    with atomic(folder / NAME) as temporary:
+    with atomic(folder / COMMAND) as temporary:
         temporary.write_text(command + "\n", encoding="utf-8")
 
 
 def command_for(run: Path) -> str:
     """The command that goes on with the run in this folder; "" if nobody has kept one."""
     for folder in [run, *run.resolve().parents[:LEVELS]]:
-        if (folder / NAME).exists():
-            return (folder / NAME).read_text(encoding="utf-8").strip()
+        if (folder / COMMAND).exists():
+            return (folder / COMMAND).read_text(encoding="utf-8").strip()
     return ""

@@ -34,7 +34,7 @@ class Trainer:
     """Trains one network by one recipe and keeps everything about it in one folder.
 
     Files: `config.json` (network, data, recipe, seed, versions, machine), `records.jsonl` and
-    `checkpoint.safetensors`. Records are JSON lines of three kinds; errors are shares (0 to 1),
+    `checkpoint.safetensors`. Records are JSON lines of four kinds; errors are shares (0 to 1),
     `step` counts the iterations done, `seconds` the wall-clock time of training so far:
 
     - interval: every `record_every` iterations; mean training loss and error since the last such
@@ -57,7 +57,8 @@ class Trainer:
             Checkpoints do not depend on it: a run may go on on another device.
         watch: called with the trainer after every step, for a progress bar.
 
-    Raises (in run): DivergedError, InterruptedTraining.
+    Raises (in run): DivergedError, InterruptedTraining, and ValueError if another process is
+    training in the folder.
     """
 
     def __init__(
@@ -209,10 +210,12 @@ class Trainer:
     def resume(self) -> None:
         """Go back to the folder's checkpoint; records of later steps are dropped.
 
-        Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run.
+        Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run, or
+        another process is training there.
         """
         checkpoints.restore(self)
-        self.records.go_back_to(self.step)
+        with claimed(self.folder):
+            self.records.go_back_to(self.step)
 
 
 def run_all(trainers: Iterable[Trainer]) -> None:

@@ -11,6 +11,7 @@ from minires.data import Batches
 from minires.nn import summary
 from minires.training import DivergedError, InterruptedTraining, evaluate
 from minires.training.checkpoints import METADATA_KEY, load_checkpoint
+from minires.training.claim import claimed
 from minires.training.divergence import first_faulty_gradient
 
 from . import small
@@ -254,6 +255,16 @@ class TestRefusals:
         small.trainer(tmp_path).run()
         with pytest.raises(ValueError, match="training_images: saved 100, now 90"):
             small.trainer(tmp_path, data=small.dataset(train=90)).resume()
+
+    def test_a_folder_in_which_another_process_trains(self, tmp_path):
+        trained = small.trainer(tmp_path)
+        trained.run()
+        before = small.records(tmp_path)
+        with claimed(tmp_path):
+            for act in (trained.run, trained.resume):
+                with pytest.raises(ValueError, match="another process is training in"):
+                    act()
+        assert small.records(tmp_path) == before
 
     def test_no_checkpoint(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="nothing to resume from"):
