@@ -32,9 +32,10 @@ from minires.report import (
     verdict,
     write_report,
 )
-from minires.training import PRESETS, DivergedError
-from minires.training.comparison import Options, make_trainer, plain_and_residual, run_all
+from minires.training import PRESETS, DivergedError, run_all
 from minires.training.display import Display
+from minires.training.going_on import keep_command
+from minires.training.main_job import Options, make_trainer, plain_and_residual
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
@@ -83,8 +84,7 @@ def main(
         with minires.precision(precision.value):
             train(folder, options, choose(device.value))
     except KeyboardInterrupt as stopped:
-        command = shlex.join(["python", sys.argv[0], "--resume", str(folder)])
-        console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
+        console.print(f"\n{stopped}\nTo go on: {going_on(folder)}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     show_results(folder)
 
@@ -109,8 +109,14 @@ def train(folder: Path, options: Options, device: str) -> None:
             for entry in plain_and_residual(options.depths, options.seeds)
         ]
         options.save(folder)
+        keep_command(folder, going_on(folder))
         display.add(trainers)
         run_all(trainers)
+
+
+def going_on(folder: Path) -> str:
+    """The command that goes on with the job in this folder."""
+    return shlex.join(["python", sys.argv[0], "--resume", str(folder)])
 
 
 def read_options(folder: Path) -> Options:

@@ -22,8 +22,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
+from minires.files import atomic
 from minires.training import DivergedError
-from minires.training.files import atomic
+from minires.training.going_on import keep_command
 
 Name = Enum("Name", {name: name for name in (*EXPERIMENTS, "all")}, type=str)
 Size = Enum("Size", {name: name for name in ("default", "toy")}, type=str)
@@ -64,11 +65,12 @@ def main(
     """Run an experiment of the paper in small."""
     folder = out or Path("runs") / f"experiments-{size.value}"
     setting = Setting(folder, size.value, seeds, data.value, data_dir, device.value, console)
+    command = shlex.join(["python", *sys.argv])
+    keep_command(folder, command)
     try:
         for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
             show(replace(EXPERIMENTS[chosen](setting), options=setting.options), folder)
     except KeyboardInterrupt as stopped:
-        command = shlex.join(["python", *sys.argv])
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     if document:

@@ -18,9 +18,10 @@ import typer
 from PIL import Image
 
 from minires.analysis import PROBES, Lab
+from minires.files import atomic
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
-from minires.training.files import atomic, read_json
+from minires.training.json_files import read_json
 
 LESSON = Path(__file__).parents[1] / "docs" / "lesson"
 

@@ -52,6 +52,19 @@ def report(
 
 
 @app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="holds runs, or folders of runs")] = Path("runs"),
+) -> None:
+    """List the runs below a folder: how far each has come, and the command to go on with it."""
+    from minires.report.listing import list_runs, listing_table
+
+    found, notes = list_runs(folder)
+    console.print(listing_table(found))
+    for line in dict.fromkeys([*(run.remark for run in found if run.remark), *notes]):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
 def draw(
     networks: Annotated[list[str], typer.Argument(help="such as vgg19 plain34 resnet34")],
     out: Annotated[Path, typer.Option(help="the picture")] = Path("architecture.svg"),

@@ -141,12 +141,12 @@ def test_damaged_options_get_a_sentence(text, sentence, tmp_path):
 LITTLE = """
 import dataclasses, runpy, sys
 from contextlib import nullcontext
-import minires.training.comparison as comparison
+from minires.training import PRESETS
 from tests.device import gpu
 
-toy = comparison.PRESETS["toy"]
+toy = PRESETS["toy"]
 little = {"iterations": 4, "batch_size": 2, "evaluate_every": 4, "test_images": 2}
-comparison.PRESETS["toy"] = lambda *a: dataclasses.replace(toy(*a), **little)
+PRESETS["toy"] = lambda *a: dataclasses.replace(toy(*a), **little)
 device, folder = sys.argv[1:]
 sys.argv = ["script", "--preset", "toy", "--data", "builtin", "--depths", "8"]
 sys.argv += ["--device", device, "--out", folder]

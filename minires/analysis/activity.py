@@ -14,7 +14,7 @@ from ..models import CifarResNet
 from ..nn import Module, ReLU, Shortcut
 from ..pictures import COLOURS, new_figure
 from ..training import Trainer
-from ..training.trainer import norm
+from ..training.norms import norm
 from .lab import Lab
 from .probe import Probe
 from .propagation import train_and_look

@@ -21,7 +21,7 @@ from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
 from ..pictures import COLOURS, new_figure
 from ..training import LinearDecay, Trainer, evaluate
-from ..training.files import read_records
+from ..training.records import read_records
 from .lab import Lab
 from .probe import Probe
 from .watching import untouched, watching

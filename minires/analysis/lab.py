@@ -13,8 +13,8 @@ import numpy as np
 from ..data import Dataset, evaluation_batches, load
 from ..models import CifarResNet, cifar_resnet
 from ..nn import Module, Shortcut
-from ..training import PRESETS, Recipe, Trainer
-from ..training.comparison import Entry, Options, make_trainer, run_all
+from ..training import PRESETS, Recipe, Trainer, run_all
+from ..training.main_job import Entry, Options, make_trainer
 
 Batch = tuple[np.ndarray, np.ndarray]
 

@@ -21,7 +21,7 @@ from ..nn import BasicBlock, Module
 from ..nn import functional as F
 from ..nn.blocks import convolve
 from ..pictures import COLOURS, new_figure
-from ..training.trainer import norm
+from ..training.norms import norm
 from .lab import Lab
 from .probe import Probe
 from .watching import blocks_by_name, replaced, untouched

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..pictures import save
-from ..training.files import write_json
+from ..training.json_files import write_json
 from .lab import Lab
 
 if TYPE_CHECKING:

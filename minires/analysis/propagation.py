@@ -17,7 +17,7 @@ from ..nn import BasicBlock, Module, Sequential, Shortcut
 from ..nn import functional as F
 from ..pictures import COLOURS, new_figure
 from ..training import Trainer
-from ..training.trainer import norm
+from ..training.norms import norm
 from . import surgery
 from .lab import Batch, Lab
 from .probe import Probe

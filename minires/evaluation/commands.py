@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..data import BrokenImageError, Preprocessing, find_images, open_image
-from ..training.files import write_json
+from ..training.json_files import write_json
 from .classify import classify, draw_guesses
 from .evaluate import Evaluation, evaluate
 from .networks import find_classes, load_networks

@@ -1,6 +1,6 @@
 """The paper's tables in small: each experiment trains, and prints the paper's rows beside ours."""
 
-from . import depths, ensemble, test_time
+from . import depths, ensemble, multi_view
 from .catalogue import BOTTLENECK, DRAWINGS, SHORTCUTS
 from .result import Result, load_result
 from .setting import Setting
@@ -10,7 +10,7 @@ EXPERIMENTS = {
     BOTTLENECK.key: BOTTLENECK.run,
     "depths": depths.run,
     DRAWINGS.key: DRAWINGS.run,
-    test_time.KEY: test_time.run,
+    multi_view.KEY: multi_view.run,
     "ensemble": ensemble.run,
 }
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 
 from ..models import cifar_resnet, plain18, plain34, resnet18, resnet34
-from .comparison import Comparison, Member
+from .paper_comparison import Member, PaperComparison
 
-SHORTCUTS = Comparison(
+SHORTCUTS = PaperComparison(
     key="shortcuts",
     title="Shortcut options A, B, C",
     paper=(
@@ -28,7 +28,7 @@ SHORTCUTS = Comparison(
     seeds=3,
 )
 
-BOTTLENECK = Comparison(
+BOTTLENECK = PaperComparison(
     key="bottleneck",
     title="Bottleneck against basic blocks at equal multiply-adds",
     paper=(
@@ -43,7 +43,7 @@ BOTTLENECK = Comparison(
     seeds=3,
 )
 
-DEPTHS = Comparison(
+DEPTHS = PaperComparison(
     key="depths",
     title="CIFAR-10: 20 to 1202 layers",
     paper=(
@@ -60,7 +60,7 @@ DEPTHS = Comparison(
     ),
 )
 
-DRAWINGS = Comparison(
+DRAWINGS = PaperComparison(
     key="drawings",
     title="18 and 34 layers, plain and residual, on larger images",
     paper=(
@@ -77,7 +77,7 @@ DRAWINGS = Comparison(
     large_images=True,
 )
 
-SIX = Comparison(
+SIX = PaperComparison(
     key="ensemble",
     title="An ensemble of six",
     paper=(

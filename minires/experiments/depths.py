@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 
-from ..autograd import Tensor
-from ..data import Batches
 from ..models import cifar_resnet
-from ..nn import functional as F
 from ..nn import summary
-from ..optim import SGD
+from ..training import Recipe, StepDecay, Trainer
+from ..training.records import read_records
 from .catalogue import DEPTHS
+from .paper_comparison import folder_name
 from .result import Result
 from .setting import Setting
 
@@ -30,17 +28,22 @@ def deepest(setting: Setting, steps: int, batch_size: int) -> str:
     """A few iterations of 1202 layers, with the blocks' maps recomputed: time and memory."""
     dataset = DEPTHS.dataset(setting)
     model = cifar_resnet(DEEPEST, classes=len(dataset.classes), recompute=True)
-    batches = Batches(dataset, batch_size, seed=0, device=model.to(setting.device).device)
-    optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    losses, started = [], time.perf_counter()
-    for step in range(steps):
-        images, labels = batches.batch(step)
-        loss = F.softmax_cross_entropy(model(Tensor(images)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    seconds = (time.perf_counter() - started) / steps
+    recipe = Recipe(
+        name="deepest",
+        iterations=steps,
+        batch_size=batch_size,
+        schedule=StepDecay(peak=0.01, drops=()),
+        record_every=1,
+        evaluate_every=steps,
+        checkpoint_every=steps,
+        test_images=1,
+    )
+    folder = setting.folder / "deepest" / folder_name(model.name, seed=0)
+    Trainer(
+        model, dataset, recipe, folder=folder, seed=0, name=model.name, device=setting.device
+    ).run()
+    intervals = [r for r in read_records(folder / "records.jsonl") if r["kind"] == "interval"]
+    losses, seconds = [r["loss"] for r in intervals], intervals[-1]["seconds"] / steps
     cost = summary(model)
     return (
         f"ResNet-{DEEPEST} (paper: 19.4 M parameters, test error 7.93) has {cost.parameters:,} "

@@ -14,7 +14,7 @@ from ..data.builtin import generate
 from ..training import LinearDecay, LinearWarmUp, Recipe
 
 Size = Literal["toy", "default"]
-DRAWINGS = 64  # pixels
+LARGE = 64  # pixels
 
 # The main job's quick recipe at half its length, tested at the end alone: many networks, and few
 # questions to each
@@ -78,7 +78,7 @@ class Setting:
 
     def large_images(self) -> Dataset:
         """The built-in drawings at 64 x 64."""
-        return drawings(DRAWINGS, *((100, 40) if self.size == "toy" else (12_000, 2_000)))
+        return drawings(LARGE, *((100, 40) if self.size == "toy" else (12_000, 2_000)))
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..training.pace import duration
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
 from .paper import Comparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
@@ -125,15 +126,6 @@ def row(group: Group) -> dict[str, str]:
         "test error in the paper": printed_test_error(group),
         "time": duration(group.mean("seconds")),
     }
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if math.isnan(seconds):
-        return "not recorded"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def drawn(group: Group) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..training.comparison import Options
-from .blocks import duration
+from ..training.main_job import Options
+from ..training.pace import duration
 from .runs import Run
 
 OF_EACH_RUN = ("network", "seed", "begun")  # in the list of runs, and not among the facts

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..training.files import read_json, read_records
+from ..training.json_files import read_json
+from ..training.records import read_records
 
 Curve = tuple[np.ndarray, np.ndarray]
 REQUIRED = ("network", "seed", "data", "name", "iterations", "batch_size")

@@ -1,10 +1,11 @@
-"""Training: the loop, recipes and schedules, records and checkpoints, comparisons of networks."""
+"""Training: the loop, recipes and schedules, records and checkpoints."""
 
-from .diagnosis import DivergedError
+from .divergence import DivergedError
 from .interrupt import InterruptedTraining
+from .meters import Meter, evaluate
 from .recipes import PRESETS, Recipe
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
-from .trainer import Meter, Trainer, evaluate
+from .trainer import Trainer, run_all
 
 __all__ = [
     "PRESETS",
@@ -19,4 +20,5 @@ __all__ = [
     "StepDecay",
     "Trainer",
     "evaluate",
+    "run_all",
 ]

@@ -1,8 +1,10 @@
-"""Progress in the terminal: a bar for each network and one for all of them."""
+"""Progress of a training: bars in a terminal; elsewhere a plain line every half minute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from rich.console import Console
@@ -15,18 +17,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..nn import summary
+from .pace import Pace, duration
 from .trainer import Trainer
+
+EVERY = 30  # seconds from one plain line to the next
+FIRST = 5  # seconds of training from which the whole time is estimated
 
 
 class Display:
-    """Progress bars for trainers that run one after the other; pass `display.watch` to each.
+    """Shows trainers that run one after the other; pass `display.watch` to each.
 
-    The time left for all of them is reckoned in multiply-adds, since a deep network's iteration
-    takes longer than a shallow one's.
+    After the first seconds it says how long all of them will take. Where the output is no terminal
+    (nohup, a batch system, a pipe), lines take the place of bars.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.console, self.clock = console or Console(), clock
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -34,34 +42,60 @@ class Display:
             TextColumn("{task.fields[note]:<24}"),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=console,
+            console=self.console,
             speed_estimate_period=120,
+            disable=not self.console.is_terminal,
         )
         self.tasks: dict[Trainer, TaskID] = {}
-        self.cost: dict[Trainer, int] = {}
+        self.is_estimated = False
+        self.told = clock()  # when the last plain line was printed
 
     def add(self, trainers: Sequence[Trainer]) -> None:
         """Show these networks, none begun yet."""
+        self.pace = Pace(trainers, self.clock)
         for trainer in trainers:
-            self.cost[trainer] = summary(trainer.model).multiply_adds * trainer.recipe.batch_size
             self.tasks[trainer] = self.progress.add_task(
                 trainer.folder.name,
                 total=trainer.recipe.iterations,
                 note="",
                 start=False,
             )
-        self.everything = self.progress.add_task("all", total=self.total(done=False), note="")
-
-    def total(self, *, done: bool) -> int:
-        """Multiply-adds of a forward pass, over all iterations: those done, or all."""
-        return sum(c * (t.step if done else t.recipe.iterations) for t, c in self.cost.items())
+        self.everything = self.progress.add_task("all", total=self.pace.whole(), note="")
 
     def watch(self, trainer: Trainer) -> None:
         """Show a trainer's new step."""
+        self.pace.note(trainer)
         task = self.tasks[trainer]
         self.progress.start_task(task)
-        self.progress.update(task, completed=trainer.step, note=note(trainer))
-        self.progress.update(self.everything, completed=self.total(done=True))
+        note = f"{loss(trainer):<10} {speed(trainer):>14}"
+        self.progress.update(task, completed=trainer.step, note=note)
+        self.progress.update(self.everything, completed=self.pace.done())
+        if not self.is_estimated and self.pace.measured[0] >= FIRST:
+            self.is_estimated = True
+            self.say(self.estimate())
+        is_finished = trainer.step == trainer.recipe.iterations
+        if not self.console.is_terminal and (is_finished or self.clock() - self.told >= EVERY):
+            self.told = self.clock()
+            self.say(self.line(trainer))
+
+    def estimate(self) -> str:
+        """How long everything will take."""
+        return f"By the first iterations, all of it will take about {duration(self.pace.left())}."
+
+    def line(self, trainer: Trainer) -> str:
+        """How far a trainer has come, in plain text."""
+        iterations, left = trainer.recipe.iterations, self.pace.left(trainer)
+        parts = [f"{trainer.folder.name}: iteration {trainer.step} of {iterations}"]
+        parts += filter(None, (loss(trainer), speed(trainer)))
+        if trainer.step < iterations and not math.isnan(left):
+            parts.append(f"{duration(left)} left")
+        if len(self.tasks) > 1 and (everything := self.pace.left()) > 0:
+            parts.append(f"{duration(everything)} left for all")
+        return ", ".join(parts)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bars if there are any."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -71,8 +105,11 @@ class Display:
         self.progress.stop()
 
 
-def note(trainer: Trainer) -> str:
-    """The latest mean loss, and the throughput with evaluations included."""
-    speed = trainer.step * trainer.recipe.batch_size / trainer.seconds
-    loss = "" if trainer.loss is None else f"loss {trainer.loss:.2f}"
-    return f"{loss:<10} {speed:5.0f} images/s"
+def loss(trainer: Trainer) -> str:
+    """The latest mean loss; "" before the first record."""
+    return "" if trainer.loss is None else f"loss {trainer.loss:.2f}"
+
+
+def speed(trainer: Trainer) -> str:
+    """The throughput, with evaluations included."""
+    return f"{trainer.step * trainer.recipe.batch_size / trainer.seconds:.0f} images/s"

@@ -35,6 +35,16 @@ class Recipe:
             if value is not None and value < 1:
                 raise ValueError(f"recipe: {field} must be at least 1, not {value}")
 
+    def due(self, step: int) -> set[str]:
+        """What is due after `step` iterations; everything is after the last one."""
+        rhythms = {
+            "record": self.record_every,
+            "evaluation": self.evaluate_every,
+            "checkpoint": self.checkpoint_every,
+        }
+        last = step == self.iterations
+        return {what for what, every in rhythms.items() if last or step % every == 0}
+
     def settings(self) -> dict[str, Any]:
         """The recipe as JSON can hold it."""
         return asdict(self) | {"schedule": repr(self.schedule)}

@@ -8,7 +8,7 @@ import pytest
 from minires.analysis import measure_paths, path_gradient
 from minires.analysis.paths import Paths, count_shares, gradient_behind_stem
 from minires.analysis.watching import blocks_by_name
-from minires.training.trainer import norm
+from minires.training.norms import norm
 
 from .networks import batch, network
 

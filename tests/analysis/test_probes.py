@@ -21,7 +21,7 @@ from minires.analysis import (
     shortcuts,
     vanishing,
 )
-from minires.training.comparison import Entry
+from minires.training.main_job import Entry
 
 from .networks import dataset
 

@@ -10,8 +10,8 @@ import pytest
 
 from minires.experiments import EXPERIMENTS, Setting, load_result
 from minires.experiments.catalogue import BOTTLENECK, DEPTHS, DRAWINGS, SHORTCUTS, SIX
-from minires.experiments.comparison import Comparison, Member, ranking
 from minires.experiments.depths import peak_memory, what_losses_show
+from minires.experiments.paper_comparison import Member, PaperComparison, ranking
 from minires.experiments.result import Result
 from minires.nn import summary
 from minires.report import Group, Run
@@ -116,7 +116,7 @@ def test_the_papers_single_network_has_a_row_of_its_own(results):
     assert "one seed" not in results["ensemble"].here
 
 
-def networks(comparison: Comparison):
+def networks(comparison: PaperComparison):
     return [member.build(seed=0, classes=10) for member in comparison.members]
 
 

@@ -284,7 +284,7 @@ MUTANTS = [
         ONE_STEP,
         {
             "trainer: every iteration waits for its loss": (
-                "return not self.on_gpu or self.step == 0 or",
+                "return not on_gpu or self.step == 0 or",
                 "return True or",
             ),
         },

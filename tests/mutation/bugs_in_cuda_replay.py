@@ -66,8 +66,8 @@ MUTANTS = [
                 "        self.tally.add(loss, logits, labels)\n",
             ),
             "replay: a step that is looked at is updated twice": (
-                "self.make_gradients if is_looked_at else",
-                "self.make_gradients_and_update if is_looked_at else",
+                "self.replay(self.make_gradients)\n",
+                "self.replay(self.make_gradients_and_update)\n",
             ),
             "replay: the batch is looked for by the graph's Python": (
                 "images, labels = self.batches.next()",

@@ -328,21 +328,27 @@ RESUMED = f"{TRAINER}::test_resumed_is_uninterrupted_bit_for_bit"
 
 TRAINING = [
     *planted_in(
-        "minires/training/trainer.py",
+        "minires/training/checkpoints.py",
         RESUMED,
         {
             "checkpoint: the momentum is not restored": (
-                'self.optimizer.load_state_dict(parts["sgd"])',
+                'trainer.optimizer.load_state_dict(parts["sgd"])',
                 'parts["sgd"].clear()',
             ),
             "checkpoint: the step is not restored": (
-                'self.step, self.seconds = state["step"], state["seconds"]',
-                'self.seconds = state["seconds"]',
+                'trainer.step, trainer.seconds = state["step"], state["seconds"]',
+                'trainer.seconds = state["seconds"]',
             ),
             "checkpoint: the running means of losses are not restored": (
-                'self.since_evaluation = Meter(**state["since_evaluation"])',
-                "self.since_evaluation = Meter()",
+                "setattr(trainer.records, meter, Meter(**state[meter]))",
+                "setattr(trainer.records, meter, Meter())",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        RESUMED,
+        {
             "training: gradients are never forgotten": (
                 "        self.optimizer.zero_grad()\n",
                 "",
@@ -361,7 +367,7 @@ TRAINING = [
         },
     ),
     *planted_in(
-        "minires/training/files.py",
+        "minires/training/records.py",
         "tests/training/test_files.py",
         {
             "records: a torn last line is read": (
@@ -378,19 +384,14 @@ TRAINING = [
         },
     ),
     *planted_in(
-        "minires/training/trainer.py",
+        "minires/training/records.py",
         f"{TRAINER}::test_resumed_after_a_kill_bit_for_bit",
         {
             "resuming: records of later steps stay": (
-                "[r for r in records if self.is_past(r)]",
-                "records",
+                "write_records(self.path, past)",
+                "write_records(self.path, lines)",
             ),
         },
-    ),
-    *planted_in(
-        "minires/training/trainer.py",
-        f"{TRAINER}::TestRefusals::test_a_checkpoint_of_another_seed",
-        {},
     ),
     *planted_in(
         "minires/training/trainer.py",
@@ -403,7 +404,7 @@ TRAINING = [
         },
     ),
     *planted_in(
-        "minires/training/trainer.py",
+        "minires/training/divergence.py",
         f"{TRAINER}::TestDivergence::test_an_overflowing_layer_is_named",
         {
             "training: a loss of NaN is not noticed": (
@@ -417,17 +418,17 @@ TRAINING = [
         f"{TRAINER}::TestDivergence::test_a_checkpoint_holds_no_nan_although_no_record_is_due",
         {
             "training: gradients are looked at only for records": (
-                "if self.something_is_due(self.step + 1):\n            self.check",
-                "if self.due(self.recipe.record_every, self.step + 1):\n            self.check",
+                "if self.recipe.due(self.step + 1):\n            check",
+                'if "record" in self.recipe.due(self.step + 1):\n            check',
             ),
             "training: a stopped run saves whatever it has": (
-                "        self.check_gradients()\n        self.save()",
+                "        check_gradients(self)\n        self.save()",
                 "        self.save()",
             ),
         },
     ),
     *planted_in(
-        "minires/training/trainer.py",
+        "minires/training/meters.py",
         f"{TRAINER}::test_evaluation_leaves_the_network_as_it_was",
         {
             "evaluation: in training mode": ("no_grad(), evaluating(model):", "no_grad():"),

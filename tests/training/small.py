@@ -12,7 +12,7 @@ import numpy as np
 from minires.data import Dataset
 from minires.models import cifar_resnet
 from minires.training import LinearDecay, Recipe, Trainer
-from minires.training.files import load_checkpoint
+from minires.training.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,7 @@ from minires import Tensor
 from minires.models import cifar_resnet
 from minires.nn import functional as F
 from minires.optim import SGD
-from minires.training import DivergedError
-from minires.training.comparison import run_all
+from minires.training import DivergedError, run_all
 from tests.cuda import fake_cupy
 from tests.device import gpu, is_real
 
@@ -143,7 +142,7 @@ def test_a_due_record_reads_the_loss_once(tmp_path):
         fake_cupy.machine.counts = counts = fake_cupy.Counts()
         trainer.train_step()
         assert counts.copies_to_host == 2  # the tally, and the norm of the gradient
-        assert trainer.since_record.images == 12
+        assert trainer.records.since_record.images == 12
 
 
 # ---------------------------------------------------------------- runs
@@ -179,7 +178,7 @@ def test_a_run_goes_on_on_another_device(start, tmp_path):
         first.model.train()
         for _ in range(4):
             first.train_step()
-            first.write_what_is_due()
+            first.do_what_is_due()
         first.save()
         second = tiny_trainer(tmp_path / "moved", other)
         run_all([second])

@@ -10,8 +10,9 @@ from minires import Tensor, kernels, no_grad
 from minires.data import Batches
 from minires.nn import summary
 from minires.training import DivergedError, InterruptedTraining, evaluate
-from minires.training.diagnosis import first_faulty_gradient
-from minires.training.files import METADATA_KEY, load_checkpoint
+from minires.training.checkpoints import METADATA_KEY, load_checkpoint
+from minires.training.claim import claimed
+from minires.training.divergence import first_faulty_gradient
 
 from . import small
 
@@ -218,14 +219,14 @@ class TestDivergence:
 
         rhythm = {"record_every": 7, "evaluate_every": 7, "checkpoint_every": 5}
         hurt = small.trainer(tmp_path, watch=interrupt, **rhythm)
-        look = hurt.record_gradients
+        look = hurt.look
 
         def plant_and_look():
             if hurt.step == (wish or 10) - 1:
                 hurt.model.fc.weight.grad[0, 0] = np.nan
             look()
 
-        monkeypatch.setattr(hurt, "record_gradients", plant_and_look)
+        monkeypatch.setattr(hurt, "look", plant_and_look)
         with pytest.raises((DivergedError, InterruptedTraining)) as stopped:
             hurt.run()
         assert "the gradient of fc.weight" in str(stopped.value)
@@ -254,6 +255,16 @@ class TestRefusals:
         small.trainer(tmp_path).run()
         with pytest.raises(ValueError, match="training_images: saved 100, now 90"):
             small.trainer(tmp_path, data=small.dataset(train=90)).resume()
+
+    def test_a_folder_in_which_another_process_trains(self, tmp_path):
+        trained = small.trainer(tmp_path)
+        trained.run()
+        before = small.records(tmp_path)
+        with claimed(tmp_path):
+            for act in (trained.run, trained.resume):
+                with pytest.raises(ValueError, match="another process is training in"):
+                    act()
+        assert small.records(tmp_path) == before
 
     def test_no_checkpoint(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="nothing to resume from"):

@@ -14,10 +14,10 @@ from ..nn import Module, summary
 from ..report import Group, Run
 from ..report.tables import with_spread
 from ..report.verdict import compare, nothing_learned
-from ..training import Trainer
-from ..training.comparison import run_all
+from ..training import Trainer, run_all
 from ..training.display import Display
-from ..training.files import read_json, read_records
+from ..training.json_files import read_json
+from ..training.records import read_records
 from .result import Result
 from .setting import Setting
 
@@ -37,7 +37,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """Networks to compare, and what the paper did with them."""
 
     key: str
@@ -109,7 +109,7 @@ class Comparison:
 def groups_of(trainers: list[Trainer]) -> list[Group]:
     """The finished runs by network, in the order of the trainers."""
     runs = [
-        Run(read_json(t.folder / "config.json"), read_records(t.records_path)) for t in trainers
+        Run(read_json(t.folder / "config.json"), read_records(t.records.path)) for t in trainers
     ]
     names = dict.fromkeys(trainer.name for trainer in trainers)
     return [Group(name, [r for r in runs if r.config["network"] == name]) for name in names]

@@ -62,7 +62,7 @@ def run(setting: Setting) -> Result:
             f"shorter sides of {scales}. They were trained at one size, the paper's at many."
         ),
         columns=["network", *(protocol.name for protocol in protocol_list)],
-        rows=[*PAPER, *([name, *map(with_spread, errors[name])] for name in names)],
+        rows=[*PAPER, *([name, *map(in_percent, errors[name])] for name in names)],
         findings=[gains(protocol_list, errors)],
     )
 
@@ -81,7 +81,7 @@ def resized(crop: int) -> int:
     return round(crop * 256 / 224)
 
 
-def with_spread(errors: list[float]) -> str:
+def in_percent(errors: list[float]) -> str:
     """In percent, with the standard deviation of several seeds."""
     mean = f"{100 * np.mean(errors):.1f}"
     return mean if len(errors) == 1 else f"{mean} ± {100 * np.std(errors, ddof=1):.1f}"

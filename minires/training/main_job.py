@@ -1,4 +1,4 @@
-"""Train several networks under the same conditions, one after the other."""
+"""The main job: which networks it trains, each how, and the options that its folder keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..data import Dataset
 from ..models import cifar_resnet
 from ..nn import Shortcut
-from .files import read_json, write_json
+from .json_files import read_json, write_json
 from .recipes import PRESETS
 from .trainer import Trainer
 
@@ -112,11 +112,3 @@ def make_trainer(
         device=device,
         watch=watch,
     )
-
-
-def run_all(trainers: Iterable[Trainer]) -> None:
-    """Run each trainer to its end, from its checkpoint where its folder has one."""
-    for trainer in trainers:
-        if trainer.checkpoint_path.exists():
-            trainer.resume()
-        trainer.run()

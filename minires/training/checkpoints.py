@@ -1,0 +1,116 @@
+"""Checkpoints: everything that the rest of a run depends on, in one safetensors file.
+
+The arrays are the network's and the optimiser's; what else there is stands as JSON in the header.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..files import atomic
+from .meters import Meter
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+Arrays = dict[str, np.ndarray]
+METADATA_KEY = "minires"
+METERS = ("since_record", "since_evaluation")
+STATE = {"identity": dict, "step": int, "seconds": float, **dict.fromkeys(METERS, dict)}
+
+
+def save(trainer: Trainer) -> None:
+    """Write the trainer's state into its checkpoint."""
+    model = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
+    optimizer = {f"sgd.{name}": array for name, array in trainer.optimizer.state_dict().items()}
+    state = {"identity": trainer.identity, "step": trainer.step, "seconds": trainer.seconds}
+    state |= {meter: asdict(getattr(trainer.records, meter)) for meter in METERS}
+    save_checkpoint(trainer.checkpoint_path, model | optimizer, state)
+
+
+def restore(trainer: Trainer) -> None:
+    """Take the state over from the trainer's checkpoint.
+
+    Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run.
+    """
+    path = trainer.checkpoint_path
+    arrays, state = load_checkpoint(path)
+    refuse_no_state(path, arrays, state)
+    refuse_other_run(path, trainer.identity, state["identity"])
+    parts: dict[str, Arrays] = {"model": {}, "sgd": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = array
+    trainer.model.load_state_dict(parts["model"])
+    trainer.optimizer.load_state_dict(parts["sgd"])
+    trainer.step, trainer.seconds = state["step"], state["seconds"]
+    for meter in METERS:
+        setattr(trainer.records, meter, Meter(**state[meter]))
+
+
+def refuse_no_state(path: Path, arrays: Arrays, state: dict[str, Any]) -> None:
+    """A checkpoint holds what `save` writes, or it is none."""
+    meter = {field.name for field in fields(Meter)}
+    if (
+        not all(isinstance(state.get(key), kind) for key, kind in STATE.items())
+        or not all(set(state[key]) == meter for key in METERS)
+        or not all(name.startswith(("model.", "sgd.")) for name in arrays)
+    ):
+        raise ValueError(
+            f"{path} is damaged, or not a checkpoint of a minires run: delete it to start afresh"
+        )
+
+
+def refuse_other_run(path: Path, own: dict[str, Any], saved: dict[str, Any]) -> None:
+    """A checkpoint may only be resumed by the run that wrote it."""
+    differing = [key for key in own if own[key] != saved.get(key)]
+    if differing:
+        lines = [f"{key}: saved {saved.get(key)!r}, now {own[key]!r}" for key in differing]
+        raise ValueError(
+            f"{path} belongs to another run; resume with the same options, or choose another "
+            "folder:\n  " + "\n  ".join(lines)
+        )
+
+
+def save_checkpoint(path: Path, arrays: Arrays, state: dict[str, Any]) -> None:
+    """Write arrays, and `state` as JSON in the header, into one safetensors file."""
+    from safetensors.numpy import save_file
+
+    with atomic(path) as temporary:
+        save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(state)})
+
+
+def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises: FileNotFoundError, or ValueError for a file that is damaged or not from minires.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}: nothing to resume from")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}): delete it to start afresh"
+        ) from None
+    return arrays, run_state(path, metadata.get(METADATA_KEY, ""))
+
+
+def run_state(path: Path, text: str) -> dict[str, Any]:
+    """What a checkpoint's header says about its run."""
+    try:
+        state = json.loads(text)
+    except ValueError:
+        state = None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is a safetensors file, but not a checkpoint of a minires run")
+    return state

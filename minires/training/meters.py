@@ -1,0 +1,84 @@
+"""Loss and error, counted over many images; and both over a split, with `evaluate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import Tensor, no_grad
+from ..data import Dataset, evaluation_batches
+from ..kernels.devices import move, to_host
+from ..nn import Module, evaluating
+from ..nn import functional as F
+
+
+@dataclass
+class Meter:
+    """Running sums over images; their means are what records hold."""
+
+    loss_sum: float = 0.0
+    wrong: int = 0
+    images: int = 0
+
+    def add(self, other: Meter) -> None:
+        """Count what another meter has counted, too."""
+        self.loss_sum += other.loss_sum
+        self.wrong += other.wrong
+        self.images += other.images
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+        return self.loss_sum / self.images
+
+    @property
+    def error(self) -> float:
+        """Share of images whose most likely class is not the true one, 0 to 1."""
+        return self.wrong / self.images
+
+
+class Tally:
+    """Counts batches where the network computes; only `read` waits for a GPU."""
+
+    def __init__(self, device: str) -> None:
+        self.totals, self.images = move(np.zeros(2), device), 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
+        """Count one batch with its mean loss."""
+        self.sum(loss, logits, labels)
+        self.images += len(labels)
+
+    def sum(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
+        """The part of `add` that is done where the network computes."""
+        kernels.tally(self.totals, loss.data, logits.data, labels)
+
+    def read(self) -> Meter:
+        """What has been counted since the last time."""
+        loss_sum, wrong = to_host(self.totals).tolist()
+        meter = Meter(loss_sum, int(wrong), self.images)
+        self.totals[...], self.images = 0, 0
+        return meter
+
+
+def evaluate(
+    model: Module,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    limit: int | None = None,
+    batch_size: int = 250,
+) -> Meter:
+    """Loss and error over a split, or its first `limit` images, with the running statistics.
+
+    Every part of the network is put back into its mode.
+    """
+    tally = Tally(model.device)
+    place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
+    with no_grad(), evaluating(model):
+        for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
+            logits = model(Tensor(images))
+            tally.add(F.softmax_cross_entropy(logits, labels), logits, labels)
+    return tally.read()

@@ -1,0 +1,93 @@
+"""Bugs in what makes a long run bearable: its rhythm, what it shows, claims, the list of runs."""
+
+from .mutants import planted_in
+
+TRAINER = "tests/training/test_trainer.py"
+DISPLAY, LISTING = "tests/training/test_display.py", "tests/report/test_listing.py"
+
+MUTANTS = [
+    *planted_in(
+        "minires/training/recipes.py",
+        f"{TRAINER}::test_records_come_in_their_rhythm",
+        {
+            "recipe: nothing is due after the last iteration": (
+                "if last or step % every == 0",
+                "if step % every == 0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/records.py",
+        f"{TRAINER}::test_an_evaluations_loss_is_the_mean_of_its_intervals",
+        {
+            "records: intervals are counted from the beginning of the run": (
+                "meter, self.since_record = self.since_record, Meter()",
+                "meter = self.since_record",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/display.py",
+        DISPLAY,
+        {
+            "display: a line for every iteration": (">= EVERY", ">= 0"),
+            "display: lines in a terminal": (
+                "if not self.console.is_terminal and (",
+                "if True and (",
+            ),
+            "display: the estimate again and again": (
+                "            self.is_estimated = True\n",
+                "",
+            ),
+            "display: the end is not told": ("(is_finished or", "(False or"),
+        },
+    ),
+    *planted_in(
+        "minires/training/pace.py",
+        DISPLAY,
+        {
+            "pace: the time of compiling counts": (
+                "if self.begun is None or self.iterations <= WARM_UP:",
+                "if self.begun is None:",
+            ),
+            "pace: an iteration counts for all before it": (
+                " - images(trainer, trainer.step - 1)",
+                "",
+            ),
+            "pace: all iterations cost the same": (
+                "{trainer: multiply_adds(trainer) for",
+                "{trainer: 1 for",
+            ),
+            "pace: evaluations cost nothing": (
+                ' + evaluations * trainer.identity["test_images"]',
+                "",
+            ),
+            "pace: a GPU's launches are timed": ("if trainer.replay.on_gpu and", "if False and"),
+        },
+    ),
+    *planted_in(
+        "minires/training/claim.py",
+        LISTING,
+        {
+            "claim: a killed process claims for ever": ("return not lock(file)", "return True"),
+            "claim: two processes train in one folder": ("if not lock(file):", "if False:"),
+        },
+    ),
+    *planted_in(
+        "minires/training/going_on.py",
+        LISTING,
+        {"runs: only the next folder has the command": ("parents[:LEVELS]", "parents[:1]")},
+    ),
+    *planted_in(
+        "minires/report/listing.py",
+        LISTING,
+        {
+            "runs: the time left is that of the whole": ("* (iterations - done)", "* iterations"),
+            "runs: what is being trained seems interrupted": ("if is_claimed(place):", "if False:"),
+            "runs: a finished run is told how to go on": (
+                'if state == "interrupted":',
+                'if state != "diverged":',
+            ),
+        },
+    ),
+]
