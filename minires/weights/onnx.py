@@ -14,11 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from ..autograd import Function, Tensor, no_grad, ops
+from ..autograd.trace import Step, trace
 from ..files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating, fused
 from ..nn import functional as F
-from ..trace import Step, trace
 
 OPSET = 17
 TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)

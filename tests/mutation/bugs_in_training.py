@@ -77,7 +77,7 @@ NETWORKS = [
     ),
     *planted_in(
         "minires/nn/layers.py",
-        "tests/test_recompute.py",
+        "tests/autograd/test_recompute.py",
         {
             "recomputation: running statistics move twice": (
                 "        if is_second_time():\n            return None\n",

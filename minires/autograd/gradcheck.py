@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import Tensor, no_grad
-from .kernels.devices import move, to_host
+from ..kernels.devices import move, to_host
+from .function import no_grad
+from .tensor import Tensor
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
 SHARP = 1e-3  # slopes left and right that differ by this part of their size look like a kink's
