@@ -16,9 +16,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
-from ..pictures import COLOURS, new_figure
 from ..training import DivergedError
 from .identity import Curve, read_curve
 from .lab import Lab

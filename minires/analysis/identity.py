@@ -17,9 +17,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
-from ..pictures import COLOURS, new_figure
 from ..training import LinearDecay, Trainer, evaluate
 from ..training.files import read_records
 from .lab import Lab

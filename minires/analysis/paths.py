@@ -16,11 +16,11 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
 from ..nn import functional as F
 from ..nn.blocks import convolve
-from ..pictures import COLOURS, new_figure
 from ..training.trainer import norm
 from .lab import Lab
 from .probe import Probe

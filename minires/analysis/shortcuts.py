@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..common.pictures import COLOURS, new_figure
 from ..nn import Shortcut
-from ..pictures import COLOURS, new_figure
 from .identity import Curve, read_curve
 from .lab import Lab
 from .probe import Probe

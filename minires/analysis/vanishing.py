@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..common.pictures import COLOURS, new_figure
 from ..nn import Sequential
-from ..pictures import COLOURS, new_figure
 from .lab import Lab
 from .probe import Probe
 from .propagation import Propagation, propagate_noise

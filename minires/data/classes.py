@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..files import read_text
+from ..common.files import read_text
 
 Key = str | int  # how a file names a class: by its identifier or name, or by its place
 

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..files import read_text
+from ..common.files import read_text
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image

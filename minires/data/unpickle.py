@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..pickles import PUSHED, Machine
+from ..common.pickles import PUSHED, Machine
 
 NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 PLAIN = (None, None, None, -1, -1, 0)  # no parts and no fields: what is left of a dtype's state

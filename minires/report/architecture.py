@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from ..files import atomic
+from ..common.files import atomic
 from ..nn import (
     AvgPool2d,
     Conv2d,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pictures import COLOURS, new_figure, save
+from ..common.pictures import COLOURS, new_figure, save
 from .curves import common_curve, layer_gradients
 from .runs import Group
 

@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic
-from ..info import version
+from ..common.environment import version
+from ..common.files import atomic
 from .blocks import Block, differences, make_blocks
 from .figures import error_curves, gradient_norms
 from .paper import counted

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import atomic
+from ..common.files import atomic
 
 Arrays = dict[str, np.ndarray]
 METADATA_KEY = "minires"

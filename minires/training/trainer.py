@@ -17,8 +17,8 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Tensor, no_grad
+from ..common.environment import environment
 from ..data import Dataset, evaluation_batches, training_batches
-from ..info import environment
 from ..kernels import precision
 from ..kernels.devices import move, to_host
 from ..nn import Module, evaluating

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import Function, Tensor, no_grad, ops
 from ..autograd.trace import Step, trace
-from ..files import atomic
+from ..common.files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating, fused
 from ..nn import functional as F

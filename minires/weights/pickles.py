@@ -1,6 +1,6 @@
 """What torch.save writes, read without running anything.
 
-To what `minires.pickles` reads come tensors and the storages that they are views of.
+To what `minires.common.pickles` reads come tensors and the storages that they are views of.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
-from ..pickles import Machine
+from ..common.pickles import Machine
 
 DTYPES = {
     "HalfStorage": "float16",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.function import Array
-from ..files import atomic
+from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
 from .pickles import StoredTensor
 from .pth import read_pth, write_pth

@@ -350,7 +350,7 @@ TRAINING = [
         },
     ),
     *planted_in(
-        "minires/files.py",
+        "minires/common/files.py",
         "tests/training/test_files.py",
         {
             "files: written in place": (

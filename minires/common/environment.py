@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from . import kernels
+from .. import kernels
 
 PACKAGES = ("numpy", "numba", "safetensors")
 
