@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .array_pickles import arrays_only
 from .dataset import Images, Labels
-from .unpickle import arrays_only
 
 PIXELS = 3 * 32 * 32
 HOST = "https://www.cs.toronto.edu/~kriz/"

@@ -18,8 +18,8 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
-from . import pickles
-from .pickles import DTYPES, SIZES, Storage, load
+from . import tensor_pickles
+from .tensor_pickles import DTYPES, SIZES, Storage, load
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -47,7 +47,7 @@ def read_pth(path: Path) -> Any:
 def read_archive(path: Path) -> Any:
     """The object in an archive."""
     archive = Archive(path)
-    return load(io.BytesIO(archive.read("data.pkl", pickles.LARGEST)), archive.storage)
+    return load(io.BytesIO(archive.read("data.pkl", tensor_pickles.LARGEST)), archive.storage)
 
 
 class Archive:

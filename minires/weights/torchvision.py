@@ -21,9 +21,9 @@ import numpy as np
 from ..autograd.function import Array
 from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
-from .pickles import StoredTensor
 from .pth import read_pth, write_pth
 from .recognise import recognise
+from .tensor_pickles import StoredTensor
 
 COUNTER = "num_batches_tracked"
 NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")

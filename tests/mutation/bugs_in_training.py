@@ -298,11 +298,11 @@ SCHEDULES_AND_DATA = [
         },
     ),
     *planted_in(
-        "minires/data/unpickle.py",
-        "tests/data/test_unpickle.py",
+        "minires/data/array_pickles.py",
+        "tests/data/test_array_pickles.py",
         {
-            "unpickle: a dtype of parts": ("state[2:] != PLAIN", "False"),
-            "unpickle: an array in Fortran's order": ("by_columns is True", "False"),
+            "array pickles: a dtype of parts": ("state[2:] != PLAIN", "False"),
+            "array pickles: an array in Fortran's order": ("by_columns is True", "False"),
         },
     ),
     *planted_in(
