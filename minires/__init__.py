@@ -4,7 +4,7 @@ from .autograd import Function, Tensor, no_grad
 from .autograd.gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .autograd.recompute import recompute
 from .common.environment import info
-from .graph import GraphError, graph
+from .cuda_graph import GraphError, graph
 from .kernels.precision import precision
 
 __version__ = "0.1.0"
