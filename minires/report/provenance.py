@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..training.comparison import Options
-from .blocks import duration
 from .runs import Run
+from .sections import duration
 
 OF_EACH_RUN = ("network", "seed", "begun")  # in the list of runs, and not among the facts
 

@@ -35,7 +35,7 @@ def stills():
 @pytest.fixture(autouse=True)
 def no_stills(request, monkeypatch):
     if "stills" not in request.fixturenames:
-        monkeypatch.setattr("minires.report.page.stills", lambda block: [])
+        monkeypatch.setattr("minires.report.page.stills", lambda section: [])
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ DIGITS = 5  # of a number in the page: more than a curve can show
 
 
 @dataclass(frozen=True)
-class Block:
+class Section:
     """All runs under one set of conditions: those that are finished as groups, and the others."""
 
     groups: list[Group]
     unfinished: list[Run]
-    number: int = 0  # counted from 1 where there are several blocks, else 0
+    number: int = 0  # counted from 1 where there are several sections, else 0
 
     @property
     def runs(self) -> list[Run]:
@@ -81,14 +81,14 @@ class Block:
             yield {"label": label, "finished": False, **drawn(group)}
 
 
-def make_blocks(runs: list[Run]) -> list[Block]:
+def make_sections(runs: list[Run]) -> list[Section]:
     """Runs gathered by their conditions, in the order in which they come."""
     by_conditions: dict[str, list[Run]] = {}
     for run in runs:
         by_conditions.setdefault(str(conditions(run)), []).append(run)
     first = 1 if len(by_conditions) > 1 else 0
     return [
-        Block(
+        Section(
             group_runs([run for run in members if run.is_finished]),
             [run for run in members if not run.is_finished],
             number,
@@ -97,9 +97,9 @@ def make_blocks(runs: list[Run]) -> list[Block]:
     ]
 
 
-def differences(blocks: list[Block]) -> str:
-    """What the conditions of these blocks differ in."""
-    found = [conditions(block.runs[0]) for block in blocks]
+def differences(sections: list[Section]) -> str:
+    """What the conditions of these sections differ in."""
+    found = [conditions(section.runs[0]) for section in sections]
     keys = list(dict.fromkeys(key for known in found for key in known))
     differing = [key for key in keys if len({str(known.get(key)) for known in found}) > 1]
     return ", ".join(key.replace("_", " ") for key in differing)
