@@ -11,9 +11,9 @@ from rich.table import Table
 
 from .display import WIDTH, heading, say, show_grade, show_next, show_race
 from .display import as_json as to_json
-from .files import FOLDER, default_folder, find, fingerprint, progress, remember
 from .grading import Grade
 from .sandbox import grade_file, race_file
+from .student_folder import FOLDER, default_folder, find, fingerprint, progress, remember
 from .tasks import NAMES, exercise
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .files import number, state
 from .grading import Grade, Part
 from .race import Result
 from .student import Problem
+from .student_folder import number, state
 from .tasks import NAMES, exercise
 
 WIDTH = 88
