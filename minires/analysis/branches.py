@@ -20,7 +20,7 @@ from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
 from ..training import DivergedError
-from .identity import Curve, read_curve
+from .identity import LossCurve, read_curve
 from .lab import Lab
 from .probe import Probe
 from .surgery import skip_init, without_batch_norm, zero_gamma
@@ -80,7 +80,7 @@ class BranchStudy:
     """
 
     ratios: dict[str, Array]
-    curves: dict[str, Curve]
+    curves: dict[str, LossCurve]
     failures: dict[str, str]
     described: str
 
@@ -102,7 +102,7 @@ def measure(lab: Lab, *, depth: int = 56, images: int = 128) -> BranchStudy:
     return BranchStudy(ratios, curves, failures, described)
 
 
-def train(lab: Lab, model: CifarResNet, name: str) -> tuple[Curve, str]:
+def train(lab: Lab, model: CifarResNet, name: str) -> tuple[LossCurve, str]:
     """The training curve, and what the trainer said if it diverged."""
     usual = lab.recipe(model.depth)
     recipe = dataclasses.replace(

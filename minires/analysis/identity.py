@@ -100,7 +100,7 @@ def moments_behind_stages(model: CifarResNet, images: Array) -> dict[str, tuple[
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Training loss over intervals, at the iterations where they end."""
 
     steps: Array
@@ -125,7 +125,7 @@ class IdentityStudy:
     difference: float
     shallow: float
     embedded: float
-    curves: dict[str, Curve]
+    curves: dict[str, LossCurve]
     described: str
 
 
@@ -155,7 +155,7 @@ def logits(model: CifarResNet, images: Array) -> Array:
         return model.eval()(Tensor(images)).data
 
 
-def going_on(lab: Lab, model: CifarResNet) -> Curve:
+def going_on(lab: Lab, model: CifarResNet) -> LossCurve:
     """Train from where the model stands; the model is changed."""
     usual = lab.recipe(model.depth)
     iterations = usual.iterations // 2
@@ -168,10 +168,10 @@ def going_on(lab: Lab, model: CifarResNet) -> Curve:
     return read_curve(trainer.folder)
 
 
-def read_curve(folder: Path) -> Curve:
+def read_curve(folder: Path) -> LossCurve:
     """The loss of each interval, from the records of a run."""
     lines = [r for r in read_records(folder / "records.jsonl") if r["kind"] == "interval"]
-    return Curve(np.array([r["step"] for r in lines]), np.array([r["loss"] for r in lines]))
+    return LossCurve(np.array([r["step"] for r in lines]), np.array([r["loss"] for r in lines]))
 
 
 def draw(result: IdentityStudy) -> Figure:

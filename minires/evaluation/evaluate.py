@@ -80,7 +80,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Preparation:
+class ViewPreparation:
     """From an image's number to what the networks see: the work of the threads."""
 
     images: LabelledImages
@@ -133,7 +133,7 @@ def evaluate(
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)
-    prepare = Preparation(images, protocol, preprocessing, broken)
+    prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
     examples = Prefetch(prepare, len(images), workers=workers, ahead=2 * chunk + workers)
     batch_pixels = batch_size * preprocessing.crop**2

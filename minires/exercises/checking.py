@@ -42,7 +42,7 @@ def file_of(wish: str, folder: Path | None) -> Path:
     return path
 
 
-def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
+def check_files(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
     """Grade, print, and note what is right; whether everything is."""
     grades = []
     for name, path in files.items():

@@ -49,10 +49,10 @@ def check_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for an autograder.")] = False,
 ) -> None:
     """Check your work. Exits with 1 if anything is not right."""
-    from .checking import check, chosen
+    from .checking import check_files, chosen
 
     wanted = chosen(names or [], folder)
-    if not check(console, wanted, as_json=json):
+    if not check_files(console, wanted, as_json=json):
         raise typer.Exit(1)
 
 

@@ -46,10 +46,10 @@ def makes(mistake: Callable[..., Any], answer: Answer) -> bool:
             wrong = mistake(*answer.case.arguments.values())
     except (ValueError, IndexError, TypeError):
         return False
-    return wrong == answer.got if isinstance(wrong, str) else alike(answer.got, wrong)
+    return wrong == answer.got if isinstance(wrong, str) else same_numbers(answer.got, wrong)
 
 
-def alike(got: Any, wrong: Any) -> bool:
+def same_numbers(got: Any, wrong: Any) -> bool:
     """Whether the numbers agree, and NaN and infinity stand at the same places."""
     if np.shape(got) != np.shape(wrong) or np.asarray(got).dtype.kind not in "fiub":
         return False
@@ -75,10 +75,10 @@ def diagnose_terms(task: Task, output: str, answers: list[Answer]) -> tuple[str,
     if not fits or not all(fit.exact for fit in fits):
         return "", ""
     names = list(fits[0].factors)
-    verdicts = {name: verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names}
+    verdicts = {name: common_verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names}
     if None in verdicts.values():
         return "", ""
-    return in_words(output, {name: str(text) for name, text in verdicts.items()})
+    return verdicts_in_words(output, {name: str(text) for name, text in verdicts.items()})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def fit_terms(task: Task, output: str, answer: Answer) -> Fit | None:
     return Fit(dict(zip(terms, map(float, factors), strict=True)), exact, sizes)
 
 
-def verdict(factors: list[tuple[float, dict[str, float]]]) -> str | None:
+def common_verdict(factors: list[tuple[float, dict[str, float]]]) -> str | None:
     """What a term's factors have in common over all cases: "" if they are 1."""
     for text, expected in CANDIDATES:
         if all(near(factor, expected) for factor, _ in factors):
@@ -169,7 +169,7 @@ def named_sizes(shape: tuple[int, ...]) -> Iterable[tuple[str, float]]:
         }.items()
 
 
-def in_words(output: str, verdicts: dict[str, str]) -> tuple[str, str]:
+def verdicts_in_words(output: str, verdicts: dict[str, str]) -> tuple[str, str]:
     """A sentence on the terms that are not right, with a name for machines."""
     bad = {name: text for name, text in verdicts.items() if text}
     if not bad:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .grading import Grade, Part
-from .race import Result
+from .race import RaceResult
 from .student import Problem
 from .student_folder import number, state
 from .tasks import NAMES, exercise
@@ -100,7 +100,7 @@ def show_next(console: Console, grade: Grade) -> None:
         say(console, f"Next:  minires exercises start {NAMES[number(grade.exercise)]}\n")
 
 
-def show_race(console: Console, result: Result | None) -> None:
+def show_race(console: Console, result: RaceResult | None) -> None:
     """The student's time and memory beside the engine's."""
     if result is None:
         return
@@ -148,11 +148,11 @@ def which_case(part: Part, problem: Problem) -> list[str]:
     calls = f"{part.wrong_cases} of {part.cases} calls are wrong" if part.wrong_cases else ""
     lines = [end("; ".join(filter(None, [problem.where, calls])))]
     if problem.case:
-        lines.append(f"Called with {problem.case}.{example(part, problem)}")
+        lines.append(f"Called with {problem.case}.{how_to_repeat(part, problem)}")
     return lines
 
 
-def example(part: Part, problem: Problem) -> str:
+def how_to_repeat(part: Part, problem: Problem) -> str:
     """How to get the arguments of that call."""
     if not problem.number or isinstance(problem.expected, str):
         return ""

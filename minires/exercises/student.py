@@ -81,7 +81,7 @@ def function_of(module: ModuleType, task: Task, case: Case, path: Path) -> Calla
     except TypeError:
         own = f"{task.function}{inspect.signature(function)}"
         raise Trouble(
-            Problem("signature", f"expected {wanted}, but yours is {own}", *first_line(function))
+            Problem("signature", f"expected {wanted}, but yours is {own}", *first_line_of(function))
         ) from None
     return function
 
@@ -90,7 +90,7 @@ def call(function: Callable[..., Any], task: Task, case: Case, path: Path) -> tu
     """What the student's function returns for copies of the arguments, one entry an output."""
     arguments = fresh(case)
     result = run(function, arguments, task, path)
-    changed = [name for name in arguments if not untouched(arguments[name], case.arguments[name])]
+    changed = [name for name in arguments if not is_unchanged(arguments[name], case.arguments[name])]
     if changed:
         raise Trouble(in_place(function, task, case, path, changed[0]))
     results = result if isinstance(result, tuple) else (result,)
@@ -118,7 +118,7 @@ def fresh(case: Case, *, writeable: bool = True) -> dict[str, Any]:
     return copies
 
 
-def untouched(after: Any, before: Any) -> bool:
+def is_unchanged(after: Any, before: Any) -> bool:
     """Whether an array still holds what it held."""
     return not isinstance(before, np.ndarray) or np.array_equal(after, before, equal_nan=True)
 
@@ -127,7 +127,7 @@ def in_place(
     function: Callable[..., Any], task: Task, case: Case, path: Path, name: str
 ) -> Problem:
     """The complaint about a changed input. Read-only arrays show which line changes it."""
-    line, source = first_line(function)
+    line, source = first_line_of(function)
     try:
         run(function, fresh(case, writeable=False), task, path)
     except Trouble as stopped:
@@ -226,7 +226,7 @@ def is_own(filename: str, path: Path) -> bool:
     return Path(filename).resolve().parent == path.parent.resolve()
 
 
-def first_line(function: Callable[..., Any]) -> tuple[int | None, str]:
+def first_line_of(function: Callable[..., Any]) -> tuple[int | None, str]:
     """Where a function begins: number and text."""
     lines, start = lines_of(function)
     return (start, lines[0].strip()) if lines else (None, "")
@@ -237,7 +237,7 @@ def last_return(function: Callable[..., Any]) -> tuple[int | None, str]:
     lines, start = lines_of(function)
     numbered = [(start + i, line.strip()) for i, line in enumerate(lines)]
     returns = [(number, line) for number, line in numbered if line.startswith("return ")]
-    return returns[-1] if returns else first_line(function)
+    return returns[-1] if returns else first_line_of(function)
 
 
 def lines_of(function: Callable[..., Any]) -> tuple[list[str], int]:

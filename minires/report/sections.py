@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
-from .paper import Comparison, comparisons, printed_parameters, printed_test_error
+from .paper import PaperComparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
 from .tables import gradient_rows, with_spread
 from .verdict import verdict
@@ -56,7 +56,7 @@ class Section:
         return [split_lead(line) for line in verdict(self.groups).split("\n")]
 
     @property
-    def comparisons(self) -> list[Comparison]:
+    def comparisons(self) -> list[PaperComparison]:
         """These conditions beside the paper's."""
         return comparisons(self.runs)
 
