@@ -75,7 +75,9 @@ def diagnose_terms(task: Task, output: str, answers: list[Answer]) -> tuple[str,
     if not fits or not all(fit.exact for fit in fits):
         return "", ""
     names = list(fits[0].factors)
-    verdicts = {name: common_verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names}
+    verdicts = {
+        name: common_verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names
+    }
     if None in verdicts.values():
         return "", ""
     return verdicts_in_words(output, {name: str(text) for name, text in verdicts.items()})

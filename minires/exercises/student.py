@@ -90,7 +90,9 @@ def call(function: Callable[..., Any], task: Task, case: Case, path: Path) -> tu
     """What the student's function returns for copies of the arguments, one entry an output."""
     arguments = fresh(case)
     result = run(function, arguments, task, path)
-    changed = [name for name in arguments if not is_unchanged(arguments[name], case.arguments[name])]
+    changed = [
+        name for name in arguments if not is_unchanged(arguments[name], case.arguments[name])
+    ]
     if changed:
         raise Trouble(in_place(function, task, case, path, changed[0]))
     results = result if isinstance(result, tuple) else (result,)

@@ -120,11 +120,4 @@ def describe(name: str, value: Any) -> str:
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def random_images(rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A small shape (N, H, W, C)."""
-    n, height, width, channels = (int(rng.integers(*ends)) for ends in IMAGE_SIZES)
-    return n, height, width, channels
-
-
-IMAGE_SIZES = ((1, 4), (3, 8), (3, 8), (1, 5))
 AWKWARD_IMAGES = ((2, 5, 4, 3), (1, 3, 6, 1), (3, 4, 2, 5))  # H != W, a batch of one, odd channels

@@ -62,7 +62,7 @@ def comparisons(runs: list[Run]) -> list[PaperComparison]:
         *about_data(config),
         *about_recipe(runs),
         *about_networks(runs),
-        *about_measures(config),
+        *about_measures(),
     ]
 
 
@@ -131,7 +131,9 @@ def about_networks(runs: list[Run]) -> list[PaperComparison]:
             f"others as well: {', '.join(variants)}" if variants else "the same",
             same=not variants,
         ),
-        PaperComparison("initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"),
+        PaperComparison(
+            "initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"
+        ),
         PaperComparison(
             "batch norm",
             "after each convolution; over how many of the 128 images is not said",
@@ -141,7 +143,7 @@ def about_networks(runs: list[Run]) -> list[PaperComparison]:
     ]
 
 
-def about_measures(config: dict[str, Any]) -> list[PaperComparison]:
+def about_measures() -> list[PaperComparison]:
     """What the figures are."""
     return [
         PaperComparison(

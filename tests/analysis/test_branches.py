@@ -8,10 +8,10 @@ from minires.analysis import branch_to_skip
 from minires.analysis.branches import BranchStudy, draw, tell
 from minires.analysis.identity import LossCurve
 from minires.analysis.surgery import skip_init, stack, without_batch_norm, zero_gamma
-from minires.analysis.watching import backward_pass, blocks_by_name
+from minires.analysis.watching import blocks_by_name
 from minires.models import cifar_resnet
 
-from .networks import batch, network
+from .networks import backward_pass, batch, network
 
 
 def noise(seed=0):

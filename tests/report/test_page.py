@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minires.report import write_report
-from minires.report.paper import comparisons, schedule_in_words, printed_test_error
+from minires.report.paper import comparisons, printed_test_error, schedule_in_words
 from minires.report.runs import Group, Run
 from minires.training import PRESETS
 from tests.report.made_up import LOSSES, PNG, read_records, write_records, write_run
