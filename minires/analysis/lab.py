@@ -58,7 +58,6 @@ class Lab:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The images."""
         return load(self.data, data_dir=self.data_dir)
 
     def images(self, count: int, split: str = "train") -> Batch:

@@ -37,7 +37,6 @@ class Bypass(Module):
         self.relu = block.relu
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the block."""
         return self.relu(self.shortcut(x))
 
 

@@ -38,7 +38,6 @@ class OneWay(Module):
         self.block, self.through_branch = block, through_branch
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the block."""
         return self.block.relu(self.branch(x) + self.skip(x))
 
     def branch(self, x: Tensor) -> Tensor:

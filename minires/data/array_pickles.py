@@ -54,7 +54,6 @@ class StandInDtype:
 
     @property
     def dtype(self) -> np.dtype:
-        """The real one."""
         return np.dtype(self.order + self.code)
 
 

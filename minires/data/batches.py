@@ -50,7 +50,6 @@ class Batches:
         self.due = 0
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
         return len(self.images) // self.batch_size
 
     def batch(self, step: int) -> Batch:

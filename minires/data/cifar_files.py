@@ -40,7 +40,6 @@ class Layout:
 
     @property
     def url(self) -> str:
-        """Where it is published."""
         return self.host + self.archive
 
     @property

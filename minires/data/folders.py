@@ -77,7 +77,6 @@ class ImageFiles:
         return str(self.paths[number])
 
     def open(self, number: int) -> Image:
-        """Decode a file."""
         return open_image(self.paths[number])
 
     def first(self, count: int) -> ImageFiles:
@@ -103,7 +102,6 @@ class DatasetImages:
         return f"{self.name}, image {number}"
 
     def open(self, number: int) -> Image:
-        """One image."""
         from PIL import Image
 
         return Image.fromarray(self.images[number]).convert("RGB")
@@ -250,7 +248,6 @@ class LabelFile:
             ) from None
 
     def entry(self, row: list[str]) -> tuple[str, Key]:
-        """One line."""
         if len(row) != 2 or not row[1].strip():
             raise ValueError(
                 f"{self.path}: expected the name of an image and its class in each line, but got "

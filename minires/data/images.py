@@ -92,12 +92,10 @@ def five_crops(view: View, size: int) -> list[View]:
 
 
 def crop(view: View, top: int, left: int, size: int) -> View:
-    """A square of a view."""
     return view[top : top + size, left : left + size]
 
 
 def mirror(view: View) -> View:
-    """Left and right exchanged."""
     return view[:, ::-1]
 
 

@@ -89,7 +89,6 @@ class ViewPreparation:
     broken: Broken
 
     def __call__(self, number: int) -> Example:
-        """Decode and prepare one image."""
         label = int(self.images.labels[number])
         try:
             views = self.protocol.views(self.images.open(number), self.preprocessing)
@@ -184,7 +183,6 @@ def refuse_misfit(name: str, probabilities: Probabilities, classes: int) -> None
 
 
 def refuse_nan(name: str, probabilities: Probabilities) -> None:
-    """A network with broken weights."""
     if not np.isfinite(probabilities).all():
         raise ValueError(f"{name} gives NaN or infinity: are these weights whole?")
 

@@ -60,7 +60,6 @@ def same_numbers(got: Any, wrong: Any) -> bool:
 
 
 def one_line(docstring: str | None) -> str:
-    """A docstring as one line."""
     return " ".join((docstring or "").split())
 
 

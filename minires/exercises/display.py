@@ -175,7 +175,6 @@ def number_of(value: Any) -> str:
 
 
 def heading(name: str) -> str:
-    """Number and title."""
     return f"Exercise {number(name)} of {len(NAMES)}: {exercise(name).title}"
 
 
@@ -200,7 +199,6 @@ def as_json(grades: list[Grade], folder: Path) -> dict[str, Any]:
 
 
 def entry(grade: Grade) -> dict[str, Any]:
-    """One exercise as JSON."""
     right = sum(part.right for part in grade.parts)
     return {
         "name": grade.exercise,

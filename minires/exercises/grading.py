@@ -37,12 +37,10 @@ class Part:
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong with it."""
         return self.problem is None
 
     @property
     def name(self) -> str:
-        """Function and output."""
         return f"{self.function}: {self.output}"
 
 
@@ -56,7 +54,6 @@ class Grade:
 
     @property
     def right(self) -> bool:
-        """Whether every part is."""
         return all(part.right for part in self.parts)
 
     @property

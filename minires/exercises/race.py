@@ -67,7 +67,6 @@ def medians_ms(
 
 
 def seconds(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
-    """Time of one call."""
     start = time.perf_counter()
     f(*arguments)
     return time.perf_counter() - start

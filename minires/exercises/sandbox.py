@@ -66,7 +66,6 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def grade_of(result: dict[str, Any]) -> Grade:
-    """A Grade from JSON."""
     parts = []
     for part in result["parts"]:
         problem = Problem(**part["problem"]) if part["problem"] else None

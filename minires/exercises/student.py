@@ -112,7 +112,6 @@ def run(function: Callable[..., Any], arguments: dict[str, Any], task: Task, pat
 
 
 def fresh(case: Case, *, writeable: bool = True) -> dict[str, Any]:
-    """Copies of the arguments."""
     copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in case.arguments.items()}
     for value in copies.values():
         if isinstance(value, np.ndarray):
@@ -263,7 +262,6 @@ class Printed(io.TextIOBase):
         return self.kept + cut
 
     def writable(self) -> bool:
-        """Always."""
         return True
 
     def write(self, text: str) -> int:

@@ -26,7 +26,6 @@ class Section:
 
     @property
     def runs(self) -> list[Run]:
-        """Every run."""
         return [*(run for group in self.groups for run in group.runs), *self.unfinished]
 
     @property
@@ -57,12 +56,10 @@ class Section:
 
     @property
     def comparisons(self) -> list[PaperComparison]:
-        """These conditions beside the paper's."""
         return comparisons(self.runs)
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """The results table."""
         return [row(group) for group in self.groups]
 
     @property

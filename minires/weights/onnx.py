@@ -141,7 +141,6 @@ class Graph:
 
 
 def convert(graph: Graph, step: Step) -> None:
-    """Add the nodes of one step."""
     for kinds, layout in ((ON_MAPS, graph.maps), (ON_PLAIN, graph.plain)):
         if step.function in kinds:
             layout[id(step.output)] = kinds[step.function](graph, step)
@@ -203,8 +202,6 @@ def batch_norm_alone(graph: Graph, step: Step) -> str:
 
 
 def pool(kind: str, **attributes: Any) -> Converter:
-    """Max or average pooling."""
-
     def converted(graph: Graph, step: Step) -> str:
         return graph.node(
             kind, [graph.maps_of(only(step))], **window(**step.settings), **attributes
@@ -214,7 +211,6 @@ def pool(kind: str, **attributes: Any) -> Converter:
 
 
 def pad_end(graph: Graph, step: Step) -> str:
-    """More rows and columns."""
     rows, columns = step.settings["rows"], step.settings["columns"]
     pads = graph.integers(0, 0, 0, 0, 0, 0, rows, columns)
     return graph.node(
@@ -233,7 +229,6 @@ def subsample_and_pad(graph: Graph, step: Step) -> str:
 
 
 def concatenate(graph: Graph, step: Step) -> str:
-    """Channels side by side."""
     return graph.node("Concat", [graph.maps_of(x) for x in step.inputs if x is not None], axis=1)
 
 
@@ -259,17 +254,14 @@ def reshape(graph: Graph, step: Step) -> str:
 
 
 def transpose(graph: Graph, step: Step) -> str:
-    """Other axes."""
     return graph.node("Transpose", [graph.plain_of(only(step))], perm=step.settings["axes"])
 
 
 def matmul(graph: Graph, step: Step) -> str:
-    """A product of matrices."""
     return graph.node("MatMul", [graph.plain_of(x) for x in step.inputs if x is not None])
 
 
 def total(graph: Graph, step: Step) -> str:
-    """A sum over axes."""
     axis, x = step.settings["axis"], only(step)
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
     keepdims = int(step.settings["keepdims"])

@@ -45,7 +45,6 @@ def read_pth(path: Path) -> Any:
 
 
 def read_archive(path: Path) -> Any:
-    """The object in an archive."""
     archive = Archive(path)
     return load(io.BytesIO(archive.read("data.pkl", tensor_pickles.LARGEST)), archive.storage)
 
@@ -150,7 +149,6 @@ def read_numbers(file: IO[bytes], storage: Storage, path: Path) -> None:
 
 
 def read_range(path: Path, start: int, count: int) -> bytes:
-    """Some bytes of a file."""
     with path.open("rb") as file:
         file.seek(start)
         return whole(file.read(count), count, "it")

@@ -74,5 +74,4 @@ def number_of_classes(shapes: Shapes, path: Path, layer: str, features: int) -> 
 
 
 def count(shapes: Shapes, pattern: str) -> int:
-    """How many names match."""
     return sum(re.fullmatch(pattern, name) is not None for name in shapes)

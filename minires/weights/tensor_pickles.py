@@ -41,7 +41,6 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it takes."""
         return self.count * SIZES[self.dtype]
 
 
@@ -108,14 +107,12 @@ class Limited:
         self.file, self.left = file, LARGEST
 
     def read(self, size: int) -> bytes:
-        """As a file's."""
         self.left -= size
         if self.left < 0:
             raise ValueError(f"its list of tensors is longer than {LARGEST:,} bytes")
         return self.file.read(size)
 
     def readline(self) -> bytes:
-        """As a file's."""
         line = self.file.readline(min(self.left, 1000) + 1)
         self.left -= len(line)
         return line
@@ -145,5 +142,4 @@ class TensorMachine(Machine):
             raise ValueError("it sets attributes of something that is no dict")
 
     def kept_outside(self, note: Any) -> Storage:
-        """A storage."""
         return self.storage(note)

@@ -56,17 +56,14 @@ class Slot:
 
     @property
     def torch_shape(self) -> tuple[int, ...]:
-        """The shape in PyTorch."""
         return tuple(self.shape[axis] for axis in self.axes)
 
     def to_torch(self, array: Array) -> Array:
-        """From our layout."""
         if self.of_map:
             array = array.reshape(*self.of_map, -1).transpose(2, 0, 1, 3).reshape(self.shape)
         return np.ascontiguousarray(array.transpose(self.axes))
 
     def from_torch(self, array: Array) -> Array:
-        """To our layout."""
         array = array.transpose(np.argsort(self.axes))
         if self.of_map:
             height, width, channels = self.of_map
