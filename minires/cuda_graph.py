@@ -120,7 +120,7 @@ class Call(NamedTuple):
 
     @property
     def says_something(self) -> bool:
-        """Whether it is neither below all operations nor what records them."""
+        """Whether a user may know it: not the insides of operations, nor what records them."""
         return Path(self.file).parent.name not in BELOW and self.file not in MACHINERY
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray)
 
 
 def for_inference(model: Module) -> Any:
-    """The fastest form of a trained network: what `infer` times, and nothing else decides it."""
+    """The fastest form of a trained network, which `infer` times."""
     return fold_batch_norm(model)
 
 

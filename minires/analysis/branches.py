@@ -184,10 +184,10 @@ BRANCHES = Probe(
     look_for=(
         "De & Smith: with batch norm a branch adds a variance of about one while the shortcut's "
         "grows from block to block, so the ratio falls like one over the number of blocks, and "
-        "deep blocks start near the identity. Does it fall so within a stage, and what happens "
-        "where a stage begins, and option A fills half the shortcut's channels with zeros? How "
-        "large is a branch without batch norm? If small branches are what batch norm is for, then "
-        "one that starts at 0 should train without it: does it here?"
+        "deep blocks start near the identity. Does it fall like that within a stage, and what "
+        "happens where a stage begins and option A fills half the shortcut's channels with zeros? "
+        "How large is a branch without batch norm? If small branches are what batch norm is for, "
+        "then one that starts at 0 should train without it: does it here?"
     ),
     source=(
         "De & Smith 2020, arXiv 2002.10444, sec. 3 and 4; branches that start at 0: Goyal et al. "

@@ -39,7 +39,7 @@ def embed(small: CifarResNet, depth: int, images: Array) -> CifarResNet:
     Each stage begins with copies of the small network's blocks; those after them are identities:
     the convolutions hand on each channel, and batch norm undoes by its weight and bias what it does
     by its statistics, those of the map there on `images` (N, 32, 32, 3). ReLU changes nothing,
-    since the maps behind a ReLU are not negative. In evaluation mode it is exact but for rounding;
+    since the maps behind a ReLU are not negative. In evaluation mode it is exact up to rounding;
     in training mode nearly so, as each batch has its own statistics.
 
     Raises: ValueError if `small` has shortcuts or is not the shallower one.

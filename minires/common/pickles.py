@@ -42,9 +42,9 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def load(self, file: IO[bytes]) -> Any:
-        """The object that the pickle in `file` describes; leaves off behind it.
+        """The object that the pickle in `file` describes; stops behind it.
 
-        Raises: ValueError for whatever is wrong with it.
+        Raises: ValueError if anything is wrong with it.
         """
         try:
             return self.run(file)

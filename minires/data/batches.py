@@ -113,7 +113,7 @@ def evaluation_batches(
 
 
 class Preparation:
-    """From bytes to a batch on a device, which the bytes reach in one copy."""
+    """From bytes to a batch on a device; the bytes go there in one copy."""
 
     def __init__(self, dataset: Dataset, dtype: npt.DTypeLike, device: str) -> None:
         self.device = device

@@ -96,7 +96,7 @@ def parse_pickle(content: bytes, *, key: str) -> tuple[Images, Labels]:
 def array_of(value: Any) -> np.ndarray:
     """An array, or a list of numbers as one; else it is empty and holds no numbers.
 
-    Lists in lists are not looked into: where each holds the one before twice, they have no end.
+    Nested lists are not searched: where each holds the one before twice, that would take for ever.
     """
     if isinstance(value, np.ndarray):
         return value

@@ -162,7 +162,7 @@ def pairs_by_folder(folder: Path) -> list[tuple[Path, Key]]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, once each, however links lead to them.
+    """All image files below a folder, once each, even if several links lead to one.
 
     Hidden files, such as `._x.jpg` from a Mac, and hidden folders are left out.
     """

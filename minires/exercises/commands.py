@@ -1,4 +1,4 @@
-"""`minires exercises`: thin commands; the work is done in the modules beside."""
+"""`minires exercises`: thin commands; the modules beside this one do the work."""
 
 from __future__ import annotations
 

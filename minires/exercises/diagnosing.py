@@ -3,7 +3,7 @@
 First the known mistakes are tried: wrong programs that make the same wrong numbers. Then the output
 is taken apart: fitted by least squares as a sum of the right terms, each times a number. A term
 times 0 is missing, times -1 it has the wrong sign, times 1/N somebody divided by the batch size.
-Whatever is said holds for every case that was tried, not for one by accident.
+Every statement holds for all cases that were tried, not for one by accident.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def diagnose(task: Task, output: str, answers: list[Answer]) -> tuple[str, str]:
 
 
 def makes(mistake: Callable[..., Any], answer: Answer) -> bool:
-    """Whether a wrong program gives the student's numbers; it may well fail on odd shapes."""
+    """Whether a wrong program gives the student's numbers; it may fail on odd shapes."""
     try:
         with np.errstate(all="ignore"):
             wrong = mistake(*answer.case.arguments.values())

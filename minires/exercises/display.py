@@ -79,7 +79,7 @@ def show_problem(console: Console, problem: Problem, part: Part, path: Path) -> 
 
 
 def show_parts(console: Console, parts: list[Part]) -> None:
-    """One line for parts that share a fate."""
+    """One line for parts with the same result."""
     right = parts[0].right
     by_function = itertools.groupby(parts, key=lambda part: part.function)
     for function, group in by_function:

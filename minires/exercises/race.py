@@ -1,4 +1,4 @@
-"""Time and memory of the student's version beside the engine's, for pride."""
+"""Time and memory of the student's version beside the engine's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grading in a process of its own, so that no endless loop or crash is more than a sentence."""
+"""Grading in a process of its own, so that an endless loop or a crash costs only a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.M)
 
 
 def grade_file(name: str, path: Path, *, seconds: float = SECONDS) -> Grade:
-    """Grade the student's file, whatever it does."""
+    """Grade the student's file; an endless loop or a crash becomes a sentence in the grade."""
     with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
         folder = Path(temporary)
         code = run_worker("grade", name, path, folder, seconds)
@@ -35,7 +35,7 @@ def grade_file(name: str, path: Path, *, seconds: float = SECONDS) -> Grade:
 
 
 def race_file(name: str, path: Path) -> RaceResult | None:
-    """Measure the student's file; None if that does not work, for pride is not worth an error."""
+    """Measure the student's file; None if that does not work: a race is not worth an error."""
     with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
         folder = Path(temporary)
         run_worker("race", name, path, folder, COMPILING)

@@ -1,4 +1,4 @@
-"""Running the student's file: whatever can happen becomes a sentence and a line number."""
+"""Run the student's file: everything that can go wrong becomes a sentence and a line number."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def check_apart(
                 raise Trouble(
                     Problem(
                         "shared memory",
-                        f"{name} and {other} are the same memory under two names: whoever adds to "
+                        f"{name} and {other} are the same memory under two names: adding to "
                         f"one in place changes the other too. Return a copy",
                         *last_return(function),
                         case=str(case),

@@ -1,4 +1,4 @@
-"""The pictures of the main job, in the manner of the paper's Fig. 6."""
+"""The pictures of the main job, like the paper's Fig. 6."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def write_report(folders: Sequence[Path], path: Path | None = None) -> tuple[Pat
 
 
 def refuse_replacing(path: Path) -> None:
-    """Only a report of ours may be written over."""
+    """Raise FileExistsError unless what is there is an earlier report."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file, such as {path / FILE_NAME}")
     if path.exists() and GENERATOR.encode() not in path.read_bytes()[:1000]:

@@ -77,7 +77,7 @@ def load_onnx() -> Any:
 
 
 def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[Step], Tensor]:
-    """One image of zeros through the network in evaluation, which is then as before."""
+    """Run one image of zeros through the network in evaluation; the network is left as it was."""
     first = model.parameters()[0]
     images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
     with no_grad(), evaluating(model), trace() as steps:
@@ -283,7 +283,7 @@ def elementwise(graph: Graph, step: Step) -> None:
 
 
 def fits_maps(graph: Graph, x: Tensor) -> bool:
-    """Whether it is a map, or a constant with one number or one a channel."""
+    """Whether it is a map, or a constant with one number in all or one per channel."""
     return id(x) in graph.maps or (graph.is_constant(x) and x.ndim < 2)
 
 

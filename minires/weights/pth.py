@@ -23,14 +23,14 @@ from .tensor_pickles import DTYPES, SIZES, Storage, load
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
-# what zipfile raises for an archive that is bent; OSError too, when it seeks outside the file
+# what zipfile raises for a damaged archive; OSError too, when it seeks outside the file
 DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError)
 
 
 def read_pth(path: Path) -> Any:
     """What torch.save wrote: StoredTensors in dicts and lists. Their numbers are read when used.
 
-    Raises: ValueError for a file that is damaged, or that asks for anything else than tensors.
+    Raises: ValueError for a file that is damaged, or that asks for anything but tensors.
     """
     try:
         return read_archive(path) if zipfile.is_zipfile(path) else read_legacy(path)
@@ -92,7 +92,7 @@ class Archive:
 
 
 def is_list(name: str) -> bool:
-    """Whether it names the list of tensors: NAME/data.pkl."""
+    """Whether this is the entry with the list of tensors: NAME/data.pkl."""
     return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
@@ -122,7 +122,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def check_head(file: IO[bytes]) -> None:
-    """Refuse what does not begin as torch.save's older files do."""
+    """Refuse a file that does not begin like torch.save's older files."""
     if file.read(1) != b"\x80":
         raise ValueError("it is neither a zip archive nor a pickle")
     file.seek(0)
@@ -134,7 +134,7 @@ def check_head(file: IO[bytes]) -> None:
 
 
 def refuse_storage(_: Any) -> Storage:
-    """Before the tensors there are none."""
+    """Refuse a storage in the parts before the tensors."""
     raise ValueError("it is damaged")
 
 

@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def recognise(shapes: Shapes, path: Path) -> Module:
     """The torchvision network with these tensors, its weights still zeros.
 
-    Raises: ValueError where it is none of those that we have.
+    Raises: ValueError if it is none of the networks that we have.
     """
     for attempt in (as_resnet, as_vgg, as_googlenet):
         if (model := attempt(shapes, path)) is not None:
@@ -60,9 +60,9 @@ def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
 
 
 def number_of_classes(shapes: Shapes, path: Path, layer: str, features: int) -> int:
-    """The outputs of the last layer. Weights as large are in the file, so so much can be made.
+    """The outputs of the last layer: no more than the file holds weights for.
 
-    Raises: ValueError where it is no layer for so many features.
+    Raises: ValueError if the layer does not take that many features.
     """
     weight, bias = shapes.get(f"{layer}.weight", ()), shapes[f"{layer}.bias"]
     if len(bias) != 1 or bias[0] < 1 or weight != (*bias, features):

@@ -1,6 +1,6 @@
 """What torch.save writes, read without running anything.
 
-To what `minires.common.pickles` reads come tensors and the storages that they are views of.
+This adds tensors, and the storages that they are views of, to what `minires.common.pickles` reads.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ class Limited:
 
 
 def load(file: IO[bytes], storage: Callable[[Any], Storage]) -> Any:
-    """The object that a pickle in `file` describes; leaves off behind it.
+    """The object that a pickle in `file` describes; stops behind it.
 
-    `storage` makes a Storage from what torch.save notes of it. Raises ValueError for anything else
-    than tensors in dicts and lists.
+    `storage` makes a Storage from what torch.save notes of it. Raises ValueError for anything but
+    tensors in dicts and lists.
     """
     return TensorMachine(storage).load(Limited(file))  # type: ignore[arg-type]
 
