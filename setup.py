@@ -24,7 +24,7 @@ setup(
     package_data={
         "minires": ["py.typed"],
         "minires.kernels.cuda": ["*.cu", "*.cuh"],
-        "minires.report": ["page/*"],
+        "minires.report": ["assets/*"],
     },
     entry_points={"console_scripts": ["minires = minires.cli:main"]},
     install_requires=[

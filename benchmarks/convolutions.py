@@ -54,7 +54,6 @@ def measure_one(
     repeats: int,
     seconds: float,
 ) -> dict:
-    """One row."""
     job = {"shape": shape, "batch": batch, "gradient": gradient}
     facts = [worker.prepare("convolution", **job) for worker in workers]
     times = compare(workers, repeats, seconds)

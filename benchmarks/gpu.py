@@ -164,7 +164,6 @@ class Measurement:
                     self.time(what, this, [Way(THEIRS, "compile", precision)], mode)
 
     def record(self) -> Record:
-        """All of it, as JSON keeps it."""
         parts = ("facts", "steps", "profiles", "ceilings", "missing")
         return {name: getattr(self, name) for name in parts}
 
@@ -191,7 +190,6 @@ def facts() -> Record:
 
 
 def driver() -> str:
-    """The version of NVIDIA's driver."""
     query = ("--query-gpu=driver_version", "--format=csv,noheader")
     return (output("nvidia-smi", *query).splitlines() or ["unknown"])[0]
 
@@ -234,7 +232,6 @@ def check(names: str, batch: int, large: int) -> list[Network]:
 
 
 def read(path: Path) -> Record:
-    """What was kept by `--json`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         gpu_page.page(record)

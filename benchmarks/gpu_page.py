@@ -31,7 +31,6 @@ def put(path: Path, record: Record) -> None:
 
 
 def page(record: Record) -> str:
-    """All tables."""
     parts = [made(record)]
     parts += [whole(record), details(record)] if record["steps"] else []
     parts += [ceilings(record)]
@@ -205,7 +204,6 @@ def table(heads: list[str], numbers: int) -> list[str]:
 
 
 def line(*cells: str) -> str:
-    """A row."""
     return f"| {' | '.join(map(cell, cells))} |"
 
 

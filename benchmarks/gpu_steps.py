@@ -39,7 +39,6 @@ class Network(NamedTuple):
 
     @property
     def depth(self) -> int:
-        """Its layers."""
         return int(self.name.removeprefix("ResNet-"))
 
     @property
@@ -54,13 +53,11 @@ class Network(NamedTuple):
         return rng.standard_normal(shape, np.float32), rng.integers(0, self.classes, self.batch)
 
     def ours(self) -> Any:
-        """The network of minires."""
         if self.on_cifar:
             return models.cifar_resnet(self.depth)
         return getattr(models, f"resnet{self.depth}")(version="v1.5")
 
     def theirs(self) -> Any:
-        """The network of PyTorch."""
         if self.on_cifar:
             from torch_resnet import TorchResNet
 

@@ -49,7 +49,6 @@ class Row:
     busy: float
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text."""
         return (
             self.name,
             f"{self.images / self.seconds:.1f}",
@@ -93,7 +92,6 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def megabytes(files: ImageFiles) -> float:
-    """Size of all files."""
     return sum(path.stat().st_size for path in files.paths) / 1e6
 
 
@@ -143,7 +141,6 @@ def read(files: ImageFiles, protocol: Protocol, workers: int) -> float:
 
 
 def show(rows: list[Row], network: str, protocol: str, workers: int) -> None:
-    """The table."""
     table = Table(title=f"{network}, {PROTOCOLS[protocol].name}, {workers} threads")
     for heading in ("", "images/s", "time spent waiting", "cores busy"):
         table.add_column(heading, justify="right" if heading else "left")

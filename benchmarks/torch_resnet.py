@@ -109,6 +109,5 @@ class TorchResNet50(nn.Module):
         self.fc = nn.Linear(2048, 1000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits."""
         x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3)))

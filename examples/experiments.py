@@ -21,8 +21,8 @@ from minires.kernels.devices import DEVICES
 from rich.console import Console
 from rich.markup import escape
 
+from minires.common.files import atomic
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
-from minires.files import atomic
 from minires.training import DivergedError
 from minires.training.going_on import keep_command
 

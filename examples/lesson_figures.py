@@ -18,7 +18,7 @@ import typer
 from PIL import Image
 
 from minires.analysis import PROBES, Lab
-from minires.files import atomic
+from minires.common.files import atomic
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
 from minires.training.json_files import read_json

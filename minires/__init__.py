@@ -1,11 +1,11 @@
 """minires: a deep learning engine, from scratch, that shows why residual networks train."""
 
 from .autograd import Function, Tensor, no_grad
-from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
-from .graph import GraphError, graph
-from .info import info
+from .autograd.gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
+from .autograd.recompute import recompute
+from .common.environment import info
+from .cuda_graph import GraphError, graph
 from .kernels.precision import precision
-from .recompute import recompute
 
 __version__ = "0.1.0"
 

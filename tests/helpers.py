@@ -52,6 +52,13 @@ def relative_error(actual, expected):
     return np.abs(actual - expected).max() / max(np.abs(expected).max(), np.finfo(float).tiny)
 
 
+def assert_agree(ours, theirs):
+    """The same names, and float64 arrays that differ by rounding alone."""
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert relative_error(array, theirs[name]) < 1e-9, name
+
+
 def live_contexts():
     """How many recorded operations are alive."""
     return sum(type(thing) is Context for thing in gc.get_objects())

@@ -21,7 +21,6 @@ State = dict[str, jax.Array]
 
 
 def version() -> str:
-    """The installed one."""
     return jax.__version__
 
 

@@ -18,7 +18,6 @@ from . import SGD, Step
 
 
 def version() -> str:
-    """The installed one."""
     return minires.__version__
 
 
@@ -36,14 +35,12 @@ def threads() -> int:
 
 
 def build(network: str, weights: Arrays) -> Module:
-    """The network with these weights."""
     model = NETWORKS[network].build()
     model.load_state_dict(weights)
     return model
 
 
 def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray) -> Step:
-    """Forward, backward, SGD."""
     model = build(network, weights)
     optimizer = optim.SGD(model.parameters(), **SGD)
 
@@ -58,12 +55,11 @@ def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray)
 
 
 def for_inference(model: Module) -> Any:
-    """The fastest form of a trained network: what `infer` times, and nothing else decides it."""
+    """The fastest form of a trained network, which `infer` times."""
     return fold_batch_norm(model)
 
 
 def infer(network: str, weights: Arrays, images: np.ndarray) -> Step:
-    """Logits, without a graph."""
     model = for_inference(build(network, weights))
 
     def step() -> np.ndarray:
@@ -74,7 +70,6 @@ def infer(network: str, weights: Arrays, images: np.ndarray) -> Step:
 
 
 def convolution(shape: Convolution, batch: int, gradient: str) -> Step:
-    """One kernel."""
     x, weight, dy = shape.arrays(batch)
     geometry = {"stride": shape.stride, "padding": shape.padding}
     return {
@@ -112,6 +107,5 @@ def block(side: int, channels: int, batch: int, backward: bool) -> Step:
 
 
 def sgemm(side: int) -> Step:
-    """The product of two square matrices."""
     a, b = np.random.default_rng(0).standard_normal((2, side, side), np.float32)
     return lambda: kernels.matmul(a, b)

@@ -12,7 +12,6 @@ THREADS = 1
 
 
 def version() -> str:
-    """The installed one."""
     return np.__version__
 
 
@@ -28,7 +27,6 @@ def threads() -> int:
 
 
 def sgemm(side: int) -> Step:
-    """The product of two square matrices."""
     a, b = np.random.default_rng(0).standard_normal((2, side, side), np.float32)
     out = np.empty_like(a)
     return lambda: np.matmul(a, b, out=out)

@@ -19,7 +19,6 @@ OPTIONS = onnxruntime.SessionOptions()
 
 
 def version() -> str:
-    """The installed one."""
     return onnxruntime.__version__
 
 
@@ -42,7 +41,6 @@ def export(model: torch.nn.Module, x: torch.Tensor) -> bytes:
 
 
 def infer(network: str, weights: Arrays, images: np.ndarray) -> Step:
-    """Logits."""
     x = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     model = build(network, weights).eval()
     file = export(model, torch.from_numpy(x))

@@ -17,7 +17,6 @@ from . import SGD, Step
 
 
 def version() -> str:
-    """The installed one."""
     return importlib.metadata.version("tinygrad")
 
 
@@ -67,7 +66,6 @@ class CifarResNet:
 
 
 def build(network: str, weights: Arrays) -> CifarResNet:
-    """The network with these weights."""
     model = CifarResNet(CIFAR_DEPTHS[network])
     state = {name: Tensor(array) for name, array in to_torch_layout(weights).items()}
     nn.state.load_state_dict(model, state, strict=False, verbose=False)

@@ -17,7 +17,6 @@ NETWORKS["resnet50"] = TorchResNet50
 
 
 def version() -> str:
-    """The installed one."""
     return torch.__version__
 
 
@@ -38,7 +37,6 @@ def channels_last(array: np.ndarray) -> torch.Tensor:
 
 
 def build(network: str, weights: Arrays) -> torch.nn.Module:
-    """The network with these weights."""
     return with_weights(NETWORKS[network](), weights)
 
 
@@ -50,7 +48,6 @@ def with_weights(model: torch.nn.Module, weights: Arrays) -> torch.nn.Module:
 
 
 def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray) -> Step:
-    """Forward, backward, SGD."""
     model = build(network, weights)
     optimizer = torch.optim.SGD(model.parameters(), **SGD)
     x, y = channels_last(images), torch.from_numpy(labels)
@@ -66,7 +63,6 @@ def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray)
 
 
 def infer(network: str, weights: Arrays, images: np.ndarray) -> Step:
-    """Logits, without a graph."""
     model, x = build(network, weights).eval(), channels_last(images)
 
     def step() -> np.ndarray:

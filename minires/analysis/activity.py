@@ -10,9 +10,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import Module, ReLU, Shortcut
-from ..pictures import COLOURS, new_figure
 from ..training import Trainer
 from ..training.norms import norm
 from .lab import Lab

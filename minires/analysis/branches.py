@@ -16,11 +16,11 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
-from ..pictures import COLOURS, new_figure
 from ..training import DivergedError
-from .identity import Curve, read_curve
+from .identity import LossCurve, read_curve
 from .lab import Lab
 from .probe import Probe
 from .surgery import skip_init, without_batch_norm, zero_gamma
@@ -80,7 +80,7 @@ class BranchStudy:
     """
 
     ratios: dict[str, Array]
-    curves: dict[str, Curve]
+    curves: dict[str, LossCurve]
     failures: dict[str, str]
     described: str
 
@@ -102,7 +102,7 @@ def measure(lab: Lab, *, depth: int = 56, images: int = 128) -> BranchStudy:
     return BranchStudy(ratios, curves, failures, described)
 
 
-def train(lab: Lab, model: CifarResNet, name: str) -> tuple[Curve, str]:
+def train(lab: Lab, model: CifarResNet, name: str) -> tuple[LossCurve, str]:
     """The training curve, and what the trainer said if it diverged."""
     usual = lab.recipe(model.depth)
     recipe = dataclasses.replace(
@@ -184,10 +184,10 @@ BRANCHES = Probe(
     look_for=(
         "De & Smith: with batch norm a branch adds a variance of about one while the shortcut's "
         "grows from block to block, so the ratio falls like one over the number of blocks, and "
-        "deep blocks start near the identity. Does it fall so within a stage, and what happens "
-        "where a stage begins, and option A fills half the shortcut's channels with zeros? How "
-        "large is a branch without batch norm? If small branches are what batch norm is for, then "
-        "one that starts at 0 should train without it: does it here?"
+        "deep blocks start near the identity. Does it fall like that within a stage, and what "
+        "happens where a stage begins and option A fills half the shortcut's channels with zeros? "
+        "How large is a branch without batch norm? If small branches are what batch norm is for, "
+        "then one that starts at 0 should train without it: does it here?"
     ),
     source=(
         "De & Smith 2020, arXiv 2002.10444, sec. 3 and 4; branches that start at 0: Goyal et al. "

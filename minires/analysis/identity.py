@@ -17,9 +17,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
-from ..pictures import COLOURS, new_figure
 from ..training import LinearDecay, Trainer, evaluate
 from ..training.records import read_records
 from .lab import Lab
@@ -39,7 +39,7 @@ def embed(small: CifarResNet, depth: int, images: Array) -> CifarResNet:
     Each stage begins with copies of the small network's blocks; those after them are identities:
     the convolutions hand on each channel, and batch norm undoes by its weight and bias what it does
     by its statistics, those of the map there on `images` (N, 32, 32, 3). ReLU changes nothing,
-    since the maps behind a ReLU are not negative. In evaluation mode it is exact but for rounding;
+    since the maps behind a ReLU are not negative. In evaluation mode it is exact up to rounding;
     in training mode nearly so, as each batch has its own statistics.
 
     Raises: ValueError if `small` has shortcuts or is not the shallower one.
@@ -100,7 +100,7 @@ def moments_behind_stages(model: CifarResNet, images: Array) -> dict[str, tuple[
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Training loss over intervals, at the iterations where they end."""
 
     steps: Array
@@ -125,7 +125,7 @@ class IdentityStudy:
     difference: float
     shallow: float
     embedded: float
-    curves: dict[str, Curve]
+    curves: dict[str, LossCurve]
     described: str
 
 
@@ -155,7 +155,7 @@ def logits(model: CifarResNet, images: Array) -> Array:
         return model.eval()(Tensor(images)).data
 
 
-def going_on(lab: Lab, model: CifarResNet) -> Curve:
+def going_on(lab: Lab, model: CifarResNet) -> LossCurve:
     """Train from where the model stands; the model is changed."""
     usual = lab.recipe(model.depth)
     iterations = usual.iterations // 2
@@ -168,10 +168,10 @@ def going_on(lab: Lab, model: CifarResNet) -> Curve:
     return read_curve(trainer.folder)
 
 
-def read_curve(folder: Path) -> Curve:
+def read_curve(folder: Path) -> LossCurve:
     """The loss of each interval, from the records of a run."""
     lines = [r for r in read_records(folder / "records.jsonl") if r["kind"] == "interval"]
-    return Curve(np.array([r["step"] for r in lines]), np.array([r["loss"] for r in lines]))
+    return LossCurve(np.array([r["step"] for r in lines]), np.array([r["loss"] for r in lines]))
 
 
 def draw(result: IdentityStudy) -> Figure:

@@ -1,4 +1,4 @@
-"""What a probe works with: a folder, images, and trained networks, each made when first wanted."""
+"""What a probe works with: a folder, images, and trained networks, each made at its first use."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ class Lab:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The images."""
         return load(self.data, data_dir=self.data_dir)
 
     def images(self, count: int, split: str = "train") -> Batch:
@@ -94,7 +93,7 @@ class Lab:
 
     @property
     def networks(self) -> Path:
-        """Where the networks lie that only probes want."""
+        """The folder of the networks that only probes want."""
         return self.folder / "probes" / "networks"
 
     def trainer(self, model: Module, name: str, recipe: Recipe) -> Trainer:

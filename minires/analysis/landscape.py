@@ -16,9 +16,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..nn import Module, Shortcut
 from ..nn import functional as F
-from ..pictures import COLOURS, new_figure
 from .lab import Batch, Lab
 from .probe import Probe
 from .watching import untouched

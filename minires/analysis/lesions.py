@@ -10,10 +10,10 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..data import Dataset
 from ..models import CifarResNet
 from ..nn import BasicBlock, Identity, Module, Shortcut, SubsampleAndPad
-from ..pictures import COLOURS, new_figure
 from ..training import evaluate
 from .lab import Lab
 from .probe import Probe
@@ -37,7 +37,6 @@ class Bypass(Module):
         self.relu = block.relu
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the block."""
         return self.relu(self.shortcut(x))
 
 

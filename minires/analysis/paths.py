@@ -16,11 +16,11 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
 from ..nn import functional as F
 from ..nn.blocks import convolve
-from ..pictures import COLOURS, new_figure
 from ..training.norms import norm
 from .lab import Lab
 from .probe import Probe
@@ -38,7 +38,6 @@ class OneWay(Module):
         self.block, self.through_branch = block, through_branch
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the block."""
         return self.block.relu(self.branch(x) + self.skip(x))
 
     def branch(self, x: Tensor) -> Tensor:

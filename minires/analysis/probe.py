@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..pictures import save
+from ..common.pictures import save
 from ..training.json_files import write_json
 from .lab import Lab
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module, Sequential, Shortcut
 from ..nn import functional as F
-from ..pictures import COLOURS, new_figure
 from ..training import Trainer
 from ..training.norms import norm
 from . import surgery

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BatchNorm2d, Module, Shortcut
-from ..pictures import COLOURS, new_figure
 from .lab import Lab
 from .probe import Probe
 from .watching import untouched, watching

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.pictures import COLOURS, new_figure
 from ..nn import functional as F
-from ..pictures import COLOURS, new_figure
 from .lab import Lab
 from .probe import Probe
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..common.pictures import COLOURS, new_figure
 from ..nn import Shortcut
-from ..pictures import COLOURS, new_figure
-from .identity import Curve, read_curve
+from .identity import LossCurve, read_curve
 from .lab import Lab
 from .probe import Probe
 
@@ -26,7 +26,7 @@ OPTIONS: dict[str, Shortcut] = {
 class ShortcutStudy:
     """Training curves and numbers of parameters, by option."""
 
-    curves: dict[str, Curve]
+    curves: dict[str, LossCurve]
     parameters: dict[str, int]
     depth: int
     described: str

@@ -27,7 +27,6 @@ class Scaled(Module):
         self.inner, self.factor = inner, factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the inner module."""
         return self.inner(x) * self.factor
 
 
@@ -39,7 +38,6 @@ class SkipInit(Module):
         self.alpha = Parameter(np.full(1, alpha, dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
         return x * self.alpha
 
 

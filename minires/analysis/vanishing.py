@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..common.pictures import COLOURS, new_figure
 from ..nn import Sequential
-from ..pictures import COLOURS, new_figure
 from .lab import Lab
 from .probe import Probe
 from .propagation import Propagation, propagate_noise
@@ -109,9 +109,9 @@ VANISHING = Probe(
         "A factor of 0.7 a layer is the textbook's vanishing gradient, 1.4 the exploding one; a "
         "good initialisation prevents most of both, and what batch norm does is the next probe. On "
         "the right, halved shortcuts alone make the gradient vanish as 0.5 to the power of the "
-        "blocks, but for the ReLU (see shortcuts x 1). Do they also where the branches take part? "
-        "Batch norm keeps a branch's variance at one, however little the shortcut carries: through "
-        "which of the two does the gradient come then?"
+        "blocks, apart from the ReLU (see shortcuts x 1). Do they still do so where the branches "
+        "take part? Batch norm keeps a branch's variance at one, however little the shortcut "
+        "carries: through which of the two does the gradient come then?"
     ),
     source=(
         "He et al. 2015, 'Delving deep into rectifiers', sec. 2.2 (the scale of weights); He et "

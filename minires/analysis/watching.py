@@ -12,7 +12,6 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd.function import Array
 from ..nn import BasicBlock, Module, keeping_modes
-from ..nn import functional as F
 from ..nn.module import Hook
 
 Measure = Callable[[Array], Any]
@@ -111,13 +110,6 @@ def module_at(model: Module, name: str) -> Module:
 def blocks_by_name(model: Module) -> dict[str, BasicBlock]:
     """All residual (or plain) blocks by dotted name, from input to output."""
     return {name: m for name, m in model.named_modules() if isinstance(m, BasicBlock)}
-
-
-def backward_pass(model: Module, images: Array, labels: Array) -> float:
-    """Forward and backward: the gradients are in the parameters; returns the loss."""
-    loss = F.softmax_cross_entropy(model(Tensor(images)), labels)
-    loss.backward()
-    return loss.item()
 
 
 def rms(array: Array) -> float:

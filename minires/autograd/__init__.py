@@ -2,7 +2,9 @@
 
 Read in this order: `function.py` (what an operation is and what it records), `ops.py` (the
 calculus, each operation with its derivative beside it), `tensor.py` (what a user holds) and
-`backward.py` (the sweep that applies the chain rule). `minires.gradcheck` tests any of it.
+`backward.py` (the sweep that applies the chain rule). Three modules build on these: `gradcheck.py`
+compares any derivative with differences, `recompute.py` trades time for memory, and `trace.py`
+records the operations that run.
 """
 
 from .backward import backward

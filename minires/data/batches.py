@@ -50,7 +50,6 @@ class Batches:
         self.due = 0
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
         return len(self.images) // self.batch_size
 
     def batch(self, step: int) -> Batch:
@@ -114,7 +113,7 @@ def evaluation_batches(
 
 
 class Preparation:
-    """From bytes to a batch on a device, which the bytes reach in one copy."""
+    """From bytes to a batch on a device; the bytes go there in one copy."""
 
     def __init__(self, dataset: Dataset, dtype: npt.DTypeLike, device: str) -> None:
         self.device = device

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .array_pickles import arrays_only
 from .dataset import Images, Labels
-from .unpickle import arrays_only
 
 PIXELS = 3 * 32 * 32
 HOST = "https://www.cs.toronto.edu/~kriz/"
@@ -40,7 +40,6 @@ class Layout:
 
     @property
     def url(self) -> str:
-        """Where it is published."""
         return self.host + self.archive
 
     @property
@@ -97,7 +96,7 @@ def parse_pickle(content: bytes, *, key: str) -> tuple[Images, Labels]:
 def array_of(value: Any) -> np.ndarray:
     """An array, or a list of numbers as one; else it is empty and holds no numbers.
 
-    Lists in lists are not looked into: where each holds the one before twice, they have no end.
+    Nested lists are not searched: where each holds the one before twice, that would take for ever.
     """
     if isinstance(value, np.ndarray):
         return value

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..files import read_text
+from ..common.files import read_text
 
 Key = str | int  # how a file names a class: by its identifier or name, or by its place
 
@@ -103,7 +103,7 @@ def json_entries(path: Path, text: str) -> list[tuple[str, str]]:
     """(identifier, name) of every class of a JSON file."""
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter for lists in lists in lists
+    except (ValueError, RecursionError) as error:  # the latter for deeply nested lists
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if isinstance(value, dict):
         places = [str(place) for place in range(len(value))]

@@ -95,7 +95,7 @@ def _append(url: str, part: Path, size: int, report: Any) -> None:
     done = _size(part)
     headers = {"Range": f"bytes={done}-"} if done else {}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 416:  # no bytes from there on: all has come
+        if response.status_code == 416:  # no bytes from there on: everything has come
             return
         response.raise_for_status()
         if response.status_code != 206:  # the host sends the whole file again

@@ -72,7 +72,7 @@ class Canvas:
 
 
 def smooth_noise(count: int, cells: int, rng: np.random.Generator, size: int = SIZE) -> Array:
-    """Random hills and dales of unit height, (n, size, size), about size / cells pixels wide."""
+    """Random hills and valleys of unit height, (n, size, size), about size / cells pixels wide."""
     at = np.linspace(0, cells, size, dtype=np.float32)[:, None]
     weights = np.maximum(0, 1 - np.abs(at - np.arange(cells + 1, dtype=np.float32)))
     grid = rng.standard_normal((count, cells + 1, cells + 1), np.float32)
@@ -91,7 +91,7 @@ def ellipse(u: Array, v: Array, *, at: Point = (0, 0), r: Point) -> Array:
 
 
 def _length(u: Array, v: Array) -> Array:
-    return np.sqrt(u * u + v * v)  # several times as fast as np.hypot, which minds overflow
+    return np.sqrt(u * u + v * v)  # several times as fast as np.hypot, which avoids overflow
 
 
 def box(u: Array, v: Array, *, left: float, right: float, top: float, bottom: float) -> Array:

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..files import read_text
+from ..common.files import read_text
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image
@@ -77,7 +77,6 @@ class ImageFiles:
         return str(self.paths[number])
 
     def open(self, number: int) -> Image:
-        """Decode a file."""
         return open_image(self.paths[number])
 
     def first(self, count: int) -> ImageFiles:
@@ -103,7 +102,6 @@ class DatasetImages:
         return f"{self.name}, image {number}"
 
     def open(self, number: int) -> Image:
-        """One image."""
         from PIL import Image
 
         return Image.fromarray(self.images[number]).convert("RGB")
@@ -164,7 +162,7 @@ def pairs_by_folder(folder: Path) -> list[tuple[Path, Key]]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All image files below a folder, once each, however links lead to them.
+    """All image files below a folder, once each, even if several links lead to one.
 
     Hidden files, such as `._x.jpg` from a Mac, and hidden folders are left out.
     """
@@ -250,7 +248,6 @@ class LabelFile:
             ) from None
 
     def entry(self, row: list[str]) -> tuple[str, Key]:
-        """One line."""
         if len(row) != 2 or not row[1].strip():
             raise ValueError(
                 f"{self.path}: expected the name of an image and its class in each line, but got "

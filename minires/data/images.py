@@ -1,6 +1,6 @@
 """Photographs: decoded by Pillow, resized, cropped and normalised as torchvision does, bit for bit.
 
-So weights that torchvision's recipes trained see the very pixels that they were trained for.
+So weights from torchvision's recipes see exactly the pixels that they were trained for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BrokenImageError(ValueError):
 def open_image(path: Path) -> Image:
     """Decode a whole image file as RGB; grey levels become equal channels, palettes colours.
 
-    Raises: BrokenImageError. Decoders fail in many ways, so whatever they raise becomes one.
+    Raises: BrokenImageError. Decoders fail in many ways; everything they raise becomes it.
     """
     from PIL import Image
 
@@ -92,12 +92,10 @@ def five_crops(view: View, size: int) -> list[View]:
 
 
 def crop(view: View, top: int, left: int, size: int) -> View:
-    """A square of a view."""
     return view[top : top + size, left : left + size]
 
 
 def mirror(view: View) -> View:
-    """Left and right exchanged."""
     return view[:, ::-1]
 
 
@@ -124,7 +122,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, dataset: Dataset, *, resize: int | None = None) -> Preprocessing:
-        """That of a network trained on a data set: its crop and its moments."""
+        """What a network trained on a data set expects: its crop and its moments."""
         size = min(dataset.train_images.shape[1:3])
         mean, std = dataset.pixel_mean / 255, 1 / (255 * dataset.channel_scale)
         return cls(resize or size, size, mean.astype(np.float32), std.astype(np.float32))

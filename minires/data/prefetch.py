@@ -1,4 +1,4 @@
-"""Work done ahead by threads, while whoever uses the results is busy with something else."""
+"""Work that threads do ahead, while the user of the results is busy with something else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Prefetch(Generic[Result]):
     At most `ahead` results lie ready or are being computed, so that memory stays bounded. Decoders
     release Python's lock, so threads use all cores. What `work` raises is raised to the user, in
     its turn. `waited` is the time, in seconds, that the user has waited for results that were not
-    ready: of a program that is well fed, next to nothing.
+    ready: almost none, if the threads keep up.
     """
 
     def __init__(

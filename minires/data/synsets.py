@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..files import read_text
+from ..common.files import read_text
 
 TEXT, MATLAB = "map_clsloc.txt", "meta.mat"
 

@@ -75,7 +75,7 @@ def draw_guesses(image: Image, guesses: list[Guess], path: Path) -> Path:
     """A picture of the image beside the bars of its most likely classes."""
     from matplotlib.figure import Figure
 
-    from ..pictures import save
+    from ..common.pictures import save
 
     figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=150)
     photo, chart = figure.subplots(1, 2, width_ratios=(1, 1.4))

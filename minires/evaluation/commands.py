@@ -125,7 +125,7 @@ def classify_files(
 def picture_paths(picture: Path, images: Sequence[Path]) -> dict[Path, Path]:
     """The picture's own name for one image; a file in a folder for each of several.
 
-    It is called as the image is; where several are called alike, `1.png`, `1-2.png`, `1-3.png`.
+    It has the image's name; several images of one name give `1.png`, `1-2.png`, `1-3.png`.
     """
     if len(images) == 1 and picture.suffix:
         return {images[0]: picture}

@@ -80,7 +80,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Preparation:
+class ViewPreparation:
     """From an image's number to what the networks see: the work of the threads."""
 
     images: LabelledImages
@@ -89,7 +89,6 @@ class Preparation:
     broken: Broken
 
     def __call__(self, number: int) -> Example:
-        """Decode and prepare one image."""
         label = int(self.images.labels[number])
         try:
             views = self.protocol.views(self.images.open(number), self.preprocessing)
@@ -133,7 +132,7 @@ def evaluate(
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)
-    prepare = Preparation(images, protocol, preprocessing, broken)
+    prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
     examples = Prefetch(prepare, len(images), workers=workers, ahead=2 * chunk + workers)
     batch_pixels = batch_size * preprocessing.crop**2
@@ -184,7 +183,6 @@ def refuse_misfit(name: str, probabilities: Probabilities, classes: int) -> None
 
 
 def refuse_nan(name: str, probabilities: Probabilities) -> None:
-    """A network with broken weights."""
     if not np.isfinite(probabilities).all():
         raise ValueError(f"{name} gives NaN or infinity: are these weights whole?")
 

@@ -15,7 +15,7 @@ from .fully_convolutional import mean_scores
 
 Probabilities = npt.NDArray[np.float64]
 
-BATCH_PIXELS = 32 * 224 * 224  # what a network sees at once, for memory's sake
+BATCH_PIXELS = 32 * 224 * 224  # what a network sees at once, to limit memory
 
 
 def predict(

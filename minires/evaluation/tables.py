@@ -32,12 +32,12 @@ def evaluation_table(result: Evaluation) -> Table:
 
 
 def share_waited(result: Evaluation) -> float:
-    """Share of the time in which the networks had nothing to do, for want of images."""
+    """Share of the time in which the networks waited for images."""
     return result.waited / result.seconds
 
 
 def top5(score: Score, classes: int) -> str:
-    """The top-5 error, which says nothing where there are no more than five classes."""
+    """The top-5 error; it says nothing where there are five classes or fewer."""
     return f"{score.top5_error:.2%}" if classes > 5 else "-"
 
 

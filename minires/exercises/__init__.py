@@ -10,9 +10,9 @@ what is wrong with it; `sandbox` does that in a process of its own. For use in p
 See docs/exercises.md, also for how to add an exercise.
 """
 
-from .files import find, start
 from .grading import Grade, Part, example
 from .sandbox import grade_file
+from .student_folder import find, start
 from .tasks import NAMES
 
 __all__ = ["NAMES", "Grade", "Part", "example", "find", "grade_file", "start"]

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from .display import WIDTH, heading, say, show_grade, show_next, show_race
 from .display import as_json as to_json
-from .files import FOLDER, default_folder, find, fingerprint, progress, remember
 from .grading import Grade
 from .sandbox import grade_file, race_file
+from .student_folder import FOLDER, default_folder, find, fingerprint, progress, remember
 from .tasks import NAMES, exercise
 
 
@@ -42,7 +42,7 @@ def file_of(wish: str, folder: Path | None) -> Path:
     return path
 
 
-def check(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
+def check_files(console: Console, files: dict[str, Path], *, as_json: bool) -> bool:
     """Grade, print, and note what is right; whether everything is."""
     grades = []
     for name, path in files.items():

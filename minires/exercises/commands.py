@@ -1,4 +1,4 @@
-"""`minires exercises`: thin commands; the work is done in the modules beside."""
+"""`minires exercises`: thin commands; the modules beside this one do the work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def overview(context: typer.Context, folder: Folder = None) -> None:
     if context.invoked_subcommand:
         return
     from .display import show_list
-    from .files import default_folder
+    from .student_folder import default_folder
 
     show_list(console, folder or default_folder())
 
@@ -34,7 +34,7 @@ def overview(context: typer.Context, folder: Folder = None) -> None:
 def start_command(name: Name, folder: Folder = None) -> None:
     """Put an exercise's file, with the task and the mathematics, into your folder."""
     from .display import show_start
-    from .files import default_folder, find, start
+    from .student_folder import default_folder, find, start
 
     name = find(name)
     show_start(console, name, start(name, folder or default_folder()))
@@ -49,10 +49,10 @@ def check_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for an autograder.")] = False,
 ) -> None:
     """Check your work. Exits with 1 if anything is not right."""
-    from .checking import check, chosen
+    from .checking import check_files, chosen
 
     wanted = chosen(names or [], folder)
-    if not check(console, wanted, as_json=json):
+    if not check_files(console, wanted, as_json=json):
         raise typer.Exit(1)
 
 
@@ -66,7 +66,7 @@ def hint_command(
 ) -> None:
     """Show a hint. There are three, each says more; none is the solution."""
     from .checking import hint
-    from .files import default_folder, find
+    from .student_folder import default_folder, find
 
     hint(console, find(name), folder or default_folder(), level)
 

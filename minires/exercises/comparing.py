@@ -84,7 +84,7 @@ def wrong_values(got: Array, right: Array, name: str, axes: Axes, case: Case) ->
         "wrong values",
         f"{name} is wrong",
         case=str(case),
-        place=in_words(place, axes),
+        place=place_in_words(place, axes),
         expected=float(right[place]),
         got=float(got[place]),
         shape=got.shape,
@@ -92,7 +92,7 @@ def wrong_values(got: Array, right: Array, name: str, axes: Axes, case: Case) ->
     )
 
 
-def in_words(place: tuple[int, ...], axes: Axes) -> str:
+def place_in_words(place: tuple[int, ...], axes: Axes) -> str:
     """An index with its axes named: "image 0, row 3, channel 1"."""
     names = axes if len(axes) == len(place) else tuple(f"axis {i}:" for i in range(len(place)))
     return ", ".join(f"{name} {i}" for name, i in zip(names, place, strict=True))
@@ -116,7 +116,7 @@ def not_finite(
 ) -> Problem:
     """The complaint about NaN or infinity, with the line where it first appears if that shows."""
     place = tuple(map(int, np.argwhere(~np.isfinite(got))[0]))
-    where = f" at {in_words(place, task.outputs[name])}" if got.ndim else ""
+    where = f" at {place_in_words(place, task.outputs[name])}" if got.ndim else ""
     line, source = last_return(function)
     try:
         with np.errstate(divide="raise", over="raise", invalid="raise"):

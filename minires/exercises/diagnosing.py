@@ -3,7 +3,7 @@
 First the known mistakes are tried: wrong programs that make the same wrong numbers. Then the output
 is taken apart: fitted by least squares as a sum of the right terms, each times a number. A term
 times 0 is missing, times -1 it has the wrong sign, times 1/N somebody divided by the batch size.
-Whatever is said holds for every case that was tried, not for one by accident.
+Every statement holds for all cases that were tried, not for one by accident.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def diagnose(task: Task, output: str, answers: list[Answer]) -> tuple[str, str]:
 
 
 def makes(mistake: Callable[..., Any], answer: Answer) -> bool:
-    """Whether a wrong program gives the student's numbers; it may well fail on odd shapes."""
+    """Whether a wrong program gives the student's numbers; it may fail on odd shapes."""
     try:
         with np.errstate(all="ignore"):
             wrong = mistake(*answer.case.arguments.values())
     except (ValueError, IndexError, TypeError):
         return False
-    return wrong == answer.got if isinstance(wrong, str) else alike(answer.got, wrong)
+    return wrong == answer.got if isinstance(wrong, str) else same_numbers(answer.got, wrong)
 
 
-def alike(got: Any, wrong: Any) -> bool:
+def same_numbers(got: Any, wrong: Any) -> bool:
     """Whether the numbers agree, and NaN and infinity stand at the same places."""
     if np.shape(got) != np.shape(wrong) or np.asarray(got).dtype.kind not in "fiub":
         return False
@@ -60,7 +60,6 @@ def alike(got: Any, wrong: Any) -> bool:
 
 
 def one_line(docstring: str | None) -> str:
-    """A docstring as one line."""
     return " ".join((docstring or "").split())
 
 
@@ -75,10 +74,12 @@ def diagnose_terms(task: Task, output: str, answers: list[Answer]) -> tuple[str,
     if not fits or not all(fit.exact for fit in fits):
         return "", ""
     names = list(fits[0].factors)
-    verdicts = {name: verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names}
+    verdicts = {
+        name: common_verdict([(fit.factors[name], fit.sizes) for fit in fits]) for name in names
+    }
     if None in verdicts.values():
         return "", ""
-    return in_words(output, {name: str(text) for name, text in verdicts.items()})
+    return verdicts_in_words(output, {name: str(text) for name, text in verdicts.items()})
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def fit_terms(task: Task, output: str, answer: Answer) -> Fit | None:
     return Fit(dict(zip(terms, map(float, factors), strict=True)), exact, sizes)
 
 
-def verdict(factors: list[tuple[float, dict[str, float]]]) -> str | None:
+def common_verdict(factors: list[tuple[float, dict[str, float]]]) -> str | None:
     """What a term's factors have in common over all cases: "" if they are 1."""
     for text, expected in CANDIDATES:
         if all(near(factor, expected) for factor, _ in factors):
@@ -169,7 +170,7 @@ def named_sizes(shape: tuple[int, ...]) -> Iterable[tuple[str, float]]:
         }.items()
 
 
-def in_words(output: str, verdicts: dict[str, str]) -> tuple[str, str]:
+def verdicts_in_words(output: str, verdicts: dict[str, str]) -> tuple[str, str]:
     """A sentence on the terms that are not right, with a name for machines."""
     bad = {name: text for name, text in verdicts.items() if text}
     if not bad:

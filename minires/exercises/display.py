@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .files import number, state
 from .grading import Grade, Part
-from .race import Result
+from .race import RaceResult
 from .student import Problem
+from .student_folder import number, state
 from .tasks import NAMES, exercise
 
 WIDTH = 88
@@ -79,7 +79,7 @@ def show_problem(console: Console, problem: Problem, part: Part, path: Path) -> 
 
 
 def show_parts(console: Console, parts: list[Part]) -> None:
-    """One line for parts that share a fate."""
+    """One line for parts with the same result."""
     right = parts[0].right
     by_function = itertools.groupby(parts, key=lambda part: part.function)
     for function, group in by_function:
@@ -100,7 +100,7 @@ def show_next(console: Console, grade: Grade) -> None:
         say(console, f"Next:  minires exercises start {NAMES[number(grade.exercise)]}\n")
 
 
-def show_race(console: Console, result: Result | None) -> None:
+def show_race(console: Console, result: RaceResult | None) -> None:
     """The student's time and memory beside the engine's."""
     if result is None:
         return
@@ -148,11 +148,11 @@ def which_case(part: Part, problem: Problem) -> list[str]:
     calls = f"{part.wrong_cases} of {part.cases} calls are wrong" if part.wrong_cases else ""
     lines = [end("; ".join(filter(None, [problem.where, calls])))]
     if problem.case:
-        lines.append(f"Called with {problem.case}.{example(part, problem)}")
+        lines.append(f"Called with {problem.case}.{how_to_repeat(part, problem)}")
     return lines
 
 
-def example(part: Part, problem: Problem) -> str:
+def how_to_repeat(part: Part, problem: Problem) -> str:
     """How to get the arguments of that call."""
     if not problem.number or isinstance(problem.expected, str):
         return ""
@@ -175,7 +175,6 @@ def number_of(value: Any) -> str:
 
 
 def heading(name: str) -> str:
-    """Number and title."""
     return f"Exercise {number(name)} of {len(NAMES)}: {exercise(name).title}"
 
 
@@ -200,7 +199,6 @@ def as_json(grades: list[Grade], folder: Path) -> dict[str, Any]:
 
 
 def entry(grade: Grade) -> dict[str, Any]:
-    """One exercise as JSON."""
     right = sum(part.right for part in grade.parts)
     return {
         "name": grade.exercise,

@@ -37,12 +37,10 @@ class Part:
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong with it."""
         return self.problem is None
 
     @property
     def name(self) -> str:
-        """Function and output."""
         return f"{self.function}: {self.output}"
 
 
@@ -56,7 +54,6 @@ class Grade:
 
     @property
     def right(self) -> bool:
-        """Whether every part is."""
         return all(part.right for part in self.parts)
 
     @property
@@ -71,8 +68,8 @@ def grade(
 ) -> Grade:
     """Check the student's file; `seed` draws the numbers.
 
-    Whatever the student's code does ends in a Grade, unless it ends the process or never returns:
-    for that see `sandbox`. `watch()` is open while the student's code runs, and only then.
+    The result is always a Grade, unless the student's code ends the process or never returns:
+    see `sandbox` for that. `watch()` is open while the student's code runs, and only then.
     """
     prepared = [prepare(task, seed) for task in given.tasks]
     printed = Printed()

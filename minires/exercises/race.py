@@ -1,4 +1,4 @@
-"""Time and memory of the student's version beside the engine's, for pride."""
+"""Time and memory of the student's version beside the engine's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Result:
+class RaceResult:
     """Medians in milliseconds, peaks of NumPy's arrays in MiB, all in float32.
 
     `reference` is the engine's plain NumPy, `engine` what training uses: compiled kernels, where
@@ -34,7 +34,7 @@ class Result:
     engine_ms: float
 
 
-def race(exercise: Exercise, path: Path) -> Result | None:
+def race(exercise: Exercise, path: Path) -> RaceResult | None:
     """Measure; None for an exercise that has nothing to measure."""
     if exercise.race is None:
         return None
@@ -44,7 +44,7 @@ def race(exercise: Exercise, path: Path) -> Result | None:
     contestants = (yours, exercise.race.reference, exercise.race.engine)
     yours_ms, reference_ms, engine_ms = medians_ms(contestants, values)
     what = ", ".join(map(describe, arguments, values))
-    return Result(
+    return RaceResult(
         f"{exercise.race.function} with {what}",
         yours_ms,
         peak_mib(yours, values),
@@ -67,7 +67,6 @@ def medians_ms(
 
 
 def seconds(f: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
-    """Time of one call."""
     start = time.perf_counter()
     f(*arguments)
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Grading in a process of its own, so that no endless loop or crash is more than a sentence."""
+"""Grading in a process of its own, so that an endless loop or a crash costs only a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .grading import Grade, Part
-from .race import Result
+from .race import RaceResult
 from .student import Problem
 from .tasks import exercise
 from .worker import RESULT, TRACEBACK
@@ -24,26 +24,26 @@ FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.M)
 
 
 def grade_file(name: str, path: Path, *, seconds: float = SECONDS) -> Grade:
-    """Grade the student's file, whatever it does."""
+    """Grade the student's file; an endless loop or a crash becomes a sentence in the grade."""
     with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
         folder = Path(temporary)
-        code = run("grade", name, path, folder, seconds)
+        code = run_worker("grade", name, path, folder, seconds)
         result = read(folder)
         if result is not None:
             return grade_of(result)
         return lost(name, died(path, folder, code, seconds))
 
 
-def race_file(name: str, path: Path) -> Result | None:
-    """Measure the student's file; None if that does not work, for pride is not worth an error."""
+def race_file(name: str, path: Path) -> RaceResult | None:
+    """Measure the student's file; None if that does not work: a race is not worth an error."""
     with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
         folder = Path(temporary)
-        run("race", name, path, folder, COMPILING)
+        run_worker("race", name, path, folder, COMPILING)
         result = read(folder)
-        return Result(**result) if result else None
+        return RaceResult(**result) if result else None
 
 
-def run(job: str, name: str, path: Path, folder: Path, seconds: float) -> int | None:
+def run_worker(job: str, name: str, path: Path, folder: Path, seconds: float) -> int | None:
     """Start the worker and wait; its exit status, or None if it had to be killed."""
     command = [sys.executable, "-m", f"{__package__}.worker", job, name, str(path), str(folder)]
     quiet = subprocess.DEVNULL
@@ -66,7 +66,6 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def grade_of(result: dict[str, Any]) -> Grade:
-    """A Grade from JSON."""
     parts = []
     for part in result["parts"]:
         problem = Problem(**part["problem"]) if part["problem"] else None

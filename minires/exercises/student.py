@@ -1,4 +1,4 @@
-"""Running the student's file: whatever can happen becomes a sentence and a line number."""
+"""Run the student's file: everything that can go wrong becomes a sentence and a line number."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def function_of(module: ModuleType, task: Task, case: Case, path: Path) -> Calla
     except TypeError:
         own = f"{task.function}{inspect.signature(function)}"
         raise Trouble(
-            Problem("signature", f"expected {wanted}, but yours is {own}", *first_line(function))
+            Problem("signature", f"expected {wanted}, but yours is {own}", *first_line_of(function))
         ) from None
     return function
 
@@ -90,7 +90,9 @@ def call(function: Callable[..., Any], task: Task, case: Case, path: Path) -> tu
     """What the student's function returns for copies of the arguments, one entry an output."""
     arguments = fresh(case)
     result = run(function, arguments, task, path)
-    changed = [name for name in arguments if not untouched(arguments[name], case.arguments[name])]
+    changed = [
+        name for name in arguments if not is_unchanged(arguments[name], case.arguments[name])
+    ]
     if changed:
         raise Trouble(in_place(function, task, case, path, changed[0]))
     results = result if isinstance(result, tuple) else (result,)
@@ -110,7 +112,6 @@ def run(function: Callable[..., Any], arguments: dict[str, Any], task: Task, pat
 
 
 def fresh(case: Case, *, writeable: bool = True) -> dict[str, Any]:
-    """Copies of the arguments."""
     copies = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in case.arguments.items()}
     for value in copies.values():
         if isinstance(value, np.ndarray):
@@ -118,7 +119,7 @@ def fresh(case: Case, *, writeable: bool = True) -> dict[str, Any]:
     return copies
 
 
-def untouched(after: Any, before: Any) -> bool:
+def is_unchanged(after: Any, before: Any) -> bool:
     """Whether an array still holds what it held."""
     return not isinstance(before, np.ndarray) or np.array_equal(after, before, equal_nan=True)
 
@@ -127,7 +128,7 @@ def in_place(
     function: Callable[..., Any], task: Task, case: Case, path: Path, name: str
 ) -> Problem:
     """The complaint about a changed input. Read-only arrays show which line changes it."""
-    line, source = first_line(function)
+    line, source = first_line_of(function)
     try:
         run(function, fresh(case, writeable=False), task, path)
     except Trouble as stopped:
@@ -174,7 +175,7 @@ def check_apart(
                 raise Trouble(
                     Problem(
                         "shared memory",
-                        f"{name} and {other} are the same memory under two names: whoever adds to "
+                        f"{name} and {other} are the same memory under two names: adding to "
                         f"one in place changes the other too. Return a copy",
                         *last_return(function),
                         case=str(case),
@@ -226,7 +227,7 @@ def is_own(filename: str, path: Path) -> bool:
     return Path(filename).resolve().parent == path.parent.resolve()
 
 
-def first_line(function: Callable[..., Any]) -> tuple[int | None, str]:
+def first_line_of(function: Callable[..., Any]) -> tuple[int | None, str]:
     """Where a function begins: number and text."""
     lines, start = lines_of(function)
     return (start, lines[0].strip()) if lines else (None, "")
@@ -237,7 +238,7 @@ def last_return(function: Callable[..., Any]) -> tuple[int | None, str]:
     lines, start = lines_of(function)
     numbered = [(start + i, line.strip()) for i, line in enumerate(lines)]
     returns = [(number, line) for number, line in numbered if line.startswith("return ")]
-    return returns[-1] if returns else first_line(function)
+    return returns[-1] if returns else first_line_of(function)
 
 
 def lines_of(function: Callable[..., Any]) -> tuple[list[str], int]:
@@ -261,7 +262,6 @@ class Printed(io.TextIOBase):
         return self.kept + cut
 
     def writable(self) -> bool:
-        """Always."""
         return True
 
     def write(self, text: str) -> int:

@@ -47,11 +47,12 @@ class Task:
         cases: draws the calls to try, from simple to awkward.
         expected: takes a case's arguments in order, returns the right outputs.
         mistakes: for each output wrong programs worth recognising; each takes a case's arguments
-            and returns that output. Whoever makes the same numbers is told the docstring.
+            and returns that output. A student whose
+            numbers are the same is told the docstring.
         terms: for each output that is a sum, a function of a case's arguments that returns the
             summands by name; so "all but the term through the variance" is recognised.
         apart: whether the outputs must share no memory with each other and the inputs.
-        tell: whether the cases are worth reading for whoever has got them right.
+        tell: whether the cases are worth reading for those who have got them right.
     """
 
     function: str
@@ -93,7 +94,7 @@ class Exercise:
     tasks: tuple[Task, ...]
     hints: tuple[str, str, str]
     race: Race | None = None
-    after: str = ""  # a thought for whoever has got it right
+    after: str = ""  # a thought for those who have got it right
 
 
 def numeric_gradient(f: Callable[[Array], Any], x: Array, dy: Any) -> Array:
@@ -120,11 +121,4 @@ def describe(name: str, value: Any) -> str:
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def random_images(rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A small shape (N, H, W, C)."""
-    n, height, width, channels = (int(rng.integers(*ends)) for ends in IMAGE_SIZES)
-    return n, height, width, channels
-
-
-IMAGE_SIZES = ((1, 4), (3, 8), (3, 8), (1, 5))
 AWKWARD_IMAGES = ((2, 5, 4, 3), (1, 3, 6, 1), (3, 4, 2, 5))  # H != W, a batch of one, odd channels

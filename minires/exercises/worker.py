@@ -20,7 +20,7 @@ from .grading import grade
 from .race import race
 from .tasks import exercise
 
-MEMORY = 4 * 2**30  # bytes: a list that grows for ever must not take the machine down
+MEMORY = 4 * 2**30  # bytes: a list that grows without end must not take the machine down
 RESULT, TRACEBACK = "result.json", "traceback.txt"
 
 

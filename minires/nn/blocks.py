@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..autograd import Tensor
-from ..recompute import recompute
+from ..autograd.recompute import recompute
 from . import functional as F
 from .init import Rng
 from .layers import BatchNorm2d, Conv2d, DType, ReLU, Sequential

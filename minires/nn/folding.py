@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from ..trace import Step, trace
+from ..autograd.trace import Step, trace
 from . import functional as F
 from . import fused
 from .blocks import Identity

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..autograd.recompute import is_second_time
 from ..kernels.running import Running
-from ..recompute import is_second_time
 from . import functional as F
 from .init import Rng, he_normal
 from .module import Module, Parameter

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..recompute import recompute
+from ..autograd.recompute import recompute
 from .blocks import Identity, Shortcut, convolve, make_shortcut
 from .init import Rng
 from .layers import BatchNorm2d, Conv2d, DType, ReLU

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from ..files import atomic
+from ..common.files import atomic
 from ..nn import (
     AvgPool2d,
     Conv2d,
@@ -151,7 +151,7 @@ def short(box: Box) -> str:
 
 
 def shortened(boxes: list[Box]) -> Iterable[Box]:
-    """Of many equal blocks in a row the first two and the last, and how many are left out."""
+    """The first two and the last of many equal blocks in a row, and how many are left out."""
     blocks = [list(group) for _, group in groupby(boxes, key=lambda b: b.block or id(b))]
     for _, run in groupby(blocks, key=lambda block: [(b.texts, b.shortcut) for b in block]):
         equal = list(run)

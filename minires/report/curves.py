@@ -34,7 +34,6 @@ class Curve:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean over the runs."""
         return self.values.mean(0)
 
     @property

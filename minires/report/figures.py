@@ -1,4 +1,4 @@
-"""The pictures of the main job, in the manner of the paper's Fig. 6."""
+"""The pictures of the main job, like the paper's Fig. 6."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pictures import COLOURS, new_figure, save
+from ..common.pictures import COLOURS, new_figure, save
 from .curves import common_curve, layer_gradients
 from .runs import Group
 

@@ -17,14 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic
-from ..info import version
-from .blocks import Block, differences, make_blocks
+from ..common.environment import version
+from ..common.files import atomic
 from .figures import error_curves, gradient_norms
 from .paper import counted
 from .probes import picture_uri, read_pictures
 from .provenance import commands, facts, run_row
 from .runs import Run, find_runs
+from .sections import Section, differences, make_sections
 from .tables import GRADIENT_HEADINGS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_report(folders: Sequence[Path], path: Path | None = None) -> tuple[Pat
 
 
 def refuse_replacing(path: Path) -> None:
-    """Only a report of ours may be written over."""
+    """Raise FileExistsError unless what is there is an earlier report."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file, such as {path / FILE_NAME}")
     if path.exists() and GENERATOR.encode() not in path.read_bytes()[:1000]:
@@ -78,14 +78,14 @@ def make_report(folders: Sequence[Path]) -> Report:
     places = [*folders, *(run.folder for run in runs if run.folder)]
     probes, about_probes = read_pictures({place.resolve() for place in places})
     made_by, about_commands = commands(folders)
-    blocks, notes = make_blocks(runs), [*notes, *about_probes, *about_commands]
+    sections, notes = make_sections(runs), [*notes, *about_probes, *about_commands]
     html = render(
         title=title_of(runs),
-        headline=headline(blocks),
-        blocks=blocks,
-        mixed=differences(blocks),
-        data=embedded(blocks),
-        stills=[stills(block) for block in blocks],
+        headline=headline(sections),
+        sections=sections,
+        mixed=differences(sections),
+        data=embedded(sections),
+        stills=[stills(section) for section in sections],
         gradient_headings=GRADIENT_HEADINGS,
         probes=probes,
         notes=notes,
@@ -104,13 +104,13 @@ def render(**values: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("minires.report", "page"),
+        loader=PackageLoader("minires.report", "assets"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    folder = files("minires.report") / "page"
+    folder = files("minires.report") / "assets"
     parts = {name: (folder / name).read_text(encoding="utf-8") for name in PARTS}
     environment.filters["list_values"] = lambda row: list(row.values())
     environment.filters["thousands"] = counted
@@ -130,18 +130,18 @@ def packed_plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def embedded(blocks: list[Block]) -> str:
+def embedded(sections: list[Section]) -> str:
     """The numbers of the charts as JSON that is safe inside a script element."""
-    lines = [{"block": i, **line} for i, block in enumerate(blocks) for line in block.lines()]
+    lines = [{"section": i, **line} for i, one in enumerate(sections) for line in one.lines()]
     text = json.dumps({"lines": lines}, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
-def stills(block: Block) -> list[str]:
+def stills(section: Section) -> list[str]:
     """Pictures for readers without scripts; none before a run is finished."""
-    drawings = [error_curves] if block.groups else []
-    drawings += [gradient_norms] if block.gradient_rows else []
-    return [as_uri(draw(block.groups)) for draw in drawings]
+    drawings = [error_curves] if section.groups else []
+    drawings += [gradient_norms] if section.gradient_rows else []
+    return [as_uri(draw(section.groups)) for draw in drawings]
 
 
 def as_uri(figure: Figure) -> str:
@@ -158,11 +158,11 @@ def title_of(runs: list[Run]) -> str:
     return ", ".join(shown)
 
 
-def headline(blocks: list[Block]) -> str:
+def headline(sections: list[Section]) -> str:
     """The question, where the runs can answer it; else what was trained."""
-    groups = [group for block in blocks for group in block.groups]
+    groups = [group for section in sections for group in section.groups]
     plain = {group.depth for group in groups if group.is_plain}
     residual = {group.depth for group in groups if group.is_residual}
     if min(len(plain), len(residual)) > 1:
         return "Do deeper networks train worse?"
-    return "Training of " + title_of([run for block in blocks for run in block.runs])
+    return "Training of " + title_of([run for section in sections for run in section.runs])

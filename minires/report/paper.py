@@ -38,7 +38,7 @@ def printed_parameters(group: Group) -> str:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """One thing that the paper did, and what was done here: "same", "differs" or "open".
 
     "open" means that the paper does not say.
@@ -50,23 +50,23 @@ class Comparison:
     status: str
 
 
-def compared(what: str, paper: str, here: str, *, same: bool) -> Comparison:
+def compared(what: str, paper: str, here: str, *, same: bool) -> PaperComparison:
     """A comparison with something that the paper states."""
-    return Comparison(what, paper, here, "same" if same else "differs")
+    return PaperComparison(what, paper, here, "same" if same else "differs")
 
 
-def comparisons(runs: list[Run]) -> list[Comparison]:
+def comparisons(runs: list[Run]) -> list[PaperComparison]:
     """Everything that runs under the same conditions share with the paper, or do not."""
     config = runs[0].config
     return [
         *about_data(config),
         *about_recipe(runs),
         *about_networks(runs),
-        *about_measures(config),
+        *about_measures(),
     ]
 
 
-def about_data(config: dict[str, Any]) -> list[Comparison]:
+def about_data(config: dict[str, Any]) -> list[PaperComparison]:
     """Images, and how many."""
     train, test = config.get("training_images"), config.get("test_images")
     return [
@@ -78,13 +78,13 @@ def about_data(config: dict[str, Any]) -> list[Comparison]:
             same=train == 50_000,
         ),
         compared("test images", "10,000", counted(test), same=test == 10_000),
-        Comparison(
+        PaperComparison(
             "input",
             "the mean image is subtracted",
             "the mean image is subtracted, then each channel is divided by its standard deviation",
             "differs",
         ),
-        Comparison(
+        PaperComparison(
             "augmentation",
             "4 pixels of padding, a random 32x32 crop, a random mirroring; "
             "before or after the mean is subtracted is not said",
@@ -94,7 +94,7 @@ def about_data(config: dict[str, Any]) -> list[Comparison]:
     ]
 
 
-def about_recipe(runs: list[Run]) -> list[Comparison]:
+def about_recipe(runs: list[Run]) -> list[PaperComparison]:
     """Iterations, batches, learning rates."""
     recipe = runs[0].config["recipe"]
     batch, momentum, decay = (recipe.get(k) for k in ("batch_size", "momentum", "weight_decay"))
@@ -111,7 +111,7 @@ def about_recipe(runs: list[Run]) -> list[Comparison]:
             "learning rate",
             "0.1, divided by 10 at 32,000 and 48,000; 110 layers start at 0.01 until the training "
             "error is below 80% (about 400 iterations)",
-            "; or ".join(map(in_words, schedules)),
+            "; or ".join(map(schedule_in_words, schedules)),
             same=set(schedules) <= set(SCHEDULES),
         ),
         compared("momentum", "0.9", counted(momentum), same=momentum == 0.9),
@@ -119,7 +119,7 @@ def about_recipe(runs: list[Run]) -> list[Comparison]:
     ]
 
 
-def about_networks(runs: list[Run]) -> list[Comparison]:
+def about_networks(runs: list[Run]) -> list[PaperComparison]:
     """Layers, shortcuts, initial weights, batch norm."""
     variants = dict.fromkeys(
         r.config["network"] for r in runs if Group(r.config["network"], []).is_variant
@@ -131,8 +131,10 @@ def about_networks(runs: list[Run]) -> list[Comparison]:
             f"others as well: {', '.join(variants)}" if variants else "the same",
             same=not variants,
         ),
-        Comparison("initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"),
-        Comparison(
+        PaperComparison(
+            "initial weights", "He et al. 2015 (rectifiers)", "the same, normal", "same"
+        ),
+        PaperComparison(
             "batch norm",
             "after each convolution; over how many of the 128 images is not said",
             "after each convolution, over the whole batch",
@@ -141,17 +143,17 @@ def about_networks(runs: list[Run]) -> list[Comparison]:
     ]
 
 
-def about_measures(config: dict[str, Any]) -> list[Comparison]:
+def about_measures() -> list[PaperComparison]:
     """What the figures are."""
     return [
-        Comparison(
+        PaperComparison(
             "training error",
             "how it was measured is not said",
             "on the augmented batches, while the network learns; in the table the mean over the "
             "last eighth of the iterations",
             "open",
         ),
-        Comparison(
+        PaperComparison(
             "test error",
             "the single view of the original image; after which iteration is not said; for 110 "
             "layers the best of five runs",
@@ -166,7 +168,7 @@ def counted(value: Any) -> str:
     return NOT_RECORDED if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def in_words(schedule: str | None) -> str:
+def schedule_in_words(schedule: str | None) -> str:
     """A schedule as `Recipe.settings` writes it down, in words; as it is if it is not known."""
     if schedule is None:
         return NOT_RECORDED

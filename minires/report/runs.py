@@ -1,4 +1,4 @@
-"""Runs as they lie in their folders, and runs of one network with several seeds as a group."""
+"""Runs as their folders hold them, and runs of one network with several seeds as a group."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Group:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration that the runs share but for the seed."""
+        """The configuration that the runs share, except for the seed."""
         return self.runs[0].config
 
     @property

@@ -41,7 +41,7 @@ def verdict(groups: list[Group]) -> str:
 
 
 def nothing_learned(groups: list[Group]) -> str:
-    """A sentence if no network is better than a guess; "" also where that isn't known."""
+    """A sentence if no network is better than a guess; "" if one is, or if that isn't known."""
     classes = groups[0].config.get("classes")
     guess = math.log(classes) if isinstance(classes, int) else math.inf
     if min(group.mean("training_loss") for group in groups) <= 0.95 * guess:

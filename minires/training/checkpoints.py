@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import atomic
+from ..common.files import atomic
 from .meters import Meter
 
 if TYPE_CHECKING:

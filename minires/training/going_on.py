@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..files import atomic
+from ..common.files import atomic
 
 COMMAND = "command.txt"
 LEVELS = 2  # a run's folder lies so far below its job's, at most

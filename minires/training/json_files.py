@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic
+from ..common.files import atomic
 
 
 def write_json(path: Path, value: Any) -> None:

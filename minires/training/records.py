@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic
+from ..common.files import atomic
 from .meters import Meter
 from .norms import norm
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 
 from ..autograd.function import Array, tracer
+from ..cuda_graph import CudaGraph, GraphError
 from ..data import Batches
 from ..data.resident import ResidentBatches
-from ..graph import Graph, GraphError
 from ..kernels import precision
 from ..kernels.recording import Recorder
 from ..nn import Module
@@ -38,7 +38,7 @@ class Replay:
     def __init__(self, model: Module, optimizer: SGD, batches: Batches, name: str) -> None:
         self.model, self.optimizer, self.batches, self.name = model, optimizer, batches, name
         self.on_gpu = model.device == "cuda"
-        self.graphs: dict[Callable[[], None], Graph[Left]] = {}
+        self.graphs: dict[Callable[[], None], CudaGraph[Left]] = {}
         self.seen: list[Any] = []
         self.changes = 0
         self.reason = ""  # why it runs as it is
@@ -64,12 +64,12 @@ class Replay:
     def __exit__(self, *_: object) -> None:
         self.seen, self.graphs = [], {}
 
-    def graph_of(self, part: Callable[[], None]) -> Graph[Left]:
+    def graph_of(self, part: Callable[[], None]) -> CudaGraph[Left]:
         """Parts share their memory: only one of them runs at a time."""
         if part not in self.graphs:
             others = list(self.graphs.values())
             recorder = others[0].recorder if others else Recorder()
-            self.graphs[part] = Graph(lambda: self.left_by(part), recorder)
+            self.graphs[part] = CudaGraph(lambda: self.left_by(part), recorder)
         return self.graphs[part]
 
     def left_by(self, part: Callable[[], None]) -> Left:

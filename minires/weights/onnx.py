@@ -14,11 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from ..autograd import Function, Tensor, no_grad, ops
-from ..files import atomic
+from ..autograd.trace import Step, trace
+from ..common.files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating, fused
 from ..nn import functional as F
-from ..trace import Step, trace
 
 OPSET = 17
 TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -77,7 +77,7 @@ def load_onnx() -> Any:
 
 
 def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[Step], Tensor]:
-    """One image of zeros through the network in evaluation, which is then as before."""
+    """Run one image of zeros through the network in evaluation; the network is left as it was."""
     first = model.parameters()[0]
     images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
     with no_grad(), evaluating(model), trace() as steps:
@@ -141,7 +141,6 @@ class Graph:
 
 
 def convert(graph: Graph, step: Step) -> None:
-    """Add the nodes of one step."""
     for kinds, layout in ((ON_MAPS, graph.maps), (ON_PLAIN, graph.plain)):
         if step.function in kinds:
             layout[id(step.output)] = kinds[step.function](graph, step)
@@ -203,8 +202,6 @@ def batch_norm_alone(graph: Graph, step: Step) -> str:
 
 
 def pool(kind: str, **attributes: Any) -> Converter:
-    """Max or average pooling."""
-
     def converted(graph: Graph, step: Step) -> str:
         return graph.node(
             kind, [graph.maps_of(only(step))], **window(**step.settings), **attributes
@@ -214,7 +211,6 @@ def pool(kind: str, **attributes: Any) -> Converter:
 
 
 def pad_end(graph: Graph, step: Step) -> str:
-    """More rows and columns."""
     rows, columns = step.settings["rows"], step.settings["columns"]
     pads = graph.integers(0, 0, 0, 0, 0, 0, rows, columns)
     return graph.node(
@@ -233,7 +229,6 @@ def subsample_and_pad(graph: Graph, step: Step) -> str:
 
 
 def concatenate(graph: Graph, step: Step) -> str:
-    """Channels side by side."""
     return graph.node("Concat", [graph.maps_of(x) for x in step.inputs if x is not None], axis=1)
 
 
@@ -259,17 +254,14 @@ def reshape(graph: Graph, step: Step) -> str:
 
 
 def transpose(graph: Graph, step: Step) -> str:
-    """Other axes."""
     return graph.node("Transpose", [graph.plain_of(only(step))], perm=step.settings["axes"])
 
 
 def matmul(graph: Graph, step: Step) -> str:
-    """A product of matrices."""
     return graph.node("MatMul", [graph.plain_of(x) for x in step.inputs if x is not None])
 
 
 def total(graph: Graph, step: Step) -> str:
-    """A sum over axes."""
     axis, x = step.settings["axis"], only(step)
     axes = range(x.ndim) if axis is None else np.atleast_1d(axis)
     keepdims = int(step.settings["keepdims"])
@@ -291,7 +283,7 @@ def elementwise(graph: Graph, step: Step) -> None:
 
 
 def fits_maps(graph: Graph, x: Tensor) -> bool:
-    """Whether it is a map, or a constant with one number or one a channel."""
+    """Whether it is a map, or a constant with one number in all or one per channel."""
     return id(x) in graph.maps or (graph.is_constant(x) and x.ndim < 2)
 
 

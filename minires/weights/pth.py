@@ -18,19 +18,19 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
-from . import pickles
-from .pickles import DTYPES, SIZES, Storage, load
+from . import tensor_pickles
+from .tensor_pickles import DTYPES, SIZES, Storage, load
 
 MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
-# what zipfile raises for an archive that is bent; OSError too, when it seeks outside the file
+# what zipfile raises for a damaged archive; OSError too, when it seeks outside the file
 DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError)
 
 
 def read_pth(path: Path) -> Any:
     """What torch.save wrote: StoredTensors in dicts and lists. Their numbers are read when used.
 
-    Raises: ValueError for a file that is damaged, or that asks for anything else than tensors.
+    Raises: ValueError for a file that is damaged, or that asks for anything but tensors.
     """
     try:
         return read_archive(path) if zipfile.is_zipfile(path) else read_legacy(path)
@@ -45,9 +45,8 @@ def read_pth(path: Path) -> Any:
 
 
 def read_archive(path: Path) -> Any:
-    """The object in an archive."""
     archive = Archive(path)
-    return load(io.BytesIO(archive.read("data.pkl", pickles.LARGEST)), archive.storage)
+    return load(io.BytesIO(archive.read("data.pkl", tensor_pickles.LARGEST)), archive.storage)
 
 
 class Archive:
@@ -93,7 +92,7 @@ class Archive:
 
 
 def is_list(name: str) -> bool:
-    """Whether it names the list of tensors: NAME/data.pkl."""
+    """Whether this is the entry with the list of tensors: NAME/data.pkl."""
     return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
@@ -123,7 +122,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def check_head(file: IO[bytes]) -> None:
-    """Refuse what does not begin as torch.save's older files do."""
+    """Refuse a file that does not begin like torch.save's older files."""
     if file.read(1) != b"\x80":
         raise ValueError("it is neither a zip archive nor a pickle")
     file.seek(0)
@@ -135,7 +134,7 @@ def check_head(file: IO[bytes]) -> None:
 
 
 def refuse_storage(_: Any) -> Storage:
-    """Before the tensors there are none."""
+    """Refuse a storage in the parts before the tensors."""
     raise ValueError("it is damaged")
 
 
@@ -150,7 +149,6 @@ def read_numbers(file: IO[bytes], storage: Storage, path: Path) -> None:
 
 
 def read_range(path: Path, start: int, count: int) -> bytes:
-    """Some bytes of a file."""
     with path.open("rb") as file:
         file.seek(start)
         return whole(file.read(count), count, "it")

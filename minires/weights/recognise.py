@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def recognise(shapes: Shapes, path: Path) -> Module:
     """The torchvision network with these tensors, its weights still zeros.
 
-    Raises: ValueError where it is none of those that we have.
+    Raises: ValueError if it is none of the networks that we have.
     """
     for attempt in (as_resnet, as_vgg, as_googlenet):
         if (model := attempt(shapes, path)) is not None:
@@ -34,7 +34,7 @@ def as_resnet(shapes: Shapes, path: Path) -> Module | None:
     bottleneck = "layer1.0.conv3.weight" in shapes
     for depth, expected in BLOCKS.items():
         if blocks == expected and bottleneck == (depth >= 50) and "fc.bias" in shapes:
-            classes = classes_of(shapes, path, "fc", features=2048 if bottleneck else 512)
+            classes = number_of_classes(shapes, path, "fc", features=2048 if bottleneck else 512)
             return resnet(depth, version="v1.5", classes=classes, seed=None)
     return None
 
@@ -45,7 +45,7 @@ def as_vgg(shapes: Shapes, path: Path) -> Module | None:
     if len(convolutions) not in (13, 16) or "classifier.6.bias" not in shapes:
         return None
     batch_norm = len(shapes.get("features.1.weight", ())) == 1
-    classes = classes_of(shapes, path, "classifier.6", features=4096)
+    classes = number_of_classes(shapes, path, "classifier.6", features=4096)
     return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed=None)
 
 
@@ -53,16 +53,16 @@ def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
     """GoogLeNet as published for torchvision, with the auxiliary classifiers where they are."""
     if "inception5b.branch4.1.conv.weight" not in shapes or "fc.bias" not in shapes:
         return None
-    aux, classes = "aux1.fc1.weight" in shapes, classes_of(shapes, path, "fc", features=1024)
+    aux, classes = "aux1.fc1.weight" in shapes, number_of_classes(shapes, path, "fc", features=1024)
     return googlenet(
         version="torchvision", transform_input=True, aux=aux, classes=classes, seed=None
     )
 
 
-def classes_of(shapes: Shapes, path: Path, layer: str, features: int) -> int:
-    """The outputs of the last layer. Weights as large are in the file, so so much can be made.
+def number_of_classes(shapes: Shapes, path: Path, layer: str, features: int) -> int:
+    """The outputs of the last layer: no more than the file holds weights for.
 
-    Raises: ValueError where it is no layer for so many features.
+    Raises: ValueError if the layer does not take that many features.
     """
     weight, bias = shapes.get(f"{layer}.weight", ()), shapes[f"{layer}.bias"]
     if len(bias) != 1 or bias[0] < 1 or weight != (*bias, features):
@@ -74,5 +74,4 @@ def classes_of(shapes: Shapes, path: Path, layer: str, features: int) -> int:
 
 
 def count(shapes: Shapes, pattern: str) -> int:
-    """How many names match."""
     return sum(re.fullmatch(pattern, name) is not None for name in shapes)

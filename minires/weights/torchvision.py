@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from ..autograd.function import Array
-from ..files import atomic
+from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
-from .pickles import StoredTensor
 from .pth import read_pth, write_pth
 from .recognise import recognise
+from .tensor_pickles import StoredTensor
 
 COUNTER = "num_batches_tracked"
 NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
@@ -56,17 +56,14 @@ class Slot:
 
     @property
     def torch_shape(self) -> tuple[int, ...]:
-        """The shape in PyTorch."""
         return tuple(self.shape[axis] for axis in self.axes)
 
     def to_torch(self, array: Array) -> Array:
-        """From our layout."""
         if self.of_map:
             array = array.reshape(*self.of_map, -1).transpose(2, 0, 1, 3).reshape(self.shape)
         return np.ascontiguousarray(array.transpose(self.axes))
 
     def from_torch(self, array: Array) -> Array:
-        """To our layout."""
         array = array.transpose(np.argsort(self.axes))
         if self.of_map:
             height, width, channels = self.of_map

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from minires import Tensor
 from minires.data import Dataset
 from minires.models import cifar_resnet
+from minires.nn import functional as F
 from tests.helpers import randomise
 
 
@@ -20,6 +22,13 @@ def network(depth=14, *, shortcut="A", dtype=np.float64, seed=0):
 def batch(count=6, *, dtype=np.float64, seed=1):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((count, 32, 32, 3)).astype(dtype), rng.integers(0, 10, count)
+
+
+def backward_pass(model, images, labels):
+    """The gradients are in the parameters; returns the loss."""
+    loss = F.softmax_cross_entropy(model(Tensor(images)), labels)
+    loss.backward()
+    return loss.item()
 
 
 def dataset(count=40, seed=0):

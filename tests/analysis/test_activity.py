@@ -5,10 +5,9 @@ import pytest
 
 from minires.analysis import dead_shares, update_ratios
 from minires.analysis.activity import Activity, draw, weights_of
-from minires.analysis.watching import backward_pass
 from minires.optim import SGD
 
-from .networks import batch, network
+from .networks import backward_pass, batch, network
 
 
 def test_channels_that_were_switched_off_are_dead():

@@ -6,12 +6,12 @@ import pytest
 from minires import Tensor
 from minires.analysis import branch_to_skip
 from minires.analysis.branches import BranchStudy, draw, tell
-from minires.analysis.identity import Curve
+from minires.analysis.identity import LossCurve
 from minires.analysis.surgery import skip_init, stack, without_batch_norm, zero_gamma
-from minires.analysis.watching import backward_pass, blocks_by_name
+from minires.analysis.watching import blocks_by_name
 from minires.models import cifar_resnet
 
-from .networks import batch, network
+from .networks import backward_pass, batch, network
 
 
 def noise(seed=0):
@@ -85,7 +85,7 @@ def test_nothing_is_cut_off_and_the_legend_has_room():
     """Ratios and losses far from those of any training here."""
     steps = np.array([5, 10, 15])
     ratios = {"batch norm": np.array([0.5, 1.0, 90.0]), "no batch norm": np.array([1.0, 1.0, 1.0])}
-    curves = {name: Curve(steps, np.array([800.0, 3.0, 0.01])) for name in ratios}
+    curves = {name: LossCurve(steps, np.array([800.0, 3.0, 0.01])) for name in ratios}
     left, right = draw(BranchStudy(ratios, curves, {}, "made up")).axes
     assert left.get_ylim()[0] < 0.5
     assert left.get_ylim()[1] > 1.3 * 90

@@ -5,9 +5,8 @@ import pytest
 
 from minires import Tensor, no_grad
 from minires.analysis import embed
-from minires.analysis.watching import backward_pass
 
-from .networks import batch, network
+from .networks import backward_pass, batch, network
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-4)])

@@ -7,10 +7,9 @@ from minires import analysis
 from minires.analysis.branches import branch_to_skip
 from minires.analysis.identity import embed
 from minires.analysis.propagation import cross_entropy
-from minires.analysis.watching import backward_pass
 from minires.nn import BasicBlock
 
-from .networks import batch, dataset, network, traces
+from .networks import backward_pass, batch, dataset, network, traces
 
 IMAGES, LABELS = batch(4, dtype=np.float32)
 LABELS = np.asarray(LABELS)

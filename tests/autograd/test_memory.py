@@ -83,25 +83,23 @@ def test_backward_adds_a_few_arrays_to_the_peak_and_not_one_per_operation():
     assert memory.peak < 5 * MB
 
 
+def a_loss_and_its_input():
+    """The loss, and a weak reference to the array that it was computed from."""
+    y = leaf(np.ones(5)).exp()
+    return y.sum(), weakref.ref(y.data)
+
+
 def test_after_backward_the_loss_keeps_nothing_of_the_graph():
-    x = leaf(np.ones(5))
-    y = x.exp()
-    died = weakref.ref(y.data)
-    loss = y.sum()
-    del y
+    loss, summed = a_loss_and_its_input()
     loss.backward()
-    assert died() is None
+    assert summed() is None
     assert loss.item() == pytest.approx(5 * np.e)
 
 
 def test_retain_graph_keeps_what_a_second_call_needs():
-    x = leaf(np.ones(5))
-    y = x.exp()
-    kept = weakref.ref(y.data)
-    loss = y.sum()
-    del y
+    loss, summed = a_loss_and_its_input()
     loss.backward(retain_graph=True)
-    assert kept() is not None
+    assert summed() is not None
 
 
 def test_no_grad_keeps_nothing():

@@ -6,7 +6,9 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+KINDS = pytest.mark.parametrize("kind", ["binary", "python"])
 PYTHON2_ARRAY = (
     b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR"
     b"(K\x01M%s\x4d\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"

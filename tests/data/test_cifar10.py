@@ -13,17 +13,11 @@ from minires.data import cifar10, how_to_get_cifar10, load
 from minires.data.builtin import generate
 
 from . import archives
+from .archives import KINDS
 
-KINDS = pytest.mark.parametrize("kind", ["binary", "python"])
+pytestmark = pytest.mark.usefixtures("cache")
+
 LAYOUT = {"binary": cifar10.BINARY, "python": cifar10.PYTHON}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, so that no test sees what lies in the real one."""
-    monkeypatch.setenv("MINIRES_DATA", str(tmp_path / "cache"))
-    (tmp_path / "cache").mkdir()
-    return tmp_path / "cache"
 
 
 def write_archive(place: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +10,11 @@ import pytest
 from minires.data import cifar100, load
 
 from . import archives
+from .archives import KINDS
 
-KINDS = pytest.mark.parametrize("kind", ["binary", "python"])
+pytestmark = pytest.mark.usefixtures("cache")
+
 LAYOUT = {"binary": cifar100.BINARY, "python": cifar100.PYTHON}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, so that no test sees what lies in the real one."""
-    monkeypatch.setenv("MINIRES_DATA", str(tmp_path / "cache"))
-    (tmp_path / "cache").mkdir()
-    return tmp_path / "cache"
 
 
 def batch(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bytes]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from minires.cli import app
 from minires.exercises import NAMES, example
-from minires.exercises.files import SOLUTIONS, stub
+from minires.exercises.student_folder import SOLUTIONS, stub
 from minires.exercises.tasks import exercise
 
 from .test_proof import solution, student

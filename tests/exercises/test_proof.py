@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from minires.exercises.files import SOLUTIONS, stub
 from minires.exercises.grading import grade
+from minires.exercises.student_folder import SOLUTIONS, stub
 from minires.exercises.tasks import NAMES, exercise, plain_or_residual
 from minires.exercises.tasks.plain_or_residual import in_a_word, measure
 

@@ -18,7 +18,7 @@ from minires import Tensor
 from minires.models import cifar_resnet
 from minires.nn.functional import softmax_cross_entropy
 from minires.optim import SGD
-from tests.helpers import relative_error
+from tests.helpers import assert_agree
 from tests.torch_oracle import (
     distance_from_kinks,
     images_to_torch,
@@ -127,10 +127,7 @@ def distance(arrays, exact):
 def test_logits_loss_and_all_gradients_agree_in_float64(shortcut):
     model, twin = networks(shortcut)
     x, labels = make_batch(np.random.default_rng(0), images=4, size=32)
-    ours, theirs = our_pass(model, x, labels), their_pass(twin, x, labels)
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        assert relative_error(array, theirs[name]) < 1e-9, name
+    assert_agree(our_pass(model, x, labels), their_pass(twin, x, labels))
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
@@ -148,10 +145,7 @@ def test_logits_loss_and_all_gradients_agree_in_float32_to_rounding(shortcut):
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_twenty_training_steps_agree_in_float64(shortcut):
     theirs, batches = their_training_in_float64(shortcut)
-    ours = train_ours(shortcut, np.float64, batches)
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        assert relative_error(array, theirs[name]) < 1e-9, name
+    assert_agree(train_ours(shortcut, np.float64, batches), theirs)
 
 
 @pytest.mark.parametrize("shortcut", SHORTCUTS)

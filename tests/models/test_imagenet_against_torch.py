@@ -8,7 +8,7 @@ import pytest
 
 from minires import Tensor, no_grad
 from minires.models import resnet
-from tests.helpers import randomise, relative_error
+from tests.helpers import assert_agree, randomise, relative_error
 from tests.models.test_against_torch import our_pass, their_pass
 from tests.models.torch_networks import TorchResNet, twin_of
 from tests.torch_oracle import images_to_torch, torch
@@ -46,9 +46,7 @@ def test_logits_and_all_gradients_agree_in_float64(depth, shortcut, version, tra
     x, labels = make_batch(rng, 64)
     ours = our_pass(model.train(training), x, labels)
     theirs = their_pass(twin.train(training), x, labels)
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        assert relative_error(array, theirs[name]) < 1e-9, name
+    assert_agree(ours, theirs)
 
 
 @pytest.mark.parametrize(("depth", "shortcut", "version"), NETWORKS)

@@ -106,7 +106,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/gradcheck.py",
+        "minires/autograd/gradcheck.py",
         "tests/autograd/test_gradcheck.py",
         {
             "gradcheck: a cotangent of ones": (

@@ -2,7 +2,7 @@
 
 from .mutants import planted_in
 
-REPLAY, GRAPH = "tests/training/test_replay.py", "tests/test_graph.py"
+REPLAY, GRAPH = "tests/training/test_replay.py", "tests/test_cuda_graph.py"
 BITS = f"{REPLAY}::test_a_run_gives_the_same_bits"
 BY_HAND = f"{REPLAY}::test_a_run_is_the_loop_that_one_would_write"
 CHANGES = f"{REPLAY}::test_a_change_is_followed"
@@ -145,7 +145,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/graph.py",
+        "minires/cuda_graph.py",
         GRAPH,
         {
             "graph: the step is recorded, and not done": (

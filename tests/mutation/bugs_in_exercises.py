@@ -65,12 +65,12 @@ GRADING = [
 
 FILES = [
     *planted_in(
-        FOLDER + "files.py",
+        FOLDER + "student_folder.py",
         COMMANDS + "::test_start_never_writes_over_existing_work",
         {"exercises: start writes over a student's work": ('path.open("x", ', 'path.open("w", ')},
     ),
     *planted_in(
-        FOLDER + "files.py",
+        FOLDER + "student_folder.py",
         COMMANDS + "::test_a_stub_is_the_solution_without_the_fenced_lines",
         {
             "exercises: the stub holds the answer": (

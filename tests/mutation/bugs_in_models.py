@@ -123,7 +123,7 @@ OUTSIDE = [
         },
     ),
     *planted_in(
-        "minires/weights/pickles.py",
+        "minires/weights/tensor_pickles.py",
         f"{WEIGHTS}/test_hostile_files.py",
         {
             "pickles: a tensor larger than its storage": (

@@ -48,7 +48,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/report/blocks.py",
+        "minires/report/sections.py",
         PAGE,
         {
             "page: unfinished runs are judged": (
@@ -97,7 +97,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/report/page/charts.js",
+        "minires/report/assets/charts.js",
         BROWSER,
         {
             "charts: hidden networks are drawn": ("!hidden.has(i)", "true"),
@@ -113,7 +113,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/report/page/page.js",
+        "minires/report/assets/page.js",
         BROWSER,
         {
             "page: closed details stay closed on paper": ("details.open = true", "0"),
@@ -124,7 +124,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/report/page/style.css",
+        "minires/report/assets/style.css",
         BROWSER,
         {
             "page: long words widen a phone's page": ("overflow-wrap: anywhere;", ""),
@@ -132,7 +132,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/report/page/page.html",
+        "minires/report/assets/page.html",
         BROWSER,
         {
             "page: something from elsewhere": (

@@ -77,7 +77,7 @@ NETWORKS = [
     ),
     *planted_in(
         "minires/nn/layers.py",
-        "tests/test_recompute.py",
+        "tests/autograd/test_recompute.py",
         {
             "recomputation: running statistics move twice": (
                 "        if is_second_time():\n            return None\n",
@@ -298,11 +298,11 @@ SCHEDULES_AND_DATA = [
         },
     ),
     *planted_in(
-        "minires/data/unpickle.py",
-        "tests/data/test_unpickle.py",
+        "minires/data/array_pickles.py",
+        "tests/data/test_array_pickles.py",
         {
-            "unpickle: a dtype of parts": ("state[2:] != PLAIN", "False"),
-            "unpickle: an array in Fortran's order": ("by_columns is True", "False"),
+            "array pickles: a dtype of parts": ("state[2:] != PLAIN", "False"),
+            "array pickles: an array in Fortran's order": ("by_columns is True", "False"),
         },
     ),
     *planted_in(
@@ -356,7 +356,7 @@ TRAINING = [
         },
     ),
     *planted_in(
-        "minires/files.py",
+        "minires/common/files.py",
         "tests/training/test_files.py",
         {
             "files: written in place": (

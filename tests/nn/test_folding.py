@@ -97,7 +97,7 @@ def test_what_must_not_be_folded_is_not(kind, rng):
 
 def test_a_folded_block_runs_as_few_operations():
     """Convolution, bias, shortcut and ReLU in one."""
-    from minires.trace import trace
+    from minires.autograd.trace import trace
 
     model = fold_batch_norm(cifar_resnet(8))
     with no_grad(), trace() as steps:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minires.report import write_report
-from minires.report.paper import comparisons, in_words, printed_test_error
+from minires.report.paper import comparisons, printed_test_error, schedule_in_words
 from minires.report.runs import Group, Run
 from minires.training import PRESETS
 from tests.report.made_up import LOSSES, PNG, read_records, write_records, write_run
@@ -35,7 +35,7 @@ def stills():
 @pytest.fixture(autouse=True)
 def no_stills(request, monkeypatch):
     if "stills" not in request.fixturenames:
-        monkeypatch.setattr("minires.report.page.stills", lambda block: [])
+        monkeypatch.setattr("minires.report.page.stills", lambda section: [])
 
 
 @pytest.fixture
@@ -320,11 +320,11 @@ class TestBesideThePaper:
     @pytest.mark.parametrize("depth", [20, 110])
     def test_every_schedule_has_words(self, preset, depth):
         schedule = PRESETS[preset](depth, 50_000).settings()["schedule"]
-        assert "(" not in in_words(schedule)
+        assert "(" not in schedule_in_words(schedule)
 
     @pytest.mark.parametrize("schedule", ["Cosine(peak=1)", "<lambda>", "f", "os.remove('x')"])
     def test_an_unknown_schedule_is_shown_as_it_is(self, schedule):
-        assert in_words(schedule) == schedule
+        assert schedule_in_words(schedule) == schedule
 
     def test_no_number_is_made_up_for_a_plain_network(self):
         group = Group("plain-56", [])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minires.models import cifar_resnet
-from minires.weights import load_torchvision, pickles, pth, save_torchvision, torchvision
+from minires.weights import load_torchvision, pth, save_torchvision, tensor_pickles, torchvision
 from minires.weights.pth import MAGIC, number, numbers, read_pth, text, write_pth
 from minires.weights.torchvision import torch_state
 
@@ -245,7 +245,7 @@ def test_an_entry_that_claims_more_than_the_file_holds(tmp_path, monkeypatch):
 
 @FORMATS
 def test_a_list_without_end(write, tmp_path, monkeypatch):
-    monkeypatch.setattr(pickles, "LARGEST", 10_000)
+    monkeypatch.setattr(tensor_pickles, "LARGEST", 10_000)
     with pytest.raises(ValueError, match=r"longer than 10,000 bytes|claims 10,003 bytes"):
         load_torchvision(write(tmp_path / "long.pth", b"\x80\x02" + b"]" * 10_001))
 

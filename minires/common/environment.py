@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from . import kernels
+from .. import kernels
 
 PACKAGES = ("numpy", "numba", "safetensors")
 
@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 
 def info() -> str:
-    """A text that says what minires runs on, and why something else is not used."""
+    """A text: what minires runs on, and why it does not use something else."""
     facts = environment()
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())

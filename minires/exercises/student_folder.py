@@ -119,14 +119,12 @@ def progress(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def remember(folder: Path, name: str, **facts: Any) -> None:
-    """Note facts about an exercise."""
     known = progress(folder)
     known[name] = known.get(name, {}) | facts
     write_json(folder / PROGRESS, known)
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

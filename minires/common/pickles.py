@@ -42,9 +42,9 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def load(self, file: IO[bytes]) -> Any:
-        """The object that the pickle in `file` describes; leaves off behind it.
+        """The object that the pickle in `file` describes; stops behind it.
 
-        Raises: ValueError for whatever is wrong with it.
+        Raises: ValueError if anything is wrong with it.
         """
         try:
             return self.run(file)
@@ -54,13 +54,11 @@ class Machine:
             raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from error
 
     def run(self, file: IO[bytes]) -> Any:
-        """Follow the instructions to the last."""
         for instruction, argument, _ in pickletools.genops(file):
             self.follow(instruction.name, argument)
         return self.stack.pop()
 
     def follow(self, name: str, argument: Any) -> None:
-        """One instruction."""
         if name in self.pushed:
             self.stack.append(self.pushed[name](argument))
         elif name in STEPS:
@@ -100,7 +98,6 @@ class Machine:
         self.memo[len(self.memo)] = self.stack[-1]
 
     def get(self, key: int) -> None:
-        """What was remembered."""
         self.stack.append(self.memo[key])
 
     def tuple_since_mark(self, _: None) -> None:
@@ -121,7 +118,6 @@ class Machine:
         self.stack.append(function(*arguments))
 
     def build(self, _: None) -> None:
-        """The state of an object."""
         state = self.stack.pop()
         self.set_state(self.stack[-1], state)
 
@@ -130,7 +126,6 @@ class Machine:
         raise ValueError("it sets attributes, which nothing in it has")
 
     def append(self, items: list[Any]) -> None:
-        """Add to a list."""
         if type(self.stack[-1]) is not list:
             raise ValueError("it appends to something that is no list")
         self.stack[-1] += items

@@ -1,6 +1,6 @@
 """What torch.save writes, read without running anything.
 
-To what `minires.pickles` reads come tensors and the storages that they are views of.
+This adds tensors, and the storages that they are views of, to what `minires.common.pickles` reads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
-from ..pickles import Machine
+from ..common.pickles import Machine
 
 DTYPES = {
     "HalfStorage": "float16",
@@ -41,7 +41,6 @@ class Storage:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes it takes."""
         return self.count * SIZES[self.dtype]
 
 
@@ -108,24 +107,22 @@ class Limited:
         self.file, self.left = file, LARGEST
 
     def read(self, size: int) -> bytes:
-        """As a file's."""
         self.left -= size
         if self.left < 0:
             raise ValueError(f"its list of tensors is longer than {LARGEST:,} bytes")
         return self.file.read(size)
 
     def readline(self) -> bytes:
-        """As a file's."""
         line = self.file.readline(min(self.left, 1000) + 1)
         self.left -= len(line)
         return line
 
 
 def load(file: IO[bytes], storage: Callable[[Any], Storage]) -> Any:
-    """The object that a pickle in `file` describes; leaves off behind it.
+    """The object that a pickle in `file` describes; stops behind it.
 
-    `storage` makes a Storage from what torch.save notes of it. Raises ValueError for anything else
-    than tensors in dicts and lists.
+    `storage` makes a Storage from what torch.save notes of it. Raises ValueError for anything but
+    tensors in dicts and lists.
     """
     return TensorMachine(storage).load(Limited(file))  # type: ignore[arg-type]
 
@@ -145,5 +142,4 @@ class TensorMachine(Machine):
             raise ValueError("it sets attributes of something that is no dict")
 
     def kept_outside(self, note: Any) -> Storage:
-        """A storage."""
         return self.storage(note)

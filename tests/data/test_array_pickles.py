@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from minires.data.array_pickles import arrays_only
 from minires.data.cifar_files import parse_pickle
-from minires.data.unpickle import arrays_only
 
 NO_SIZES = b"J\xff\xff\xff\xff" * 2 + b"K\x00"
 PLAIN = b"K\x03U\x01|NNN" + NO_SIZES

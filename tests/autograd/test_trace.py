@@ -3,7 +3,7 @@
 import numpy as np
 
 from minires import Tensor, no_grad
-from minires.trace import trace
+from minires.autograd.trace import trace
 
 
 def test_every_operation_is_recorded_in_order():

@@ -26,7 +26,7 @@ class GraphError(RuntimeError):
     """A step that can't be recorded; the text says what it did, where, and what to do."""
 
 
-class Graph(Generic[Result]):
+class CudaGraph(Generic[Result]):
     """See `graph`. Graphs that never run at the same time may share one recorder's memory."""
 
     def __init__(self, step: Callable[[], Result], recorder: Recorder | None = None) -> None:
@@ -64,7 +64,7 @@ class Graph(Generic[Result]):
         return self.result
 
 
-def graph(step: Callable[[], Result]) -> Graph[Result]:
+def graph(step: Callable[[], Result]) -> CudaGraph[Result]:
     """A function that does what `step()` does; on a GPU, from its third call on, in one launch.
 
         x = Tensor(np.zeros((128, 32, 32, 3), np.float32)).to("cuda")
@@ -87,7 +87,7 @@ def graph(step: Callable[[], Result]) -> Graph[Result]:
     Raises (in the third call, which then has not done the step): GraphError if `step` waits for the
     GPU or copies between it and the host.
     """
-    return Graph(step)
+    return CudaGraph(step)
 
 
 # ------------------------------------------------------------------ what a step did wrong
@@ -120,7 +120,7 @@ class Call(NamedTuple):
 
     @property
     def says_something(self) -> bool:
-        """Whether it is neither below all operations nor what records them."""
+        """Whether a user may know it: not the insides of operations, nor what records them."""
         return Path(self.file).parent.name not in BELOW and self.file not in MACHINERY
 
     def __str__(self) -> str:

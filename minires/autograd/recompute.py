@@ -14,9 +14,9 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from .autograd import Context, Function, Tensor, no_grad
-from .autograd.function import Array, recording
-from .kernels.devices import is_cuda
+from ..kernels.devices import is_cuda
+from .function import Array, Context, Function, no_grad, recording
+from .tensor import Tensor
 
 _second_time: ContextVar[bool] = ContextVar("second_time", default=False)
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import Tensor, no_grad
-from .kernels.devices import move, to_host
+from ..kernels.devices import move, to_host
+from .function import no_grad
+from .tensor import Tensor
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
 SHARP = 1e-3  # slopes left and right that differ by this part of their size look like a kink's
@@ -34,7 +35,7 @@ class KinkError(ValueError):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DerivativeComparison:
     """One derivative, both ways. `place` is an index into the input, or "random direction"."""
 
     name: str
@@ -59,17 +60,17 @@ class Comparison:
 class GradcheckReport:
     """All comparisons of one check; `print(report)` shows the worst of each input."""
 
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[DerivativeComparison, ...]
 
     @property
-    def worst(self) -> dict[str, Comparison]:
+    def worst(self) -> dict[str, DerivativeComparison]:
         """The comparison with the largest error, by input."""
         ordered = sorted(self.comparisons, key=lambda c: np.nan_to_num(c.error, nan=np.inf))
         by_name = {c.name: c for c in ordered}
         return {name: by_name[name] for name in dict.fromkeys(c.name for c in self.comparisons)}
 
     @property
-    def wrong(self) -> list[Comparison]:
+    def wrong(self) -> list[DerivativeComparison]:
         """Comparisons that do not agree; NaN never does."""
         return [c for c in self.comparisons if not c.error <= 1]
 
@@ -163,7 +164,7 @@ class Check:
         self.rounding = 64 * np.finfo(np.float64).eps * (1 + np.abs(weighted).sum()) / STEP
         result.backward(move(self.cotangent, result.device))
 
-    def compare(self, name: str, max_elements: int) -> list[Comparison]:
+    def compare(self, name: str, max_elements: int) -> list[DerivativeComparison]:
         """Some elements of one input, then the whole of it along a random direction."""
         shape, grad = self.leaves[name].shape, self.leaves[name].grad
         grad = np.zeros(shape) if grad is None else to_host(grad)
@@ -181,13 +182,13 @@ class Check:
 
     def along(
         self, name: str, direction: np.ndarray, place: Any, analytic: float, scale: float
-    ) -> Comparison:
+    ) -> DerivativeComparison:
         """Both derivatives along a direction; raises KinkError if there is none."""
         left, right = (self.shifted(name, direction, side) for side in (-1, 1))
         numeric = (right - left) / (2 * STEP)
         size = max(abs(numeric), abs(analytic), scale)
         allowed = self.tolerance * size + self.rounding
-        comparison = Comparison(name, place, analytic, numeric, float(allowed))
+        comparison = DerivativeComparison(name, place, analytic, numeric, float(allowed))
         bend = abs(right - 2 * self.value + left) / STEP
         suspicious = comparison.error > 1 or bend > SHARP * size
         if suspicious and self.has_kink(name, direction, allowed):

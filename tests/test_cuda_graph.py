@@ -197,7 +197,7 @@ def test_a_step_that_cannot_be_recorded_is_told_so(deed, what, advice, cupy):
     for _ in range(2):
         with pytest.raises(GraphError, match=rf"^graph: the step {what}, .*{advice}") as error:
             graphed()
-        assert "test_graph.py, line" in str(error.value)
+        assert "test_cuda_graph.py, line" in str(error.value)
         assert "devices.py" not in str(error.value)
     assert (x + x).data.sum().item() == 6
     assert minires.graph(lambda: x + x)().data.sum().item() == 6

@@ -13,7 +13,7 @@ const MARKERS = ["circle", "square", "diamond", "triangle-up", "star", "x"];
 const families = [...new Set(lines.map(family))];
 
 function family(line) {
-  return line.block + line.network.replace(/^[^-]*/, "");
+  return line.section + line.network.replace(/^[^-]*/, "");
 }
 
 function place(line) {

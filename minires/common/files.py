@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; texts are read with a sentence for what is none."""
+"""Write a file whole or not at all; read a text, or say in a sentence that it is none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends well.
+    """A temporary path beside `path`, which replaces it when the block ends without an error.
 
     A crash at any moment leaves the old file or the new one, never half of one. Who may read it is
     as it was; of a new file, as the user's umask says.

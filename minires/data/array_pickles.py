@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..pickles import PUSHED, Machine
+from ..common.pickles import PUSHED, Machine
 
 NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 PLAIN = (None, None, None, -1, -1, 0)  # no parts and no fields: what is left of a dtype's state
@@ -20,7 +20,7 @@ def arrays_only(content: bytes) -> Any:
     """The object in a pickle of dicts, lists, tuples, numbers, text, bytes and numeric arrays.
 
     A pickle is a program that may call any function it can name. Here it can name three, those
-    that rebuild an array, and they are ours. Arrays are there where they are the values of a dict.
+    that rebuild an array, and they are ours. Arrays come out where they are values of a dict.
     Text written by Python 2 comes as bytes. Raises ValueError for a pickle that names anything
     else and for bytes that are no pickle.
     """
@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
 
 @dataclass(eq=False)
 class StandInDtype:
-    """What a pickle says of a dtype. NumPy's own would believe it all, and crash."""
+    """What a pickle says of a dtype. NumPy's own would believe all of it, and crash."""
 
     code: str
     order: str = "|"
@@ -54,7 +54,6 @@ class StandInDtype:
 
     @property
     def dtype(self) -> np.dtype:
-        """The real one."""
         return np.dtype(self.order + self.code)
 
 
@@ -86,7 +85,7 @@ def stand_in_dtype(code: Any, *_: Any) -> StandInDtype:
 
 
 def as_text(value: Any) -> str:
-    """Text that Python 2 or 3 wrote; nothing for anything else."""
+    """Text that Python 2 or 3 wrote; "" for anything else."""
     value = value.decode("latin-1") if type(value) is bytes else value
     return value if type(value) is str else ""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..training.pace import duration
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
-from .paper import Comparison, comparisons, printed_parameters, printed_test_error
+from .paper import PaperComparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
 from .tables import gradient_rows, with_spread
 from .verdict import verdict
@@ -18,16 +18,15 @@ DIGITS = 5  # of a number in the page: more than a curve can show
 
 
 @dataclass(frozen=True)
-class Block:
+class Section:
     """All runs under one set of conditions: those that are finished as groups, and the others."""
 
     groups: list[Group]
     unfinished: list[Run]
-    number: int = 0  # counted from 1 where there are several blocks, else 0
+    number: int = 0  # counted from 1 where there are several sections, else 0
 
     @property
     def runs(self) -> list[Run]:
-        """Every run."""
         return [*(run for group in self.groups for run in group.runs), *self.unfinished]
 
     @property
@@ -57,13 +56,11 @@ class Block:
         return [split_lead(line) for line in verdict(self.groups).split("\n")]
 
     @property
-    def comparisons(self) -> list[Comparison]:
-        """These conditions beside the paper's."""
+    def comparisons(self) -> list[PaperComparison]:
         return comparisons(self.runs)
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """The results table."""
         return [row(group) for group in self.groups]
 
     @property
@@ -82,14 +79,14 @@ class Block:
             yield {"label": label, "finished": False, **drawn(group)}
 
 
-def make_blocks(runs: list[Run]) -> list[Block]:
+def make_sections(runs: list[Run]) -> list[Section]:
     """Runs gathered by their conditions, in the order in which they come."""
     by_conditions: dict[str, list[Run]] = {}
     for run in runs:
         by_conditions.setdefault(str(conditions(run)), []).append(run)
     first = 1 if len(by_conditions) > 1 else 0
     return [
-        Block(
+        Section(
             group_runs([run for run in members if run.is_finished]),
             [run for run in members if not run.is_finished],
             number,
@@ -98,9 +95,9 @@ def make_blocks(runs: list[Run]) -> list[Block]:
     ]
 
 
-def differences(blocks: list[Block]) -> str:
-    """What the conditions of these blocks differ in."""
-    found = [conditions(block.runs[0]) for block in blocks]
+def differences(sections: list[Section]) -> str:
+    """What the conditions of these sections differ in."""
+    found = [conditions(section.runs[0]) for section in sections]
     keys = list(dict.fromkeys(key for known in found for key in known))
     differing = [key for key in keys if len({str(known.get(key)) for known in found}) > 1]
     return ", ".join(key.replace("_", " ") for key in differing)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from .autograd import Function, Tensor
-from .autograd.function import tracer
+from .function import Function, tracer
+from .tensor import Tensor
 
 
 class Step(NamedTuple):
