@@ -5,6 +5,7 @@ from .gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .graph import GraphError, graph
 from .info import info
 from .kernels.precision import precision
+from .nn.fusing import fusing
 from .recompute import recompute
 
 __version__ = "0.1.0"
@@ -16,6 +17,7 @@ __all__ = [
     "GraphError",
     "KinkError",
     "Tensor",
+    "fusing",
     "gradcheck",
     "graph",
     "info",
