@@ -4,10 +4,11 @@ Batch norm, ReLU and addition compute little, but each reads and writes whole ma
 runs as one operation with what follows it, and a block of two convolutions may run whole. The
 results are those of the layers, one after the other, to rounding.
 
-That is so only where every layer is just what its name says, and where no hook wants to see what
-comes between: otherwise the `forward` that asked runs all of its layers one by one, and hooks see
-what they see with `fusing(False)`. Each forward pass looks anew, so it finds what was exchanged,
-watched, frozen or put into evaluation since. Nothing but speed depends on this module.
+They do so only where each layer is just what its name says, and where no hook wants to see what
+comes between. One hook within a block, or on a layer of a `Sequential`, makes all of its layers run
+one by one: hooks then see what they see with `fusing(False)`. Each forward pass looks anew, so it
+finds what was exchanged, watched, frozen or put into evaluation since. Nothing depends on this
+module but speed and memory.
 """
 
 from __future__ import annotations
@@ -73,17 +74,21 @@ def may_follow(norm: Module, conv: Conv2d) -> bool:
 
 
 def is_as_built(block: Any) -> bool:
-    """Whether a residual block's layers are what they were made as, and nobody watches its parts.
+    """Whether a residual block's layers are what they were made as, and nobody watches within it.
 
-    A shortcut may be anything: it runs for itself, or `is_one_operation` looks at it.
+    Its shortcut may be anything: it runs for itself, or `is_one_operation` looks at it.
     """
-    shortcut = block.downsample
     return (
         _on.get()
         and is_just(block.relu, ReLU)
         and all(is_just(conv, Conv2d) and may_follow(norm, conv) for conv, norm in branch(block))
-        and (shortcut is None or not shortcut.is_watched)
+        and not is_watched_within(block.downsample)
     )
+
+
+def is_watched_within(shortcut: Module | None) -> bool:
+    """Whether a hook watches a shortcut, or a layer of it."""
+    return shortcut is not None and any(part.is_watched for _, part in shortcut.named_modules())
 
 
 def branch(block: Any) -> list[tuple[Any, Any]]:

@@ -110,5 +110,5 @@ class PreActBottleneck(PreActivation):
 
     def branch(self, x: Tensor) -> Tensor:
         """1x1, norm, ReLU, 3x3, norm, ReLU, 1x1."""
-        x = in_turn(x, self.conv1, self.bn2, self.relu)
-        return in_turn(x, self.conv2, self.bn3, self.relu, self.conv3)
+        layers = self.conv1, self.bn2, self.relu, self.conv2, self.bn3, self.relu, self.conv3
+        return in_turn(x, *layers)
