@@ -102,6 +102,8 @@ class BasicBlock(Module):
     more time.
     """
 
+    convolutions = 2  # of the branch
+
     def __init__(
         self,
         in_channels: int,
@@ -146,6 +148,8 @@ class Bottleneck(Module):
     paper, or the "3x3", as in torchvision ("ResNet v1.5"), which costs more and reads all pixels.
     Everything else is as in BasicBlock.
     """
+
+    convolutions = 3
 
     def __init__(
         self,

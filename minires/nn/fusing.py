@@ -92,9 +92,9 @@ def is_watched_within(shortcut: Module | None) -> bool:
 
 
 def branch(block: Any) -> list[tuple[Any, Any]]:
-    """The convolutions of a residual block, each with its batch norm: conv1 and bn1, ..."""
+    """The convolutions of a residual block's branch, each with its batch norm: conv1, bn1, ..."""
     parts = vars(block)["_children"]
-    return [(parts[f"conv{i}"], parts[f"bn{i}"]) for i in (1, 2, 3) if f"conv{i}" in parts]
+    return [(parts[f"conv{i + 1}"], parts[f"bn{i + 1}"]) for i in range(block.convolutions)]
 
 
 def is_one_operation(block: Any) -> bool:

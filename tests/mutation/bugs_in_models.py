@@ -99,7 +99,8 @@ NETWORKS = [
     ),
     *planted_in(
         "minires/nn/fusing.py",
-        f"{NN}/test_fusing.py::test_what_has_changed_since_is_seen",
+        f"{NN}/test_fusing.py::test_what_has_changed_since_is_seen "
+        f"{NN}/test_fusing.py::test_a_block_that_is_built_on_another_computes_what_it_says",
         {
             "fusing: anything stands for a block's ReLU": (
                 "        and is_just(block.relu, ReLU)\n",
@@ -115,6 +116,10 @@ NETWORKS = [
             ),
             "fusing: a layer's own forward is not used": (' and "forward" not in vars(layer)', ""),
             "fusing: evaluation goes unnoticed": (" and norm.training for norm in", " for norm in"),
+            "fusing: convolutions that a subclass adds are taken for the branch's": (
+                "for i in range(block.convolutions)]",
+                "for i in range(3) if f'conv{i + 1}' in parts]",
+            ),
             "fusing: another epsilon goes unnoticed": ("        and bn1.eps == bn2.eps\n", ""),
         },
     ),

@@ -299,6 +299,27 @@ def test_who_watches_a_part_makes_the_block_plain(kind, part, shortcut, training
     assert FUSED & set(before)
 
 
+class Longer(BasicBlock):
+    """A block with one more convolution behind it."""
+
+    def __init__(self, **options):
+        super().__init__(4, 4, **options)
+        self.conv3 = Conv2d(4, 4, 1, rng=options["rng"], dtype=np.float64)
+        self.bn3 = BatchNorm2d(4, dtype=np.float64)
+
+    def forward(self, x):
+        return self.bn3(self.conv3(super().forward(x)))
+
+
+def test_a_block_that_is_built_on_another_computes_what_it_says(rng):
+    block = Longer(rng=rng, shortcut_rng=rng, dtype=np.float64)
+    x = Tensor(rng.standard_normal((2, 5, 4, 4)))
+    assert operations(block, x) == ["BasicBlock", "Conv2d", "BatchNorm"]
+    with fusing(False):
+        plain = block(x).data
+    np.testing.assert_allclose(block(x).data, plain, rtol=1e-9, atol=1e-12)
+
+
 class Halve(Module):
     """Not batch norm, nor ReLU."""
 
