@@ -6,6 +6,7 @@ from .autograd.recompute import recompute
 from .common.environment import info
 from .cuda_graph import GraphError, graph
 from .kernels.precision import precision
+from .nn.fusing import fusing
 
 __version__ = "0.1.0"
 
@@ -16,6 +17,7 @@ __all__ = [
     "GraphError",
     "KinkError",
     "Tensor",
+    "fusing",
     "gradcheck",
     "graph",
     "info",

@@ -20,7 +20,7 @@ from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
 from ..nn import functional as F
-from ..nn.blocks import convolve
+from ..nn.sequential import in_turn
 from ..training.norms import norm
 from .lab import Lab
 from .probe import Probe
@@ -73,7 +73,7 @@ def path_gradient(
 def gradient_behind_stem(model: CifarResNet, images: Array, labels: Array) -> Array:
     """The loss's gradient with respect to the map that enters the first block."""
     with no_grad():
-        first = convolve(model.conv1, model.bn1, model.relu, Tensor(images))
+        first = in_turn(Tensor(images), model.conv1, model.bn1, model.relu)
     x = Tensor(first.data, requires_grad=True)
     logits = model.fc(model.pool(model.layer3(model.layer2(model.layer1(x)))))
     F.softmax_cross_entropy(logits, labels).backward()

@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 from .. import kernels
+from ..nn.fusing import is_on
 
 PACKAGES = ("numpy", "numba", "safetensors")
 
@@ -20,6 +21,7 @@ def environment() -> dict[str, str]:
         **{name: version(name) for name in PACKAGES},
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "threads": os.environ.get("NUMBA_NUM_THREADS", str(len(available_cores()))),
+        "fusing": "on" if is_on() else "off: each layer runs for itself",
         **{f"kernels for {dtype}": text for dtype, text in kernels.report().items()},
     }
 

@@ -29,9 +29,10 @@ from ..nn import (
     ReLU,
     make_stage,
 )
-from ..nn.blocks import SHORTCUTS, Shortcut, convolve
+from ..nn.blocks import SHORTCUTS, Shortcut
 from ..nn.init import Rng, generators
 from ..nn.layers import DType
+from ..nn.sequential import in_turn
 
 Block = Literal["basic", "bottleneck"]
 Version = Literal["v1", "v2"]
@@ -96,7 +97,7 @@ class CifarResNet(Module):
         if self.version == "v2":
             x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
             return self.relu(self.bn(x))
-        x = convolve(self.conv1, self.bn1, self.relu, x)
+        x = in_turn(x, self.conv1, self.bn1, self.relu)
         return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, x: Tensor) -> Tensor:

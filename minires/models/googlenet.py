@@ -35,9 +35,9 @@ from ..nn import (
     Sequential,
 )
 from ..nn import functional as F
-from ..nn.blocks import convolve
 from ..nn.init import generators
 from ..nn.layers import DType
+from ..nn.sequential import in_turn
 
 Version = Literal["paper", "torchvision"]
 
@@ -79,7 +79,7 @@ class ConvNormReLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, H / stride, W / stride, C)."""
-        return convolve(self.conv, self.bn, self.relu, x)
+        return in_turn(x, self.conv, self.bn, self.relu)
 
 
 class Inception(Module):

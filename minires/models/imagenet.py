@@ -32,9 +32,10 @@ from ..nn import (
     ReLU,
     make_stage,
 )
-from ..nn.blocks import SHORTCUTS, Shortcut, convolve
+from ..nn.blocks import SHORTCUTS, Shortcut
 from ..nn.init import Rng, generators
 from ..nn.layers import DType
+from ..nn.sequential import in_turn
 
 Version = Literal["v1", "v1.5"]
 
@@ -95,7 +96,7 @@ class ResNet(Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images (N, H, W, 3), normalised -> maps (N, H / 32, W / 32, C), sizes rounded up."""
-        x = self.maxpool(convolve(self.conv1, self.bn1, self.relu, x))
+        x = in_turn(x, self.conv1, self.bn1, self.relu, self.maxpool)
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
     Conv2d,
-    Convolutions,
     Dropout,
     Flatten,
     Linear,
@@ -57,7 +56,7 @@ class VGG(Module):
         super().__init__()
         self.depth, self.batch_norm = depth, batch_norm
         rng, _ = generators(seed)
-        self.features = Convolutions(*convolutions(depth, batch_norm, rng=rng, dtype=dtype))
+        self.features = Sequential(*convolutions(depth, batch_norm, rng=rng, dtype=dtype))
         self.avgpool = AdaptiveAvgPool2d(7)
         self.flatten = Flatten()
         self.classifier = Sequential(

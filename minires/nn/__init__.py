@@ -5,11 +5,8 @@ from .blocks import (
     SHORTCUTS,
     BasicBlock,
     Bottleneck,
-    Convolutions,
-    Identity,
     Projection,
     Shortcut,
-    SubsampleAndPad,
     make_shortcut,
     make_stage,
 )
@@ -23,15 +20,17 @@ from .layers import (
     Dropout,
     Flatten,
     GlobalAvgPool,
+    Identity,
     Linear,
     MaxPool2d,
     PReLU,
     ReLU,
-    Sequential,
+    SubsampleAndPad,
 )
 from .modes import evaluating, keeping_modes
 from .module import HookHandle, Module, Parameter
 from .preactivation import PreActBasicBlock, PreActBottleneck
+from .sequential import Sequential
 from .summary import Summary, summary
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "BatchNorm2d",
     "Bottleneck",
     "Conv2d",
-    "Convolutions",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",

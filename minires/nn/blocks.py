@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Literal
 
 import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.recompute import recompute
-from . import functional as F
+from . import fusing
 from .init import Rng
-from .layers import BatchNorm2d, Conv2d, DType, ReLU, Sequential
+from .layers import BatchNorm2d, Conv2d, DType, Identity, ReLU, SubsampleAndPad
 from .module import Module
+from .sequential import Sequential
 
 Shortcut = Literal["A", "B", "C"] | None
 SHORTCUTS: tuple[Shortcut, ...] = ("A", "B", "C", None)
 StrideIn = Literal["1x1", "3x3"]
-
-
-class Identity(Module):
-    """The shortcut that hands on its input as it is."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return x
-
-
-class SubsampleAndPad(Module):
-    """Shortcut A where the shape changes: every stride-th pixel, new channels zero."""
-
-    def __init__(self, channels: int, *, stride: int) -> None:
-        super().__init__()
-        self.channels, self.stride = channels, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) -> (N, ceil(H / stride), ceil(W / stride), channels)."""
-        return F.subsample_and_pad(x, channels=self.channels, stride=self.stride)
-
-    def settings(self) -> str:
-        """Geometry."""
-        return f"{self.channels}, stride={self.stride}"
+Forward = Callable[[Any, Tensor], Tensor]
 
 
 class Projection(Sequential):
@@ -60,11 +38,6 @@ class Projection(Sequential):
             Conv2d(in_channels, channels, 1, stride=stride, rng=rng, dtype=dtype),
             BatchNorm2d(channels, dtype=dtype),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        conv, bn = self
-        return convolve(conv, bn, None, x)
 
 
 def make_shortcut(
@@ -98,6 +71,27 @@ def make_shortcut(
     return project(in_channels, channels, stride=stride, rng=rng, dtype=dtype)
 
 
+def recomputed(forward: Forward) -> Forward:
+    """A block's `forward` that runs again for the gradient where `block.recompute` is true.
+
+    With fusing on or off as it was the first time, so that the bits are the same.
+    """
+
+    @wraps(forward)
+    def run(block: Any, x: Tensor) -> Tensor:
+        if not block.recompute:
+            return forward(block, x)
+        on = fusing.is_on()
+
+        def both_times(x: Tensor) -> Tensor:
+            with fusing.fusing(on):
+                return forward(block, x)
+
+        return recompute(both_times, x)
+
+    return run
+
+
 class BasicBlock(Module):
     """Two 3x3 convolutions, and a shortcut past them: y = relu(F(x) + shortcut(x)), eq. 1 and 2.
 
@@ -107,6 +101,8 @@ class BasicBlock(Module):
     its result for the backward pass, and runs again there: the same results, for less memory and
     more time.
     """
+
+    convolutions = 2  # of the branch
 
     def __init__(
         self,
@@ -133,46 +129,16 @@ class BasicBlock(Module):
             shortcut, in_channels, channels, stride=stride, rng=shortcut_rng, dtype=dtype
         )
 
+    @recomputed
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        compute = self.fused if self.is_one_operation else self.step_by_step
-        return recompute(compute, x) if self.recompute else compute(x)
-
-    def step_by_step(self, x: Tensor) -> Tensor:
-        """One layer after the other."""
-        y = convolve(self.conv1, self.bn1, self.relu, x)
-        shortcut = None if self.downsample is None else self.downsample(x)
-        return convolve(self.conv2, self.bn2, self.relu, y, shortcut)
-
-    @property
-    def is_one_operation(self) -> bool:
-        """Whether the block is training, has shortcut A or none, and its parts may run as one."""
-        conv1, bn1, conv2, bn2 = self.conv1, self.bn1, self.conv2, self.bn2
-        if not may_run_as_one(conv1, bn1, conv2, bn2, self.relu):
-            return False
-        shapes = is_3x3(conv1) and is_3x3(conv2) and conv2.stride == 1
-        norms_alike = bn1.eps == bn2.eps and bn1.training and bn2.training
-        return shapes and norms_alike and (self.downsample is None or self.has_shortcut_a)
-
-    @property
-    def has_shortcut_a(self) -> bool:
-        """Whether the shortcut is option A's for these convolutions, and nobody watches it."""
-        shortcut, stride, shape = self.downsample, self.conv1.stride, self.conv1.weight.shape
-        if stride == 1 and shape[2] == shape[3]:
-            return is_identity(shortcut)
-        if type(shortcut) is not SubsampleAndPad or shortcut.is_watched:
-            return False
-        return (shortcut.stride, shortcut.channels) == (stride, shape[3])
-
-    def fused(self, x: Tensor) -> Tensor:
-        """The block as one operation: the map between the convolutions is never in memory."""
-        conv1, bn1, bn2 = self.conv1, self.bn1, self.bn2
-        first = conv1.weight, bn1.weight, bn1.bias
-        second = self.conv2.weight, bn2.weight, bn2.bias
-        settings: dict[str, Any] = {"stride": conv1.stride, "skip": self.downsample is not None}
-        settings["running"] = bn1.running, bn2.running
-        y, *_ = F.basic_block(x, *first, *second, eps=bn1.eps, **settings)
-        return y
+        if fusing.is_as_built(self):
+            return fusing.residual_block(self, x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.downsample is not None:
+            y = y + self.downsample(x)
+        return self.relu(y)
 
 
 class Bottleneck(Module):
@@ -182,6 +148,8 @@ class Bottleneck(Module):
     paper, or the "3x3", as in torchvision ("ResNet v1.5"), which costs more and reads all pixels.
     Everything else is as in BasicBlock.
     """
+
+    convolutions = 3
 
     def __init__(
         self,
@@ -212,16 +180,17 @@ class Bottleneck(Module):
             shortcut, in_channels, channels, stride=stride, rng=shortcut_rng, dtype=dtype
         )
 
+    @recomputed
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        return recompute(self.compute, x) if self.recompute else self.compute(x)
-
-    def compute(self, x: Tensor) -> Tensor:
-        """Each convolution with what follows it as one operation."""
-        y = convolve(self.conv1, self.bn1, self.relu, x)
-        y = convolve(self.conv2, self.bn2, self.relu, y)
-        shortcut = None if self.downsample is None else self.downsample(x)
-        return convolve(self.conv3, self.bn3, self.relu, y, shortcut)
+        if fusing.is_as_built(self):
+            return fusing.residual_block(self, x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        if self.downsample is not None:
+            y = y + self.downsample(x)
+        return self.relu(y)
 
 
 def make_stage(
@@ -236,60 +205,3 @@ def make_stage(
     """`count` blocks for maps of one size; the first strides, and leads to `channels`."""
     first = block(in_channels, channels, stride=stride, **options)
     return Sequential(first, *(block(channels, channels, **options) for _ in range(count - 1)))
-
-
-NORMS = (BatchNorm2d, Identity)  # the latter where it has been folded into the convolution
-
-
-class Convolutions(Sequential):
-    """Layers one after the other; a convolution is one operation with what follows it.
-
-    That is batch norm and ReLU, or ReLU alone.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Each layer's output is the next one's input."""
-        layers = list(self)
-        while layers:
-            layer, *layers = layers
-            norm = layers.pop(0) if layers and isinstance(layers[0], NORMS) else None
-            relu = layers.pop(0) if layers and isinstance(layers[0], ReLU) else None
-            x = convolve(layer, norm, relu, x)
-        return x
-
-
-def convolve(
-    conv: Module,
-    norm: Module | None,
-    relu: Module | None,
-    x: Tensor,
-    residual: Tensor | None = None,
-) -> Tensor:
-    """relu(norm(conv(x)) + residual): as one operation, or step by step, see `may_run_as_one`."""
-    parts = [part for part in (conv, norm, relu) if part is not None and not is_identity(part)]
-    if may_run_as_one(*parts):
-        after: Any = norm.after if isinstance(norm, BatchNorm2d) else Conv2d.then
-        return after(conv, x, residual=residual, relu=relu is not None)
-    y = conv(x) if norm is None else norm(conv(x))
-    y = y if residual is None else y + residual
-    return y if relu is None else relu(y)
-
-
-def may_run_as_one(*parts: Module) -> bool:
-    """Whether nobody watches these layers, and each is just what its name says.
-
-    Behind a convolution with a bias, batch norm does not.
-    """
-    own = all(type(part) in (Conv2d, BatchNorm2d, ReLU) and not part.is_watched for part in parts)
-    biased = any(isinstance(part, Conv2d) and part.bias is not None for part in parts)
-    return own and not (biased and any(isinstance(part, BatchNorm2d) for part in parts))
-
-
-def is_3x3(conv: Conv2d) -> bool:
-    """Whether a convolution is 3 x 3 and keeps the size, but for its stride."""
-    return conv.weight.shape[:2] == (3, 3) and conv.padding == 1
-
-
-def is_identity(module: Module | None) -> bool:
-    """Whether it is an Identity that nobody watches."""
-    return type(module) is Identity and not module.is_watched

@@ -15,9 +15,8 @@ import numpy as np
 from ..autograd import Tensor, no_grad
 from ..autograd.trace import Step, trace
 from . import functional as F
-from . import fused
-from .blocks import Identity
-from .layers import BatchNorm2d, Conv2d
+from .fusing import fusing
+from .layers import BatchNorm2d, Conv2d, Identity
 from .module import Module, Parameter
 
 Pair = tuple[Conv2d, BatchNorm2d]
@@ -36,7 +35,7 @@ def fold_batch_norm(model: Module, input_shape: tuple[int, int, int] = (64, 64, 
     """
     folded = copy.deepcopy(model).eval()
     first = folded.parameters()[0]
-    with no_grad(), trace() as steps:
+    with no_grad(), fusing(False), trace() as steps:
         folded(Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device))
     for conv, norm in pairs(folded, steps):
         merge(conv, norm)
@@ -52,29 +51,17 @@ def pairs(model: Module, steps: list[Step]) -> Iterator[Pair]:
     made_by = {id(step.output): step for step in steps}
     for step in steps:
         made = made_by.get(id(step.inputs[0]))
-        if step.function is fused.ConvBatchNormEval:
-            weight, gamma = step.inputs[1:3]
-        elif step.function is F.BatchNormEval and made and is_bare(made):
-            weight, gamma = made.inputs[1], step.inputs[1]
-        else:
-            continue
-        once = uses[id(weight)] == uses[id(gamma)] == 1
-        alone = step.function is fused.ConvBatchNormEval or uses[id(step.inputs[0])] == 1
-        conv, norm = owner.get(id(weight)), owner.get(id(gamma))
-        if once and alone and isinstance(conv, Conv2d) and isinstance(norm, BatchNorm2d):
-            yield conv, norm
+        if step.function is F.BatchNormEval and made and made.function is F.Conv2d:
+            read = made.inputs[1], step.inputs[0], step.inputs[1]  # weight, the map between, gamma
+            conv, norm = owner.get(id(read[0])), owner.get(id(read[2]))
+            once = all(uses[id(tensor)] == 1 for tensor in read)
+            if once and isinstance(conv, Conv2d) and isinstance(norm, BatchNorm2d):
+                yield conv, norm
 
 
 def own_parameters(module: Module) -> Iterator[Parameter]:
     """The parameters of this module without its children's."""
     return (parameter for name, parameter in module.named_parameters() if "." not in name)
-
-
-def is_bare(step: Step) -> bool:
-    """Whether it is a convolution, perhaps with a bias, and nothing behind it."""
-    if step.function is fused.ConvAdd:
-        return step.inputs[3] is None and not step.settings["relu"]
-    return step.function is F.Conv2d
 
 
 def merge(conv: Conv2d, norm: BatchNorm2d) -> None:

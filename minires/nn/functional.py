@@ -17,16 +17,28 @@ from ..autograd.function import Array
 from ..autograd.ops import Gradients
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
-from .fused import BasicBlock, ConvAdd, ConvBatchNorm, ConvBatchNormEval
+from .fused import ConvAdd
 
 
 class Conv2d(Function):
-    """Convolution; keeps its input for the weight gradient, never the columns."""
+    """Convolution, perhaps with a bias; keeps its input, never the columns."""
 
     @staticmethod
-    def forward(ctx: Context, x: Array, weight: Array, **geometry: Any) -> Array:
-        ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=geometry)
-        return kernels.conv2d(x, weight, **geometry)
+    def forward(
+        ctx: Context,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        *,
+        algorithm: str = "auto",
+        **geometry: int,
+    ) -> Array:
+        if bias is not None and algorithm == "auto":  # added on the way
+            return ConvAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
+        x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
+        ctx.save(x=x_saved, weight=weight, geometry=settings)
+        y = kernels.conv2d(x, weight, **geometry, algorithm=algorithm)
+        return y if bias is None else y + bias
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
@@ -36,7 +48,7 @@ class Conv2d(Function):
             dx = kernels.conv2d_input_grad(grad, weight, x_shape=ctx.shapes[0], **geometry)
         if ctx.needs_grad[1]:
             dweight = kernels.conv2d_weight_grad(grad, x, kernel_size=weight.shape[:2], **geometry)
-        return dx, dweight
+        return dx, dweight, grad.sum((0, 1, 2)) if ctx.needs_grad[2] else None
 
 
 class BatchNorm(Function):
@@ -201,21 +213,14 @@ def conv2d(
     *,
     stride: int = 1,
     padding: int = 0,
-    residual: Tensor | None = None,
-    relu: bool = False,
     algorithm: str = "auto",
 ) -> Tensor:
-    """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out).
+    """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out), and add a bias (C_out,).
 
-    With a bias, a residual or `relu`: relu(conv + bias + residual) in one pass over memory.
     `algorithm` is "auto", or one to compare: "im2col", "direct" or "winograd" (`kernels.conv2d`).
     """
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    terms = [term for term in (bias, residual) if term is not None]
-    if algorithm == "auto" and (terms or relu):
-        return ConvAdd.apply(x, weight, bias, residual, **geometry, relu=relu)
-    y = sum(terms, Conv2d.apply(x, weight, **geometry, algorithm=algorithm))
-    return ReLU.apply(y) if relu else y
+    geometry = {"stride": stride, "padding": padding}
+    return Conv2d.apply(x, weight, bias, **geometry, algorithm=algorithm)
 
 
 def batch_norm(
@@ -238,63 +243,6 @@ def batch_norm_eval(
 ) -> Tensor:
     """Normalise by given statistics."""
     return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
-
-
-def conv2d_batch_norm(
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    eps: float = 1e-5,
-    residual: Tensor | None = None,
-    relu: bool = False,
-    running: Running | None = None,
-) -> tuple[Tensor, Array, Array]:
-    """relu(`batch_norm` of `conv2d` + residual), or parts of it, in fewer passes over memory."""
-    settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
-    return ConvBatchNorm.apply(x, weight, gamma, beta, residual, running=running, **settings)
-
-
-def conv2d_batch_norm_eval(
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor,
-    beta: Tensor,
-    *,
-    mean: Array,
-    var: Array,
-    stride: int = 1,
-    padding: int = 0,
-    eps: float = 1e-5,
-    residual: Tensor | None = None,
-    relu: bool = False,
-) -> Tensor:
-    """relu(`batch_norm_eval` of `conv2d` + residual), or parts of it, in one pass over memory."""
-    settings: dict[str, Any] = {"stride": stride, "padding": padding, "eps": eps, "relu": relu}
-    return ConvBatchNormEval.apply(x, weight, gamma, beta, residual, mean=mean, var=var, **settings)
-
-
-def basic_block(
-    x: Tensor,
-    weight1: Tensor,
-    gamma1: Tensor,
-    beta1: Tensor,
-    weight2: Tensor,
-    gamma2: Tensor,
-    beta2: Tensor,
-    *,
-    eps: float = 1e-5,
-    stride: int = 1,
-    skip: bool,
-    running: tuple[Running | None, Running | None] = (None, None),
-) -> tuple[Tensor, Array, Array, Array, Array]:
-    """Two convolutions, with shortcut A or without: y, then two means and variances."""
-    parameters = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    settings: dict[str, Any] = {"eps": eps, "stride": stride, "skip": skip}
-    return BasicBlock.apply(x, *parameters, running=running, **settings)
 
 
 def relu(x: Tensor) -> Tensor:

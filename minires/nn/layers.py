@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,12 +43,7 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, OH, OW, C_out)."""
-        return self.then(x)
-
-    def then(self, x: Tensor, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """This layer and what follows it, in one: relu(conv(x) + residual)."""
-        geometry: dict[str, Any] = {"stride": self.stride, "padding": self.padding}
-        return F.conv2d(x, self.weight, self.bias, **geometry, residual=residual, relu=relu)
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
     def settings(self) -> str:
         """Shape and geometry."""
@@ -96,19 +90,6 @@ class BatchNorm2d(Module):
             mean, var = self.running_mean, self.running_var
             return F.batch_norm_eval(x, *affine, mean=mean, var=var, eps=self.eps)
         y, *_ = F.batch_norm(x, *affine, eps=self.eps, running=self.running)
-        return y
-
-    def after(
-        self, conv: Conv2d, x: Tensor, *, residual: Tensor | None = None, relu: bool = False
-    ) -> Tensor:
-        """This layer behind a convolution without a bias, in one: relu(bn(conv(x)) + residual)."""
-        arrays = x, conv.weight, self.weight, self.bias
-        settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "eps": self.eps}
-        settings |= {"residual": residual, "relu": relu}
-        if not self.training:
-            settings |= {"mean": self.running_mean, "var": self.running_var}
-            return F.conv2d_batch_norm_eval(*arrays, **settings)
-        y, *_ = F.conv2d_batch_norm(*arrays, **settings, running=self.running)
         return y
 
     @property
@@ -311,25 +292,25 @@ class Flatten(Module):
         return x.reshape(len(x), -1)
 
 
-class Sequential(Module):
-    """Modules one after the other, named "0", "1", ..."""
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for number, module in enumerate(modules):
-            setattr(self, str(number), module)
+class Identity(Module):
+    """Hands on its input as it is: a shortcut, or what folding leaves of a batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each module's output is the next one's input."""
-        for module in self:
-            x = module(x)
+        """Any shape."""
         return x
 
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
 
-    def __len__(self) -> int:
-        return len(self._children)
+class SubsampleAndPad(Module):
+    """Shortcut A where the shape changes: every stride-th pixel, new channels zero."""
 
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]
+    def __init__(self, channels: int, *, stride: int) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, ceil(H / stride), ceil(W / stride), channels)."""
+        return F.subsample_and_pad(x, channels=self.channels, stride=self.stride)
+
+    def settings(self) -> str:
+        """Geometry."""
+        return f"{self.channels}, stride={self.stride}"

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.recompute import recompute
-from .blocks import Identity, Shortcut, convolve, make_shortcut
+from .blocks import Shortcut, make_shortcut, recomputed
 from .init import Rng
-from .layers import BatchNorm2d, Conv2d, DType, ReLU
+from .layers import BatchNorm2d, Conv2d, DType, Identity, ReLU
 from .module import Module
+from .sequential import in_turn
 
 
 class PreActivation(Module):
@@ -31,12 +31,9 @@ class PreActivation(Module):
     downsample: Module | None
     recompute: bool
 
+    @recomputed
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, ceil(H / stride), ceil(W / stride), C)."""
-        return recompute(self.compute, x) if self.recompute else self.compute(x)
-
-    def compute(self, x: Tensor) -> Tensor:
-        """The branch, and what is added to it."""
         y = self.relu(self.bn1(x))
         if self.downsample is None:
             return self.branch(y)
@@ -76,7 +73,7 @@ class PreActBasicBlock(PreActivation):
 
     def branch(self, x: Tensor) -> Tensor:
         """3x3, norm, ReLU, 3x3."""
-        return self.conv2(convolve(self.conv1, self.bn2, self.relu, x))
+        return in_turn(x, self.conv1, self.bn2, self.relu, self.conv2)
 
 
 class PreActBottleneck(PreActivation):
@@ -113,5 +110,5 @@ class PreActBottleneck(PreActivation):
 
     def branch(self, x: Tensor) -> Tensor:
         """1x1, norm, ReLU, 3x3, norm, ReLU, 1x1."""
-        x = convolve(self.conv1, self.bn2, self.relu, x)
-        return self.conv3(convolve(self.conv2, self.bn3, self.relu, x))
+        layers = self.conv1, self.bn2, self.relu, self.conv2, self.bn3, self.relu, self.conv3
+        return in_turn(x, *layers)

@@ -21,6 +21,7 @@ from ..data.resident import ResidentBatches
 from ..kernels import precision
 from ..kernels.recording import Recorder
 from ..nn import Module
+from ..nn.fusing import is_on
 from ..nn.module import Parameter
 from ..optim import SGD
 
@@ -106,7 +107,7 @@ class Replay:
 
 def what_decides(model: Module, optimizer: SGD) -> list[Any]:
     """All objects that decide what a step launches, to be compared by identity."""
-    found: list[Any] = [tracer.get(), precision.current()]
+    found: list[Any] = [tracer.get(), precision.current(), is_on()]
     found += optimizer.momentum, optimizer.weight_decay
     to_visit = [model]
     while to_visit:

@@ -17,8 +17,9 @@ from ..autograd import Function, Tensor, no_grad, ops
 from ..autograd.trace import Step, trace
 from ..common.files import atomic
 from ..kernels.devices import to_host
-from ..nn import Module, evaluating, fused
+from ..nn import Module, evaluating
 from ..nn import functional as F
+from ..nn.fusing import fusing
 
 OPSET = 17
 TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -80,7 +81,7 @@ def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[
     """Run one image of zeros through the network in evaluation; the network is left as it was."""
     first = model.parameters()[0]
     images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
-    with no_grad(), evaluating(model), trace() as steps:
+    with no_grad(), fusing(False), evaluating(model), trace() as steps:
         logits = model(images)
     return images, steps, logits
 
@@ -158,47 +159,21 @@ def window(size: int, stride: int, padding: int) -> dict[str, Any]:
     return {"kernel_shape": [size] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
 
 
-def convolution(graph: Graph, step: Step, bias: Tensor | None = None) -> str:
-    """The convolution that is the first part of a step."""
-    weight = cast(Tensor, step.inputs[1])
+def convolution(graph: Graph, step: Step) -> str:
+    """A convolution, perhaps with a bias."""
+    weight, bias = cast(Tensor, step.inputs[1]), step.inputs[2]
     inputs = [graph.maps_of(only(step)), graph.weight_of(weight)]
     inputs += [] if bias is None else [graph.plain_of(bias)]
     attributes = window(weight.shape[0], step.settings["stride"], step.settings["padding"])
     return graph.node("Conv", inputs, **attributes)
 
 
-def batch_norm(graph: Graph, x: str, step: Step, gamma: Tensor, beta: Tensor) -> str:
+def batch_norm(graph: Graph, step: Step) -> str:
     """Batch norm by given statistics."""
-    affine = [graph.plain_of(gamma), graph.plain_of(beta)]
-    statistics = [graph.constant(step.settings[name]) for name in ("mean", "var")]
-    epsilon = step.settings["eps"]
-    return graph.node("BatchNormalization", [x, *affine, *statistics], epsilon=epsilon)
-
-
-def add_and_cut(graph: Graph, x: str, step: Step, residual: Tensor | None) -> str:
-    """The end of a fused step: + residual, ReLU."""
-    if residual is not None:
-        x = graph.node("Add", [x, graph.maps_of(residual)])
-    return graph.node("Relu", [x]) if step.settings["relu"] else x
-
-
-def conv_add(graph: Graph, step: Step) -> str:
-    """Convolution, bias, residual, ReLU."""
-    *_, bias, residual = step.inputs
-    return add_and_cut(graph, convolution(graph, step, bias), step, residual)
-
-
-def conv_batch_norm(graph: Graph, step: Step) -> str:
-    """Convolution, batch norm, residual, ReLU."""
-    *_, gamma, beta, residual = step.inputs
-    y = batch_norm(graph, convolution(graph, step), step, gamma, beta)  # type: ignore[arg-type]
-    return add_and_cut(graph, y, step, residual)
-
-
-def batch_norm_alone(graph: Graph, step: Step) -> str:
-    """Batch norm."""
-    x, gamma, beta = step.inputs
-    return batch_norm(graph, graph.maps_of(x), step, gamma, beta)  # type: ignore[arg-type]
+    x, *affine = (cast(Tensor, tensor) for tensor in step.inputs)
+    inputs = [graph.maps_of(x), *map(graph.plain_of, affine)]
+    inputs += [graph.constant(step.settings[name]) for name in ("mean", "var")]
+    return graph.node("BatchNormalization", inputs, epsilon=step.settings["eps"])
 
 
 def pool(kind: str, **attributes: Any) -> Converter:
@@ -299,9 +274,7 @@ Converter = Callable[[Graph, Step], str]
 Kinds = dict[type[Function], Converter]
 ON_MAPS: Kinds = {
     F.Conv2d: convolution,
-    fused.ConvAdd: conv_add,
-    fused.ConvBatchNormEval: conv_batch_norm,
-    F.BatchNormEval: batch_norm_alone,
+    F.BatchNormEval: batch_norm,
     F.MaxPool: pool("MaxPool"),
     F.AvgPool: pool("AveragePool", count_include_pad=1),
     F.PadEnd: pad_end,

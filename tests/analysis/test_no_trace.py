@@ -7,7 +7,7 @@ from minires import analysis
 from minires.analysis.branches import branch_to_skip
 from minires.analysis.identity import embed
 from minires.analysis.propagation import cross_entropy
-from minires.nn import BasicBlock
+from minires.nn import BasicBlock, fusing
 
 from .networks import backward_pass, batch, dataset, network, traces
 
@@ -67,4 +67,5 @@ def test_a_block_runs_as_one_operation_again(model):
     block = next(m for _, m in model.named_modules() if isinstance(m, BasicBlock))
     for probe in PROBES.values():
         probe(model)
-        assert block.is_one_operation
+        assert fusing.is_as_built(block)
+        assert fusing.is_one_operation(block)

@@ -99,6 +99,16 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/training/replay.py",
+        f"{REPLAY}::test_fusing_switched_off_is_followed",
+        {
+            "replay: fusing is switched off unnoticed": (
+                "precision.current(), is_on()]",
+                "precision.current()]",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/replay.py",
         AS_IT_IS,
         {
             "replay: what failed to be recorded is left out": (

@@ -49,8 +49,12 @@ LAYERS = [
         f"{NN}/test_folding.py::test_a_folded_network_answers_alike",
         {
             "folding: a result that something else reads too": (
-                "alone = step.function is fused.ConvBatchNormEval or uses[id(step.inputs[0])] == 1",
-                "alone = True",
+                "read = made.inputs[1], step.inputs[0], step.inputs[1]",
+                "read = made.inputs[1], made.inputs[1], step.inputs[1]",
+            ),
+            "folding: batch norm is not found where it runs with its convolution": (
+                "with no_grad(), fusing(False), trace()",
+                "with no_grad(), trace()",
             ),
             "folding: the mean is added": ("(bias - mean) * scale", "(bias + mean) * scale"),
         },
@@ -69,27 +73,119 @@ NETWORKS = [
         },
     ),
     *planted_in(
-        "minires/nn/blocks.py",
+        "minires/nn/fusing.py",
         f"{NN}/test_blocks.py",
         {
             "block: a shortcut with another stride is taken for option A's": (
-                "== (stride, shape[3])",
-                "== (shortcut.stride, shape[3])",
+                "== (conv.stride, channels)",
+                "== (shortcut.stride, channels)",
             ),
             "block: more padding goes unnoticed": (" and conv.padding == 1", ""),
             "block: the second convolution's stride goes unnoticed": (
-                " and conv2.stride == 1",
+                "        and conv2.stride == 1\n",
                 "",
             ),
         },
     ),
     *planted_in(
-        "minires/nn/blocks.py",
+        "minires/nn/fusing.py",
         f"{MODELS}/test_imagenet_against_torch.py::test_logits_and_all_gradients_agree_in_float64",
         {
             "bottleneck: nothing is added": (
-                "return convolve(self.conv3, self.bn3, self.relu, y, shortcut)",
-                "return convolve(self.conv3, self.bn3, self.relu, y)",
+                "return convolve(conv, norm, y, shortcut, relu=True)",
+                "return convolve(conv, norm, y, relu=True)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fusing.py",
+        f"{NN}/test_fusing.py::test_what_has_changed_since_is_seen "
+        f"{NN}/test_fusing.py::test_a_block_that_is_built_on_another_computes_what_it_says",
+        {
+            "fusing: anything stands for a block's ReLU": (
+                "        and is_just(block.relu, ReLU)\n",
+                "        and is_just(block.relu, ReLU, Identity)\n",
+            ),
+            "fusing: anything stands for batch norm": (
+                "is_just(conv, Conv2d) and may_follow(norm, conv) for",
+                "is_just(conv, Conv2d) and is_just(norm, BatchNorm2d, Identity, ReLU) for",
+            ),
+            "fusing: a bias in front of batch norm is forgotten": (
+                "(is_just(norm, BatchNorm2d) and conv.bias is None)",
+                "is_just(norm, BatchNorm2d)",
+            ),
+            "fusing: a layer's own forward is not used": (' and "forward" not in vars(layer)', ""),
+            "fusing: evaluation goes unnoticed": (" and norm.training for norm in", " for norm in"),
+            "fusing: convolutions that a subclass adds are taken for the branch's": (
+                "for i in range(block.convolutions)]",
+                "for i in range(3) if f'conv{i + 1}' in parts]",
+            ),
+            "fusing: another epsilon goes unnoticed": ("        and bn1.eps == bn2.eps\n", ""),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fusing.py",
+        f"{NN}/test_fusing.py::test_who_watches_a_part_makes_the_block_plain "
+        f"{NN}/test_fusing.py::test_who_watches_a_layer_sees_plain_values",
+        {
+            "fusing: a hook on the shortcut leaves the branch fused": (
+                "        and not is_watched_within(block.downsample)\n",
+                "",
+            ),
+            "fusing: a hook on a projection's layer leaves the branch fused": (
+                "any(part.is_watched for _, part in shortcut.named_modules())",
+                "shortcut.is_watched",
+            ),
+            "fusing: a hook on one layer leaves the others joined": (
+                "if not _on.get() or any(layer.is_watched for layer in layers):",
+                "if not _on.get():",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fusing.py",
+        f"{NN}/test_fusing.py::test_what_runs "
+        f"{NN}/test_fusing.py::test_what_was_in_force_is_in_force_again "
+        f"{NN}/test_fusing.py::test_a_sequential_of_ones_own "
+        f"{NN}/test_fusing.py::test_the_environment_switches_it_off",
+        {
+            "fusing: blocks are fused all the same": (
+                "        _on.get()\n        and",
+                "        True and",
+            ),
+            "fusing: stems are fused all the same": (
+                "if not _on.get() or any(",
+                "if any(",
+            ),
+            "fusing: what was in force is not put back": (
+                "        _on.reset(token)",
+                "        pass",
+            ),
+            "fusing: the environment is not asked": (
+                'os.environ.get(VARIABLE, "1")',
+                '"1"',
+            ),
+            "fusing: ReLU runs for itself": (
+                "relu = rest.pop() if rest and is_just(rest[-1], ReLU) else None",
+                "relu = None",
+            ),
+            "fusing: a ReLU of another kind is taken for one": (
+                "return type(layer) in kinds and",
+                "return isinstance(layer, kinds) and",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
+        f"{NN}/test_fusing.py",
+        {
+            "bottleneck: one by one, nothing is added": (
+                "        y = self.bn3(self.conv3(y))\n        if self.downsample is not None:",
+                "        y = self.bn3(self.conv3(y))\n        if False:",
+            ),
+            "recomputation: with fusing as it is at backward": (
+                "            with fusing.fusing(on):\n                return",
+                "            if on is not None:\n                return",
             ),
         },
     ),

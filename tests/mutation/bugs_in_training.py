@@ -100,10 +100,8 @@ NETWORKS = [
         "tests/nn/test_blocks.py",
         {
             "block: a watched one cuts off before it adds": (
-                "y = y if residual is None else y + residual\n"
-                "    return y if relu is None else relu(y)",
-                "y = y if relu is None else relu(y)\n"
-                "    return y if residual is None else y + residual",
+                "        y = self.bn2(self.conv2(y))\n        if",
+                "        y = self.relu(self.bn2(self.conv2(y)))\n        if",
             ),
         },
     ),
@@ -113,14 +111,20 @@ NETWORKS = [
         {"block: hooks are never noticed": ("return bool(self._hooks)", "return False")},
     ),
     *planted_in(
-        "minires/nn/blocks.py",
+        "minires/nn/fusing.py",
         BLOCKS,
         {
             "block: the shortcut starts after the first convolution": (
-                "self.downsample(x)\n        return convolve(self.conv2",
-                "self.downsample(y if type(self.downsample) is Identity else x)\n"
-                "        return convolve(self.conv2",
+                "else block.downsample(x)\n",
+                "else block.downsample(\n"
+                "        y if type(block.downsample) is Identity else x\n    )\n",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/blocks.py",
+        BLOCKS,
+        {
             "block: option C is silently B": ('if kind != "C" and same_shape:', "if same_shape:"),
             "block: option B is silently A": ('if kind == "A":', 'if kind != "C":'),
         },
@@ -210,7 +214,7 @@ NETWORKS = [
         f"{TORCH}::test_logits_loss_and_all_gradients_agree_in_float64",
         {
             "network: no ReLU after the first convolution": (
-                "x = convolve(self.conv1, self.bn1, self.relu, x)",
+                "x = in_turn(x, self.conv1, self.bn1, self.relu)",
                 "x = self.bn1(self.conv1(x))",
             ),
         },

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor
+from minires.autograd.trace import trace
 from minires.nn import SHORTCUTS, BasicBlock, Conv2d, Module, SubsampleAndPad
 from tests.helpers import gradcheck_where_smooth, leaf, randomise
 
@@ -148,8 +149,14 @@ def test_which_blocks_are_one_operation(geometry):
     blocks = {kind: make_block(kind, *geometry) for kind in SHORTCUTS}
     in_channels, channels, _ = geometry
     expected = {"A": True, "B": in_channels == channels, "C": False, None: True}
-    assert {kind: block.is_one_operation for kind, block in blocks.items()} == expected
-    assert not any(block.eval().is_one_operation for block in blocks.values())
+    assert {kind: runs_whole(block) for kind, block in blocks.items()} == expected
+    assert not any(runs_whole(block.eval()) for block in blocks.values())
+
+
+def runs_whole(block):
+    with trace() as steps:
+        block(Tensor(np.ones((2, 3, 3, block.conv1.weight.shape[2]))))
+    return [step.function.__name__ for step in steps] == ["BasicBlock"]
 
 
 OTHER_CONVOLUTIONS = {

@@ -7,9 +7,8 @@ from minires.kernels.handover import Handover
 
 from minires import Tensor, kernels
 from minires.models import cifar_resnet
-from minires.nn import BatchNorm2d, Conv2d, ReLU
+from minires.nn import BasicBlock, BatchNorm2d, Conv2d, ReLU, Sequential
 from minires.nn import functional as F
-from minires.nn.blocks import BasicBlock, Convolutions
 
 SHAPE = (8, 12, 12, 16)  # 72 tiles: enough for Winograd's algorithm, which is the one that sums
 
@@ -92,11 +91,11 @@ def test_a_hook_does_not_change_a_bit_of_a_chain_of_convolutions(shape, channels
         weights = np.random.default_rng(0)
         first = Conv2d(shape[3], shape[3], 3, padding=1, rng=weights), BatchNorm2d(shape[3])
         second = Conv2d(shape[3], channels, 3, padding=padding, rng=weights), BatchNorm2d(channels)
-        chain = Convolutions(*first, ReLU(), *second, ReLU())
-        y = chain[1].after(chain[0], Tensor(x, requires_grad=True), relu=True)
+        chain = Sequential(Sequential(*first, ReLU()), Sequential(*second, ReLU()))
+        y = chain[0](Tensor(x, requires_grad=True))
         if watched:
             y.register_hook(lambda _: None)
-        z = chain[4].after(chain[3], y, relu=True)
+        z = chain[1](y)
         z.backward(np.random.default_rng(1).standard_normal(z.shape).astype(np.float32))
         return [p.grad for p in chain.parameters()]
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minires import Tensor, gradcheck, recompute
-from minires.nn import AdaptiveAvgPool2d, Conv2d, Convolutions, Dropout, MaxPool2d, PReLU, ReLU
+from minires.nn import AdaptiveAvgPool2d, Dropout, MaxPool2d, PReLU
 from minires.nn import functional as F
+from minires.nn.fused import ConvAdd
 from tests.helpers import away_from_zero, distinct, generators, gradcheck_where_smooth, leaf
 
 
@@ -127,8 +128,8 @@ def test_a_convolution_with_what_follows_it(bias, add, relu, rng):
         return rng.standard_normal((2, 5, 4, 2)), rng.standard_normal((3, 3, 2, 3)), *optional
 
     def fused(x, weight, *rest):
-        options = dict(zip(["bias"] * bias + ["residual"] * add, rest, strict=True))
-        return F.conv2d(x, weight, **options, relu=relu, **geometry)
+        rest = [rest[0] if bias else None, rest[-1] if add else None]
+        return ConvAdd.apply(x, weight, *rest, relu=relu, **geometry)
 
     def by_steps(x, weight, *rest):
         y = F.conv2d(x, weight, **geometry)
@@ -148,16 +149,12 @@ def test_channels_side_by_side(rng):
     np.testing.assert_array_equal(y.data, np.concatenate(parts, 3))
 
 
-def make_stack():
-    rng = np.random.default_rng(0)
-    convolutions = [Conv2d(2, 3, 3, padding=1, bias=True, rng=rng), Conv2d(3, 2, 1, rng=rng)]
-    return Convolutions(convolutions[0], ReLU(), MaxPool2d(2), convolutions[1], ReLU())
-
-
-def test_a_stack_runs_pairs_as_one_and_watched_ones_step_by_step(rng):
-    x = Tensor(rng.standard_normal((2, 4, 6, 2), np.float32))
-    plain, watched, seen = make_stack(), make_stack(), []
-    for layer in watched:
-        layer.register_forward_hook(lambda layer, *_: seen.append(type(layer).__name__))
-    np.testing.assert_allclose(plain(x).data, watched(x).data, rtol=1e-5, atol=1e-6)
-    assert seen == ["Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU"]
+@pytest.mark.parametrize("algorithm", ["auto", "im2col", "direct", "winograd"])
+def test_a_convolution_with_a_bias(algorithm, rng):
+    """By each algorithm, and what it keeps for the gradient."""
+    arrays = [rng.standard_normal(shape) for shape in ((2, 5, 4, 2), (3, 3, 2, 3), (3,))]
+    x, weight, bias = map(Tensor, arrays)
+    y = F.conv2d(x, weight, bias, padding=1, algorithm=algorithm)
+    np.testing.assert_allclose(y.data, F.conv2d(x, weight, padding=1).data + bias.data, rtol=1e-12)
+    f = lambda *inputs: F.conv2d(*inputs, padding=1, algorithm=algorithm)  # noqa: E731
+    gradcheck(f, *arrays, rng=rng, max_elements=20)

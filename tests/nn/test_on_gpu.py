@@ -14,8 +14,10 @@ from minires.nn import (
     MaxPool2d,
     PReLU,
     Sequential,
+    fusing,
 )
 from minires.nn import functional as F
+from minires.nn.fused import ConvAdd
 from tests.device import gpu
 from tests.helpers import away_from_zero, distinct, randomise
 
@@ -75,7 +77,8 @@ def test_block_as_one_operation(shortcut, rng):
     block = BasicBlock(4, 4, shortcut=shortcut, rng=rng, shortcut_rng=rng, dtype=np.float64)
     randomise(block, rng)
     block.to("cuda")
-    assert block.is_one_operation
+    assert fusing.is_as_built(block)
+    assert fusing.is_one_operation(block)
     x = Tensor(rng.standard_normal((2, 3, 4, 4))).to("cuda")
     gradcheck(lambda x, *_: block(x), x, *block.parameters(), rng=rng, max_elements=4)
 
@@ -123,7 +126,7 @@ def test_concatenation_and_convolution_with_a_bias_and_relu_as_one(rng):
     weight, bias = rng.standard_normal((3, 3, 2, 3)), rng.standard_normal(3)
 
     def f(x, weight, bias, residual):
-        return F.conv2d(x, weight, bias, padding=1, residual=residual, relu=True)
+        return ConvAdd.apply(x, weight, bias, residual, stride=1, padding=1, relu=True)
 
     check(f, a, weight, bias, b, rng=rng)
 

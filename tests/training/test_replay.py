@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import warnings
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from minires.kernels.recording import Recording
 
-from minires import Tensor, kernels, nn
+from minires import Tensor, fusing, kernels, nn
 from minires.data import Batches, resident
 from minires.models import cifar_resnet
 from minires.nn import functional as F
@@ -197,6 +198,16 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_followed(change, both, replays):
     assert_same(both(lambda folder: trainer(folder, watch=at(8, CHANGES[change]))))
+    assert len(replays) >= 4
+
+
+def test_fusing_switched_off_is_followed(both, replays):
+    def run(trainer):
+        with ExitStack() as off:
+            trainer.watch = at(8, lambda _: off.enter_context(fusing(False)))
+            trainer.run()
+
+    assert_same(both(trainer, run))
     assert len(replays) >= 4
 
 
