@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .autograd import Tensor, no_grad
-from .kernels.devices import move, to_host
+from .kernels.devices import as_array, move, to_host
 
 STEP = 1e-5  # near the cube root of float64's epsilon: truncation and rounding both about 1e-10
 SHARP = 1e-3  # slopes left and right that differ by this part of their size look like a kink's
@@ -202,7 +202,7 @@ class Check:
         """L with one input moved along a direction."""
         tensor = self.leaves[name]
         original = tensor.data
-        tensor.data = original + move(steps * STEP * direction, tensor.device)
+        tensor.data = as_array(original + move(steps * STEP * direction, tensor.device))
         try:
             with no_grad():
                 result = to_host(self.f(*self.leaves.values()).data)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, concatenate
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -34,7 +34,6 @@ from ..nn import (
     ReLU,
     Sequential,
 )
-from ..nn import functional as F
 from ..nn.blocks import convolve
 from ..nn.init import generators
 from ..nn.layers import DType
@@ -105,7 +104,7 @@ class Inception(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, H, W, C)."""
         branches = self.branch1, self.branch2, self.branch3, self.branch4
-        return F.concatenate([branch(x) for branch in branches])
+        return concatenate([branch(x) for branch in branches], axis=-1)
 
 
 class Auxiliary(Module):

@@ -1,5 +1,7 @@
 """Layers, residual blocks, and the operations that they are made of."""
 
+from ..autograd import HookHandle
+from ..from_pytorch import missing_from
 from . import functional
 from .blocks import (
     SHORTCUTS,
@@ -20,17 +22,19 @@ from .layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    CrossEntropyLoss,
     Dropout,
     Flatten,
     GlobalAvgPool,
     Linear,
     MaxPool2d,
+    ModuleList,
     PReLU,
     ReLU,
     Sequential,
 )
 from .modes import evaluating, keeping_modes
-from .module import HookHandle, Module, Parameter
+from .module import Module, Parameter
 from .preactivation import PreActBasicBlock, PreActBottleneck
 from .summary import Summary, summary
 
@@ -43,6 +47,7 @@ __all__ = [
     "Bottleneck",
     "Conv2d",
     "Convolutions",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
@@ -51,6 +56,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "ModuleList",
     "PReLU",
     "Parameter",
     "PreActBasicBlock",
@@ -70,3 +76,5 @@ __all__ = [
     "make_stage",
     "summary",
 ]
+
+__getattr__ = missing_from("minires.nn")

@@ -99,7 +99,7 @@ def evaluate(
     with no_grad(), evaluating(model):
         for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
             logits = model(Tensor(images))
-            tally.add(F.softmax_cross_entropy(logits, labels), logits, labels)
+            tally.add(F.cross_entropy(logits, labels), logits, labels)
     return tally.read()
 
 
@@ -229,7 +229,7 @@ class Trainer:
         """Forward and backward."""
         images, labels = self.batches.next()
         logits = self.model(Tensor(images))
-        loss = F.softmax_cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels)
         self.tally.sum(loss, logits, labels)
         self.optimizer.zero_grad()
         loss.backward()

@@ -6,7 +6,7 @@ import pytest
 from minires import Tensor, no_grad
 from minires.models import googlenet, vgg, vgg16, vgg19
 from minires.nn import summary
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 
 PARAMETERS = {  # torchvision's
     (16, False): 138_357_544,
@@ -84,7 +84,7 @@ def test_the_auxiliary_classifiers_answer_in_training_only():
     x = Tensor(np.random.default_rng(0).standard_normal((2, 64, 64, 3), np.float32))
     answers = model(x)
     assert [a.shape for a in answers] == [(2, 3)] * 3
-    losses = [softmax_cross_entropy(a, np.array([0, 1])) for a in answers]
+    losses = [cross_entropy(a, np.array([0, 1])) for a in answers]
     (losses[0] + 0.3 * losses[1] + 0.3 * losses[2]).backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())
     assert model.eval()(x).shape == (2, 3)

@@ -141,13 +141,6 @@ def test_a_convolution_with_what_follows_it(bias, add, relu, rng):
     gradcheck_where_smooth(fused, draw, rng=rng, max_elements=20)
 
 
-def test_channels_side_by_side(rng):
-    parts = [rng.standard_normal((2, 3, 2, c)) for c in (1, 3, 2)]
-    gradcheck(lambda *maps: F.concatenate(maps), *parts, rng=rng)
-    y = F.concatenate([Tensor(part) for part in parts])
-    np.testing.assert_array_equal(y.data, np.concatenate(parts, 3))
-
-
 def make_stack():
     rng = np.random.default_rng(0)
     convolutions = [Conv2d(2, 3, 3, padding=1, bias=True, rng=rng), Conv2d(3, 2, 1, rng=rng)]

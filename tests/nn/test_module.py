@@ -170,7 +170,12 @@ def test_a_hook_in_a_with_block_ends_with_it_even_when_it_fails(model, images):
 
 def test_hooks_run_in_order_and_may_remove_themselves(model, images):
     calls = []
-    first = model.register_forward_hook(lambda *_: (calls.append("first"), first.remove()))
+
+    def once(*_):
+        calls.append("first")
+        first.remove()
+
+    first = model.register_forward_hook(once)
     model.register_forward_hook(lambda *_: calls.append("second"))
     model(images)
     model(images)
