@@ -123,7 +123,7 @@ def parameters_of(given: Any) -> list[Parameter]:
     if isinstance(given, Module | Tensor):
         advice = "model.parameters()" if isinstance(given, Module) else "a list, [parameter]"
         raise TypeError(f"SGD takes parameters, but got a {type(given).__name__}: pass {advice}")
-    parameters = list(given)
+    parameters = list(given) if isinstance(given, Iterable) else [given]
     for one in parameters:
         if not isinstance(one, Tensor):
             raise TypeError(

@@ -98,7 +98,7 @@ class Methods:
 
     __hash__ = object.__hash__  # a tensor is a node of the graph, whatever it holds
 
-    def argmax(self: Tensor, axis: int | None = None) -> Array:
+    def argmax(self: Tensor, axis: int | None = None) -> Any:
         """Where the largest value is (the first of equal ones), as a plain array: no gradient."""
         return self.data.argmax(axis)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import Context, Function, Tensor, pad
+from ..autograd import Context, Function, Tensor, combining
 from ..autograd.function import Array
 from ..autograd.more_ops import ReLU
 from ..autograd.ops import Gradients
@@ -266,7 +266,7 @@ def max_pool(
     if ceil:
         rows, columns = (left_over(length, size, stride, padding) for length in x.shape[1:3])
         if rows or columns:
-            x = pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), -np.inf)
+            x = combining.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), -np.inf)
     return MaxPool.apply(x, size=size, stride=stride, padding=padding)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ..autograd.function import Array
@@ -11,6 +13,7 @@ class Zeros:
     """In a generator's place: weights are zeros, since others will be loaded."""
 
 
+Seed = int | None | Literal["zeros"]  # of a network, see `generators`
 Rng = np.random.Generator | Zeros | None  # None: the package's generator, see `seed`
 _package: dict[str, np.random.Generator] = {"rng": np.random.default_rng(0)}
 
@@ -24,15 +27,21 @@ def seed(number: int) -> None:
     _package["rng"] = np.random.default_rng(number)
 
 
-def generators(seed: int | None) -> tuple[Rng, Rng]:
+def generators(seed: Seed) -> tuple[Rng, Rng]:
     """One generator for shortcuts' weights (the second) and one for all others, from a seed.
 
-    Without a seed, both make zeros, where weights will be loaded.
+    None stands for the package's generator, "zeros" for weights that will be loaded.
     """
-    if seed is None:
+    if seed == "zeros":
         return Zeros(), Zeros()
-    rng, shortcut_rng = np.random.default_rng(seed).spawn(2)
+    source = _package["rng"] if seed is None else np.random.default_rng(seed)
+    rng, shortcut_rng = source.spawn(2)
     return rng, shortcut_rng
+
+
+def dropout_seed(seed: Seed) -> int:
+    """What a network's dropout starts from: its seed, if that is a number."""
+    return 0 if seed is None or seed == "zeros" else seed
 
 
 def he_normal(shape: tuple[int, ...], rng: Rng, dtype: np.typing.DTypeLike) -> Array:

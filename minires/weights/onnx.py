@@ -206,8 +206,8 @@ def pool(kind: str, **attributes: Any) -> Converter:
     """Max or average pooling."""
 
     def converted(graph: Graph, step: Step) -> str:
-        size, stride, padding = map(step.settings.get, ("size", "stride", "padding"))
-        square = window((size, size), stride, padding)
+        s = step.settings
+        square = window([s["size"]] * 2, s["stride"], s["padding"])
         return graph.node(kind, [graph.maps_of(only(step))], **square, **attributes)
 
     return converted
