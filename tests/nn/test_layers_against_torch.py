@@ -37,6 +37,8 @@ LAYERS = {
     "1x1 convolution of stride 2": conv(8, 1, stride=2),
     "5x5 convolution with a bias": conv(2, 5, bias=True),
     "2x2 convolution of stride 3": conv(3, 2, stride=3, padding=1),
+    "1x3 convolution of stride 2": conv(5, (1, 3), padding=1, stride=2, bias=True),
+    "5x2 convolution": conv(6, (5, 2), padding=2),
     "batch norm": (
         lambda rng, dtype: ours.BatchNorm2d(4, dtype=dtype),
         lambda: nn.BatchNorm2d(4),
