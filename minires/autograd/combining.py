@@ -30,6 +30,8 @@ def pad(x: Tensor, widths: Any, value: float = 0.0) -> Tensor:
     Images (N, H, W, C) get a border of one pixel by `((0, 0), (1, 1), (1, 1), (0, 0))`.
     """
     pairs = np.broadcast_to(widths, (x.ndim, 2)).tolist()
+    if any(type(width) is not int or width < 0 for pair in pairs for width in pair):
+        raise ValueError(f"pad: widths must be whole numbers, at least 0, but are {widths}")
     return more_ops.Pad.apply(x, widths=list(map(tuple, pairs)), value=value)
 
 

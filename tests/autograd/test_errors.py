@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minires import Function, Tensor, where
+from minires import Function, Tensor, pad, where
 from minires.autograd import ops
 from tests.helpers import leaf
 
@@ -101,6 +101,8 @@ def test_a_function_that_returns_no_array_is_named(result):
     [
         (lambda x: where([1, 0], x, x), "condition must be an array of bools"),
         (lambda x: where([True, False], 1.0, 2.0), "a or b must be a Tensor"),
+        (lambda x: pad(x, -1), "widths must be whole numbers, at least 0, but are -1"),
+        (lambda x: pad(x, (0.5, 1)), r"widths must be whole numbers, .* but are \(0\.5, 1\)"),
         (lambda x: x.clip(), "give low, high or both"),
         (lambda x: iter(Tensor(1.0)), "a tensor without axes can't be iterated"),
         (lambda x: x.register_hook(None), "a hook must be a function, but is NoneType"),

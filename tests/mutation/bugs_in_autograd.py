@@ -194,8 +194,8 @@ MUTANTS = [
                 "along[: b - a].swapaxes",
             ),
             "pad: the gradient is that of the corner": (
-                "slice(begin, begin + size)",
-                "slice(0, size)",
+                "return grad[ctx.saved.inside].copy()",
+                "return grad[tuple(map(slice, ctx.shapes[0]))].copy()",
             ),
         },
     ),
