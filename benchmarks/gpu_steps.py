@@ -18,7 +18,7 @@ from minires.kernels.precision import PRECISIONS as OUR_PRECISIONS
 
 import minires
 from minires import Tensor, models
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 
 Step = Callable[[], Any]
@@ -134,7 +134,7 @@ def our_step(precision: str, network: Network) -> Step:
 
     def step() -> None:
         with minires.precision(precision):
-            loss = softmax_cross_entropy(model(x), classes)
+            loss = cross_entropy(model(x), classes)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

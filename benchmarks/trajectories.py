@@ -26,7 +26,7 @@ from torch_resnet import TorchResNet
 from minires import Tensor
 from minires.data import Batches, load
 from minires.models import cifar_resnet
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 
 SETTINGS = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
@@ -39,7 +39,7 @@ def ours(depth: int, weights: Arrays, batches: Batches, steps: int) -> Iterator[
     optimizer = SGD(model.parameters(), **SETTINGS)
     for step in range(steps):
         images, labels = batches.batch(step)
-        loss = softmax_cross_entropy(model(Tensor(images)), labels)
+        loss = cross_entropy(model(Tensor(images)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -41,7 +41,7 @@ def main(iterations: int = 600) -> float:
     for step in range(iterations):
         images, labels = batches.batch(step)
         optimizer.lr = 0.05 * (1 - step / iterations)
-        loss = F.softmax_cross_entropy(model(Tensor(images)), labels)
+        loss = F.cross_entropy(model(Tensor(images)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

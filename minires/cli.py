@@ -74,7 +74,7 @@ def draw(
     from minires.models import CifarResNet, by_name
     from minires.report import draw_architectures
 
-    models = [by_name(name, seed=None) for name in networks]
+    models = [by_name(name, seed="zeros") for name in networks]
     side = size or (32 if all(isinstance(model, CifarResNet) for model in models) else 224)
     path = draw_architectures(models, out, (side, side, 3))
     console.print(f"Picture: {path}", markup=False, highlight=False, soft_wrap=True)
@@ -89,7 +89,7 @@ def summary(
     from minires import nn
     from minires.models import CifarResNet, by_name
 
-    model = by_name(network, seed=None)
+    model = by_name(network, seed="zeros")
     side = size or (32 if isinstance(model, CifarResNet) else 224)
     typer.echo(nn.summary(model, (side, side, 3)))
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import numbers
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from . import kernels
+from .autograd import Tensor
 from .autograd.function import Array
+from .from_pytorch import missing_from
 from .kernels.devices import copy_to_host, device_of, move, namespace, shared_device
-from .nn.module import Parameter, mismatches
+from .nn.module import Module, Parameter, mismatches
 
 
 class SGD:
@@ -19,8 +23,12 @@ class SGD:
     velocity = momentum * velocity + (gradient + weight_decay * parameter)
     parameter = parameter - lr * velocity
 
-    As in the paper, weight decay acts on every parameter, batch norm's among them. `lr` may be
-    changed between steps. A parameter without a gradient is left alone.
+    The defaults are the paper's, momentum 0.9 and weight decay 1e-4; PyTorch's are 0 and 0. Weight
+    decay acts on every parameter, batch norm's among them. `lr` may be changed between steps. A
+    parameter without a gradient is left alone.
+
+    Raises: TypeError for what are no parameters or numbers; ValueError for none, for one that is
+        given twice, for negative numbers.
     """
 
     _lr = 0.0
@@ -28,17 +36,19 @@ class SGD:
     def __init__(
         self,
         parameters: Iterable[Parameter],
-        *,
         lr: float,
+        *,
         momentum: float = 0.9,
         weight_decay: float = 1e-4,
     ) -> None:
-        self.parameters = list(parameters)
+        self.parameters = parameters_of(parameters)
         if not self.parameters:
             raise ValueError("SGD: there are no parameters to train: pass model.parameters()")
         if len(set(self.parameters)) < len(self.parameters):
             raise ValueError("SGD: a parameter is given twice, and would be moved twice a step")
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"SGD: {name} must be a number, but is {value!r}")
             if not value >= 0:
                 raise ValueError(f"SGD: {name} must be at least 0, but is {value}")
         self.flat = Flat(self.parameters) if self.parameters[0].device == "cuda" else None
@@ -108,6 +118,21 @@ class SGD:
             velocity[...] = move(state[name], device_of(velocity))
 
 
+def parameters_of(given: Any) -> list[Parameter]:
+    """The parameters, as a list; what is something else is named."""
+    if isinstance(given, Module | Tensor):
+        advice = "model.parameters()" if isinstance(given, Module) else "a list, [parameter]"
+        raise TypeError(f"SGD takes parameters, but got a {type(given).__name__}: pass {advice}")
+    parameters = list(given) if isinstance(given, Iterable) else [given]
+    for one in parameters:
+        if not isinstance(one, Tensor):
+            raise TypeError(
+                f"SGD takes parameters, but got {type(one).__name__} ({one!r:.60}): pass "
+                "model.parameters(); groups with settings of their own are an SGD each"
+            )
+    return parameters
+
+
 class Flat:
     """Parameters, gradients and velocities of a GPU side by side, for a step in one launch.
 
@@ -149,3 +174,6 @@ class Flat:
             p.data is data and p.grad is grad
             for p, data, grad in zip(self.parameters, self.data_views, self.grad_views, strict=True)
         )
+
+
+__getattr__ = missing_from("minires.optim")

@@ -61,9 +61,17 @@ def test_importing_loads_nothing_heavy():
     assert not [name for name in HEAVY if name in loaded]
 
 
-def test_the_core_of_autograd_stays_under_500_lines_of_code():
-    core = ("__init__", "function", "ops", "tensor", "backward")
-    assert sum(lines_of_code(ROOT / f"minires/autograd/{name}.py") for name in core) < 500
+ENGINE = ("__init__", "function", "ops", "tensor", "backward")
+AROUND = ("hooks", "accepting", "more_ops", "methods", "combining")
+BUILT_ON_IT = {"gradcheck", "recompute", "trace"}
+
+
+def test_autograds_engine_stays_under_500_lines_of_code():
+    """What must be read to know how it works; around it are sentences and further operations."""
+    files = {path.stem: lines_of_code(path) for path in (ROOT / "minires/autograd").glob("*.py")}
+    assert set(files) == {*ENGINE, *AROUND, *BUILT_ON_IT}
+    assert sum(files[name] for name in ENGINE) < 500
+    assert sum(files[name] for name in (*ENGINE, *AROUND)) < 900
 
 
 def test_no_file_is_longer_than_500_lines():

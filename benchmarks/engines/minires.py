@@ -12,7 +12,7 @@ from shapes import Convolution
 import minires
 from minires import Tensor, kernels, no_grad, optim
 from minires.nn import Module, fold_batch_norm
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 
 from . import SGD, Step
 
@@ -45,7 +45,7 @@ def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray)
     optimizer = optim.SGD(model.parameters(), **SGD)
 
     def step() -> float:
-        loss = softmax_cross_entropy(model(Tensor(images)), labels)
+        loss = cross_entropy(model(Tensor(images)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

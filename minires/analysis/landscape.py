@@ -75,8 +75,7 @@ def loss_at(model: Module, batch: Batch, steps: list[tuple[float, Direction]]) -
         model.eval()
         parts = [slice(start, start + 128) for start in range(0, len(images), 128)]
         losses = [
-            F.softmax_cross_entropy(model(Tensor(images[part])), labels[part]).item()
-            for part in parts
+            F.cross_entropy(model(Tensor(images[part])), labels[part]).item() for part in parts
         ]
     return float(np.average(losses, weights=[len(labels[part]) for part in parts]))
 

@@ -220,7 +220,7 @@ def train_and_look(
 
 def cross_entropy(labels: Array) -> Callable[[Tensor], None]:
     """Starts a backward pass from the loss."""
-    return lambda logits: F.softmax_cross_entropy(logits, labels).backward()
+    return lambda logits: F.cross_entropy(logits, labels).backward()
 
 
 def draw_first_steps(result: FirstSteps) -> Figure:

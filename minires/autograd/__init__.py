@@ -2,13 +2,32 @@
 
 Read in this order: `function.py` (what an operation is and what it records), `ops.py` (the
 calculus, each operation with its derivative beside it), `tensor.py` (what a user holds) and
-`backward.py` (the sweep that applies the chain rule). Three modules build on these: `gradcheck.py`
-compares any derivative with differences, `recompute.py` trades time for memory, and `trace.py`
-records the operations that run.
+`backward.py` (the sweep that applies the chain rule): the engine. Around it: `hooks.py` (who
+looks on), `accepting.py` (sentences for bad input), and operations that it can do without
+(`more_ops.py`, `methods.py`, `combining.py`). Three modules build on these: `gradcheck.py` compares
+any derivative with differences, `recompute.py` trades time for memory, and `trace.py` records the
+operations that run.
+
+Imports form one circle, which lies in the matter: an operation makes tensors, and a tensor's
+methods are operations. It is closed in `Function.apply` and in `accepting.is_tensor`, which look up
+the class Tensor only when they run; the sweep needs the name for its types alone.
 """
 
 from .backward import backward
+from .combining import concatenate, pad, stack, where
 from .function import Context, Function, no_grad
+from .hooks import HookHandle
 from .tensor import Tensor
 
-__all__ = ["Context", "Function", "Tensor", "backward", "no_grad"]
+__all__ = [
+    "Context",
+    "Function",
+    "HookHandle",
+    "Tensor",
+    "backward",
+    "concatenate",
+    "no_grad",
+    "pad",
+    "stack",
+    "where",
+]

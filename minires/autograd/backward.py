@@ -35,8 +35,7 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
     sums.add(root, seed)
     for node in latest_first(root):
         grad = sums.pop(node)
-        for hook in node.hooks:
-            hook(grad)
+        node.hooks.call(grad)
         if not isinstance(node, Context):
             node.accumulate(grad)
             continue

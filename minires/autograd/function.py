@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from ..kernels.devices import is_array, may_share_memory, shared_device
+from ..kernels.devices import is_array, may_share_memory
+from .accepting import result_of, same_kind
+from .hooks import Hooks
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -92,7 +94,7 @@ class Context:
             None if t is None or not t.requires_grad else t.context or t for t in inputs
         )
         self.shapes: tuple[Any, ...] = tuple(None if t is None else t.shape for t in inputs)
-        self.hooks: list[Callable[[Array], None]] = []
+        self.hooks = Hooks()
         self._saved = SimpleNamespace()
         self._versions: list[tuple[str, Version, int]] = []
         self.released = False
@@ -153,13 +155,18 @@ class Function:
 
     @classmethod
     def apply(cls, *inputs: Tensor | None, **settings: Any) -> Any:
-        """Run the operation on tensors (None stands for an optional one left out)."""
-        from .tensor import Tensor
+        """Run the operation on tensors (None stands for an optional one left out).
+
+        Raises: TypeError for anything else, for a mixture of dtypes or devices, and where `forward`
+            returns no array.
+        """
+        from .tensor import Tensor  # here the circle closes, see the package's text
 
         same_kind(cls.__name__, inputs)
         ctx = Context(cls, inputs)
         result = cls.forward(ctx, *(None if t is None else t.data for t in inputs), **settings)
         data, *extras = result if isinstance(result, tuple) else (result,)
+        data = result_of(f"{cls.__name__}.forward", data)
         output = Tensor(data, version=shared_version(data, inputs))
         if note := tracer.get():
             note(cls, inputs, settings, output)
@@ -167,17 +174,6 @@ class Function:
             output.requires_grad, output.context = True, ctx
             ctx.seal(output)
         return (output, *extras) if extras else output
-
-
-def same_kind(name: str, inputs: tuple[Tensor | None, ...]) -> None:
-    """Refuse to mix float32 and float64, or devices: there are no silent casts or copies."""
-    shared_device(name, *(t.data for t in inputs if t is not None))
-    dtypes = [t.dtype for t in inputs if t is not None]
-    if any(dtype != dtypes[0] for dtype in dtypes):
-        raise TypeError(
-            f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "
-            "make them with the same dtype"
-        )
 
 
 def shared_version(data: Array, inputs: tuple[Tensor | None, ...]) -> Version | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.devices import move, to_host
+from ..kernels.devices import as_array, move, to_host
 from .function import no_grad
 from .tensor import Tensor
 
@@ -203,7 +203,7 @@ class Check:
         """L with one input moved along a direction."""
         tensor = self.leaves[name]
         original = tensor.data
-        tensor.data = original + move(steps * STEP * direction, tensor.device)
+        tensor.data = as_array(original + move(steps * STEP * direction, tensor.device))
         try:
             with no_grad():
                 result = to_host(self.f(*self.leaves.values()).data)

@@ -33,10 +33,12 @@ def recompute(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     their gradients. Hooks inside of `f` are called both times. Where `x` needs no gradient, nothing
     is saved by this and `f(x)` is run as usual.
 
-    Raises (in backward): RuntimeError if the second result is another than the first, because
-    something that `f` uses has been changed in between.
+    Raises: TypeError if `x` is no tensor. In backward: RuntimeError if the second result is another
+        than the first, because something that `f` uses has been changed in between.
     """
-    return Recompute.apply(x, f=f) if x.requires_grad else f(x)
+    if isinstance(x, Tensor) and not x.requires_grad:
+        return f(x)
+    return Recompute.apply(x, f=f)
 
 
 class Recompute(Function):

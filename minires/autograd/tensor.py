@@ -9,12 +9,15 @@ import numpy as np
 
 from ..kernels.checks import writable
 from ..kernels.devices import alike, as_array, choose, device_of, is_array, shared_device
-from . import ops
+from . import accepting, ops
+from .accepting import float_array, numeric, one_by_one
 from .backward import backward
 from .function import Array, Context, Version
+from .hooks import HookHandle, Hooks
+from .methods import Methods
 
 
-class Tensor:
+class Tensor(Methods):
     """A float32 or float64 array, on the CPU or a GPU, that remembers how it was computed.
 
     Attributes:
@@ -51,7 +54,7 @@ class Tensor:
         self.requires_grad = requires_grad
         self.name = name
         self.context: Context | None = None
-        self.hooks: list[Callable[[Array], None]] = []
+        self.hooks = Hooks()
         self.version = version or Version()
 
     # -- what it is ------------------------------------------------------------------------
@@ -78,15 +81,6 @@ class Tensor:
 
     def __len__(self) -> int:
         return len(self.data)
-
-    def __repr__(self) -> str:
-        made_by = f", made by {self.context.function.__name__}" if self.context else ""
-        label = f" {self.name}" if self.name else ""
-        return f"<Tensor{label} {self.shape} {self.dtype}{made_by}>\n{self.data}"
-
-    def item(self) -> float:
-        """The value of a tensor of one element, as a Python number."""
-        return self.data.item()
 
     def to(self, device: str) -> Tensor:
         """The tensor on a device, "cpu", "cuda" or "auto"; itself if it is there already.
@@ -120,21 +114,18 @@ class Tensor:
                     f"{self.shape}: pass one of that shape, or reduce it first (.mean(), .sum())"
                 )
             return np.ones_like(self.data)
-        grad = grad.data if isinstance(grad, Tensor) else grad
-        seed = alike(grad, self.data)
+        seed = alike(self.beside(grad), self.data)
         if seed.shape != self.shape:
             raise ValueError(
                 f"backward: the gradient must have shape {self.shape}, not {seed.shape}"
             )
         return seed
 
-    def register_hook(self, hook: Callable[[Array], None]) -> Callable[[], None]:
-        """Call `hook(gradient)` when this tensor's gradient is complete; returns a remover."""
+    def register_hook(self, hook: Callable[[Array], None]) -> HookHandle:
+        """Call `hook(gradient)` when this tensor's gradient is complete, until it is removed."""
         if not self.requires_grad:
             raise RuntimeError("register_hook: this tensor gets no gradient (requires_grad=False)")
-        hooks = self.context.hooks if self.context else self.hooks
-        hooks.append(hook)
-        return lambda: hooks.remove(hook)
+        return (self.context or self).hooks.add(hook)
 
     def accumulate(self, grad: Array) -> None:
         """Add to the gradient of this leaf."""
@@ -160,9 +151,11 @@ class Tensor:
         return self
 
     def beside(self, other: Any) -> Any:
-        """The other side of a change in place: numbers, or an array on the same device."""
+        """The other side of what makes no graph: numbers, or an array on the same device."""
         other = other.data if isinstance(other, Tensor) else other
-        shared_device("a change in place", self.data, other if is_array(other) else self.data)
+        if not is_array(other):
+            return numeric(other)
+        shared_device("a change or comparison", self.data, other)
         return other
 
     def changes_in_place(self) -> None:
@@ -198,6 +191,9 @@ class Tensor:
     def __rtruediv__(self, other: Any) -> Tensor:
         return as_tensor(other, self) / self
 
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return as_tensor(other, self) @ self
+
     __radd__, __rmul__ = __add__, __mul__
 
     def __matmul__(self, other: Any) -> Tensor:
@@ -207,7 +203,7 @@ class Tensor:
         return ops.Multiply.apply(self, as_tensor(-1.0, self))
 
     def __pow__(self, exponent: float) -> Tensor:
-        return ops.Power.apply(self, exponent=exponent)
+        return ops.Power.apply(self, exponent=accepting.exponent(exponent))
 
     def __getitem__(self, index: Any) -> Tensor:
         return ops.GetItem.apply(self, index=index)
@@ -224,38 +220,17 @@ class Tensor:
         """Sum over some axes, or all."""
         return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
 
-    def mean(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
-        """Mean over some axes, or all."""
-        total = self.sum(axis, keepdims=keepdims)
-        return total * (total.data.size / self.data.size)
-
-    def reshape(self, *shape: int) -> Tensor:
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
         """The same elements in another shape; one -1 is worked out."""
-        return ops.Reshape.apply(self, shape=shape)
+        return ops.Reshape.apply(self, shape=one_by_one(shape))
 
-    def transpose(self, *axes: int) -> Tensor:
+    def transpose(self, *axes: int | tuple[int, ...]) -> Tensor:
         """The axes in another order; reversed if none are given."""
-        return ops.Transpose.apply(self, axes=axes or tuple(reversed(range(self.ndim))))
+        return ops.Transpose.apply(self, axes=one_by_one(axes) or tuple(reversed(range(self.ndim))))
 
 
 def as_tensor(value: Any, like: Tensor) -> Tensor:
     """A tensor as it is; numbers and lists become constants of the other operand's dtype."""
     if isinstance(value, Tensor):
         return value
-    return Tensor(value if is_array(value) else alike(value, like.data))
-
-
-def float_array(data: Any) -> Array:
-    """Numbers and lists as float32; arrays as they are, if they hold float32 or float64."""
-    if isinstance(data, Tensor):
-        raise TypeError(
-            "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
-        )
-    if not is_array(data) and not isinstance(data, np.generic):
-        return np.asarray(data, np.float32)
-    if data.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            f"a Tensor holds float32 or float64, but got {data.dtype}: "
-            "convert with .astype(np.float32) (labels stay plain integer arrays)"
-        )
-    return as_array(data)
+    return Tensor(value if is_array(value) else alike(numeric(value), like.data))

@@ -30,7 +30,7 @@ from ..nn import (
     make_stage,
 )
 from ..nn.blocks import SHORTCUTS, Shortcut
-from ..nn.init import Rng, generators
+from ..nn.init import Rng, Seed, generators
 from ..nn.layers import DType
 from ..nn.sequential import in_turn
 
@@ -111,7 +111,7 @@ def cifar_resnet(
     shortcut: Shortcut = "A",
     block: Block = "basic",
     version: Version = "v1",
-    seed: int | None = 0,
+    seed: Seed = 0,
     classes: int = 10,
     recompute: bool = False,
     dtype: DType = np.float32,
@@ -122,7 +122,7 @@ def cifar_resnet(
     the same parameters with the same initial values. So have "B" and "C" but for their projections.
     `block` "bottleneck" makes 9n + 2 layers. `version` "v2" puts batch norm and ReLU before the
     convolutions: He et al. 2016 have 110 layers of basic blocks, and 164 and 1001 of bottlenecks
-    with shortcuts "B". The weights are zeros where `seed` is None, for those who will load some.
+    with shortcuts "B". The weights are zeros where `seed` is "zeros", for those who will load some.
     With `recompute` the blocks run again in the backward pass, for less memory: see BasicBlock.
 
     Raises: ValueError for a depth that does not fit, an unknown shortcut, block or version.

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, concatenate
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -34,8 +34,7 @@ from ..nn import (
     ReLU,
     Sequential,
 )
-from ..nn import functional as F
-from ..nn.init import generators
+from ..nn.init import Seed, dropout_seed, generators
 from ..nn.layers import DType
 from ..nn.sequential import in_turn
 
@@ -105,7 +104,7 @@ class Inception(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, H, W, C)."""
         branches = self.branch1, self.branch2, self.branch3, self.branch4
-        return F.concatenate([branch(x) for branch in branches])
+        return concatenate([branch(x) for branch in branches], axis=-1)
 
 
 class Auxiliary(Module):
@@ -139,12 +138,13 @@ class GoogLeNet(Module):
         aux: bool,
         transform_input: bool,
         classes: int,
-        seed: int | None,
+        seed: Seed,
         dtype: DType,
     ) -> None:
         super().__init__()
         self.version, self.aux, self.transform_input = version, aux, transform_input
         options: dict[str, Any] = {"rng": generators(seed)[0], "dtype": dtype}
+        mask = dropout_seed(seed)
         self.conv1 = ConvNormReLU(3, 64, 7, stride=2, **options)
         self.maxpool1 = MaxPool2d(3, stride=2, ceil=True)
         self.conv2 = ConvNormReLU(64, 64, **options)
@@ -156,10 +156,10 @@ class GoogLeNet(Module):
         for name, widths in INCEPTION.items():
             setattr(self, f"inception{name}", Inception(widths, largest=largest, **options))
         if aux:
-            self.aux1 = Auxiliary(512, classes, seed=(seed or 0, 1), **options)
-            self.aux2 = Auxiliary(528, classes, seed=(seed or 0, 2), **options)
+            self.aux1 = Auxiliary(512, classes, seed=(mask, 1), **options)
+            self.aux2 = Auxiliary(528, classes, seed=(mask, 2), **options)
         self.avgpool = GlobalAvgPool()
-        self.dropout = Dropout(0.2 if version == "torchvision" else 0.4, seed=(seed or 0, 0))
+        self.dropout = Dropout(0.2 if version == "torchvision" else 0.4, seed=(mask, 0))
         self.fc = Linear(1024, classes, **options)
 
     @property
@@ -194,7 +194,7 @@ def googlenet(
     aux: bool = False,
     transform_input: bool = False,
     classes: int = 1000,
-    seed: int | None = 0,
+    seed: Seed = 0,
     dtype: DType = np.float32,
 ) -> GoogLeNet:
     """GoogLeNet, with batch norm.
@@ -203,7 +203,7 @@ def googlenet(
     adds the auxiliary classifiers: in training the result is then (logits, aux1's, aux2's), and the
     paper's loss that of the logits plus 0.3 times that of each. `transform_input` brings images
     that are normalised as for the other networks to what torchvision's published weights expect.
-    The weights are zeros where `seed` is None, for those who will load some.
+    The weights are zeros where `seed` is "zeros", for those who will load some.
 
     Raises: ValueError for another version.
     """

@@ -33,7 +33,7 @@ from ..nn import (
     make_stage,
 )
 from ..nn.blocks import SHORTCUTS, Shortcut
-from ..nn.init import Rng, generators
+from ..nn.init import Rng, Seed, generators
 from ..nn.layers import DType
 from ..nn.sequential import in_turn
 
@@ -116,7 +116,7 @@ def resnet(
     *,
     shortcut: Shortcut = "B",
     version: Version = "v1",
-    seed: int | None = 0,
+    seed: Seed = 0,
     classes: int = 1000,
     recompute: bool = False,
     dtype: DType = np.float32,
@@ -127,9 +127,9 @@ def resnet(
     parameters, "C" projects everywhere (table 3), and None is the plain twin, which for the same
     seed has the same weights with the same initial values. `version` says where bottlenecks stride:
     "v1" in their first 1x1 convolution (the paper), "v1.5" in the 3x3 (torchvision); basic blocks
-    are the same in both. The weights are zeros where `seed` is None, for those who will load some.
-    With `recompute` the blocks run again in the backward pass, for less
-    memory: see BasicBlock.
+    are the same in both. The weights are zeros where `seed` is "zeros", for those who will load
+    some. With `recompute` the blocks run again in the backward pass, for less memory: see
+    BasicBlock.
 
     Raises: ValueError for another depth, shortcut or version.
     """

@@ -29,7 +29,7 @@ from ..nn import (
     ReLU,
     Sequential,
 )
-from ..nn.init import Rng, generators
+from ..nn.init import Rng, Seed, dropout_seed, generators
 from ..nn.layers import DType
 
 GROUPS = {  # depth: convolutions before each max pooling
@@ -49,7 +49,7 @@ class VGG(Module):
         batch_norm: bool,
         dropout: float,
         classes: int,
-        seed: int | None,
+        seed: Seed,
         dtype: DType,
         hidden: int = 4096,
     ) -> None:
@@ -62,10 +62,10 @@ class VGG(Module):
         self.classifier = Sequential(
             Linear(7 * 7 * 512, hidden, of_map=(7, 7, 512), rng=rng, dtype=dtype),
             ReLU(),
-            Dropout(dropout, seed=(seed or 0, 0)),
+            Dropout(dropout, seed=(dropout_seed(seed), 0)),
             Linear(hidden, hidden, rng=rng, dtype=dtype),
             ReLU(),
-            Dropout(dropout, seed=(seed or 0, 1)),
+            Dropout(dropout, seed=(dropout_seed(seed), 1)),
             Linear(hidden, classes, rng=rng, dtype=dtype),
         )
 
@@ -98,13 +98,13 @@ def vgg(
     batch_norm: bool = False,
     dropout: float = 0.5,
     classes: int = 1000,
-    seed: int | None = 0,
+    seed: Seed = 0,
     dtype: DType = np.float32,
 ) -> VGG:
     """VGG with `depth` 16 or 19; `batch_norm` adds it after each convolution, as torchvision does.
 
     The weights are He et al.'s, with which these networks train from scratch (2015, "Delving deep",
-    sec. 2.2); zeros where `seed` is None, for those who will load some.
+    sec. 2.2); zeros where `seed` is "zeros", for those who will load some.
 
     Raises: ValueError for another depth.
     """

@@ -1,5 +1,7 @@
 """Layers, residual blocks, and the operations that they are made of."""
 
+from ..autograd import HookHandle
+from ..from_pytorch import missing_from
 from . import functional
 from .blocks import (
     SHORTCUTS,
@@ -17,18 +19,20 @@ from .layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
+    CrossEntropyLoss,
     Dropout,
     Flatten,
     GlobalAvgPool,
     Identity,
     Linear,
     MaxPool2d,
+    ModuleList,
     PReLU,
     ReLU,
     SubsampleAndPad,
 )
 from .modes import evaluating, keeping_modes
-from .module import HookHandle, Module, Parameter
+from .module import Module, Parameter
 from .preactivation import PreActBasicBlock, PreActBottleneck
 from .sequential import Sequential
 from .summary import Summary, summary
@@ -41,6 +45,7 @@ __all__ = [
     "BatchNorm2d",
     "Bottleneck",
     "Conv2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
@@ -49,6 +54,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Module",
+    "ModuleList",
     "PReLU",
     "Parameter",
     "PreActBasicBlock",
@@ -68,3 +74,5 @@ __all__ = [
     "make_stage",
     "summary",
 ]
+
+__getattr__ = missing_from("minires.nn")

@@ -5,16 +5,16 @@ The functions at the end are what layers call; they take and return tensors.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
-from ..autograd import Context, Function, Tensor
+from ..autograd import Context, Function, Tensor, combining
 from ..autograd.function import Array
+from ..autograd.more_ops import ReLU
 from ..autograd.ops import Gradients
+from ..from_pytorch import missing_from
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
 from .fused import ConvAdd
@@ -89,20 +89,6 @@ class BatchNormEval(Function):
         return kernels.batch_norm_eval_grad(grad, **vars(ctx.saved))[:3]
 
 
-class ReLU(Function):
-    """max(x, 0); its own output tells where the gradient passes."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Array) -> Array:
-        y = kernels.relu(x)
-        ctx.save(y=y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad: Array) -> Array:
-        return kernels.relu_grad(grad, ctx.saved.y)
-
-
 class MaxPool(Function):
     """Largest value of each window."""
 
@@ -155,40 +141,6 @@ class SubsampleAndPad(Function):
     def backward(ctx: Context, grad: Array) -> Array:
         stride = ctx.saved.stride
         return kernels.subsample_and_pad_grad(grad, x_shape=ctx.shapes[0], stride=stride)
-
-
-class PadEnd(Function):
-    """More rows below and columns to the right, of one value."""
-
-    @staticmethod
-    def forward(ctx: Context, x: Array, *, rows: int, columns: int, value: float) -> Array:
-        y = np.full_like(x, value, shape=padded_shape(x.shape, rows, columns))
-        y[:, : x.shape[1], : x.shape[2]] = x
-        return y
-
-    @staticmethod
-    def backward(ctx: Context, grad: Array) -> Array:
-        _, height, width, _ = ctx.shapes[0]
-        return grad[:, :height, :width].copy()
-
-
-def padded_shape(shape: tuple[int, ...], rows: int, columns: int) -> tuple[int, ...]:
-    """The shape of images (N, H, W, C) with more rows and columns."""
-    n, height, width, channels = shape
-    return n, height + rows, width + columns, channels
-
-
-class Concatenate(Function):
-    """Maps side by side in their channels."""
-
-    @staticmethod
-    def forward(ctx: Context, *arrays: Array) -> Array:
-        return np.concatenate(arrays, axis=-1)
-
-    @staticmethod
-    def backward(ctx: Context, grad: Array) -> Gradients:
-        ends = itertools.accumulate((shape[-1] for shape in ctx.shapes), initial=0)
-        return tuple(grad[..., a:b].copy() for a, b in itertools.pairwise(ends))
 
 
 class SoftmaxCrossEntropy(Function):
@@ -262,7 +214,7 @@ def max_pool(
     if ceil:
         rows, columns = (left_over(length, size, stride, padding) for length in x.shape[1:3])
         if rows or columns:
-            x = PadEnd.apply(x, rows=rows, columns=columns, value=-np.inf)
+            x = combining.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), -np.inf)
     return MaxPool.apply(x, size=size, stride=stride, padding=padding)
 
 
@@ -288,15 +240,26 @@ def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
     return SubsampleAndPad.apply(x, channels=channels, stride=stride)
 
 
-def concatenate(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (N, H, W, C1), (N, H, W, C2), ... -> (N, H, W, C1 + C2 + ...)."""
-    return Concatenate.apply(*maps)
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Logarithms of probabilities from logits along an axis; large ones do not overflow."""
+    x = x - x.detach().max(axis, keepdims=True)
+    return x - x.exp().sum(axis, keepdims=True).log()
 
 
-def softmax_cross_entropy(logits: Tensor, labels: Array) -> Tensor:
-    """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers.
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Probabilities from logits along an axis."""
+    return log_softmax(x, axis).exp()
+
+
+def cross_entropy(logits: Tensor, labels: Array) -> Tensor:
+    """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers, a plain array.
 
     Labels that are on the host are copied to where the logits are.
     """
+    if isinstance(labels, Tensor):
+        raise TypeError("labels are a plain array of whole numbers, np.array(labels), not a Tensor")
     labels = move(labels if is_array(labels) else np.asarray(labels), logits.device)
     return SoftmaxCrossEntropy.apply(logits, labels=labels)
+
+
+__getattr__ = missing_from("minires.nn.functional")

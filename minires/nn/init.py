@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ..autograd.function import Array
 
-Rng = np.random.Generator | None  # None: zeros, where weights will be loaded
+
+class Zeros:
+    """In a generator's place: weights are zeros, since others will be loaded."""
 
 
-def generators(seed: int | None) -> tuple[Rng, Rng]:
-    """One generator for shortcuts' weights (the second) and one for all others, from a seed."""
-    if seed is None:
-        return None, None
-    rng, shortcut_rng = np.random.default_rng(seed).spawn(2)
+Seed = int | None | Literal["zeros"]  # of a network, see `generators`
+Rng = np.random.Generator | Zeros | None  # None: the package's generator, see `seed`
+_package: dict[str, np.random.Generator] = {"rng": np.random.default_rng(0)}
+
+
+def seed(number: int) -> None:
+    """Start the package's generator anew; layers that are made without `rng=` draw from it.
+
+    A program that never calls it starts as after `seed(0)`, so it gives the same each time.
+    Networks built with `seed=` and layers built with `rng=` do not depend on it.
+    """
+    _package["rng"] = np.random.default_rng(number)
+
+
+def generators(seed: Seed) -> tuple[Rng, Rng]:
+    """One generator for shortcuts' weights (the second) and one for all others, from a seed.
+
+    None stands for the package's generator, "zeros" for weights that will be loaded.
+    """
+    if seed == "zeros":
+        return Zeros(), Zeros()
+    source = _package["rng"] if seed is None else np.random.default_rng(seed)
+    rng, shortcut_rng = source.spawn(2)
     return rng, shortcut_rng
+
+
+def dropout_seed(seed: Seed) -> int:
+    """What a network's dropout starts from: its seed, if that is a number."""
+    return 0 if seed is None or seed == "zeros" else seed
 
 
 def he_normal(shape: tuple[int, ...], rng: Rng, dtype: np.typing.DTypeLike) -> Array:
@@ -23,9 +50,10 @@ def he_normal(shape: tuple[int, ...], rng: Rng, dtype: np.typing.DTypeLike) -> A
     fan_in, the number of values that are summed into one output, is the product of all axes but
     the last. The forward signal then keeps its size from layer to layer: He et al. 2015,
     "Delving deep into rectifiers", eq. 10. Drawn in float64, so that float32 and float64 networks
-    start alike. Zeros where `rng` is None.
+    start alike. Where `rng` is None, the package's generator draws.
     """
-    if rng is None:
+    if isinstance(rng, Zeros):
         return np.zeros(shape, dtype)
+    rng = rng or _package["rng"]
     fan_in = int(np.prod(shape[:-1]))
     return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)

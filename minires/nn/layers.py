@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from ..autograd import Tensor
+from ..autograd.function import Array
 from ..autograd.recompute import is_second_time
 from ..kernels.running import Running
 from . import functional as F
+from .geometry import Size, one, pair
 from .init import Rng, he_normal
-from .module import Module, Parameter
+from .module import Module, Parameter, must_be_module
 
 DType = np.typing.DTypeLike
 
 
 class Conv2d(Module):
-    """Convolution with a square kernel, He initialisation, and a bias only if asked for.
+    """Convolution with He initialisation, and a bias only if asked for.
 
-    `weight` is (kernel_size, kernel_size, C_in, C_out). Before batch norm a bias would be
-    subtracted again at once, so the default has none.
+    `kernel_size` is a number, or rows and columns; `weight` is (kh, kw, C_in, C_out). Stride and
+    padding are the same both ways. Before batch norm a bias would be subtracted again at once, so
+    the default has none. Without `rng` the package's generator draws the weights (`minires.seed`).
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
         *,
-        rng: Rng,
-        stride: int = 1,
-        padding: int = 0,
+        rng: Rng = None,
         bias: bool = False,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
-        self.stride, self.padding = stride, padding
-        shape = (kernel_size, kernel_size, in_channels, out_channels)
+        self.stride = one("Conv2d: stride", stride, "use one stride and skip pixels by x[:, ::2]")
+        self.padding = one("Conv2d: padding", padding, "use padding 0 behind minires.pad(x, ...)")
+        shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels, out_channels)
         self.weight = Parameter(he_normal(shape, rng, dtype))
         self.bias = Parameter(np.zeros(out_channels, dtype)) if bias else None
 
@@ -47,7 +52,8 @@ class Conv2d(Module):
 
     def settings(self) -> str:
         """Shape and geometry."""
-        kernel, _, in_channels, out_channels = self.weight.shape
+        rows, columns, in_channels, out_channels = self.weight.shape
+        kernel = rows if rows == columns else (rows, columns)
         return (
             f"{in_channels}, {out_channels}, kernel_size={kernel}, stride={self.stride}, "
             f"padding={self.padding}"
@@ -108,7 +114,8 @@ class Linear(Module):
     """x @ weight + bias: (N, in) -> (N, out), with weight (in, out).
 
     `of_map` (H, W, C) says that x is a flattened map of that shape. It only matters where weights
-    are exchanged with programs that flatten in another order.
+    are exchanged with programs that flatten in another order. Without `rng` the package's generator
+    draws the weights (`minires.seed`).
     """
 
     def __init__(
@@ -116,14 +123,15 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         *,
-        rng: Rng,
+        rng: Rng = None,
+        bias: bool = True,
         of_map: tuple[int, int, int] | None = None,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
         self.of_map = of_map
         self.weight = Parameter(he_normal((in_features, out_features), rng, dtype))
-        self.bias = Parameter(np.zeros(out_features, dtype))
+        self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in) -> (N, out)."""
@@ -132,7 +140,8 @@ class Linear(Module):
                 f"Linear: x must be (N, {len(self.weight)}), but has shape {x.shape}: "
                 "images need GlobalAvgPool or Flatten first"
             )
-        return x @ self.weight + self.bias
+        y = x @ self.weight
+        return y if self.bias is None else y + self.bias
 
     def settings(self) -> str:
         """Sizes of input and output."""
@@ -210,9 +219,12 @@ class Dropout(Module):
 class Pool(Module):
     """What the two pooling layers share: a square window, its stride and padding."""
 
-    def __init__(self, size: int, *, stride: int | None = None, padding: int = 0) -> None:
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
-        self.size, self.stride, self.padding = size, stride or size, padding
+        name, instead = type(self).__name__, "only square windows are there"
+        self.size = one(f"{name}: kernel_size", kernel_size, instead)
+        self.stride = one(f"{name}: stride", stride or self.size, instead)
+        self.padding = one(f"{name}: padding", padding, instead)
 
     def settings(self) -> str:
         """Geometry."""
@@ -223,9 +235,14 @@ class MaxPool2d(Pool):
     """Largest value of every window; with `ceil` also of what is left over at the end."""
 
     def __init__(
-        self, size: int, *, stride: int | None = None, padding: int = 0, ceil: bool = False
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        *,
+        ceil: bool = False,
     ) -> None:
-        super().__init__(size, stride=stride, padding=padding)
+        super().__init__(kernel_size, stride, padding)
         self.ceil = ceil
 
     def forward(self, x: Tensor) -> Tensor:
@@ -257,9 +274,9 @@ class AdaptiveAvgPool2d(Module):
     PyTorch. A map of size x size is handed on as it is.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
-        self.size = size
+        self.size = one("AdaptiveAvgPool2d: size", size, "only square results are there")
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, size, size, C): a matrix for the columns, one for the rows."""
@@ -282,6 +299,41 @@ class AdaptiveAvgPool2d(Module):
     def settings(self) -> str:
         """Size of the result."""
         return str(self.size)
+
+
+class ModuleList(Module):
+    """Modules to be indexed and looped over, named "0", "1", ...; `forward` is yours to write."""
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        for module in modules:
+            self.append(module)
+
+    def append(self, module: Module) -> Self:
+        """Add one at the end; returns the list."""
+        setattr(self, str(len(self)), must_be_module("ModuleList", module))
+        return self
+
+    def forward(self, *_: Any) -> None:
+        """Refused: a list does not say in which order."""
+        raise TypeError("ModuleList has no forward: loop over it, or make a Sequential(*layers)")
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]
+
+
+class CrossEntropyLoss(Module):
+    """The mean loss of logits (N, K) and labels (N,): `nn.functional.cross_entropy`."""
+
+    def forward(self, logits: Tensor, labels: Array) -> Tensor:
+        """Nats, as a tensor without axes."""
+        return F.cross_entropy(logits, labels)
 
 
 class Flatten(Module):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import HookHandle, Tensor
 from ..autograd.function import Array
+from ..autograd.hooks import Hooks
+from ..from_pytorch import ADVICE
 from ..kernels.devices import choose, copy_to_host, device_of, is_array, move
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
+REGISTRIES = ("_parameters", "_buffers", "_children", "_hooks")
 
 
 class Parameter(Tensor):
@@ -54,23 +59,6 @@ class Parameter(Tensor):
             self.home = None
 
 
-class HookHandle:
-    """Removes a hook: by `remove()`, or at the end of `with module.register_forward_hook(f):`."""
-
-    def __init__(self, hooks: dict[object, Hook]) -> None:
-        self.hooks = hooks
-
-    def remove(self) -> None:
-        """Detach the hook; doing so twice is harmless."""
-        self.hooks.pop(self, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
 class Module:
     """Base of every layer and network: write `__init__` and `forward`.
 
@@ -83,10 +71,12 @@ class Module:
     _parameters: dict[str, Parameter]
     _buffers: dict[str, Array]
     _children: dict[str, Module]
-    _hooks: dict[object, Hook]
+    _hooks: Hooks
 
     def __init__(self) -> None:
-        self.__dict__.update(_parameters={}, _buffers={}, _children={}, _hooks={}, training=True)
+        self.__dict__.update(
+            _parameters={}, _buffers={}, _children={}, _hooks=Hooks(), training=True
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_parameters" not in self.__dict__:
@@ -95,10 +85,25 @@ class Module:
             )
         registry = self._registry_for(name, value)
         if registry is None:
+            self._refuse_unregistered(name, value)
             super().__setattr__(name, value)
         else:
             self.__dict__.pop(name, None)  # None, say, until now: it would hide what is registered
             registry[name] = value
+
+    def _refuse_unregistered(self, name: str, value: Any) -> None:
+        """Refuse what would never be trained: layers in a list, a tensor that is no Parameter."""
+        if holds_modules(value):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a {type(value).__name__} with modules or "
+                "parameters, which would not be trained: put modules into a Sequential(...) or a "
+                "ModuleList([...]), and assign each Parameter to an attribute"
+            )
+        if type(value) is Tensor and value.requires_grad and value.context is None:
+            raise TypeError(
+                f"{type(self).__name__}.{name} would not be trained: make it a Parameter(array), "
+                "not a Tensor"
+            )
 
     def _registry_for(self, name: str, value: Any) -> dict[str, Any] | None:
         """Where an attribute is kept; one that is registered can't become something else."""
@@ -119,7 +124,10 @@ class Module:
         for registry in ("_parameters", "_buffers", "_children"):
             if name in self.__dict__.get(registry, {}):
                 return self.__dict__[registry][name]
-        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+        advice = ADVICE["Module"].get(name)
+        raise AttributeError(
+            f"{type(self).__name__} has no attribute '{name}'" + (f": {advice}" if advice else "")
+        )
 
     def register_buffer(self, name: str, value: Array) -> None:
         """Add an array that is saved with the parameters but not trained."""
@@ -134,15 +142,16 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, then the hooks."""
         output = self.forward(*inputs, **options)
-        for hook in tuple(self._hooks.values()):
-            hook(self, inputs, output)
+        if output is None:
+            raise TypeError(
+                f"{type(self).__name__}.forward returned None: is its `return` missing?"
+            )
+        self._hooks.call(self, inputs, output)
         return output
 
     def register_forward_hook(self, hook: Hook) -> HookHandle:
         """Call `hook(module, inputs, output)` after each forward, until the handle is removed."""
-        handle = HookHandle(self._hooks)
-        self._hooks[handle] = hook
-        return handle
+        return self._hooks.add(hook)
 
     @property
     def is_watched(self) -> bool:
@@ -187,6 +196,21 @@ class Module:
         """The modules assigned to this one, in order."""
         yield from self._children.items()
 
+    def children(self) -> Iterator[Module]:
+        """The modules assigned to this one, in order."""
+        yield from self._children.values()
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each before its children."""
+        return (module for _, module in self.named_modules())
+
+    def apply(self, function: Callable[[Module], None]) -> Self:
+        """Call `function` on every module from here down, children first; returns the module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module, as `prefix`, and all below it, each before its children."""
         yield prefix, self
@@ -207,7 +231,14 @@ class Module:
                 yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, in order; one that several modules share is there once."""
+        """All parameters, in order; one that several modules share is there once.
+
+        Raises: TypeError where a list has got modules since it was assigned: it would be left out.
+        """
+        for module in self.modules():
+            for name, value in vars(module).items():
+                if name not in REGISTRIES:
+                    module._refuse_unregistered(name, value)
         return list(dict.fromkeys(parameter for _, parameter in self.named_parameters()))
 
     def zero_grad(self) -> None:
@@ -222,26 +253,30 @@ class Module:
         parameters = {name: copy_to_host(p.data) for name, p in self.named_parameters()}
         return parameters | {name: copy_to_host(b) for name, b in self.named_buffers()}
 
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array], *, strict: bool = True) -> list[str]:
         """Take over every array of `state`; nothing is changed unless all names and shapes fit.
+
+        Without `strict` what fits is taken, and the lines that an error would have are returned.
 
         Raises:
             ValueError: lists what is missing, unexpected or of another shape or dtype.
         """
         own = {name: p.data for name, p in self.named_parameters()} | dict(self.named_buffers())
         problems = mismatches(own, state)
-        if problems:
+        if problems and strict:
             raise ValueError(
                 f"this state does not fit the {type(self).__name__}:\n  " + "\n  ".join(problems)
             )
         for parameter in self.parameters():
             parameter.changes_in_place()
         for name, array in own.items():
-            array[...] = move(state[name], device_of(array))
+            if name in state and fits(array, state[name]):
+                array[...] = move(state[name], device_of(array))
+        return problems
 
     def __repr__(self) -> str:
         lines = [
-            f"  ({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()
+            f"  ({names}): {text}".replace("\n", "\n  ") for names, text in runs_of(self._children)
         ]
         head = f"{type(self).__name__}({self.settings()}"
         return head + ")" if not lines else "\n".join([head, *lines, ")"])
@@ -257,10 +292,53 @@ class Module:
 
 def mismatches(own: Mapping[str, Array], state: Mapping[str, Array]) -> list[str]:
     """A line for each array that is missing, unexpected, or of another shape or dtype."""
+    if not isinstance(state, Mapping) or not all(map(is_numpy, state.values())):
+        raise TypeError(
+            f"a state is a dictionary of arrays by name, as state_dict() gives it, but is "
+            f"{type(state).__name__} ({state!r:.60}): minires.weights reads torchvision's files"
+        )
     lines = [f"missing: {name} {own[name].shape}" for name in own if name not in state]
     lines += [f"unexpected: {name} {state[name].shape}" for name in state if name not in own]
     for name in own.keys() & state.keys():
-        expected, came = (f"{a.shape} {a.dtype}" for a in (own[name], state[name]))
-        if expected != came:
+        if not fits(own[name], state[name]):
+            expected, came = (f"{a.shape} {a.dtype}" for a in (own[name], state[name]))
             lines.append(f"{name}: expected {expected}, but got {came}")
     return sorted(lines)
+
+
+def runs_of(children: Mapping[str, Module]) -> Iterator[tuple[str, str]]:
+    """Names and texts of children; those that follow each other and look alike are one."""
+    texts = [(name, repr(child)) for name, child in children.items()]
+    for text, alike in itertools.groupby(texts, operator.itemgetter(1)):
+        first, *others = [name for name, _ in alike]
+        yield (f"{first}-{others[-1]}", f"{len(others) + 1} x {text}") if others else (first, text)
+
+
+def is_numpy(value: Any) -> bool:
+    """Whether it is an array, or NumPy's scalar in the place of one without axes."""
+    return is_array(value) or isinstance(value, np.generic)
+
+
+def fits(own: Array, new: Array) -> bool:
+    """Whether an array can take another's place."""
+    return own.shape == new.shape and own.dtype == new.dtype
+
+
+def holds_modules(value: Any) -> bool:
+    """Whether a list, tuple, set or dictionary has modules or parameters somewhere in it."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set):
+        return False
+    return any(isinstance(item, Module | Parameter) or holds_modules(item) for item in value)
+
+
+def must_be_module(container: str, module: Any) -> Module:
+    """The module, or a sentence: what is none would not run."""
+    if not isinstance(module, Module):
+        came = f"the class {module.__name__}" if isinstance(module, type) else repr(module)
+        raise TypeError(
+            f"{container} takes modules one by one, such as nn.ReLU(), but got {came:.80}"
+            + (": write *layers" if holds_modules(module) else "")
+        )
+    return module

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..autograd import Tensor
 from . import fusing
-from .module import Module
+from .module import Module, must_be_module
 
 
 def in_turn(x: Tensor, *layers: Module) -> Tensor:
@@ -26,7 +26,7 @@ class Sequential(Module):
     def __init__(self, *modules: Module) -> None:
         super().__init__()
         for number, module in enumerate(modules):
-            setattr(self, str(number), module)
+            setattr(self, str(number), must_be_module(type(self).__name__, module))
 
     def forward(self, x: Tensor) -> Tensor:
         """Each module's output is the next one's input."""

@@ -80,5 +80,5 @@ def evaluate(
     with no_grad(), evaluating(model):
         for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
             logits = model(Tensor(images))
-            tally.add(F.softmax_cross_entropy(logits, labels), logits, labels)
+            tally.add(F.cross_entropy(logits, labels), logits, labels)
     return tally.read()

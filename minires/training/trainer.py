@@ -126,7 +126,7 @@ class Trainer:
         """Forward and backward."""
         images, labels = self.batches.next()
         logits = self.model(Tensor(images))
-        loss = F.softmax_cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels)
         self.tally.sum(loss, logits, labels)
         self.optimizer.zero_grad()
         loss.backward()

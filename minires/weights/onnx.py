@@ -7,13 +7,13 @@ there the graph transposes it first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from ..autograd import Function, Tensor, no_grad, ops
+from ..autograd import Function, Tensor, more_ops, no_grad, ops
 from ..autograd.trace import Step, trace
 from ..common.files import atomic
 from ..kernels.devices import to_host
@@ -154,9 +154,9 @@ def convert(graph: Graph, step: Step) -> None:
 # ---------------------------------------------------------------------------------- on maps
 
 
-def window(size: int, stride: int, padding: int) -> dict[str, Any]:
-    """The attributes of a square window."""
-    return {"kernel_shape": [size] * 2, "strides": [stride] * 2, "pads": [padding] * 4}
+def window(size: Sequence[int], stride: int, padding: int) -> dict[str, Any]:
+    """The attributes of a window of so many rows and columns."""
+    return {"kernel_shape": list(size), "strides": [stride] * 2, "pads": [padding] * 4}
 
 
 def convolution(graph: Graph, step: Step) -> str:
@@ -164,7 +164,7 @@ def convolution(graph: Graph, step: Step) -> str:
     weight, bias = cast(Tensor, step.inputs[1]), step.inputs[2]
     inputs = [graph.maps_of(only(step)), graph.weight_of(weight)]
     inputs += [] if bias is None else [graph.plain_of(bias)]
-    attributes = window(weight.shape[0], step.settings["stride"], step.settings["padding"])
+    attributes = window(weight.shape[:2], step.settings["stride"], step.settings["padding"])
     return graph.node("Conv", inputs, **attributes)
 
 
@@ -178,19 +178,18 @@ def batch_norm(graph: Graph, step: Step) -> str:
 
 def pool(kind: str, **attributes: Any) -> Converter:
     def converted(graph: Graph, step: Step) -> str:
-        return graph.node(
-            kind, [graph.maps_of(only(step))], **window(**step.settings), **attributes
-        )
+        s = step.settings
+        square = window([s["size"]] * 2, s["stride"], s["padding"])
+        return graph.node(kind, [graph.maps_of(only(step))], **square, **attributes)
 
     return converted
 
 
-def pad_end(graph: Graph, step: Step) -> str:
-    rows, columns = step.settings["rows"], step.settings["columns"]
-    pads = graph.integers(0, 0, 0, 0, 0, 0, rows, columns)
-    return graph.node(
-        "Pad", [graph.maps_of(only(step)), pads, graph.constant(step.settings["value"])]
-    )
+def pad(graph: Graph, step: Step) -> str:
+    """A border around a map."""
+    widths, x = step.settings["widths"], map_of(step)
+    pads = graph.integers(*(widths[axis][side] for side in (0, 1) for axis in TO_MAPS))
+    return graph.node("Pad", [graph.maps_of(x), pads, graph.constant(step.settings["value"])])
 
 
 def subsample_and_pad(graph: Graph, step: Step) -> str:
@@ -204,7 +203,9 @@ def subsample_and_pad(graph: Graph, step: Step) -> str:
 
 
 def concatenate(graph: Graph, step: Step) -> str:
-    return graph.node("Concat", [graph.maps_of(x) for x in step.inputs if x is not None], axis=1)
+    """Maps side by side, mostly in their channels."""
+    axis = TO_MAPS.index(range(map_of(step).ndim)[step.settings["axis"]])
+    return graph.node("Concat", [graph.maps_of(x) for x in step.inputs if x is not None], axis=axis)
 
 
 # --------------------------------------------------------------------------- on other tensors
@@ -213,6 +214,16 @@ def concatenate(graph: Graph, step: Step) -> str:
 def only(step: Step) -> Tensor:
     """The tensor that goes in first."""
     return cast(Tensor, step.inputs[0])
+
+
+def map_of(step: Step) -> Tensor:
+    """The tensor that goes in first, if it is a map."""
+    x = only(step)
+    if x.ndim != 4:
+        raise ValueError(
+            f"{step.function.__name__} of {x.shape}, no map, can't be exported to ONNX"
+        )
+    return x
 
 
 def global_average(graph: Graph, step: Step) -> str:
@@ -277,9 +288,9 @@ ON_MAPS: Kinds = {
     F.BatchNormEval: batch_norm,
     F.MaxPool: pool("MaxPool"),
     F.AvgPool: pool("AveragePool", count_include_pad=1),
-    F.PadEnd: pad_end,
+    more_ops.Pad: pad,
     F.SubsampleAndPad: subsample_and_pad,
-    F.Concatenate: concatenate,
+    more_ops.Concatenate: concatenate,
 }
 ON_PLAIN: Kinds = {
     F.GlobalAvgPool: global_average,
@@ -289,7 +300,11 @@ ON_PLAIN: Kinds = {
     ops.Sum: total,
 }
 ELEMENTWISE: dict[type[Function], str] = {
-    F.ReLU: "Relu",
+    more_ops.ReLU: "Relu",
+    more_ops.Abs: "Abs",
+    more_ops.Sigmoid: "Sigmoid",
+    more_ops.Sqrt: "Sqrt",
+    more_ops.Tanh: "Tanh",
     ops.Add: "Add",
     ops.Subtract: "Sub",
     ops.Multiply: "Mul",

@@ -35,7 +35,7 @@ def as_resnet(shapes: Shapes, path: Path) -> Module | None:
     for depth, expected in BLOCKS.items():
         if blocks == expected and bottleneck == (depth >= 50) and "fc.bias" in shapes:
             classes = number_of_classes(shapes, path, "fc", features=2048 if bottleneck else 512)
-            return resnet(depth, version="v1.5", classes=classes, seed=None)
+            return resnet(depth, version="v1.5", classes=classes, seed="zeros")
     return None
 
 
@@ -46,7 +46,7 @@ def as_vgg(shapes: Shapes, path: Path) -> Module | None:
         return None
     batch_norm = len(shapes.get("features.1.weight", ())) == 1
     classes = number_of_classes(shapes, path, "classifier.6", features=4096)
-    return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed=None)
+    return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed="zeros")
 
 
 def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
@@ -55,7 +55,7 @@ def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
         return None
     aux, classes = "aux1.fc1.weight" in shapes, number_of_classes(shapes, path, "fc", features=1024)
     return googlenet(
-        version="torchvision", transform_input=True, aux=aux, classes=classes, seed=None
+        version="torchvision", transform_input=True, aux=aux, classes=classes, seed="zeros"
     )
 
 

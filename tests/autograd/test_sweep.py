@@ -173,11 +173,49 @@ def test_a_removed_hook_is_not_called():
     x = leaf(2.0)
     y = x * 3
     kept, removed = [], []
-    remove = y.register_hook(removed.append)
+    handle = y.register_hook(removed.append)
     y.register_hook(kept.append)
-    remove()
+    handle.remove()
     y.backward()
     assert (len(kept), removed) == (1, [])
+
+
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: x * 3], ids=["leaf", "result"])
+def test_hooks_may_remove_themselves_and_one_another(make):
+    """The next one is not skipped, one that is gone is not called."""
+    x, calls = leaf(2.0), []
+    y = make(x)
+
+    def once(_):
+        calls.append("once")
+        first.remove()
+
+    def remove_the_last(_):
+        calls.append("second")
+        last.remove()
+
+    first = y.register_hook(once)
+    y.register_hook(remove_the_last)
+    last = y.register_hook(lambda _: calls.append("last"))
+    y.register_hook(lambda _: calls.append("third"))
+    for _ in range(2):
+        y.backward(retain_graph=True)
+    assert calls == ["once", "second", "third", "second", "third"]
+
+
+def test_a_handle_ends_with_its_block():
+    x, seen = leaf(2.0), []
+    with x.register_hook(seen.append):
+        (x * 1).backward()
+    (x * 1).backward()
+    assert len(seen) == 1
+
+
+def test_a_hook_that_returns_something_learns_that_it_would_be_lost():
+    x = leaf(2.0)
+    x.register_hook(lambda grad: grad * 2)
+    with pytest.raises(TypeError, match=r"a hook returned \w+, but hooks only look on"):
+        (x * 1).backward()
 
 
 def test_a_hook_on_a_tensor_without_gradient_is_refused():

@@ -47,10 +47,10 @@ STEP = """
 import numpy as np
 from minires import Tensor
 from minires.models import cifar_resnet
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 
 x, labels = np.ones((64, 32, 32, 3), np.float32), np.zeros(64, np.int64)
-softmax_cross_entropy(cifar_resnet(8)(Tensor(x)), labels).backward()
+cross_entropy(cifar_resnet(8)(Tensor(x)), labels).backward()
 """
 
 
@@ -103,7 +103,7 @@ from numba.core.dispatcher import Dispatcher
 from minires import Tensor, optim
 from minires.kernels import cpu
 from minires.models import cifar_resnet
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 
 def versions():
     modules = [m for name, m in sys.modules.items() if name.startswith("minires.kernels.cpu.")]
@@ -116,7 +116,7 @@ cpu.warm_up()
 before = versions()
 model = cifar_resnet(8)
 x, labels = np.ones((16, 32, 32, 3), np.float32), np.zeros(16, np.int64)
-softmax_cross_entropy(model(Tensor(x)), labels).backward()
+cross_entropy(model(Tensor(x)), labels).backward()
 optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4).step()
 changed = {name for name, count in versions().items() if count != before[name]}
 assert not changed, changed

@@ -16,7 +16,7 @@ import pytest
 
 from minires import Tensor
 from minires.models import cifar_resnet
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 from tests.helpers import assert_agree
 from tests.torch_oracle import (
@@ -54,7 +54,7 @@ def networks(shortcut, dtype=np.float64):
 def our_pass(model, x, labels):
     """Logits, loss and all gradients of one batch."""
     logits = model(Tensor(x))
-    loss = softmax_cross_entropy(logits, labels)
+    loss = cross_entropy(logits, labels)
     loss.backward()
     return {"logits": logits.data, "loss": loss.data} | {
         name: p.grad for name, p in model.named_parameters()

@@ -17,7 +17,7 @@ V2 = {  # depth: parameters and multiply-adds; the paper: 1.7 M (110 and 164), 1
 @pytest.mark.parametrize("depth", V2)
 def test_the_networks_of_the_second_paper(depth):
     options, parameters, multiply_adds = V2[depth]
-    model = cifar_resnet(depth, **options, seed=None)
+    model = cifar_resnet(depth, **options, seed="zeros")
     table = summary(model)
     assert (table.parameters, table.multiply_adds) == (parameters, multiply_adds)
     convolutions = [m for _, m in model.named_modules() if type(m) is Conv2d]
@@ -30,7 +30,7 @@ def test_the_networks_of_the_second_paper(depth):
 
 
 def test_bottlenecks_of_the_first_version():
-    model = cifar_resnet(164, block="bottleneck", shortcut="B", seed=None)
+    model = cifar_resnet(164, block="bottleneck", shortcut="B", seed="zeros")
     assert summary(model).parameters == 1_704_154
     assert model.layer1[0].conv3.weight.shape == (1, 1, 16, 64)
     assert model.fc.weight.shape == (256, 10)

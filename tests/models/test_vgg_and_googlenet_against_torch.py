@@ -6,7 +6,7 @@ import pytest
 from minires import Tensor
 from minires.models import VGG, googlenet
 from minires.nn import Conv2d, Dropout
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from tests.helpers import randomise, relative_error
 from tests.models.torch_networks import TorchGoogLeNet, TorchVGG, gradient_from_torch, twin_of
 from tests.torch_oracle import images_to_torch, to_torch, torch
@@ -25,7 +25,7 @@ def without_dropout(model):
 def our_pass(model, x, labels):
     outputs = model(Tensor(x))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    sum(softmax_cross_entropy(y, labels) for y in outputs).backward()
+    sum(cross_entropy(y, labels) for y in outputs).backward()
     logits = {f"logits {i}": y.data for i, y in enumerate(outputs)}
     return logits | {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 

@@ -3,6 +3,7 @@
 from .mutants import planted_in
 
 SWEEP, OPERATIONS = "tests/autograd/test_sweep.py", "tests/autograd/test_operations.py"
+MORE, ERRORS = "tests/autograd/test_more_operations.py", "tests/autograd/test_errors.py"
 
 # ------------------------------------------------------------------------------------- autograd
 
@@ -21,7 +22,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/autograd/tensor.py",
+        "minires/autograd/methods.py",
         OPERATIONS,
         {
             "mean: divided by the length of the first axis": (
@@ -152,6 +153,107 @@ MUTANTS = [
             "bias: the gradient is a mean over repeated axes": (
                 "return grad.sum(repeated, keepdims=True)",
                 "return grad.mean(repeated, keepdims=True)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/more_ops.py",
+        MORE,
+        {
+            "relu: negative values get the gradient": (
+                "return kernels.relu_grad(grad, ctx.saved.y)",
+                "return kernels.relu_grad(grad, 1 - ctx.saved.y)",
+            ),
+            "sqrt: the 2 is missing": ("grad / (2 * ctx.saved.result)", "grad / ctx.saved.result"),
+            "abs: the gradient keeps its sign": ("grad * np.sign(ctx.saved.a)", "grad"),
+            "tanh: the square is missing": ("1 - ctx.saved.result**2", "1 - ctx.saved.result"),
+            "sigmoid: the derivative is s": (" * (1 - ctx.saved.result)\n", "\n"),
+            "sigmoid: exponentials overflow": (
+                "result = np.where(a >= 0, 1, small) / (1 + small)",
+                "result = np.exp(a) / (1 + np.exp(a))",
+            ),
+            "clip: the gradient passes everywhere": ("unchanged=result == a", "unchanged=a == a"),
+            "clip: values on a limit get no gradient": (
+                "unchanged=result == a",
+                "unchanged=(result == a) & (a != low) & (a != high)",
+            ),
+            "max: equal ones all get the whole gradient": (
+                "(grad.reshape(ctx.saved.kept_shape) / winners)",
+                "grad.reshape(ctx.saved.kept_shape)",
+            ),
+            "max: winners are counted over all axes": (
+                "largest.sum(ctx.saved.axis, keepdims=True",
+                "largest.sum(None, keepdims=True",
+            ),
+            "where: the two get each other's gradient": (
+                "unbroadcast(grad * chosen, a_shape), unbroadcast(grad * ~chosen, b_shape)",
+                "unbroadcast(grad * ~chosen, a_shape), unbroadcast(grad * chosen, b_shape)",
+            ),
+            "concatenate: every part gets the first gradient": (
+                "along[a:b].swapaxes",
+                "along[: b - a].swapaxes",
+            ),
+            "pad: the gradient is that of the corner": (
+                "return grad[ctx.saved.inside].copy()",
+                "return grad[tuple(map(slice, ctx.shapes[0]))].copy()",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/combining.py",
+        MORE,
+        {
+            "stack: the new axis is always the first": (
+                "axis = range(tensors[0].ndim + 1)[axis]",
+                "axis = 0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/functional.py",
+        MORE,
+        {
+            "log_softmax: exponentials overflow": (
+                "x = x - x.detach().max(axis, keepdims=True)",
+                "x = x - 0.0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/methods.py",
+        MORE,
+        {
+            "comparisons: == asks whether it is the same object": (
+                "return self.data == self.beside(other) if is_comparable(other) else NotImpl",
+                "return NotImpl",
+            ),
+            "numbers: a tensor is true whatever it holds": (
+                "return bool(self.item())",
+                "return True",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/hooks.py",
+        SWEEP,
+        {
+            "hooks: one that is gone is called": ("if handle in self and (", "if ("),
+            "hooks: what they return is lost": ("is not None:", "is not None and False:"),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/accepting.py",
+        ERRORS,
+        {
+            "numbers: nothing is NaN": ('not in "biuf"', 'not in "biufO"'),
+            "numbers: tensors in a list lose their history": (
+                "any(map(is_tensor, value))",
+                "False",
+            ),
+            "operations: an array goes for a tensor": ("if not is_tensor(t):", "if False:"),
+            "operations: a forward without return goes unnoticed": (
+                "if not is_array(result) and",
+                "if result is not None and not is_array(result) and",
             ),
         },
     ),

@@ -28,8 +28,8 @@ LAYERS = [
         f"{NN}/test_layers.py",
         {
             "max pooling: what is padded at the end wins over negative values": (
-                "value=-np.inf)",
-                "value=0.0)",
+                "(0, 0)), -np.inf)",
+                "(0, 0)), 0.0)",
             ),
         },
     ),

@@ -10,6 +10,20 @@ VELOCITY = "velocity += grad + weight_decay * parameter\n    parameter -= lr * v
 
 OPTIMISER = [
     *planted_in(
+        "minires/optim.py",
+        SGD,
+        {
+            "sgd: numbers in quotation marks are not named": (
+                "if not isinstance(value, numbers.Real):",
+                "if False:",
+            ),
+            "sgd: pairs of names and parameters are not named": (
+                "if not isinstance(one, Tensor):",
+                "if False:",
+            ),
+        },
+    ),
+    *planted_in(
         REFERENCE,
         SGD,
         {
@@ -145,11 +159,67 @@ NETWORKS = [
         },
     ),
     *planted_in(
-        "minires/nn/module.py",
+        "minires/autograd/hooks.py",
         "tests/nn/test_module.py",
         {
             "hooks: a hook is not detached": ("self.hooks.pop(self, None)", "return"),
             "hooks: a hook outlives its with block": ("        self.remove()", "        return"),
+        },
+    ),
+    *planted_in(
+        "minires/nn/init.py",
+        "tests/nn/test_layers.py",
+        {
+            "layers without a generator: their weights are zeros": (
+                "if isinstance(rng, Zeros):",
+                "if rng is None or isinstance(rng, Zeros):",
+            ),
+            "layers without a generator: all draw the same weights": (
+                'rng = rng or _package["rng"]',
+                "rng = rng or np.random.default_rng(0)",
+            ),
+            "layers without a generator: it can't be started anew": (
+                '_package["rng"] = np.random.default_rng(number)',
+                '_package["seed"] = np.random.default_rng(number)',
+            ),
+            "networks: one without a seed has zeros": (
+                'if seed == "zeros":',
+                'if seed in (None, "zeros"):',
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/layers.py",
+        "tests/nn/test_layers.py",
+        {
+            "convolution: a kernel has as many columns as rows": (
+                'shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels, out_channels)',
+                'rows, _ = pair("Conv2d: kernel_size", kernel_size)\n'
+                "        shape = (rows, rows, in_channels, out_channels)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/module.py",
+        "tests/nn/test_module.py",
+        {
+            "lists: layers in dictionaries are overlooked": (
+                "    if isinstance(value, dict):\n        value = value.values()\n    elif",
+                "    if",
+            ),
+            "lists: layers that came later are overlooked": (
+                "if name not in REGISTRIES:",
+                "if not name:",
+            ),
+            "state: what does not fit is left out without a word": (
+                "        return problems\n\n    def __repr__",
+                "        return []\n\n    def __repr__",
+            ),
+            "forward without return: nobody says so": ("if output is None:", "if False:"),
+            "modules: a function comes to the parents first": (
+                "            child.apply(function)\n        function(self)\n",
+                "            child.apply(function)\n",
+            ),
             "modes: eval does not reach the layers": (
                 "for _, module in self.named_modules():\n            module.training = mode",
                 "self.training = mode",
@@ -204,8 +274,8 @@ NETWORKS = [
         f"{CIFAR}::test_the_same_seed_gives_the_same_weights_whatever_the_shortcut",
         {
             "network: projections draw from the generator of the other weights": (
-                "rng, shortcut_rng = np.random.default_rng(seed).spawn(2)",
-                "rng = shortcut_rng = np.random.default_rng(seed)",
+                "rng, shortcut_rng = source.spawn(2)",
+                "rng = shortcut_rng = source",
             ),
         },
     ),

@@ -28,7 +28,7 @@ from minires.nn import (
     SubsampleAndPad,
     fold_batch_norm,
 )
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 from tests.helpers import leaf, randomise, relative_error
 
@@ -63,7 +63,7 @@ def trained(options, dtype, *, steps=3):
     optimiser, losses = SGD(model.parameters(), lr=0.05), []
     for _ in range(steps):
         images, labels = rng.standard_normal((4, 12, 12, 3)).astype(dtype), rng.integers(0, 10, 4)
-        loss = softmax_cross_entropy(model(Tensor(images)), labels)
+        loss = cross_entropy(model(Tensor(images)), labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

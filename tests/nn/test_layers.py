@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minires
 from minires import Tensor, gradcheck, recompute
-from minires.nn import AdaptiveAvgPool2d, Dropout, MaxPool2d, PReLU
+from minires.models import cifar_resnet, resnet
+from minires.nn import AdaptiveAvgPool2d, Conv2d, Dropout, Linear, MaxPool2d, PReLU
 from minires.nn import functional as F
 from minires.nn.fused import ConvAdd
 from tests.helpers import away_from_zero, distinct, generators, gradcheck_where_smooth, leaf
@@ -29,6 +31,71 @@ def test_prelu_starts_at_a_quarter_as_in_the_paper():
 def test_prelu_with_slopes_for_other_channels_is_refused():
     with pytest.raises(ValueError, match=r"it has 4 slopes, but x has 3 channels \(2, 3\)"):
         PReLU(4)(Tensor(np.zeros((2, 3), np.float32)))
+
+
+# ------------------------------------------------------------------- generators and geometry
+
+
+def test_layers_without_a_generator_draw_from_the_packages():
+    def weights():
+        return [layer.weight.data for layer in (Conv2d(3, 4, 3), Linear(4, 5), Linear(4, 5))]
+
+    minires.seed(3)
+    first, other = weights(), weights()
+    minires.seed(3)
+    again = weights()
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+        assert a.std() > 0.1
+    assert not np.array_equal(first[1], first[2])
+
+
+def test_networks_and_layers_of_their_own_seed_do_not_depend_on_the_packages():
+    def state():
+        layer = Linear(2, 2, rng=np.random.default_rng(1))
+        return [*cifar_resnet(8).state_dict().values(), layer.weight.data]
+
+    minires.seed(1)
+    first = state()
+    Linear(2, 2)  # draws
+    for a, b in zip(first, state(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    minires.seed(1)
+    drawn = cifar_resnet(8, seed=None).fc.weight.data
+    assert not np.array_equal(drawn, cifar_resnet(8, seed=None).fc.weight.data)
+    minires.seed(1)
+    np.testing.assert_array_equal(drawn, cifar_resnet(8, seed=None).fc.weight.data)
+
+
+def test_weights_are_zeros_only_where_somebody_says_so():
+    for seed, is_zero in (("zeros", True), (0, False), (None, False)):
+        for model in (cifar_resnet(8, seed=seed), resnet(18, seed=seed)):
+            weights = [p for p in model.parameters() if p.ndim > 1]
+            assert all(is_zero != p.data.any() for p in weights)
+
+
+@pytest.mark.parametrize("kernel", [(1, 3), (3, 1), [2, 5]], ids=str)
+def test_a_kernel_with_other_rows_than_columns(kernel, rng):
+    torch = pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
+    layer = Conv2d(2, 3, kernel, 2, 1, bias=True, dtype=np.float64)
+    x = rng.standard_normal((2, 6, 7, 2))
+    gradcheck(lambda x, *_: layer(x), x, layer.weight, layer.bias, rng=rng)
+    rows, columns = kernel
+    assert layer.weight.shape == (rows, columns, 2, 3)
+    weight = torch.tensor(layer.weight.data.transpose(3, 2, 0, 1))
+    expected = torch.conv2d(torch.tensor(x.transpose(0, 3, 1, 2)), weight, stride=2, padding=1)
+    result = layer(Tensor(x)).data.transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(result, expected.numpy(), rtol=1e-12, atol=1e-14)
+    assert layer.multiply_adds((1, 3, 3, 3)) == 27 * rows * columns * 2
+    assert repr(layer).startswith(f"Conv2d(2, 3, kernel_size=({rows}, {columns}), stride=2")
+
+
+def test_a_linear_layer_without_a_bias(rng):
+    layer = Linear(3, 2, bias=False)
+    x = rng.standard_normal((4, 3)).astype(np.float32)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    np.testing.assert_allclose(layer(Tensor(x)).data, x @ layer.weight.data, rtol=1e-5, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------------- dropout
@@ -140,13 +207,6 @@ def test_a_convolution_with_what_follows_it(bias, add, relu, rng):
     arrays = [Tensor(a) for a in draw()]
     np.testing.assert_allclose(fused(*arrays).data, by_steps(*arrays).data, rtol=1e-12, atol=1e-14)
     gradcheck_where_smooth(fused, draw, rng=rng, max_elements=20)
-
-
-def test_channels_side_by_side(rng):
-    parts = [rng.standard_normal((2, 3, 2, c)) for c in (1, 3, 2)]
-    gradcheck(lambda *maps: F.concatenate(maps), *parts, rng=rng)
-    y = F.concatenate([Tensor(part) for part in parts])
-    np.testing.assert_array_equal(y.data, np.concatenate(parts, 3))
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "im2col", "direct", "winograd"])

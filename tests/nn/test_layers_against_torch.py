@@ -5,7 +5,7 @@ import pytest
 
 from minires import Tensor
 from minires import nn as ours
-from minires.nn.functional import softmax_cross_entropy
+from minires.nn.functional import cross_entropy
 from tests.helpers import leaf, relative_error
 from tests.torch_oracle import (
     images_from_torch,
@@ -37,6 +37,8 @@ LAYERS = {
     "1x1 convolution of stride 2": conv(8, 1, stride=2),
     "5x5 convolution with a bias": conv(2, 5, bias=True),
     "2x2 convolution of stride 3": conv(3, 2, stride=3, padding=1),
+    "1x3 convolution of stride 2": conv(5, (1, 3), padding=1, stride=2, bias=True),
+    "5x2 convolution": conv(6, (5, 2), padding=2),
     "batch norm": (
         lambda rng, dtype: ours.BatchNorm2d(4, dtype=dtype),
         lambda: nn.BatchNorm2d(4),
@@ -150,7 +152,7 @@ def test_flatten_keeps_the_order_of_rows_columns_and_channels(rng):
 def test_the_loss_agrees(scale, rng):
     logits, labels = leaf(scale * rng.standard_normal((6, 10))), rng.integers(0, 10, 6)
     logits_torch = to_torch(logits.data).requires_grad_()
-    loss = softmax_cross_entropy(logits, labels)
+    loss = cross_entropy(logits, labels)
     loss_torch = nn.functional.cross_entropy(logits_torch, to_torch(labels))
     loss.backward()
     loss_torch.backward()

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from minires import Tensor, nn
-from minires.nn import BatchNorm2d, Conv2d, Linear, Module, Parameter, ReLU, Sequential
+from minires.nn import (
+    BatchNorm2d,
+    Conv2d,
+    Linear,
+    Module,
+    ModuleList,
+    Parameter,
+    ReLU,
+    Sequential,
+)
 from minires.nn.functional import relu
 
 
@@ -93,6 +102,102 @@ def test_repr_shows_the_tree(model):
     assert repr(model).splitlines()[2].startswith("    (0)")
 
 
+def test_repr_shows_layers_that_are_alike_once():
+    stack = Sequential(ReLU(), *(Linear(2, 2) for _ in range(5)), Linear(2, 3))
+    lines = [
+        "Sequential(",
+        "  (0): ReLU()",
+        "  (1-5): 5 x Linear(2, 2)",
+        "  (6): Linear(2, 3)",
+        ")",
+    ]
+    assert repr(stack).splitlines() == lines
+
+
+def test_children_modules_and_what_is_applied_to_them(model):
+    assert list(model.children()) == [model.body, model.head]
+    assert list(model.modules()) == [module for _, module in model.named_modules()]
+    seen = []
+    assert model.apply(seen.append) is model
+    assert seen == [*model.body, model.body, model.head, model]
+
+
+# ------------------------------------------------------------------------------------ lists
+
+
+class Looped(Module):
+    """Layers in a list, run by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = ModuleList(Linear(2, 2) for _ in range(2))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def test_a_module_list_is_trained(rng):
+    model = Looped()
+    assert [name for name, _ in model.named_parameters()][::2] == [
+        "layers.0.weight",
+        "layers.1.weight",
+    ]
+    model.layers.append(Linear(2, 3))
+    assert model(Tensor(rng.standard_normal((4, 2)).astype(np.float32))).shape == (4, 3)
+    assert len(model.layers) == 3
+    assert model.layers[-1] is list(model.layers)[2]
+
+
+HIDDEN = {
+    "a list": lambda layer: [layer],
+    "a tuple": lambda layer: (1, layer),
+    "a dictionary": lambda layer: {"first": layer},
+    "a set": lambda layer: {layer},
+    "a list of lists": lambda layer: [[], [layer]],
+    "a list of parameters": lambda layer: [layer.weight],
+}
+
+
+@pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN.keys())
+def test_layers_that_would_not_be_trained_are_refused(model, hide):
+    with pytest.raises(TypeError, match=r"Small.convs is a \w+ with .* Sequential.* ModuleList"):
+        model.convs = hide(Linear(2, 2))
+    assert len(model.parameters()) == len(PARAMETERS)
+
+
+def test_a_list_that_gets_layers_later_is_refused_when_they_would_be_missing(model):
+    model.convs = []
+    model.parameters()
+    model.convs.append(Linear(2, 2))
+    with pytest.raises(TypeError, match=r"Small\.convs is a list with modules"):
+        model.parameters()
+
+
+def test_lists_of_something_else_are_attributes_like_others(model):
+    model.sizes, model.table, model.words = [1, 2], {"a": (3,)}, ("a", "b")
+    model.last = model.head.weight * 2  # computed, not to be trained
+    assert model.sizes == [1, 2]
+
+
+def test_a_tensor_that_would_not_be_trained_is_refused(model):
+    with pytest.raises(TypeError, match=r"Small.scales would not be trained: make it a Parameter"):
+        model.scales = Tensor([1.0], requires_grad=True)
+    model.scales = Tensor([1.0])  # a constant
+
+
+def test_a_forward_without_return_is_named(images):
+    class Forgetful(Module):
+        def forward(self, x):
+            x * 2
+
+    with pytest.raises(
+        TypeError, match=r"Forgetful.forward returned None: is its `return` missing"
+    ):
+        Sequential(Forgetful())(images)
+
+
 # -------------------------------------------------------------------------------------- modes
 
 
@@ -170,14 +275,54 @@ def test_a_hook_in_a_with_block_ends_with_it_even_when_it_fails(model, images):
 
 def test_hooks_run_in_order_and_may_remove_themselves(model, images):
     calls = []
-    first = model.register_forward_hook(lambda *_: (calls.append("first"), first.remove()))
+
+    def once(*_):
+        calls.append("first")
+        first.remove()
+
+    first = model.register_forward_hook(once)
     model.register_forward_hook(lambda *_: calls.append("second"))
     model(images)
     model(images)
     assert calls == ["first", "second", "second"]
 
 
+@pytest.mark.parametrize("hook", [None, 1, "f"])
+def test_a_hook_must_be_a_function(model, hook):
+    with pytest.raises(TypeError, match=f"a hook must be a function, but is {type(hook).__name__}"):
+        model.register_forward_hook(hook)
+
+
+def test_a_hook_that_returns_something_is_refused(model, images):
+    model.head.register_forward_hook(lambda module, inputs, output: output * 2)
+    with pytest.raises(TypeError, match="a hook returned Tensor, but hooks only look on"):
+        model(images)
+
+
 # -------------------------------------------------------------------------------------- state
+
+
+def test_what_fits_of_a_state_is_taken_and_the_rest_is_listed(model):
+    before = model.state_dict()
+    state = {name: array + 1 for name, array in before.items()}
+    del state["scale"]
+    state["head.weight"] = np.zeros((4, 3), np.float32)
+    state["head.scale"] = np.ones(2, np.float32)
+    assert model.load_state_dict(state, strict=False) == [
+        "head.weight: expected (4, 2) float32, but got (4, 3) float32",
+        "missing: scale (2,)",
+        "unexpected: head.scale (2,)",
+    ]
+    for name, array in model.state_dict().items():
+        left_out = name in ("scale", "head.weight")
+        np.testing.assert_array_equal(array, before[name] + (0 if left_out else 1))
+    assert model.load_state_dict(model.state_dict()) == []
+
+
+@pytest.mark.parametrize("state", [None, "net.pth", [1], {"scale": [1.0, 2.0]}, {"scale": None}])
+def test_a_state_is_a_dictionary_of_arrays(model, state):
+    with pytest.raises(TypeError, match=f"arrays by name, .* but is {type(state).__name__}"):
+        model.load_state_dict(state, strict=False)
 
 
 def test_a_state_that_was_saved_and_loaded_gives_the_same_outputs(model, images):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minires import Tensor, gradcheck, recompute
+from minires import Tensor, concatenate, gradcheck, pad, recompute, stack, where
 from minires.models import cifar_resnet
 from minires.nn import (
     AdaptiveAvgPool2d,
@@ -99,6 +99,38 @@ def test_calculus(rng):
     check(lambda a: a.reshape(2, 6).mean(0, keepdims=True), a, rng=rng)
 
 
+FURTHER = {
+    "sqrt": lambda x: (x * x).sqrt(),
+    "abs": lambda x: x.abs(),
+    "tanh": lambda x: x.tanh(),
+    "sigmoid": lambda x: x.sigmoid(),
+    "clip": lambda x: x.clip(-0.7, 0.9),
+    "max": lambda x: x.max(1, keepdims=True),
+    "max of all": lambda x: x.max(),
+    "where": lambda x: where(x > 0, x * 2, 3.0),
+    "stack": lambda x: stack([x, x], 1),
+    "pad": lambda x: pad(x, ((0, 0), (2, 1)), 0.5),
+    "log_softmax": F.log_softmax,
+}
+
+
+@pytest.mark.parametrize("f", FURTHER.values(), ids=FURTHER.keys())
+def test_further_operations(f, rng):
+    x = distinct(rng, (3, 4), gap=0.17) - 0.96  # clear of the kinks
+    check(f, x, rng=rng)
+    on_gpu = f(Tensor(x).to("cuda"))
+    np.testing.assert_allclose(on_gpu.to("cpu").data, f(Tensor(x)).data, rtol=1e-12, atol=1e-14)
+
+
+def test_a_tensor_on_a_gpu_is_no_numpy_array(rng):
+    x = Tensor([1.0, 2.0]).to("cuda")
+    for use in (np.asarray, lambda x: x.numpy()):
+        with pytest.raises(TypeError, match=r'this tensor is on "cuda": write x\.to\("cpu"\)'):
+            use(x)
+    assert repr(x) == "<Tensor (2,) float32: [1. 2.]>"
+    assert (float(x.sum()), f"{x.max():.1f}") == (3, "2.0")
+
+
 @pytest.mark.parametrize(
     "layer",
     [PReLU(3), Dropout(0.5), MaxPool2d(2, ceil=True), AdaptiveAvgPool2d(2)],
@@ -122,7 +154,7 @@ def test_other_layers_give_what_they_give_on_the_cpu(layer, rng):
 
 def test_concatenation_and_convolution_with_a_bias_and_relu_as_one(rng):
     a, b = rng.standard_normal((2, 3, 3, 2)), rng.standard_normal((2, 3, 3, 3))
-    check(lambda a, b: F.concatenate([a, b]), a, b, rng=rng)
+    check(lambda a, b: concatenate([a, b], axis=-1), a, b, rng=rng)
     weight, bias = rng.standard_normal((3, 3, 2, 3)), rng.standard_normal(3)
 
     def f(x, weight, bias, residual):
@@ -133,7 +165,7 @@ def test_concatenation_and_convolution_with_a_bias_and_relu_as_one(rng):
 
 def test_loss(rng):
     labels = rng.integers(0, 5, 4)
-    check(lambda x: F.softmax_cross_entropy(x, labels), rng.standard_normal((4, 5)), rng=rng)
+    check(lambda x: F.cross_entropy(x, labels), rng.standard_normal((4, 5)), rng=rng)
 
 
 def test_layers_with_a_bias(rng):
@@ -159,7 +191,7 @@ def test_recomputation_gives_the_same_bits(rng):
 
     def gradients(recompute_blocks):
         model = cifar_resnet(8, recompute=recompute_blocks).to("cuda")
-        loss = F.softmax_cross_entropy(model(Tensor(images).to("cuda")), labels)
+        loss = F.cross_entropy(model(Tensor(images).to("cuda")), labels)
         loss.backward()
         return [p.grad.get() for p in model.parameters()]
 

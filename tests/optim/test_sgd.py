@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minires.nn import Parameter
+from minires.nn import Linear, Parameter, ReLU, Sequential
 from minires.optim import SGD
 
 SHAPES = [(3, 2), (4,), ()]
@@ -166,3 +166,44 @@ def test_a_gradient_of_another_shape_is_refused():
     parameter.grad = np.ones((1, 2))
     with pytest.raises(ValueError, match="sgd_step: shapes must be equal"):
         SGD([parameter], lr=0.1).step()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": "0.1"},
+        {"lr": None},
+        {"lr": [0.1]},
+        {"lr": 0.1, "momentum": "0.9"},
+        {"lr": 0.1, "weight_decay": None},
+    ],
+    ids=str,
+)
+def test_settings_are_numbers(wrong):
+    with pytest.raises(TypeError, match=rf"SGD: {list(wrong)[-1]} must be a number, but is"):
+        SGD(make_parameters(), **wrong)
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.1), np.float64(0.1), 1])
+def test_numpys_numbers_are_numbers(rate):
+    assert SGD(make_parameters(), rate).lr == rate
+
+
+MODEL = Linear(2, 2)
+NO_PARAMETERS = {
+    "a module": (MODEL, "got a Linear: pass model.parameters()"),
+    "modules": (Sequential(MODEL, ReLU()), "got a Sequential: pass model.parameters()"),
+    "a parameter": (MODEL.weight, "got a Parameter: pass a list, [parameter]"),
+    "pairs": (MODEL.named_parameters(), "got tuple (('weight', <"),
+    "names": (MODEL.state_dict(), "got str ('weight'): pass model.parameters()"),
+    "groups": ([{"params": [MODEL.weight]}], "groups with settings of their own are an SGD each"),
+    "arrays": ([np.ones(2)], "got ndarray"),
+    "nothing": (None, "got NoneType"),
+}
+
+
+@pytest.mark.parametrize(("given", "sentence"), NO_PARAMETERS.values(), ids=NO_PARAMETERS.keys())
+def test_what_is_no_parameter_is_named(given, sentence):
+    with pytest.raises(TypeError) as caught:
+        SGD(given, lr=0.1)
+    assert sentence in str(caught.value)

@@ -117,7 +117,7 @@ def test_a_run_is_the_loop_that_one_would_write(tmp_path, replays):
     for step in range(recipe.iterations):
         images, labels = batches.batch(step)
         model.zero_grad()
-        F.softmax_cross_entropy(model(Tensor(images)), labels).backward()
+        F.cross_entropy(model(Tensor(images)), labels).backward()
         for p, velocity in zip(model.parameters(), velocities, strict=True):
             kernels.sgd_step(p.data, p.grad, velocity, lr=recipe.schedule(step), **settings)
     expected = model.state_dict()
@@ -257,7 +257,7 @@ def test_a_hook_sees_every_step_while_it_is_there(kind, both, replays):
         if trainer.step == 4 and kind == "module":
             removers.append(trainer.model.layer1.register_forward_hook(hook).remove)
         elif trainer.step == 4:
-            removers.append(trainer.model.fc.weight.register_hook(hook))
+            removers.append(trainer.model.fc.weight.register_hook(hook).remove)
         elif trainer.step == 6:
             removers.pop()()
 

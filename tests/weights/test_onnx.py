@@ -6,7 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from minires import Tensor, no_grad
+from minires import Tensor, concatenate, no_grad, pad
 from minires.models import VGG, cifar_resnet, googlenet, resnet, resnet50
 from minires.nn import (
     AdaptiveAvgPool2d,
@@ -54,11 +54,13 @@ class Calculus(Module):
 
     def __init__(self):
         super().__init__()
-        self.conv = Conv2d(3, 4, 1, rng=np.random.default_rng(0))
+        self.conv = Conv2d(3, 4, (1, 3), rng=np.random.default_rng(0))
 
     def forward(self, x):
         y = self.conv(x)
         y = (y * y + 1.0).log() / 3.0 - (-y).exp() ** 2.0
+        y = pad(concatenate([y.tanh(), y.sigmoid()], axis=1), ((0, 0), (2, 1), (0, 1), (0, 3)), 0.5)
+        y = concatenate([y, y.abs().sqrt()], axis=-1)
         return y.transpose(0, 3, 1, 2).sum((2, 3)) + y.mean((1, 2))
 
 

@@ -1,0 +1,93 @@
+"""What tensors and operations accept, and the sentences for everything else."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ..kernels.devices import as_array, is_array, shared_device
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a Tensor: a class that needs this module, so it is looked up when asked."""
+    from .tensor import Tensor
+
+    return isinstance(value, Tensor)
+
+
+def float_array(data: Any) -> np.ndarray:
+    """Numbers and lists as float32; arrays as they are, if they hold float32 or float64."""
+    if is_tensor(data):
+        raise TypeError(
+            "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
+        )
+    if not is_array(data) and not isinstance(data, np.generic):
+        return np.asarray(numeric(data), np.float32)
+    if data.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"a Tensor holds float32 or float64, but got {data.dtype}: "
+            "convert with .astype(np.float32) (labels stay plain integer arrays)"
+        )
+    return as_array(data)
+
+
+def numeric(value: Any) -> Any:
+    """A number or a list of numbers as it is; TypeError that names anything else."""
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, list | tuple) and any(map(is_tensor, value)):
+        raise TypeError("a list of tensors is no tensor: minires.stack(tensors) makes one of them")
+    if np.asarray(value).dtype.kind not in "biuf":
+        raise TypeError(
+            f"expected a Tensor, an array or numbers, but got {type(value).__name__} "
+            f"({value!r:.60})"
+        )
+    return value
+
+
+def exponent(value: Any) -> float:
+    """A number to raise to."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"a power's exponent is a number, but here {type(value).__name__}: for a tensor b "
+            "write (x.log() * b).exp()"
+        )
+    return value  # type: ignore[return-value]
+
+
+def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes or axes, given one by one or as one tuple."""
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
+
+
+def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
+    """Refuse what is no tensor, and mixtures of float32 and float64, or of devices.
+
+    There are no silent casts or copies. None stands for an input left out.
+    """
+    tensors = [t for t in inputs if t is not None]
+    for t in tensors:
+        if not is_tensor(t):
+            raise TypeError(
+                f"{name} takes tensors, but got {type(t).__name__}: make one of an array, "
+                "Tensor(array)"
+            )
+    shared_device(name, *(t.data for t in tensors))
+    dtypes = [t.dtype for t in tensors]
+    if any(dtype != dtypes[0] for dtype in dtypes):
+        raise TypeError(
+            f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "
+            "make them with the same dtype"
+        )
+
+
+def result_of(what: str, result: Any) -> np.ndarray:
+    """What an operation's forward returned, if it is an array."""
+    if not is_array(result) and not isinstance(result, np.generic):
+        missing = ": is its `return` missing?" if result is None else ""
+        raise TypeError(
+            f"{what} must return an array, but returned {type(result).__name__}{missing}"
+        )
+    return result  # type: ignore[return-value]
