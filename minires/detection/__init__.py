@@ -1,0 +1,1 @@
+"""Detection: boxes, anchors, annotated images, and what detections are worth."""
