@@ -78,7 +78,7 @@ def perfect(count, first_id=1, **fields):
 class TestByHand:
     @pytest.mark.parametrize("count", [1, 2])
     def test_ids_from_zero_are_ids(self, count):
-        """pycocotools says 0 for one object and 0.2525 for two: it takes a match with 0 for none."""
+        """pycocotools says 0 for one object, 0.2525 for two: to it a match with 0 is none."""
         twelve = evaluate(*perfect(count, first_id=0)).twelve
         assert (twelve["AP"], twelve["AR 100"]) == (ONE, 1)
 

@@ -62,7 +62,7 @@ class TestJson:
 
     @pytest.mark.parametrize("key", [4, "3", None, [3], {}])
     def test_other_images_get_a_sentence(self, key, tmp_path, annotations):
-        with pytest.raises(ValueError, match="entry 2 is of image .* which is not annotated"):
+        with pytest.raises(ValueError, match=r"entry 2 is of image .* which is not annotated"):
             read(tmp_path, [result(3, 18, BOX, 0.5), result(key, 18, BOX, 0.5)], annotations)
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestText:
     def test_other_images_and_other_files(self, tmp_path, folder):
         with pytest.raises(ValueError, match="entry 1 is of image z, which is not annotated"):
             read_detections(write(tmp_path / "dog.txt", "z 0.5 1 1 2 2"), folder)
-        with pytest.raises(ValueError, match="such as comp4_det_test_dog.txt"):
+        with pytest.raises(ValueError, match=r"such as comp4_det_test_dog\.txt"):
             read_detections(write(tmp_path / "cow.txt", ""), folder)
         with pytest.raises(FileNotFoundError, match="there is no file or folder"):
             read_detections(tmp_path / "none.txt", folder)
