@@ -59,7 +59,7 @@ class Check:
         """The usable boxes as the network sees them, and the sizes of their maps."""
         a, view = self.annotations, self.viewing
         sizes = self.image_sizes[a.image[self.usable]]
-        new = resized(sizes, view.shorter, view.longer) if len(sizes) else sizes
+        new = resized(sizes, view.shorter, view.longer)
         scale = (new / sizes)[:, ::-1]
         return a.box[self.usable] * np.tile(scale, 2), -(-new // view.stride)
 
@@ -73,16 +73,16 @@ class Check:
 
         "Fit" is an overlap of one half or more.
         """
-        now = share(self.overlap() >= 0.5)
         others = [tuple(start << place for place in range(3)) for start in (8, 16, 32, 64, 128)]
-        shares = {sizes: share(self.overlap(sizes) >= 0.5) for sizes in others}
-        best = max(others, key=lambda sizes: shares[sizes])
-        return (best, shares[best]) if shares[best] >= now + 0.05 else None
+        overlaps = [self.overlap(sizes) for sizes in others]
+        fits = [(share(o >= 0.5), share(o), s) for o, s in zip(overlaps, others, strict=True)]
+        fitting, _, best = max(fits)
+        return (best, fitting) if fitting >= share(self.overlap() >= 0.5) + 0.05 else None
 
 
-def share(hits: Flags) -> float:
+def share(values: Array | Flags) -> float:
     """The mean, 0 of nothing."""
-    return float(hits.mean()) if len(hits) else 0.0
+    return float(values.mean()) if len(values) else 0.0
 
 
 def check(

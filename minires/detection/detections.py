@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from ..files import read_text
 from .annotations import Annotations
 from .boxes import Boxes
 from .coco import read_json, shortened
-from .numbers import columns, finite
+from .numbers import columns, finite, finite_array
 
 
 class Detection(NamedTuple):
@@ -51,7 +51,7 @@ class Detections:
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Detections:
         """Some of them."""
-        return Detections(**{name: getattr(self, name)[chosen] for name in Detection._fields})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in Detection._fields})
 
 
 def read_detections(path: Path, annotations: Annotations) -> Detections:
@@ -81,8 +81,7 @@ def read_detections(path: Path, annotations: Annotations) -> Detections:
         raise ValueError(
             f"{path}: expected a list of detections, each with image_id, category_id, bbox, score"
         )
-    rows = [row(path, entry, number, images) for number, entry in enumerate(content, 1)]
-    return known(path, rows, classes)
+    return from_entries(path, content, images, classes)
 
 
 def by_key(annotations: Annotations) -> dict[Any, int]:
@@ -108,63 +107,74 @@ def by_listed_name(entries: Any, field: str, places: dict[str, int]) -> dict[Any
     return {key: places[name] for key, name in names.items() if name in places}
 
 
-class Row(NamedTuple):
-    """A detection whose class is not looked up yet."""
-
-    image: int
-    category: Any
-    box: tuple[float, float, float, float]
-    box_area: float
-    score: float
-
-
-def row(path: Path, entry: Any, number: int, images: dict[Any, int]) -> Row:
-    """Entry `number` of a list."""
-    try:
-        key, category, score = entry["image_id"], entry["category_id"], entry["score"]
-        x, y, width, height = entry["bbox"]
-    except (KeyError, TypeError, ValueError):
-        finite_numbers = False
-    else:
-        finite_numbers = finite((x, y, width, height, score))
-    if not finite_numbers:
-        raise ValueError(
-            f"{path}: entry {number} is no detection: expected image_id, category_id, a bbox of "
-            f"four finite numbers and a score, but got {shortened(entry)}"
-        )
-    place = image_place(path, number, key, images)
-    return Row(place, category, (x, y, x + width, y + height), width * height, score)
-
-
-def image_place(path: Path, number: int, key: Any, images: dict[Any, int]) -> int:
-    """Where the image of entry `number` is among the annotated ones."""
-    if not isinstance(key, str | int | float) or key not in images:
-        raise ValueError(
-            f"{path}: entry {number} is of image {shortened(key)}, which is not annotated: do both"
-            " files belong to the same images?"
-        )
-    return images[key]
-
-
-def known(path: Path, rows: list[Row], labels: dict[Any, int]) -> Detections:
-    """The detections of known classes; ValueError where none is left."""
-    found = [label_of(row.category, labels) for row in rows]
-    if rows and not any(found):
+def from_entries(
+    path: Path, entries: list[Any], images: dict[Any, int], labels: dict[Any, int]
+) -> Detections:
+    """The entries of known classes; ValueError where there are some, but none is known."""
+    if not entries:
+        return Detections.of([])
+    made = in_columns(entries, images, labels)
+    if made is None:
+        refuse_entry(path, entries)
+    if (made.image < 0).any():
+        first = int(np.argmax(made.image < 0))
+        refuse_image(path, first + 1, entries[first]["image_id"])
+    known = made.label > 0
+    if not known.any():
         raise ValueError(
             f"{path}: no detection is of a class that the annotations have; category_id is "
-            f"{shortened(rows[0].category)}, say, but expected one of {shortened(list(labels))}"
+            f"{shortened(entries[0]['category_id'])}, say, but expected one of "
+            f"{shortened(list(labels))}"
         )
-    kept = [
-        Detection(row.image, label, *row[2:])
-        for row, label in zip(rows, found, strict=True)
-        if label
-    ]
-    return Detections.of(kept, len(rows) - len(kept))
+    return replace(made.where(known), left_out=int((~known).sum()))
 
 
-def label_of(category: Any, labels: dict[Any, int]) -> int:
-    """The label of a category's id, or 0."""
-    return labels.get(category, 0) if isinstance(category, str | int | float) else 0
+def in_columns(
+    entries: list[Any], images: dict[Any, int], labels: dict[Any, int]
+) -> Detections | None:
+    """All entries, with image -1 and label 0 for unknown ones; None where one is no detection."""
+    try:
+        box = np.array([entry["bbox"] for entry in entries], np.float64)
+        score = np.array([entry["score"] for entry in entries], np.float64)
+        image = np.array([images.get(entry["image_id"], -1) for entry in entries])
+        label = np.array([labels.get(entry["category_id"], 0) for entry in entries])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if box.shape != (len(entries), 4) or score.ndim != 1:
+        return None
+    if not all(finite_array(array) for array in (box, score)):
+        return None
+    area = box[:, 2] * box[:, 3]
+    box[:, 2:] += box[:, :2]
+    return Detections(image, label, box, area, score)
+
+
+def refuse_entry(path: Path, entries: list[Any]) -> NoReturn:
+    """Raises: ValueError that names the first entry that is no detection."""
+    number, entry = next((n, e) for n, e in enumerate(entries, 1) if not is_detection(e))
+    raise ValueError(
+        f"{path}: entry {number} is no detection: expected image_id, category_id, a bbox of four "
+        f"finite numbers and a score, but got {shortened(entry)}"
+    )
+
+
+def is_detection(entry: Any) -> bool:
+    """Whether an entry has what a detection has."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("bbox"), list):
+        return False
+    ids = (entry.get("image_id", []), entry.get("category_id", []))
+    numbers = [*entry["bbox"], entry.get("score")]
+    return (
+        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict) for i in ids)
+    )
+
+
+def refuse_image(path: Path, number: int, key: Any) -> NoReturn:
+    """Raises: ValueError for entry or line `number`, of an image that is not annotated."""
+    raise ValueError(
+        f"{path}: entry {number} is of image {shortened(key)}, which is not annotated: do both"
+        " files belong to the same images?"
+    )
 
 
 def read_texts(path: Path, annotations: Annotations) -> Detections:
@@ -213,6 +223,7 @@ def text_row(path: Path, number: int, line: str, label: int, images: dict[str, i
             f"{shortened(line)!r}"
         )
     score, x1, y1, x2, y2 = values
-    place = image_place(path, number, name, images)
+    if name not in images:
+        refuse_image(path, number, name)
     size = (x2 - x1 + 1) * (y2 - y1 + 1)
-    return Detection(place, label, (x1 - 1, y1 - 1, x2, y2), size, score)
+    return Detection(images[name], label, (x1 - 1, y1 - 1, x2, y2), size, score)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
+import numpy.typing as npt
 
 LIMIT = 1e9  # pixels: what is beyond is no coordinate, and areas stay far from overflow
 LARGEST_SIDE = 1_000_000
@@ -14,6 +15,11 @@ LARGEST_SIDE = 1_000_000
 def finite(values: Iterable[Any]) -> bool:
     """Whether all are numbers (no booleans) within the limit; NaN is not."""
     return all(type(value) in (int, float) and abs(value) <= LIMIT for value in values)
+
+
+def finite_array(values: npt.NDArray[np.float64]) -> bool:
+    """Whether all are within the limit."""
+    return bool((np.abs(values) <= LIMIT).all())
 
 
 def whole_size(height: Any, width: Any) -> tuple[int, int] | None:

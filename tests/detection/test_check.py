@@ -138,7 +138,7 @@ class TestAnchors:
     def test_better_anchors_are_named(self, tmp_path):
         small = [("dog", 10 * i, 1, 10 * i + 2, 3) for i in range(1, 5)]
         sizes, fitting = checked(tmp_path, *small).better_sizes()
-        assert sizes == (16, 32, 64)  # 3 pixels become 45, of 600
+        assert sizes == (32, 64, 128)  # 3 pixels become 45, of 600
         assert fitting == 1
         large = checked(tmp_path / "b", ("dog", 1, 1, 40, 40))
         assert large.better_sizes() is None
