@@ -24,6 +24,9 @@ class Overlaps(NamedTuple):
     iou: Array
 
 
+NONE = Overlaps(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
 def groups(record: Annotations | Detections, classes: int) -> Places:
     """One number for each image and class, rising with the image."""
     return record.image * (classes + 1) + record.label
@@ -52,8 +55,7 @@ def overlaps(
         overlapping(annotations, detections, pairs, least, crowds)
         for pairs in pairs_in_blocks(annotations, detections)
     ]
-    columns = list(zip(*parts, strict=True)) or [(np.empty(0, int),), (np.empty(0, int),), ([],)]
-    return Overlaps(*(np.concatenate(column) for column in columns))
+    return Overlaps(*(np.concatenate(column) for column in zip(NONE, *parts, strict=True)))
 
 
 def pairs_in_blocks(
@@ -66,17 +68,14 @@ def pairs_in_blocks(
     wanted = groups(detections, classes)
     first, last = (np.searchsorted(objects[order], wanted, side) for side in ("left", "right"))
     counts = last - first
-    ends = np.cumsum(counts)
+    before = np.concatenate([[0], counts.cumsum()])  # pairs of the detections before
     start = 0
     while start < len(wanted):
-        before = ends[start] - counts[start]
-        end = max(int(np.searchsorted(ends, before + BLOCK, "right")), start + 1)
-        some = counts[start:end]
-        detection = np.repeat(np.arange(start, end), some)
-        place = np.arange(some.sum()) + np.repeat(
-            first[start:end] - (ends[start:end] - some - before), some
-        )
-        yield detection, order[place]
+        end = int(np.searchsorted(before, before[start] + BLOCK, "right")) - 1
+        end = max(end, start + 1)
+        detection = np.repeat(np.arange(start, end), counts[start:end])
+        nth = before[start] + np.arange(len(detection)) - before[detection]
+        yield detection, order[first[detection] + nth]
         start = end
 
 
