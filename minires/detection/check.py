@@ -8,6 +8,7 @@ than the objects.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,7 +193,7 @@ def boxes_at(annotations: Annotations, kind: str, where: Flags) -> Iterator[Faul
 
 
 def sets_strange(annotations: Annotations) -> Iterator[Fault]:
-    """Images without objects, classes without objects, classes written in several ways."""
+    """Images and classes without objects, images listed twice, classes written in two ways."""
     objects = np.bincount(annotations.image, minlength=len(annotations.images))
     for place in np.flatnonzero(objects == 0):
         yield Fault("images without objects", annotations.images[place].name)
@@ -200,6 +201,10 @@ def sets_strange(annotations: Annotations) -> Iterator[Fault]:
     for name, count in zip(annotations.classes, counts[1:], strict=True):
         if not count:
             yield Fault("classes without objects", name)
+    files = Counter(image.path for image in annotations.images if image.path)
+    for path, times in files.items():
+        if times > 1:
+            yield Fault("image files listed twice", path.name)
     alike: dict[str, list[str]] = {}
     for name in annotations.classes:
         alike.setdefault(re.sub(r"[\W_]", "", name).casefold(), []).append(name)

@@ -81,13 +81,13 @@ def tell(console: Console, *lines: str) -> None:
 
 def draw_some(console: Console, annotations: Annotations, folder: Path, count: int) -> None:
     """Draw evenly chosen images of those with objects and a file; broken ones are named."""
-    files = {place: annotations.images[place].path for place in np.unique(annotations.image)}
-    there = [place for place, file in files.items() if file]
+    files = {p: path for p in np.unique(annotations.image) if (path := annotations.images[p].path)}
+    there = list(files)
     chosen = [there[i * len(there) // count] for i in range(count)] if len(there) > count else there
-    pictures = picture_paths(folder, [file for place in chosen if (file := files[place])])
-    for place, picture in zip(chosen, pictures.values(), strict=True):
+    pictures = picture_paths(folder, [files[place] for place in chosen])
+    for place in chosen:
         try:
-            draw_annotations(annotations, int(place), picture)
+            draw_annotations(annotations, int(place), pictures[files[place]])
         except BrokenImageError as error:
             tell(console, str(error))
     tell(console, f"{len(chosen)} pictures in {folder}")

@@ -102,6 +102,13 @@ class TestImages:
         assert faults(check(annotations).strange) == expected
         assert faults(check(annotations, whole=False).strange) == expected[:1]
 
+    def test_listed_twice(self, tmp_path):
+        Image.new("RGB", (60, 40)).save(tmp_path / "1.png")
+        content = coco([1, 2], annotations=[(1, 1, [0, 0, 5, 5]), (2, 1, [0, 0, 5, 5])])
+        content["images"][1]["file_name"] = "1.png"
+        made = check(read_coco(write(tmp_path / "a.json", content)))
+        assert faults(made.strange) == [("image files listed twice", "1.png")]
+
     def test_gigantic_images_are_only_numbers(self, tmp_path):
         content = coco(annotations=[(1, 1, [0, 0, 10**6, 5])], size=(10**6, 10))
         made = check(read_coco(write(tmp_path / "a.json", content)))
