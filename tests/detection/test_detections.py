@@ -111,6 +111,12 @@ class TestText:
         assert made.box_area[0] == 400
         assert made.left_out == 1
 
+    def test_of_two_classes_that_fit_the_longer_one(self, tmp_path):
+        text = xml(("light", 1, 1, 9, 9), ("traffic_light", 1, 1, 9, 9))
+        annotations = read_voc(voc_folder(tmp_path / "voc", {"a": text}, pictures=False))
+        found = write(tmp_path / "comp4_det_test_traffic_light.txt", "a 0.5 1 1 2 2")
+        assert read_detections(found, annotations).label == 2
+
     def test_images_of_coco_go_by_their_files_names(self, tmp_path, annotations):
         made = read_detections(write(tmp_path / "dog.txt", "5 0.5 1 1 2 2"), annotations)
         assert (made.image, made.label) == (1, 2)

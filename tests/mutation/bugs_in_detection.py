@@ -140,7 +140,7 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/detection/annotations.py",
-        VOC,
+        COCO,
         {
             "annotations: a name leads out of the folder": (
                 "inner.is_absolute() or",
