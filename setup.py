@@ -38,7 +38,7 @@ setup(
         "tqdm>=4.60",  # pooch's progress bar
         "safetensors>=0.4.3",
         "typer>=0.12",
-        "pillow>=10",
+        "pillow>=10.1",  # from then on its own font has sizes
     ],
     extras_require={
         # CuPy needs NVRTC, which compiles the kernels, and the runtime's headers; no other library
@@ -49,6 +49,6 @@ setup(
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page
         "dev": [*TEST, "pytest-xdist", "ruff", "mypy", "pre-commit"],
-        "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript"],
+        "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript", "pycocotools"],
     },
 )

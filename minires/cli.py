@@ -24,6 +24,7 @@ Protocol = Enum(
     "Protocol", {"single": "single", "10crop": "10crop", "multiscale": "multiscale"}, type=str
 )
 SHORTER_SIDE = "shorter side, pixels; multiscale has sizes of its own"
+SPLIT = "only the images of ImageSets/Main/SPLIT.txt, such as trainval"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
 
@@ -159,6 +160,60 @@ def classify(
         top=top,
         device=device,
         picture=picture,
+    )
+
+
+@app.command("check-boxes")
+def check_boxes(
+    data: Annotated[Path, typer.Argument(help="a folder in VOC's layout, or COCO's JSON")],
+    split: Annotated[str | None, typer.Option(help=SPLIT)] = None,
+    images: Annotated[Path | None, typer.Option(help="where the images are, if elsewhere")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="file with the classes; others are then faults")
+    ] = None,
+    sizes: Annotated[str, typer.Option(help="sides of the anchors, pixels")] = "128,256,512",
+    shorter: Annotated[int, typer.Option(min=16, help="pixels that images are scaled to")] = 600,
+    longer: Annotated[int, typer.Option(min=16, help="at most, on the longer side")] = 1000,
+    stride: Annotated[int, typer.Option(min=1, help="pixels between anchors")] = 16,
+    pictures: Annotated[Path | None, typer.Option(help="also draw: a folder")] = None,
+    count: Annotated[int, typer.Option(min=1, help="how many pictures")] = 20,
+) -> None:
+    """Look through annotated boxes before a detector is trained. Exits with 1 if any are wrong."""
+    from minires.detection import commands
+    from minires.detection.check import Viewing
+
+    viewing = Viewing(commands.numbers(sizes), shorter, longer, stride)
+    find = (split, images, classes)
+    if not commands.check_boxes(
+        console, data, find=find, viewing=viewing, pictures=pictures, count=count
+    ):
+        raise typer.Exit(1)
+
+
+@app.command("evaluate-detector")
+def evaluate_detector(
+    annotations: Annotated[Path, typer.Argument(help="a folder in VOC's layout, or COCO's JSON")],
+    detections: Annotated[
+        Path, typer.Argument(help="COCO's results as JSON, or VOC's text files, one a class")
+    ],
+    split: Annotated[str | None, typer.Option(help=SPLIT)] = None,
+    classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    max_detections: Annotated[
+        int, typer.Option(min=1, help="of an image and class, by COCO's rules")
+    ] = 100,
+    out: Annotated[Path | None, typer.Option(help="also write the results as JSON")] = None,
+) -> None:
+    """Measure detections: average precision of each class and size, by COCO's rules and VOC's."""
+    from minires.detection import commands
+
+    commands.evaluate_detector(
+        console,
+        annotations,
+        detections,
+        split=split,
+        classes=classes,
+        most=max_detections,
+        out=out,
     )
 
 

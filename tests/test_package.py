@@ -86,6 +86,7 @@ def test_imports_only_go_downwards():
         "exercises",
         "report",
         "analysis",
+        "detection",
         "evaluation",
         "training",
         "data",

@@ -92,6 +92,12 @@ def test_peers_prints_and_writes_and_compares(tmp_path):
     assert "earlier" in run("peers.py", *few, "--compare", file).stdout
 
 
+def test_evaluations_of_detections_are_timed():
+    done = run("detections.py", "--images", "3", "--repeats", "1")
+    assert done.returncode == 0, done.stderr
+    assert "3 images, 300 detections" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [

@@ -24,6 +24,7 @@ from . import (
     bugs_in_analysis,
     bugs_in_autograd,
     bugs_in_cpu_kernels,
+    bugs_in_detection,
     bugs_in_evaluation,
     bugs_in_exercises,
     bugs_in_long_runs,
@@ -48,6 +49,7 @@ TABLES = (
     bugs_in_report,
     bugs_in_analysis,
     bugs_in_evaluation,
+    bugs_in_detection,
 )
 MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page.MUTANTS]
 

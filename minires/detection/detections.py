@@ -1,0 +1,229 @@
+"""What a detector found: one record, read from COCO's results or from VOC's files of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ..common.files import read_text
+from .annotations import Annotations
+from .boxes import Boxes
+from .coco import read_json, shortened
+from .numbers import columns, finite, finite_array
+
+
+class Detection(NamedTuple):
+    """A detection: the place of its image, its label 1 .. K, its box and score."""
+
+    image: int
+    label: int
+    box: tuple[float, float, float, float]
+    box_area: float
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Detections in columns, as they stand in the file: `image`, `label` as in `Annotations`.
+
+    `left_out` says how many were of classes that the annotations don't have.
+    """
+
+    image: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    box: Boxes
+    box_area: npt.NDArray[np.float64]
+    score: npt.NDArray[np.float64]
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, rows: Sequence[Detection], left_out: int = 0) -> Detections:
+        """From rows to columns."""
+        return cls(left_out=left_out, **columns(rows, Detection))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Detections:
+        """Some of them."""
+        return replace(self, **{name: getattr(self, name)[chosen] for name in Detection._fields})
+
+
+def read_detections(path: Path, annotations: Annotations) -> Detections:
+    """Detections on the annotated images, from one of these files:
+
+    - COCO's results: a JSON list of {"image_id", "category_id", "bbox": [x, y, w, h], "score"};
+    - the same as `annotations` of an object; where it lists `images` and `categories` as well,
+      their names count instead of their ids;
+    - VOC's: a folder of files such as `comp4_det_test_dog.txt`, or one of them, with lines
+      `image score xmin ymin xmax ymax`, pixels counted from 1.
+
+    Detections of classes that the annotations don't have are left out and counted. Raises:
+    FileNotFoundError, or ValueError for images that the annotations don't have, and for entries
+    that are none.
+    """
+    if path.is_dir() or path.suffix == ".txt":
+        return read_texts(path, annotations)
+    content = read_json(path)
+    images: dict[Any, int] = by_key(annotations)
+    classes: dict[Any, int] = {c: label for label, c in enumerate(annotations.categories, 1)}
+    if isinstance(content, dict):
+        images = by_listed_name(content.get("images"), "file_name", by_stem(annotations)) or images
+        names = {name: label for label, name in enumerate(annotations.classes, 1)}
+        classes = by_listed_name(content.get("categories"), "name", names) or classes
+        content = content.get("annotations")
+    if not isinstance(content, list):
+        raise ValueError(
+            f"{path}: expected a list of detections, each with image_id, category_id, bbox, score"
+        )
+    return from_entries(path, content, images, classes)
+
+
+def by_key(annotations: Annotations) -> dict[Any, int]:
+    """Places of images by their ids; images that are called by numbers, also by these."""
+    keys = [image.key for image in annotations.images]
+    numbers = {int(k): p for p, k in enumerate(keys) if isinstance(k, str) and k.isdecimal()}
+    return numbers | {key: place for place, key in enumerate(keys)}
+
+
+def by_stem(annotations: Annotations) -> dict[str, int]:
+    """Places of images by their names without folder and suffix."""
+    return {Path(image.name).stem: place for place, image in enumerate(annotations.images)}
+
+
+def by_listed_name(entries: Any, field: str, places: dict[str, int]) -> dict[Any, int]:
+    """What the ids of a list mean here, by the names that it gives them."""
+    listed = [
+        e for e in entries or () if isinstance(e, dict) and isinstance(e.get("id"), str | int)
+    ]
+    names = {entry["id"]: str(entry.get(field)) for entry in listed}
+    if field == "file_name":
+        names = {key: Path(name).stem for key, name in names.items()}
+    return {key: places[name] for key, name in names.items() if name in places}
+
+
+def from_entries(
+    path: Path, entries: list[Any], images: dict[Any, int], labels: dict[Any, int]
+) -> Detections:
+    """The entries of known classes; ValueError where there are some, but none is known."""
+    if not entries:
+        return Detections.of([])
+    made = in_columns(entries, images, labels)
+    if made is None:
+        refuse_entry(path, entries)
+    if (made.image < 0).any():
+        first = int(np.argmax(made.image < 0))
+        refuse_image(path, first + 1, entries[first]["image_id"])
+    known = made.label > 0
+    if not known.any():
+        raise ValueError(
+            f"{path}: no detection is of a class that the annotations have; category_id is "
+            f"{shortened(entries[0]['category_id'])}, say, but expected one of "
+            f"{shortened(list(labels))}"
+        )
+    return replace(made.where(known), left_out=int((~known).sum()))
+
+
+def in_columns(
+    entries: list[Any], images: dict[Any, int], labels: dict[Any, int]
+) -> Detections | None:
+    """All entries, with image -1 and label 0 for unknown ones; None where one is no detection."""
+    try:
+        box = np.array([entry["bbox"] for entry in entries], np.float64)
+        score = np.array([entry["score"] for entry in entries], np.float64)
+        image = np.array([images.get(entry["image_id"], -1) for entry in entries])
+        label = np.array([labels.get(entry["category_id"], 0) for entry in entries])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if box.shape != (len(entries), 4) or score.ndim != 1:
+        return None
+    if not all(finite_array(array) for array in (box, score)):
+        return None
+    area = box[:, 2] * box[:, 3]
+    box[:, 2:] += box[:, :2]
+    return Detections(image, label, box, area, score)
+
+
+def refuse_entry(path: Path, entries: list[Any]) -> NoReturn:
+    """Raises: ValueError that names the first entry that is no detection."""
+    number, entry = next((n, e) for n, e in enumerate(entries, 1) if not is_detection(e))
+    raise ValueError(
+        f"{path}: entry {number} is no detection: expected image_id, category_id, a bbox of four "
+        f"finite numbers and a score, but got {shortened(entry)}"
+    )
+
+
+def is_detection(entry: Any) -> bool:
+    """Whether an entry has what a detection has."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("bbox"), list):
+        return False
+    ids = (entry.get("image_id", []), entry.get("category_id", []))
+    numbers = [*entry["bbox"], entry.get("score")]
+    return (
+        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict) for i in ids)
+    )
+
+
+def refuse_image(path: Path, number: int, key: Any) -> NoReturn:
+    """Raises: ValueError for entry or line `number`, of an image that is not annotated."""
+    raise ValueError(
+        f"{path}: entry {number} is of image {shortened(key)}, which is not annotated: do both"
+        " files belong to the same images?"
+    )
+
+
+def read_texts(path: Path, annotations: Annotations) -> Detections:
+    """VOC's files of text."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}")
+    paths = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    files = {p: class_of(p, annotations.classes) for p in paths}
+    if not any(files.values()):
+        raise ValueError(
+            f"{path}: expected a text file a class, such as "
+            f"comp4_det_test_{annotations.classes[0] if annotations.classes else 'dog'}.txt"
+        )
+    images = by_stem(annotations)
+    rows = [row for p, label in files.items() if label for row in text_rows(p, label, images)]
+    left_out = sum(len(read_text(p).splitlines()) for p, label in files.items() if not label)
+    return Detections.of(rows, left_out)
+
+
+def class_of(path: Path, classes: Iterable[str]) -> int:
+    """The label of the class that a file's name ends with, the longest; or 0."""
+    fitting = {
+        len(name): label
+        for label, name in enumerate(classes, 1)
+        if path.stem == name or path.stem.endswith(f"_{name}")
+    }
+    return fitting[max(fitting)] if fitting else 0
+
+
+def text_rows(path: Path, label: int, images: dict[str, int]) -> list[Detection]:
+    """The detections of one class."""
+    lines = enumerate(read_text(path).splitlines(), 1)
+    return [text_row(path, number, line, label, images) for number, line in lines if line.strip()]
+
+
+def text_row(path: Path, number: int, line: str, label: int, images: dict[str, int]) -> Detection:
+    """A line: the name of an image may hold blanks."""
+    name, *rest = line.strip().rsplit(maxsplit=5)
+    try:
+        values = [float(part) for part in rest]
+    except ValueError:
+        values = []
+    if len(values) != 5 or not finite(values):
+        raise ValueError(
+            f"{path}: expected `image score xmin ymin xmax ymax` in line {number}, but got "
+            f"{shortened(line)!r}"
+        )
+    score, x1, y1, x2, y2 = values
+    if name not in images:
+        refuse_image(path, number, name)
+    size = (x2 - x1 + 1) * (y2 - y1 + 1)
+    return Detection(images[name], label, (x1 - 1, y1 - 1, x2, y2), size, score)
