@@ -20,14 +20,12 @@ of a call share one dtype. Nothing is written but fresh results, except where th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from . import checks
+from .backward_link import NO_LINKS, Links
 from .dispatch import implementation_for, report
-from .handover import Handover
 from .maps import (
     avg_pool,
     avg_pool_grad,
@@ -41,6 +39,7 @@ from .maps import (
     subsample_and_pad,
     subsample_and_pad_grad,
 )
+from .records import ConvNorm, SavedNorm
 from .running import Running
 from .training import (
     crop_flip,
@@ -53,7 +52,6 @@ from .training import (
 )
 
 Array = npt.NDArray[np.floating]
-Homes = tuple[Array | None, ...]
 
 __all__ = [
     "avg_pool",
@@ -263,160 +261,109 @@ def batch_norm_eval_grad(
 
 def conv2d_batch_norm(
     x: Array,
-    weight: Array,
-    gamma: Array,
-    beta: Array,
+    layer: ConvNorm,
     *,
-    eps: float,
-    stride: int = 1,
-    padding: int = 0,
     residual: Array | None = None,
     relu: bool = False,
     running: Running | None = None,
-) -> tuple[Array, Array, Array, Array]:
-    """`batch_norm` of `conv2d` in fewer passes over memory: `(y, z, mean, var)`.
+) -> tuple[Array, SavedNorm]:
+    """`batch_norm` of `conv2d` in fewer passes over memory: `(y, saved)`.
 
-    z (N, OH, OW, C_out) is the convolution's result, which the gradient needs; `residual` is as z.
+    y is (N, OH, OW, C_out), `residual` as y; `saved` is what the gradient needs, with y in it
+    where there is `relu`.
     """
-    arrays = (x, weight, gamma, beta)
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    shape = checks.conv2d_batch_norm("conv2d_batch_norm", *arrays, **geometry, residual=residual)
+    shape = checks.conv2d_batch_norm("conv2d_batch_norm", x, layer, residual=residual)
     checks.several_values("conv2d_batch_norm", shape)
-    checks.running("conv2d_batch_norm", gamma, running)
-    return implementation_for(*arrays, residual).conv2d_batch_norm(
-        *arrays, eps=eps, **geometry, residual=residual, relu=relu, running=running
+    checks.running("conv2d_batch_norm", layer.gamma, running)
+    return implementation_for(x, *layer.arrays, residual).conv2d_batch_norm(
+        x, layer, residual=residual, relu=relu, running=running
     )
 
 
 def conv2d_batch_norm_grad(
     dy: Array,
     x: Array,
-    weight: Array,
-    z: Array,
-    gamma: Array,
-    mean: Array,
-    var: Array,
+    layer: ConvNorm,
+    saved: SavedNorm,
     *,
-    eps: float,
-    stride: int = 1,
-    padding: int = 0,
-    y: Array | None = None,
     needs_dx: bool = True,
     needs_dresidual: bool = True,
-    handover: Handover | None = None,
-    before: Handover | None = None,
-    homes: Homes = (None,) * 3,
+    links: Links = NO_LINKS,
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
     """Gradients of `conv2d_batch_norm`: `(dx, dweight, dgamma, dbeta, dresidual)`.
 
-    `z`, `mean` and `var` are those that the forward pass returned; `y` its result where `relu` was
-    set, else None. What is not needed is None. With `handover`, which belongs to y, dy may come cut
-    and summed, and its array is used again; with `before`, which belongs to x, dx may be left like
-    that: see `handover.py`. An implementation is free to leave nothing. Nor must it use `homes`,
-    arrays that the gradients of weight, gamma and beta may be written to.
+    What is not needed is None. Linked to the operation behind it, dy may come masked, with its sums
+    gathered, and its array is used again; linked to the one before it, dx may be made like that.
+    See `backward_link.py`. An implementation is free not to use any link.
     """
-    arrays = (gamma, mean, var)
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    checks.conv2d_batch_norm(
-        "conv2d_batch_norm_grad", x, weight, *arrays, **geometry, dy=dy, y=y, z=z
-    )
-    made = checks.handover("conv2d_batch_norm_grad", x, before)
-    needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
-    handovers = {"handover": handover, "before": before, "homes": homes}
-    return implementation_for(dy, x, weight, z, *arrays, y, *made).conv2d_batch_norm_grad(
-        dy, x, weight, z, *arrays, eps=eps, **geometry, y=y, **needs, **handovers
+    name, (z, mean, var, y) = "conv2d_batch_norm_grad", saved
+    checks.conv2d_batch_norm(name, x, layer, mean, var, dy=dy, y=y, z=z)
+    linked = checks.link_of_input(name, x, links.of_input)
+    return implementation_for(dy, x, *layer.arrays, *saved, *linked).conv2d_batch_norm_grad(
+        dy, x, layer, saved, needs_dx=needs_dx, needs_dresidual=needs_dresidual, links=links
     )
 
 
 def conv2d_batch_norm_eval(
     x: Array,
-    weight: Array,
-    gamma: Array,
-    beta: Array,
+    layer: ConvNorm,
     mean: Array,
     var: Array,
     *,
-    eps: float,
-    stride: int = 1,
-    padding: int = 0,
     residual: Array | None = None,
     relu: bool = False,
 ) -> Array:
     """`batch_norm_eval` of `conv2d` in one pass over memory: the result y alone."""
-    arrays = (x, weight, gamma, beta, mean, var)
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    checks.conv2d_batch_norm("conv2d_batch_norm_eval", *arrays, **geometry, residual=residual)
-    return implementation_for(*arrays, residual).conv2d_batch_norm_eval(
-        *arrays, eps=eps, **geometry, residual=residual, relu=relu
+    checks.conv2d_batch_norm("conv2d_batch_norm_eval", x, layer, mean, var, residual=residual)
+    arrays = (*layer.arrays, mean, var, residual)
+    return implementation_for(x, *arrays).conv2d_batch_norm_eval(
+        x, layer, mean, var, residual=residual, relu=relu
     )
 
 
 def basic_block(
     x: Array,
-    weight1: Array,
-    gamma1: Array,
-    beta1: Array,
-    weight2: Array,
-    gamma2: Array,
-    beta2: Array,
+    first: ConvNorm,
+    second: ConvNorm,
     *,
-    eps: float,
-    stride: int = 1,
     skip: bool,
     running: tuple[Running | None, Running | None] = (None, None),
-) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
-    """Two 3 x 3 convolutions with batch norm and ReLU, the first one with a stride.
+) -> tuple[Array, tuple[SavedNorm, SavedNorm]]:
+    """Two 3 x 3 convolutions with batch norm and ReLU, padding 1, the first one with a stride.
 
     y = relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x)), where the shortcut is x itself or,
     where the shape changes, `subsample_and_pad` of x: shortcut A. Without it where `skip` is False:
-    the plain twin. Returns `(y, z1, mean1, var1, z2, mean2, var2)` with the convolutions' results z
-    and their statistics, which the gradient needs. The batch norms' `running` statistics, if given,
-    move. He et al. 2015, fig. 2 and sec. 3.3.
+    the plain twin. Returns `(y, saved)`, the latter for the gradient: of each convolution. The
+    batch norms' `running` statistics, if given, move. He et al. 2015, fig. 2 and sec. 3.3.
     """
-    arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    block: dict[str, Any] = {"stride": stride, "skip": skip}
-    checks.basic_block("basic_block", x, *arrays, **block)
-    checks.running("basic_block", gamma1, *running)
-    return implementation_for(x, *arrays).basic_block(x, *arrays, eps=eps, **block, running=running)
+    checks.basic_block("basic_block", x, first, second, skip)
+    checks.running("basic_block", first.gamma, *running)
+    return implementation_for(x, *first.arrays, *second.arrays).basic_block(
+        x, first, second, skip=skip, running=running
+    )
 
 
 def basic_block_grad(
     dy: Array,
     x: Array,
-    weight1: Array,
-    gamma1: Array,
-    beta1: Array,
-    weight2: Array,
-    gamma2: Array,
-    beta2: Array,
-    y: Array,
-    z1: Array,
-    mean1: Array,
-    var1: Array,
-    z2: Array,
-    mean2: Array,
-    var2: Array,
+    first: ConvNorm,
+    second: ConvNorm,
+    saved: tuple[SavedNorm, SavedNorm],
     *,
-    eps: float,
-    stride: int = 1,
     skip: bool,
     needs_dx: bool = True,
-    handover: Handover | None = None,
-    before: Handover | None = None,
-    homes: Homes = (None,) * 6,
+    links: Links = NO_LINKS,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
-    """Gradients of `basic_block` from its arguments and results, in the arguments' order.
+    """Gradients of `basic_block`, for what it saved.
 
-    `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed.
-    `handover`, `before` and `homes` as in `conv2d_batch_norm_grad`.
+    `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed. `links`
+    as in `conv2d_batch_norm_grad`.
     """
-    arrays = (weight1, gamma1, beta1, weight2, gamma2, beta2)
-    results = (y, z1, mean1, var1, z2, mean2, var2)
-    block: dict[str, Any] = {"stride": stride, "skip": skip}
-    checks.basic_block("basic_block_grad", x, *arrays, **block, dy=dy, y=y, z1=z1, z2=z2)
-    checks.channels("basic_block_grad", "the block's result", y.shape, mean1, var1, mean2, var2)
-    made = checks.handover("basic_block_grad", x, before)
-    settings = {"needs_dx": needs_dx, "handover": handover, "before": before, "homes": homes}
-    return implementation_for(dy, x, *arrays, *results, *made).basic_block_grad(
-        dy, x, *arrays, *results, eps=eps, **block, **settings
+    name, ((z1, mean1, var1, _), (z2, mean2, var2, y)) = "basic_block_grad", saved
+    checks.basic_block(name, x, first, second, skip, dy=dy, y=y, z1=z1, z2=z2)
+    checks.channels(name, "the block's result", y.shape, mean1, var1, mean2, var2)
+    linked = checks.link_of_input(name, x, links.of_input)
+    arrays = (*first.arrays, *second.arrays, *saved[0], *saved[1], *linked)
+    return implementation_for(dy, x, *arrays).basic_block_grad(
+        dy, x, first, second, saved, skip=skip, needs_dx=needs_dx, links=links
     )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .backward_link import BackwardLink
 from .devices import is_cuda
-from .handover import Handover
+from .records import ConvNorm
 from .running import Running
 
 ALGORITHMS = ("auto", "im2col", "direct", "winograd")
@@ -208,12 +209,12 @@ def batch_norm(
     contiguous(name, x=x)
 
 
-def handover(name: str, x: np.ndarray, before: Handover | None) -> tuple[np.ndarray, ...]:
+def link_of_input(name: str, x: np.ndarray, link: BackwardLink | None) -> tuple[np.ndarray, ...]:
     """Check that the batch norm that made x is one of a map like x; its arrays."""
-    if before is None:
+    if link is None:
         return ()
-    batch_norm(name, x, before.mean, z=before.z)
-    return before.z, before.mean
+    batch_norm(name, x, link.mean, z=link.z)
+    return link.z, link.mean
 
 
 def running(name: str, gamma: np.ndarray, *statistics: Running | None) -> None:
@@ -242,48 +243,43 @@ def channels(name: str, what: str, shape: Sequence[int], *per_channel: np.ndarra
 def conv2d_batch_norm(
     name: str,
     x: np.ndarray,
-    weight: np.ndarray,
+    layer: ConvNorm,
     *per_channel: np.ndarray,
-    stride: int,
-    padding: int,
     **like_result: np.ndarray | None,
 ) -> tuple[int, ...]:
     """Check the arguments of the fused kernels; the shape of the convolution's result."""
-    convolution(name, x, weight, stride, padding)
-    size = output_shape(x.shape, weight.shape[:2], stride, padding)
-    shape = (x.shape[0], *size, weight.shape[3])
-    channels(name, "the convolution's result", shape, *per_channel)
+    convolution(name, x, layer.weight, layer.stride, layer.padding)
+    size = output_shape(x.shape, layer.weight.shape[:2], layer.stride, layer.padding)
+    result = (x.shape[0], *size, layer.weight.shape[3])
+    what = "the convolution's result"
+    channels(name, what, result, layer.gamma, layer.beta, *per_channel)
     for argument, array in like_result.items():
         if array is not None:
             fail_unless(
-                array.shape == shape,
-                f"{name}: the result has shape {shape}, so {argument} must have it too, but has "
+                array.shape == result,
+                f"{name}: the result has shape {result}, so {argument} must have it too, but has "
                 f"{array.shape}",
             )
     contiguous(name, **like_result)
-    return shape
+    return result
 
 
 def basic_block(
     name: str,
     x: np.ndarray,
-    weight1: np.ndarray,
-    gamma1: np.ndarray,
-    beta1: np.ndarray,
-    weight2: np.ndarray,
-    gamma2: np.ndarray,
-    beta2: np.ndarray,
-    *,
-    stride: int,
+    first: ConvNorm,
+    second: ConvNorm,
     skip: bool,
     **like_result: np.ndarray,
 ) -> None:
     """Check the arguments of `basic_block`: 3 x 3 kernels, and a result with a variance."""
-    result = block_shape(name, x.shape, weight1.shape, weight2.shape, stride, skip)
-    channels(name, "the block's result", result, gamma1, beta1, gamma2, beta2)
+    geometries = first[4:], second[4:]
+    result = block_shape(name, x.shape, first.weight.shape, second.weight.shape, geometries, skip)
+    per_channel = first.gamma, first.beta, second.gamma, second.beta
+    channels(name, "the block's result", result, *per_channel)
     for argument, array in like_result.items():
         shape(name, argument, array, result)
-    contiguous(name, x=x, weight1=weight1, weight2=weight2)
+    contiguous(name, x=x, weight1=first.weight, weight2=second.weight)
 
 
 @functools.lru_cache(maxsize=256, typed=True)  # every step asks again
@@ -292,11 +288,12 @@ def block_shape(
     x_shape: tuple[int, ...],
     weight1: tuple[int, ...],
     weight2: tuple[int, ...],
-    stride: int,
+    geometries: tuple[tuple[int, int], tuple[int, int]],
     skip: bool,
 ) -> tuple[int, ...]:
-    """Check the shapes that go into a block; the shape of its result."""
+    """Check the shapes that go into a block, and strides and paddings; the shape of its result."""
     weights(name, x_shape, weight1)
+    stride = geometries[0][0]
     geometry(name, x_shape, (3, 3), stride, 1)
     before, filters = weight1[2:]
     fail_unless(
@@ -304,6 +301,11 @@ def block_shape(
         f"{name}: for x {x_shape} and {filters} channels the weights must have shapes "
         f"(3, 3, {before}, {filters}) and (3, 3, {filters}, {filters}), but have {weight1} and "
         f"{weight2}",
+    )
+    fail_unless(
+        geometries == ((stride, 1), (1, 1)),
+        f"{name}: both convolutions must have padding 1, and the second one stride 1, but their "
+        f"strides and paddings are {geometries[0]} and {geometries[1]}",
     )
     result = (x_shape[0], *output_shape(x_shape, (3, 3), stride, 1), filters)
     if skip:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .backward_link import NO_LINKS
 from .checks import output_shape
+from .records import SavedNorm
 
 # ---------------------------------------------------------------------------- convolution
 
@@ -132,103 +134,53 @@ def parameter_grads(dz, x, mean, var, eps):
 # ----------------------------------------------- a convolution and its batch norm, as one
 
 
-def conv2d_batch_norm(
-    x, weight, gamma, beta, *, eps, stride=1, padding=0, residual=None, relu=False, running=None
-):
+def conv2d_batch_norm(x, layer, *, residual=None, relu=False, running=None):
     """One after the other."""
-    z = conv2d(x, weight, stride=stride, padding=padding)
-    settings = {"eps": eps, "residual": residual, "relu": relu, "running": running}
-    y, mean, var = batch_norm(z, gamma, beta, **settings)
-    return y, z, mean, var
+    z = conv2d(x, layer.weight, **layer.geometry)
+    settings = {"eps": layer.eps, "residual": residual, "relu": relu, "running": running}
+    y, mean, var = batch_norm(z, layer.gamma, layer.beta, **settings)
+    return y, SavedNorm(z, mean, var, y if relu else None)
 
 
 def conv2d_batch_norm_grad(
-    dy,
-    x,
-    weight,
-    z,
-    gamma,
-    mean,
-    var,
-    *,
-    eps,
-    stride=1,
-    padding=0,
-    y=None,
-    needs_dx=True,
-    needs_dresidual=True,
-    handover=None,  # here nothing is left, nor expected
-    before=None,
-    homes=None,  # nor used
+    dy, x, layer, saved, *, needs_dx=True, needs_dresidual=True, links=NO_LINKS
 ):
-    """The same backwards."""
-    geometry = {"stride": stride, "padding": padding}
-    dz, dgamma, dbeta, dresidual = batch_norm_grad(dy, z, gamma, mean, var, eps=eps, y=y)
-    dx = conv2d_input_grad(dz, weight, x_shape=x.shape, **geometry) if needs_dx else None
-    dweight = conv2d_weight_grad(dz, x, kernel_size=weight.shape[:2], **geometry)
+    """The same backwards. Links are not used: no sums are gathered here."""
+    z, mean, var, y = saved
+    weight, settings = layer.weight, {"eps": layer.eps, "y": y}
+    dz, dgamma, dbeta, dresidual = batch_norm_grad(dy, z, layer.gamma, mean, var, **settings)
+    dx = conv2d_input_grad(dz, weight, x_shape=x.shape, **layer.geometry) if needs_dx else None
+    dweight = conv2d_weight_grad(dz, x, kernel_size=weight.shape[:2], **layer.geometry)
     return dx, dweight, dgamma, dbeta, dresidual if needs_dresidual else None
 
 
-def conv2d_batch_norm_eval(
-    x, weight, gamma, beta, mean, var, *, eps, stride=1, padding=0, residual=None, relu=False
-):
+def conv2d_batch_norm_eval(x, layer, mean, var, *, residual=None, relu=False):
     """One after the other."""
-    z = conv2d(x, weight, stride=stride, padding=padding)
-    return batch_norm_eval(z, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
+    z = conv2d(x, layer.weight, **layer.geometry)
+    settings = {"eps": layer.eps, "residual": residual, "relu": relu}
+    return batch_norm_eval(z, layer.gamma, layer.beta, mean, var, **settings)
 
 
-def basic_block(
-    x, weight1, gamma1, beta1, weight2, gamma2, beta2, *, eps, stride=1, skip, running=(None, None)
-):
+def basic_block(x, first, second, *, skip, running=(None, None)):
     """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))."""
-    settings = {"eps": eps, "padding": 1, "relu": True}
-    between, z1, mean1, var1 = conv2d_batch_norm(
-        x, weight1, gamma1, beta1, stride=stride, running=running[0], **settings
-    )
-    residual = subsample_and_pad(x, channels=len(gamma2), stride=stride) if skip else None
-    y, z2, mean2, var2 = conv2d_batch_norm(
-        between, weight2, gamma2, beta2, residual=residual, running=running[1], **settings
-    )
-    return y, z1, mean1, var1, z2, mean2, var2
+    between, saved1 = conv2d_batch_norm(x, first, relu=True, running=running[0])
+    channels = second.weight.shape[3]
+    residual = subsample_and_pad(x, channels=channels, stride=first.stride) if skip else None
+    settings = {"residual": residual, "relu": True, "running": running[1]}
+    y, saved2 = conv2d_batch_norm(between, second, **settings)
+    return y, (saved1._replace(y=None), saved2)
 
 
-def basic_block_grad(
-    dy,
-    x,
-    weight1,
-    gamma1,
-    beta1,
-    weight2,
-    gamma2,
-    beta2,
-    y,
-    z1,
-    mean1,
-    var1,
-    z2,
-    mean2,
-    var2,
-    *,
-    eps,
-    stride=1,
-    skip,
-    needs_dx=True,
-    handover=None,  # here nothing is left, nor expected
-    before=None,
-    homes=None,  # nor used
-):
+def basic_block_grad(dy, x, first, second, saved, *, skip, needs_dx=True, links=NO_LINKS):
     """The map between the convolutions is made anew; the shortcut hands on dresidual."""
-    settings = {"eps": eps, "padding": 1}
-    between = batch_norm_eval(z1, gamma1, beta1, mean1, var1, eps=eps, relu=True)
-    dbetween, *grads2, dresidual = conv2d_batch_norm_grad(
-        dy, between, weight2, z2, gamma2, mean2, var2, y=y, **settings
-    )
-    settings |= {"y": between, "stride": stride, "needs_dx": needs_dx}
-    dx, *grads1, _ = conv2d_batch_norm_grad(
-        dbetween, x, weight1, z1, gamma1, mean1, var1, **settings
-    )
+    saved1, saved2 = saved
+    z1, mean1, var1, _ = saved1
+    between = batch_norm_eval(z1, first.gamma, first.beta, mean1, var1, eps=first.eps, relu=True)
+    dbetween, *grads2, dresidual = conv2d_batch_norm_grad(dy, between, second, saved2)
+    saved1 = saved1._replace(y=between)
+    dx, *grads1, _ = conv2d_batch_norm_grad(dbetween, x, first, saved1, needs_dx=needs_dx)
     if needs_dx and skip:
-        dx += subsample_and_pad_grad(dresidual, x_shape=x.shape, stride=stride)
+        dx += subsample_and_pad_grad(dresidual, x_shape=x.shape, stride=first.stride)
     return dx, *grads1, *grads2
 
 

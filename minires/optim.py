@@ -153,9 +153,9 @@ class Flat:
         )
         self.rate = xp.zeros((), first.dtype)  # in memory, where a recorded step reads it anew
         self.data_views, self.grad_views = self.views(self.data), self.views(self.grad)
-        for parameter, data, home in zip(parameters, self.data_views, self.grad_views, strict=True):
+        for parameter, data, grad in zip(parameters, self.data_views, self.grad_views, strict=True):
             data[...] = parameter.data
-            parameter.data, parameter.home = data, home
+            parameter.data, parameter.grad_buffer = data, grad
 
     def views(self, array: Array) -> list[Array]:
         """Each parameter's part of a flat array, in its shape."""

@@ -99,7 +99,7 @@ def test_inference_returns_the_same_tensor_filled_anew(cupy, rng):
 
 
 @cuda
-def test_a_gradient_that_no_optimiser_has_a_home_for(cupy):
+def test_a_gradient_that_no_optimiser_has_a_buffer_for(cupy):
     w = Tensor(np.ones(3, np.float32)).to("cuda")
     w.requires_grad = True
 

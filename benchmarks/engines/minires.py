@@ -6,6 +6,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from minires.kernels.records import ConvNorm
 from networks import NETWORKS, Arrays
 from shapes import Convolution
 
@@ -99,11 +100,11 @@ def block(side: int, channels: int, batch: int, backward: bool) -> Step:
     x, dy = rng.standard_normal((2, batch, side, side, channels), np.float32)
     weights = rng.standard_normal((2, 3, 3, channels, channels), np.float32)
     gamma, beta = rng.standard_normal((2, channels), np.float32)
-    layers = weights[0], gamma, beta, weights[1], gamma, beta
+    first, second = (ConvNorm(weight, gamma, beta, 1e-5, padding=1) for weight in weights)
     if not backward:
-        return lambda: kernels.basic_block(x, *layers, eps=1e-5, skip=True)
-    kept = kernels.basic_block(x, *layers, eps=1e-5, skip=True)
-    return lambda: kernels.basic_block_grad(dy, x, *layers, *kept, eps=1e-5, skip=True)
+        return lambda: kernels.basic_block(x, first, second, skip=True)
+    _, saved = kernels.basic_block(x, first, second, skip=True)
+    return lambda: kernels.basic_block_grad(dy, x, first, second, saved, skip=True)
 
 
 def sgemm(side: int) -> Step:

@@ -14,7 +14,7 @@
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three
     batch_norm.py   statistics, normalising, gradients; per_channel.py
-    normalised.py   a convolution and its batch norm as one: finish.py, operands.py
+    fused.py        a convolution and its batch norm as one: finish.py, operands.py
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
@@ -28,17 +28,17 @@ from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
 from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import relu, relu_grad, sgd_step
-from .im2col import col2im, im2col
-from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
-from .matmul import matmul
-from .memory import keep_freed_memory
-from .normalised import (
+from .fused import (
     basic_block,
     basic_block_grad,
     conv2d_batch_norm,
     conv2d_batch_norm_eval,
     conv2d_batch_norm_grad,
 )
+from .im2col import col2im, im2col
+from .loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from .matmul import matmul
+from .memory import keep_freed_memory
 from .per_channel import update_running_statistics
 from .pooling import (
     avg_pool,

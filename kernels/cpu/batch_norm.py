@@ -20,17 +20,18 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
+from ..records import SavedNorm
 from ..running import Running
 from .compiling import helper, parallel_kernel
 from .memory import NO_FLOATS, Array, Doubles, Ints, empty
 from .operands import (
     Input,
     OutputGrad,
-    cut_to,
     flat_grad,
     grad_pointers,
     grad_terms,
     load_grad,
+    masked,
 )
 from .per_channel import combined, follow, scale_of, terms_of_gradient
 from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
@@ -96,45 +97,40 @@ def batch_norm_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Sums, then dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat))."""
-    grad, sums = summed(cut_grad(dy, y), x, mean, chunks_of(x), write=True)
-    through, dgamma, dbeta = through_batch_norm(grad, sums, x, gamma, mean, var, eps)
-    return written(through), dgamma, dbeta, grad.dy
+    dz, sums = summed(masked_by(dy, y), x, mean, chunks_of(x), write=True)
+    through, dgamma, dbeta = through_batch_norm(dz, sums, SavedNorm(x, mean, var), gamma, eps)
+    return written(through), dgamma, dbeta, dz.dy
 
 
-def cut_grad(dy: Array, y: Array | None) -> OutputGrad:
+def masked_by(dy: Array, y: Array | None) -> OutputGrad:
     """dy where y > 0; all of it where there is no y."""
-    return OutputGrad(dy) if y is None else cut_to(dy, Input(y))
+    return OutputGrad(dy) if y is None else masked(dy, Input(y))
 
 
 def summed(
     grad: OutputGrad, x: Array, mean: Array, starts: Ints, *, write: bool
 ) -> tuple[OutputGrad, Doubles]:
     """The gradient dz of batch norm's result, written if asked, and its sums (see `grad_sums`)."""
-    write = write and grad.cut
+    write = write and grad.mask_pending
     dz = empty(x.shape) if write else NO_FLOATS
     sums = grad_sums(grad, x, mean, starts, dz)
     return OutputGrad(dz) if write else grad, sums
 
 
 def through_batch_norm(
-    grad: OutputGrad,
-    sums: Doubles,
-    x: Array,
-    gamma: Array,
-    mean: Array,
-    var: Array,
-    eps: float,
+    dz: OutputGrad, sums: Doubles, saved: SavedNorm, gamma: Array, eps: float
 ) -> tuple[OutputGrad, Array, Array]:
-    """The gradients of batch norm's x, gamma and beta, from that of its result and its sums."""
-    count = max(1, x.size // x.shape[3])
+    """The gradients of batch norm's z, gamma and beta, from that of its result and its sums."""
+    z, mean, var, _ = saved
+    count = max(1, z.size // z.shape[3])
     scale, slope, shift, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, count)
-    through = grad._replace(normalised=True, z=x, mean=mean, scale=scale, slope=slope, shift=shift)
-    return through, dgamma, dbeta
+    terms = {"mean": mean, "scale": scale, "slope": slope, "shift": shift}
+    return dz._replace(norm_pending=True, z=z, **terms), dgamma, dbeta
 
 
 def written(grad: OutputGrad) -> Array:
     """The values of a gradient."""
-    if not (grad.cut or grad.normalised):
+    if not (grad.mask_pending or grad.norm_pending):
         return grad.dy
     dx = empty(grad.dy.shape)
     write_grad_kernel(flat_grad(grad), dx.shape[3], dx.reshape(-1))
@@ -143,7 +139,7 @@ def written(grad: OutputGrad) -> Array:
 
 def written_input(source: Input) -> Array:
     """The values of an input."""
-    if not source.normalised:
+    if not source.norm_pending:
         return source.x
     one = np.ones_like(source.mean)
     return batch_norm_eval(
@@ -162,7 +158,7 @@ def batch_norm_eval_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """dx = dz * gamma / std: the map is linear."""
-    grad, sums = summed(cut_grad(dy, y), x, mean, chunks_of(x), write=True)
+    grad, sums = summed(masked_by(dy, y), x, mean, chunks_of(x), write=True)
     scale, _, _, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, 1)
     zero, one = np.zeros_like(gamma), np.ones_like(var)
     dx = batch_norm_eval(grad.dy, scale, zero, zero, one, eps=0.0)

@@ -14,12 +14,12 @@ import functools
 import math
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
+from ..backward_link import BackwardLink
 from ..checks import winograd_is_possible
-from ..handover import Handover
+from ..records import ConvNorm
 from . import direct, im2col, winograd
 from .batch_norm import even_starts, written, written_input
 from .finish import NOTHING, Finish
@@ -207,22 +207,21 @@ def cuts_alike(x_shape: Shape, weight_shape: Shape, padding: int) -> bool:
 def conv2d_grads(
     grad: OutputGrad,
     source: Input,
-    weight: Array,
-    stride: int,
-    padding: int,
+    layer: ConvNorm,
     *,
     needs_dx: bool = True,
     from_shortcut: Array | None = None,
-    before: Handover | None = None,
+    link: BackwardLink | None = None,
 ) -> tuple[Array, Array]:
-    """`(dx, dweight)`; dx is empty if not needed.
+    """`(dx, dweight)` of a layer's convolution; dx is empty if not needed.
 
-    To dx comes what shortcut A past this convolution hands back, the gradient `from_shortcut`,
-    whose array is used again. Winograd's algorithm leaves dx for the batch norm `before`, if there
-    is one and the sums come out as they would there; others, which would need another pass, do not.
+    The gradient `from_shortcut` that shortcut A past this convolution hands back is added to dx,
+    and its array is used again. Winograd's algorithm masks dx and gathers its sums for the `link`
+    of the operation that made the input, if there is one and the sums have the bits that they would
+    have there; others, which would need another pass, do not.
     """
-    geometry: dict[str, Any] = {"stride": stride, "padding": padding}
-    x_shape = source.x.shape
+    weight, geometry = layer.weight, layer.geometry
+    padding, x_shape = layer.padding, source.x.shape
     all_alike = from_shortcut is None or from_shortcut.shape == x_shape
     if all_alike and both_by_winograd(x_shape, weight.shape, **geometry):
         return winograd.conv2d_grads(
@@ -232,13 +231,13 @@ def conv2d_grads(
             x_shape=x_shape,
             padding=padding,
             add_to=from_shortcut,
-            before=before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None,
+            link=link if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None,
         )
     dx = NO_FLOATS
     if needs_dx:
-        if stride == 1:  # windows of it overlap
+        if layer.stride == 1:  # windows of it overlap
             grad = OutputGrad(written(grad))
         dx = input_grad(grad, weight, x_shape, **geometry)
         if from_shortcut is not None:
-            add_shortcut_grad(dx, from_shortcut, stride)
+            add_shortcut_grad(dx, from_shortcut, layer.stride)
     return dx, weight_grad(grad, written_input(source), weight.shape, **geometry)

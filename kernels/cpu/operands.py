@@ -1,9 +1,9 @@
 """What a convolution reads: arrays, or values made from arrays where they are read.
 
 Between two convolutions stand batch norm and ReLU, which take no time next to the memory that they
-read and write. So their results need not be written: a convolution takes an `Input` that is still
-to be normalised, and its backward pass an `OutputGrad` that is still to go back through ReLU and
-batch norm. Each value is made in registers:
+read and write. So their results need not be written: a convolution takes an `Input` whose
+normalisation is pending, and its backward pass an `OutputGrad` whose ReLU mask and batch norm are
+(`../backward_link.py` says these words first). Each value is made in registers:
 
     input = relu((x - mean) * scale + beta)
     grad  = scale * dz + slope * (z - mean) + shift,  dz = dy where y > 0     (see `batch_norm.py`)
@@ -27,7 +27,7 @@ class Input(NamedTuple):
     """The input of a convolution: x, or what makes it from x."""
 
     x: Array
-    normalised: bool = False
+    norm_pending: bool = False
     mean: Array = NO_FLOATS
     scale: Array = NO_FLOATS
     beta: Array = NO_FLOATS
@@ -40,13 +40,13 @@ class OutputGrad(NamedTuple):
     """The gradient of a convolution's result: dy, or what makes it from dy."""
 
     dy: Array
-    cut: bool = False  # to where y > 0; y as in Input (Numba's loops take no tuples in tuples)
+    mask_pending: bool = False  # y > 0, y as in Input (Numba's loops take no tuples in tuples)
     y: Array = NO_FLOATS
-    y_normalised: bool = False
+    y_norm_pending: bool = False
     y_mean: Array = NO_FLOATS
     y_scale: Array = NO_FLOATS
     y_beta: Array = NO_FLOATS
-    normalised: bool = False
+    norm_pending: bool = False
     z: Array = NO_FLOATS
     mean: Array = NO_FLOATS
     scale: Array = NO_FLOATS
@@ -54,15 +54,15 @@ class OutputGrad(NamedTuple):
     shift: Array = NO_FLOATS
 
 
-class Norm(NamedTuple):
-    """The batch norm of z, then cut off at zero to be an input; do its sums matter?"""
+class MaskAndSum(NamedTuple):
+    """Batch norm, of z, and ReLU made the input: is dx wanted masked and with its sums gathered?"""
 
     z: Array = NO_FLOATS
     mean: Array = NO_FLOATS
-    wants_sums: bool = False
+    wanted: bool = False
 
 
-def cut_to(dy: Array, y: Input) -> OutputGrad:
+def masked(dy: Array, y: Input) -> OutputGrad:
     """dy where y > 0."""
     return OutputGrad(dy, True, *y)
 
@@ -82,7 +82,7 @@ def input_pointers(source):
     """The same with pointers for arrays, for the helpers of a kernel."""
     return Input(
         pointer(source.x),
-        source.normalised,
+        source.norm_pending,
         pointer(source.mean),
         pointer(source.scale),
         pointer(source.beta),
@@ -94,13 +94,13 @@ def grad_pointers(grad):
     """The same with pointers for arrays, for the helpers of a kernel."""
     return OutputGrad(
         pointer(grad.dy),
-        grad.cut,
+        grad.mask_pending,
         pointer(grad.y),
-        grad.y_normalised,
+        grad.y_norm_pending,
         pointer(grad.y_mean),
         pointer(grad.y_scale),
         pointer(grad.y_beta),
-        grad.normalised,
+        grad.norm_pending,
         pointer(grad.z),
         pointer(grad.mean),
         pointer(grad.scale),
@@ -110,23 +110,23 @@ def grad_pointers(grad):
 
 
 @helper
-def norm_pointers(norm):
+def mask_pointers(mask):
     """The same with pointers for arrays, for the helpers of a kernel."""
-    return Norm(pointer(norm.z), pointer(norm.mean), norm.wants_sums)
+    return MaskAndSum(pointer(mask.z), pointer(mask.mean), mask.wanted)
 
 
 @helper
-def cut_pointers(dy, y):
-    """`cut_to` within a kernel; what has nothing to do with cutting is never read."""
-    cut = dy, True, y.x, y.normalised, y.mean, y.scale, y.beta
-    return OutputGrad(*cut, False, y.x, y.mean, y.mean, y.mean, y.mean)
+def masked_pointers(dy, y):
+    """`masked` within a kernel; what has nothing to do with the mask is never read."""
+    masked = dy, True, y.x, y.norm_pending, y.mean, y.scale, y.beta
+    return OutputGrad(*masked, False, y.x, y.mean, y.mean, y.mean, y.mean)
 
 
 @helper
 def input_terms(source, c, lanes):
     """What channels from `c` are normalised by: mean, scale, beta."""
     zero = broadcast(np.float32(0))
-    if not source.normalised:
+    if not source.norm_pending:
         return zero, zero, zero
     return (
         load_lanes(source.mean, c, lanes),
@@ -141,31 +141,31 @@ def load_input(source, terms, at, lanes, exists):
     if not exists:
         return broadcast(np.float32(0))
     value = load_lanes(source.x, at, lanes)
-    if source.normalised:
+    if source.norm_pending:
         mean, scale, beta = terms
         value = cut_below_zero(fma(value - mean, scale, beta))
     return value
 
 
 @helper
-def cutting_input(grad):
+def mask_source(grad):
     """The y of a gradient."""
-    return Input(grad.y, grad.y_normalised, grad.y_mean, grad.y_scale, grad.y_beta)
+    return Input(grad.y, grad.y_norm_pending, grad.y_mean, grad.y_scale, grad.y_beta)
 
 
 @helper
 def grad_terms(grad, c, lanes):
     """What gradients of channels from `c` are made with: y's terms; mean, scale, slope, shift."""
     zero = broadcast(np.float32(0))
-    if not grad.normalised:
-        return input_terms(cutting_input(grad), c, lanes), (zero, zero, zero, zero)
+    if not grad.norm_pending:
+        return input_terms(mask_source(grad), c, lanes), (zero, zero, zero, zero)
     terms = (
         load_lanes(grad.mean, c, lanes),
         load_lanes(grad.scale, c, lanes),
         load_lanes(grad.slope, c, lanes),
         load_lanes(grad.shift, c, lanes),
     )
-    return input_terms(cutting_input(grad), c, lanes), terms
+    return input_terms(mask_source(grad), c, lanes), terms
 
 
 @helper
@@ -174,9 +174,9 @@ def load_grad(grad, terms, at, lanes, exists):
     if not exists:
         return broadcast(np.float32(0))
     value = load_lanes(grad.dy, at, lanes)
-    if grad.cut:
-        value = where_positive(load_input(cutting_input(grad), terms[0], at, lanes, True), value)
-    if grad.normalised:
+    if grad.mask_pending:
+        value = where_positive(load_input(mask_source(grad), terms[0], at, lanes, True), value)
+    if grad.norm_pending:
         mean, scale, slope, shift = terms[1]
         rest = fma(slope, load_lanes(grad.z, at, lanes) - mean, shift)
         value = fma(scale, value, rest)
@@ -187,7 +187,7 @@ def load_grad(grad, terms, at, lanes, exists):
 def prefetch_grads(grad, first, last, share, shares):
     """`prefetch_share` of all that floats first .. last of the gradient are made from."""
     prefetch_share(grad.dy, first, last, share, shares)
-    if grad.cut:
+    if grad.mask_pending:
         prefetch_share(grad.y, first, last, share, shares)
-    if grad.normalised:
+    if grad.norm_pending:
         prefetch_share(grad.z, first, last, share, shares)

@@ -33,7 +33,7 @@ import functools
 import numpy as np
 from numba import prange
 
-from ..handover import Handover
+from ..backward_link import BackwardLink
 from .batch_norm import chunk_grad_sums
 from .compiling import helper, parallel_kernel
 from .finish import NOTHING, Finish, finish_chunk
@@ -41,14 +41,14 @@ from .memory import NO_FLOATS, Array, Ints, Shape, empty, part, scratch
 from .operands import (
     NO_INPUT,
     Input,
-    Norm,
+    MaskAndSum,
     OutputGrad,
-    cut_pointers,
     flat_grad,
     flat_input,
     grad_pointers,
     input_pointers,
-    norm_pointers,
+    mask_pointers,
+    masked_pointers,
     prefetch_grads,
 )
 from .packing import once_for_constants
@@ -116,12 +116,12 @@ def conv2d_grads(
     x_shape: Shape,
     padding: int = 1,
     add_to: Array | None = None,
-    before: Handover | None = None,
+    link: BackwardLink | None = None,
 ) -> tuple[Array, Array]:
     """dx where the weight is given, dweight where the input is, else empty.
 
-    dx is added to the array `add_to`, and is that array, where there is one. For the batch norm
-    `before` the convolution, dx is cut to where the input is positive and summed while in cache.
+    dx is added to the array `add_to`, and is that array, where there is one. With the
+    `link` of the operation that made the input, dx is masked and its sums gathered while in cache.
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
@@ -131,8 +131,8 @@ def conv2d_grads(
     dx = NO_FLOATS
     if weight is not None:
         dx = empty(x_shape) if add_to is None else add_to
-    norm = Norm(before.z.ravel(), before.mean, True) if before else Norm()
-    starts = sum_starts(w, len(parts)) if before else NO_STARTS
+    mask = MaskAndSum(link.z.ravel(), link.mean, True) if link else MaskAndSum()
+    starts = sum_starts(w, len(parts)) if link else NO_STARTS
     sums = np.zeros((2, len(starts), w.channels))  # empty blocks are not visited
     grads_kernel(
         flat_input(source or NO_INPUT),
@@ -143,13 +143,13 @@ def conv2d_grads(
         add_to is not None,
         dx.reshape(-1),
         parts,
-        norm,
+        mask,
         starts,
         sums,
     )
     dweight = weight_grad(parts, rows, w.channels, channels) if parts.size else NO_FLOATS
-    if before:
-        before.leave(dx, sums.sum(1))
+    if link:
+        link.put(dx, sums.sum(1))
     return dx, dweight
 
 
@@ -364,7 +364,7 @@ def u_place(k, c, depth, width):
 
 
 @parallel_kernel
-def grads_kernel(source, w, grad, u, channels, add, dx, parts, norm, starts, sums):
+def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sums):
     """A chunk is a range of images: their part of dx, and a partial sum of dU."""
     tiles, count = tiles_across(w) * tiles_down(w), len(parts)
     for i in prange(count):
@@ -385,14 +385,14 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, norm, starts, sum
                 parts.size > 0,
                 tile == begin,
                 pointer(parts[i]),
-                norm_pointers(norm),
+                mask_pointers(mask),
             )
-            if norm.wants_sums:
+            if mask.wanted:
                 block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
-                finish_grads(
+                mask_and_sum(
                     pointer(dx),
                     input_pointers(source),
-                    norm_pointers(norm),
+                    mask_pointers(mask),
                     w.channels,
                     starts[block],
                     starts[block + 1],
@@ -402,16 +402,16 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, norm, starts, sum
 
 
 @helper
-def finish_grads(dx, source, norm, channels, first, last, sums, products):
-    """Cut and sum, for batch norm, pixels first .. last of dx, which are complete."""
-    grad = cut_pointers(dx, source)
+def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
+    """Pixels first .. last of dx, which are complete: the ReLU's mask, batch norm's sums."""
+    grad = masked_pointers(dx, source)
     for c in range(0, channels, LANES):
-        chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx, sums, products)
+        chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
 
 
 @helper
 def grads_block(
-    source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total, norm
+    source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total, mask
 ):
     """Both gradients of `count` tiles from `first`, each added to what is there."""
     v_step, d_step = frequency_step(w.channels), frequency_step(channels)
@@ -427,7 +427,7 @@ def grads_block(
         add_weight_grads(grad, *ahead, v, w.channels, d, channels, count, fresh, total)
     if want_dx:
         ahead, here = input_range(w, first + BLOCK), input_range(w, first)
-        input_grads(source.x, *ahead, dx, *here, norm, d, channels, u, count, v, w.channels)
+        input_grads(source.x, *ahead, dx, *here, mask, d, channels, u, count, v, w.channels)
         if not add:
             begin, end = reached(w, first), reached(w, first + count)
             fill_zero(dx, begin, end - begin)
@@ -465,13 +465,13 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
 
 
 @helper
-def input_grads(x, begin, end, dx, dx_begin, dx_end, norm, d, channels, u, count, v, depth):
+def input_grads(x, begin, end, dx, dx_begin, dx_end, mask, d, channels, u, count, v, depth):
     """dV = dM @ U.T at every frequency, in the place of V."""
     for f in range(FREQUENCIES):
         prefetch_share(x, begin, end, f, FREQUENCIES)
         prefetch_share(dx, dx_begin, dx_end, f, FREQUENCIES)
-        if norm.wants_sums:
-            prefetch_share(norm.z, dx_begin, dx_end, f, FREQUENCIES)
+        if mask.wanted:
+            prefetch_share(mask.z, dx_begin, dx_end, f, FREQUENCIES)
         width, at = round_up(depth, COLUMNS), f * frequency_step(channels)
         panel, to = f * weight_step(channels, width), f * frequency_step(depth)
         multiply_tiles(d, at, channels, u, panel, width, count, v, to)

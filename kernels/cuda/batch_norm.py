@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..records import SavedNorm
 from ..running import Running, unbiased
 from .launch import (
     THREADS,
@@ -155,7 +156,7 @@ def batch_norm_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Gradients with the statistics as functions of x."""
-    return gradients(dy, x, gamma, mean, var, eps=eps, y=y, training=True)
+    return gradients(dy, SavedNorm(x, mean, var, y), gamma, eps, training=True)
 
 
 def batch_norm_eval_grad(
@@ -169,27 +170,28 @@ def batch_norm_eval_grad(
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """Gradients with the statistics held constant."""
-    return gradients(dy, x, gamma, mean, var, eps=eps, y=y, training=False)
+    return gradients(dy, SavedNorm(x, mean, var, y), gamma, eps, training=False)
 
 
 def gradients(
     dy: Array,
-    x: Array,
+    saved: SavedNorm,
     gamma: Array,
-    mean: Array,
-    var: Array,
-    *,
     eps: float,
-    y: Array | None,
-    training: bool,
+    *,
+    training: bool = True,
     sums: Array | None = None,
     needs_dresidual: bool = True,
-    homes: tuple[Array | None, ...] = (None, None),
+    grad_buffers: tuple[Array | None, ...] = (None, None),
 ) -> tuple[Array, Array, Array, Array]:
-    """Sums over all pixels, unless they are known, then dx; dresidual is dy where y is None."""
+    """Sums over all pixels, unless they were gathered; then dx.
+
+    Where `sums` were gathered, or there is no y, dy is masked already: it is dresidual.
+    """
+    x, mean, var, y = saved if sums is None else saved._replace(y=None)
     if sums is None:
         sums = gradient_sums(dy, x, y, mean)
-    dgamma, dbeta = (empty(gamma.shape, x) if home is None else home for home in homes)
+    dgamma, dbeta = (empty(gamma.shape, x) if b is None else b for b in grad_buffers)
     dx = empty(x.shape, x)
     if x.size == 0:  # nothing will be launched
         dgamma.fill(0)

@@ -308,7 +308,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
                     after.at[v] = normalised(before.at[v], centre[c], scale[c], shift[c]);
                 }
             }
-            cut_and_sum(values, after, before, centre + n, own + j);
+            mask_and_sum(values, after, before, centre + n, own + j);
         }
     );
     const auto write = [&] {
@@ -349,7 +349,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
 #pragma unroll
             for (int v = 0; v < TOGETHER; ++v) after.at[v] = T(1);
             if (result) after = load<TOGETHER>(result + place);
-            cut_and_sum(values, after, before, mean + first_n + n, own + j);
+            mask_and_sum(values, after, before, mean + first_n + n, own + j);
         }
     );
     total_sums<E>(

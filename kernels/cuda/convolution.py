@@ -121,18 +121,25 @@ def conv2d_input_grad(
     return col2im(columns.reshape(*dy.shape[:3], -1), x_shape=x_shape, **geometry)
 
 
-class Gate(NamedTuple):
-    """What lies before a convolution: batch norm of z, then ReLU, whose gradient is to be cut.
+class MaskAndSum(NamedTuple):
+    """Batch norm, of z, and ReLU made the convolution's input: dx is to be masked and summed.
 
-    The gradient passes where `result`, the convolution's input, is positive or, without it, where
-    `norm` of z is. `sums` (2, C) get those that the gradient of the batch norm needs.
+    The gradient passes where `y`, the convolution's input, is positive or, without it, where `norm`
+    of z is. `sums` (2, C) get those that the gradient of the batch norm needs.
     """
 
     z: Array
     mean: Array
     sums: Array
-    result: Array | None = None
+    y: Array | None = None
     norm: Norm | None = None
+
+
+class ShortcutGrad(NamedTuple):
+    """The gradient that comes through shortcut A, of the pixels that it read with its stride."""
+
+    grad: Array
+    stride: int
 
 
 def input_grad(
@@ -141,17 +148,17 @@ def input_grad(
     x_shape: tuple[int, ...],
     stride: int,
     padding: int,
-    addend: Array | None = None,
-    addend_stride: int = 1,
-    gate: Gate | None = None,
+    shortcut: ShortcutGrad | None = None,
+    mask: MaskAndSum | None = None,
 ) -> Array:
-    """The implicit product, plus what came through a shortcut of that stride; cut by a gate."""
+    """The implicit product, plus what came through a shortcut; masked and summed if wanted."""
+    addend, addend_stride = shortcut or (None, 1)
     run = run_for(dy, weight, stride, padding, to_images=True)
-    if run and gate and gate.norm and addend is None:
-        return conv3x3_input_grad(run, dy, weight, gate, gate.norm)
+    if run and mask and mask.norm and addend is None:
+        return conv3x3_input_grad(run, dy, weight, mask, mask.norm)
     (n, height, width, channels), filters = x_shape, weight.shape[3]
     dx = empty(x_shape, dy)
-    others = (addend, gate.z, gate.result) if gate else (addend,)
+    others = (addend, mask.z, mask.y) if mask else (addend,)
     sizes = (channels, filters) if addend is None else (channels, filters, addend.shape[3])
     values = vector(dy, weight, dx, *others, sizes=sizes)
     stride = int(stride)
@@ -160,18 +167,18 @@ def input_grad(
     refuse_too_large(dy.shape, x_shape, engine.m * stride**2)
     grid = blocks(pixels, engine.m), blocks(channels, engine.n), stride**2
     parts = (None, None, None)
-    if gate:
+    if mask:
         count = grid[0] * grid[2]
-        parts = empty((count, 2, channels), dy), counters(dy, grid[1], count), gate.sums
+        parts = empty((count, 2, channels), dy), counters(dy, grid[1], count), mask.sums
     launch(
         "convolution",
         product("conv2d_input_grad", engine, values),
         grid,
         *(dy, weight, dx, addend, int(addend_stride)),
         *(x_shape[1:] if addend is None else addend.shape[1:]),
-        *((gate.z, gate.result, gate.mean) if gate else (None,) * 3),
-        *arrays_of(gate.norm if gate else None)[1:],
-        scalar(gate.norm.eps if gate and gate.norm else 0, dy),
+        *((mask.z, mask.y, mask.mean) if mask else (None,) * 3),
+        *arrays_of(mask.norm if mask else None)[1:],
+        scalar(mask.norm.eps if mask and mask.norm else 0, dy),
         *parts,
         *(*x_shape, *dy.shape[1:3], filters, *map(int, weight.shape[:2]), stride, int(padding)),
         threads=engine.threads,
@@ -206,11 +213,13 @@ def weight_grad(
     stride: int,
     padding: int,
     pending: Norm | None = None,
-    home: Array | None = None,
+    grad_buffer: Array | None = None,
 ) -> Array:
     """The implicit product with x, or with relu(pending(x)), in parts over chunks of pixels."""
     channels, filters = x.shape[3], dy.shape[3]
-    dweight = empty((*kernel_size, channels, filters), x) if home is None else home
+    dweight = grad_buffer
+    if dweight is None:
+        dweight = empty((*kernel_size, channels, filters), x)
     pixels, lines = dy.size // filters, dweight.size // filters
     values = vector(dy, x, dweight, sizes=(channels, filters))
     engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters)

@@ -344,7 +344,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
 #pragma unroll
         for (int v = 0; v < TOGETHER; ++v)
             after.at[v] = normalised(before.at[v], centre[n + v], scale[n + v], shift[n + v]);
-        cut_and_sum(values, after, before, centre + n, own + j);
+        mask_and_sum(values, after, before, centre + n, own + j);
     });
     total_sums<E>(
         own, blockIdx.x, gridDim.x, first_n, wide, channels, parts, counters, totals, [&] {

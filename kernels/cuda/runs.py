@@ -9,7 +9,7 @@ from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
 from .source import Runs, choose_run
 
 if TYPE_CHECKING:
-    from .convolution import Gate
+    from .convolution import MaskAndSum
 
 Array = Any
 DEPTH = 16  # channels at a time: as in runs.cu
@@ -57,8 +57,10 @@ def conv3x3(
     return y
 
 
-def conv3x3_input_grad(engine: Runs, dy: Array, weight: Array, gate: Gate, norm: Norm) -> Array:
-    """The gradient of the convolution's input, which is relu(norm(gate.z)), cut and summed."""
+def conv3x3_input_grad(
+    engine: Runs, dy: Array, weight: Array, mask: MaskAndSum, norm: Norm
+) -> Array:
+    """The gradient of the convolution's input, which is relu(norm(z)), masked and summed."""
     channels = weight.shape[2]
     dx = empty((*dy.shape[:3], channels), dy)
     tiles = tiles_of(engine, dy.shape, channels)
@@ -67,8 +69,8 @@ def conv3x3_input_grad(engine: Runs, dy: Array, weight: Array, gate: Gate, norm:
         "runs",
         f"conv3x3_input_grad<{engine}>",
         tiles,
-        *(dy, weight, dx, gate.z, gate.mean, var, gamma, beta, scalar(eps, dy)),
-        *(empty((tiles[0], 2, channels), dy), counters(dy, tiles[1], tiles[0]), gate.sums),
+        *(dy, weight, dx, mask.z, mask.mean, var, gamma, beta, scalar(eps, dy)),
+        *(empty((tiles[0], 2, channels), dy), counters(dy, tiles[1], tiles[0]), mask.sums),
         *(*dx.shape, dy.shape[3]),
         threads=engine.threads,
     )

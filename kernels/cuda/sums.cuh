@@ -60,7 +60,7 @@ __device__ void moments_over_rows(
 // Cut gradients to where the results of the ReLU before are positive, and add them, and their products
 // with z - mean, to their columns' sums.
 template <int V, typename T>
-__device__ void cut_and_sum(
+__device__ void mask_and_sum(
     Pack<T, V>& grads, const Pack<T, V>& results, const Pack<T, V>& z, const T* mean,
     Pack<T, 2>* sums
 ) {

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from ..kernels.devices import is_array, may_share_memory
+from ..kernels import devices, records
 from .accepting import result_of, same_kind
 from .hooks import Hooks
 
@@ -119,7 +119,7 @@ class Context:
         """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
         # of equal arrays the first input's version counts
         by_array = {id(t.data): t for t in (output, *reversed(self._inputs)) if t is not None}
-        for name, value in vars(self._saved).items():
+        for name, value in records.arrays_within(vars(self._saved).items()):
             if (tensor := by_array.get(id(value))) is not None:
                 label = f"{name} ({tensor.name})" if tensor.name else name
                 self._versions.append((label, tensor.version, tensor.version.count))
@@ -148,8 +148,8 @@ class Function:
         """From the gradient of the result, that of every array: one, or a tuple in order.
 
         May give None for an array that gets no gradient; `ctx.needs_grad` says which want one. Must
-        not change `grad`: another branch may hold the same array (`kernels/handover.py` has the
-        exception).
+        not change `grad`: another branch may hold the same array (the exception:
+        `kernels/backward_link.py`).
         """
         raise NotImplementedError
 
@@ -178,8 +178,8 @@ class Function:
 
 def shared_version(data: Array, inputs: tuple[Tensor | None, ...]) -> Version | None:
     """The version counter of the input that the result is a view of, if it is one."""
-    if is_array(data) and (data.base is not None or not data.flags.owndata):
+    if devices.is_array(data) and (data.base is not None or not data.flags.owndata):
         for tensor in inputs:
-            if tensor is not None and may_share_memory(data, tensor.data):
+            if tensor is not None and devices.may_share_memory(data, tensor.data):
                 return tensor.version
     return None

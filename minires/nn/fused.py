@@ -1,7 +1,7 @@
 """Operations that are several in one: a convolution and what follows it, and a whole block.
 
 Between convolutions there is little to compute and much to read and write, so that each pass over
-memory that is saved counts; see `kernels/cpu/normalised.py`. The results are those of the plain
+memory that is saved counts; see `kernels/cpu/fused.py`. The results are those of the plain
 operations, one after the other, to rounding.
 """
 
@@ -15,7 +15,8 @@ from .. import kernels
 from ..autograd import Context, Function
 from ..autograd.function import Array
 from ..autograd.ops import Gradients
-from ..kernels.handover import Handover
+from ..kernels.backward_link import BackwardLink, Links
+from ..kernels.records import ConvNorm
 from ..kernels.running import Running
 from .module import Parameter
 
@@ -39,9 +40,8 @@ class ConvAdd(Function):
     ) -> Array:
         zero, one = np.zeros_like(weight[0, 0, 0]), np.ones_like(weight[0, 0, 0])
         beta = zero if bias is None else bias
-        y = kernels.conv2d_batch_norm_eval(
-            x, weight, one, beta, zero, one, eps=0.0, residual=residual, relu=relu, **geometry
-        )
+        layer = ConvNorm(weight, one, beta, 0.0, **geometry)
+        y = kernels.conv2d_batch_norm_eval(x, layer, zero, one, residual=residual, relu=relu)
         x_saved = x if ctx.needs_grad[1] else None
         ctx.save(x=x_saved, weight=weight, y=y if relu else None, geometry=geometry)
         return y
@@ -76,25 +76,20 @@ class ConvBatchNorm(Function):
         running: Running | None,
         **settings: Any,
     ) -> Any:
-        y, z, mean, var = kernels.conv2d_batch_norm(
-            x, weight, gamma, beta, residual=residual, relu=relu, running=running, **settings
+        layer = ConvNorm(weight, gamma, beta, **settings)
+        y, saved = kernels.conv2d_batch_norm(
+            x, layer, residual=residual, relu=relu, running=running
         )
-        results = {"z": z, "mean": mean, "var": var, "y": y if relu else None}
-        handover = Handover(z, mean) if relu else None
-        ctx.save(x=x, weight=weight, gamma=gamma, **results, **settings, handover=handover)
-        return y, mean, var
+        link = BackwardLink(saved.z, saved.mean) if relu else None
+        ctx.save(x=x, layer=layer, saved=saved, link=link)
+        return y, saved.mean, saved.var
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        needs_dx, *_, needs_dresidual = ctx.needs_grad
-        return kernels.conv2d_batch_norm_grad(
-            grad,
-            **vars(ctx.saved),
-            needs_dx=needs_dx,
-            needs_dresidual=needs_dresidual,
-            before=handover_before(ctx),
-            homes=homes(ctx, 1, 2, 3),
-        )
+        s, (needs_dx, *_, needs_dresidual) = ctx.saved, ctx.needs_grad
+        needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
+        links = links_of(ctx, 1, 2, 3)
+        return kernels.conv2d_batch_norm_grad(grad, s.x, s.layer, s.saved, **needs, links=links)
 
 
 class ConvBatchNormEval(Function):
@@ -114,39 +109,29 @@ class ConvBatchNormEval(Function):
         *,
         mean: Array,
         var: Array,
-        eps: float,
         relu: bool,
-        **geometry: int,
+        **settings: Any,
     ) -> Array:
-        y = kernels.conv2d_batch_norm_eval(
-            x, weight, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu, **geometry
-        )
+        layer = ConvNorm(weight, gamma, beta, **settings)
+        y = kernels.conv2d_batch_norm_eval(x, layer, mean, var, residual=residual, relu=relu)
         # copies: the running statistics move on before the backward pass
-        ctx.save(
-            x=x,
-            weight=weight,
-            gamma=gamma,
-            mean=mean.copy(),
-            var=var.copy(),
-            y=y if relu else None,
-            eps=eps,
-            geometry=geometry,
-        )
+        statistics = {"mean": mean.copy(), "var": var.copy()}
+        ctx.save(x=x, layer=layer, y=y if relu else None, **statistics)
         return y
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        s = ctx.saved
-        z = kernels.conv2d(s.x, s.weight, **s.geometry)
+        s, layer = ctx.saved, ctx.saved.layer
+        z = kernels.conv2d(s.x, layer.weight, **layer.geometry)
         dz, dgamma, dbeta, dresidual = kernels.batch_norm_eval_grad(
-            grad, z, s.gamma, s.mean, s.var, eps=s.eps, y=s.y
+            grad, z, layer.gamma, s.mean, s.var, eps=layer.eps, y=s.y
         )
         dx = dweight = None
         if ctx.needs_grad[0]:
-            dx = kernels.conv2d_input_grad(dz, s.weight, x_shape=s.x.shape, **s.geometry)
+            dx = kernels.conv2d_input_grad(dz, layer.weight, x_shape=s.x.shape, **layer.geometry)
         if ctx.needs_grad[1]:
-            kernel_size = s.weight.shape[:2]
-            dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
+            kernel_size = layer.weight.shape[:2]
+            dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **layer.geometry)
         return dx, dweight, dgamma, dbeta, dresidual
 
 
@@ -157,49 +142,38 @@ class BasicBlock(Function):
     def forward(
         ctx: Context,
         x: Array,
-        weight1: Array,
-        gamma1: Array,
-        beta1: Array,
-        weight2: Array,
-        gamma2: Array,
-        beta2: Array,
-        *,
+        *parameters: Array,
         eps: float,
         stride: int,
         skip: bool,
         running: tuple[Running | None, Running | None],
     ) -> Any:
-        inputs: dict[str, Any] = {"x": x, "weight1": weight1, "gamma1": gamma1, "beta1": beta1}
-        inputs |= {"weight2": weight2, "gamma2": gamma2, "beta2": beta2}
-        settings: dict[str, Any] = {"eps": eps, "stride": stride, "skip": skip}
-        results = kernels.basic_block(**inputs, **settings, running=running)
-        names = ("y", "z1", "mean1", "var1", "z2", "mean2", "var2")
-        by_name = dict(zip(names, results, strict=True))
-        handover = Handover(by_name["z2"], by_name["mean2"])
-        ctx.save(**inputs, **by_name, **settings, handover=handover)
-        return tuple(by_name[name] for name in ("y", "mean1", "var1", "mean2", "var2"))
+        first = ConvNorm(*parameters[:3], eps=eps, stride=stride, padding=1)
+        second = ConvNorm(*parameters[3:], eps=eps, padding=1)
+        y, saved = kernels.basic_block(x, first, second, skip=skip, running=running)
+        link = BackwardLink(saved[1].z, saved[1].mean)
+        ctx.save(x=x, first=first, second=second, saved=saved, skip=skip, link=link)
+        return y, *saved[0][1:3], *saved[1][1:3]
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        return kernels.basic_block_grad(
-            grad,
-            **vars(ctx.saved),
-            needs_dx=ctx.needs_grad[0],
-            before=handover_before(ctx),
-            homes=homes(ctx, 1, 2, 3, 4, 5, 6),
-        )
+        s, links = ctx.saved, links_of(ctx, 1, 2, 3, 4, 5, 6)
+        arrays = grad, s.x, s.first, s.second, s.saved
+        settings = {"skip": s.skip, "needs_dx": ctx.needs_grad[0]}
+        return kernels.basic_block_grad(*arrays, **settings, links=links)
 
 
-def handover_before(ctx: Context) -> Handover | None:
+def links_of(ctx: Context, *parameters: int) -> Links:
+    """What ties an operation's backward pass to others; its parameters are those inputs."""
+    parents = [ctx.parents[position] for position in parameters]
+    buffers = (p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parents)
+    return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers))
+
+
+def link_of_input(ctx: Context) -> BackwardLink | None:
     """That of the operation that made this one's first input, unless somebody watches."""
     maker = ctx.parents[0]
     if not isinstance(maker, Context) or maker.hooks:
         return None
-    handover = getattr(maker.saved, "handover", None)
-    return handover if isinstance(handover, Handover) else None
-
-
-def homes(ctx: Context, *positions: int) -> tuple[Array | None, ...]:
-    """Arrays to write the gradients of these inputs into, where there are any."""
-    parents = [ctx.parents[position] for position in positions]
-    return tuple(p.lend_home() if isinstance(p, Parameter) else None for p in parents)
+    link = getattr(maker.saved, "link", None)
+    return link if isinstance(link, BackwardLink) else None

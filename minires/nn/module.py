@@ -22,31 +22,32 @@ REGISTRIES = ("_parameters", "_buffers", "_children", "_hooks")
 class Parameter(Tensor):
     """A tensor that training changes; a module that it is assigned to registers it.
 
-    `home`, if an optimiser has given one, is the array that the gradient is written to. It is lent
-    to one operation of a backward pass; what others that use the parameter make is added.
+    `grad_buffer`, if an optimiser has given one, is the array that the gradient is written to, in
+    place. It is lent to one operation of a backward pass; what others that use the parameter make
+    is added.
     """
 
-    __slots__ = ("home", "is_lent")
+    __slots__ = ("buffer_is_lent", "grad_buffer")
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-        self.home: Array | None = None
-        self.is_lent = False
+        self.grad_buffer: Array | None = None
+        self.buffer_is_lent = False
 
-    def lend_home(self) -> Array | None:
-        """Home, unless a gradient lies there already or somebody has it."""
-        if self.is_lent or self.grad is not None or self.home is None:
+    def lend_grad_buffer(self) -> Array | None:
+        """The buffer, unless a gradient lies there already or somebody has it."""
+        if self.buffer_is_lent or self.grad is not None or self.grad_buffer is None:
             return None
-        self.is_lent = True
-        return self.home
+        self.buffer_is_lent = True
+        return self.grad_buffer
 
     def accumulate(self, grad: Array) -> None:
-        """Add to the gradient, which starts at home."""
-        self.is_lent = False
-        if self.grad is None and self.home is not None:
-            if grad is not self.home:
-                self.home[...] = grad
-            self.grad = self.home
+        """Add to the gradient, which starts in the buffer."""
+        self.buffer_is_lent = False
+        if self.grad is None and self.grad_buffer is not None:
+            if grad is not self.grad_buffer:
+                self.grad_buffer[...] = grad
+            self.grad = self.grad_buffer
         else:
             super().accumulate(grad)
 
@@ -56,7 +57,7 @@ class Parameter(Tensor):
             self.changes_in_place()
             self.data = move(self.data, device)
             self.grad = None if self.grad is None else move(self.grad, device)
-            self.home = None
+            self.grad_buffer = None
 
 
 class Module:

@@ -117,7 +117,7 @@ def what_decides(model: Module, optimizer: SGD) -> list[Any]:
             found += attributes[registry].values()
         to_visit += attributes["_children"].values()
     for parameter in optimizer.parameters:
-        found += (parameter, parameter.data, parameter.home, parameter.requires_grad)
+        found += (parameter, parameter.data, parameter.grad_buffer, parameter.requires_grad)
         found += parameter.hooks
     return found
 

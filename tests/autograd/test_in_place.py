@@ -5,6 +5,7 @@ import pytest
 
 from minires import Tensor
 from minires.nn import Parameter
+from minires.nn import functional as F
 from minires.optim import SGD
 from tests.helpers import leaf
 
@@ -69,6 +70,14 @@ def test_a_saved_result_is_guarded_too():
     detached *= 2.0
     with pytest.raises(RuntimeError, match="Exp saved result"):
         y.backward([1.0, 1.0])
+
+
+def test_a_change_of_what_a_record_holds_is_noticed():
+    x, weight = Tensor(np.ones((1, 2, 2, 3))), leaf(np.ones((1, 1, 3, 3)))
+    y, *_ = F.conv2d_batch_norm(x, weight, leaf(np.ones(3)), leaf(np.ones(3)))
+    weight += 1.0
+    with pytest.raises(RuntimeError, match=r"ConvBatchNorm saved layer\.weight"):
+        y.backward(np.ones(y.shape))
 
 
 def test_an_optimiser_step_between_forward_and_backward_is_noticed():

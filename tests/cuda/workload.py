@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from minires.kernels.handover import Handover
+from minires.kernels.backward_link import BackwardLink, Links
+from minires.kernels.records import ConvNorm
 from minires.kernels.running import Running
 
 from minires import kernels
@@ -64,12 +65,14 @@ class Workload:
         """A residual block behind another operation: what convolutions do on the way."""
         x, weight1 = self.normal(IMAGES, side, side, c), self.normal(3, 3, c, filters)
         affine = [self.normal(filters) for _ in range(4)]
-        arrays = (x, weight1, *affine[:2], self.normal(3, 3, filters, filters), *affine[2:])
+        first = ConvNorm(weight1, *affine[:2], 1e-5, stride, 1)
+        weight2 = self.normal(3, 3, filters, filters)
+        block = x, first, ConvNorm(weight2, *affine[2:], 1e-5, padding=1)
         running = [Running(self.normal(filters), self.normal(filters), 0.1) for _ in range(2)]
-        settings = {"eps": 1e-5, "stride": stride, "skip": True}
-        results = kernels.basic_block(*arrays, **settings, running=tuple(running))
-        dy, before = self.normal(*results[0].shape), Handover(x, self.normal(c))
-        kernels.basic_block_grad(dy, *arrays, *results, **settings, before=before)
+        y, saved = kernels.basic_block(*block, skip=True, running=tuple(running))
+        dy, link = self.normal(*y.shape), BackwardLink(x, self.normal(c))
+        links = Links(of_input=link)
+        kernels.basic_block_grad(dy, *block, saved, skip=True, links=links)
 
     def batch_norm(self, side: int, c: int) -> None:
         """The end of a residual block, its gradient, and running statistics."""

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from minires.pictures import COLOURS
 from PIL import Image
 from typer.testing import CliRunner
 
 from minires.cli import app
+from minires.common.pictures import COLOURS
 from minires.detection import read_voc
 from minires.detection.draw import draw_annotations, draw_boxes
 from tests.detection.sets import coco, result, voc_folder, write, xml

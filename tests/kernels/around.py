@@ -112,7 +112,7 @@ class Bench:
             bound = 4 * (sizes[i] + 2 * np.abs(moments[i].get()))  # compilers fuse, or don't
             assert_within(array.get(), expected.get(), bound, self.dtype.type)
 
-    # ------------------------------------------------------------------ addend and gate
+    # ------------------------------------------------------------------ shortcut and mask
 
     def weight_grad(self, x, **settings):
         geometry = self.layer.stride, self.layer.padding
@@ -132,31 +132,33 @@ class Bench:
     def check_addend(self, stride, more):
         """Added where the shortcut read; the rest is as without it."""
         addend, spread = self.addend(stride, more)
-        dx = self.input_grad(addend=addend, addend_stride=stride)
+        dx = self.input_grad(shortcut=convolution.ShortcutGrad(addend, stride))
         same(dx, self.input_grad().get() + spread)
 
-    def check_gate(self, by_norm, addend=None):
-        """Cut after the addition, to where the ReLU before let through, and summed."""
+    def check_mask(self, by_norm, addend=None):
+        """Masked by the ReLU before, after the addition, and summed."""
         z = self.normal(*self.layer.shape)
         norm = self.norm(z)
         result = normalise(z, norm, relu=True)
-        more, spread = (None, 0) if addend is None else self.addend(*addend)
-        stride = 1 if addend is None else addend[0]
+        shortcut, spread = None, 0
+        if addend:
+            more, spread = self.addend(*addend)
+            shortcut = convolution.ShortcutGrad(more, addend[0])
         sums = launch.empty((2, z.shape[3]), z)
-        proof = {"norm": norm} if by_norm else {"result": self.put(result.get())}
-        gate = convolution.Gate(z, norm.mean, sums, **proof)
-        dx = self.input_grad(addend=more, addend_stride=stride, gate=gate)
+        proof = {"norm": norm} if by_norm else {"y": self.put(result.get())}
+        mask = convolution.MaskAndSum(z, norm.mean, sums, **proof)
+        dx = self.input_grad(shortcut=shortcut, mask=mask)
         whole = self.input_grad().get() + spread
         same(dx, np.where(result.get() > 0, whole, self.dtype.type(0)))
         assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
         return z, norm, result, dx, sums
 
-    def check_gate_of_run(self):
-        """As `check_gate` by norm, but against the reference: no other kernel sums as runs do."""
+    def check_mask_of_run(self):
+        """As `check_mask` by norm, but against the reference: no other kernel sums as runs do."""
         z = self.normal(*self.layer.shape)
         norm = self.norm(z)
         sums = launch.empty((2, z.shape[3]), z)
-        dx = self.input_grad(gate=convolution.Gate(z, norm.mean, sums, norm=norm))
+        dx = self.input_grad(mask=convolution.MaskAndSum(z, norm.mean, sums, norm=norm))
         passes = normalise(z, norm, relu=True).get() > 0
         whole = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
         whole = partial(whole, **self.layer.geometry)
@@ -165,8 +167,8 @@ class Bench:
         assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
 
     def check_sums_again(self, by_norm=False, addend=None):
-        """Whoever sums the gradient in memory gets the same bits, whether it is cut or not."""
-        z, norm, result, dx, sums = self.check_gate(by_norm, addend)
+        """Whoever sums the gradient in memory gets the same bits, whether it is masked or not."""
+        z, norm, result, dx, sums = self.check_mask(by_norm, addend)
         if self.layer.stride == 1:
             placed = self.put(dx.get())
             same(gradient_sums(placed, z, None, norm.mean), sums)

@@ -7,6 +7,7 @@ import hashlib
 
 import numpy as np
 from minires.kernels import cpu
+from minires.kernels.records import ConvNorm
 
 
 def convolutions(rng):
@@ -31,21 +32,20 @@ def fused(rng, shape):
     x, dy = rng.standard_normal((2, *shape), np.float32)
     weights = rng.standard_normal((2, 3, 3, shape[3], shape[3]), np.float32)
     gamma, beta = rng.standard_normal((2, shape[3]), np.float32)
-    arrays = (x, weights[0], gamma, beta, weights[1], beta, gamma)
+    first, strided = (ConvNorm(weights[0], gamma, beta, 1e-5, stride, 1) for stride in (1, 2))
+    second = ConvNorm(weights[1], beta, gamma, 1e-5, padding=1)
     for skip in (True, False):
-        results = cpu.basic_block(*arrays, eps=1e-5, skip=skip)
-        yield from results
-        yield from cpu.basic_block_grad(dy, *arrays, *results, eps=1e-5, skip=skip)
-        results = cpu.basic_block(*arrays, eps=1e-5, stride=2, skip=skip)
-        yield from results
-        settings = {"eps": 1e-5, "stride": 2, "skip": skip}
-        yield from cpu.basic_block_grad(results[0], *arrays, *results, **settings)
-    settings = {"eps": 1e-5, "stride": 2, "padding": 1}
-    y, z, mean, var = cpu.conv2d_batch_norm(x, weights[0], gamma, beta, relu=True, **settings)
-    yield from (y, z, mean, var)
-    yield from cpu.conv2d_batch_norm_grad(y, x, weights[0], z, gamma, mean, var, y=y, **settings)
-    arrays = (x, weights[0], gamma, beta, mean, var)
-    yield cpu.conv2d_batch_norm_eval(*arrays, residual=z, relu=True, **settings)
+        y, saved = cpu.basic_block(x, first, second, skip=skip)
+        yield from (y, *saved[0][:3], *saved[1][:3])
+        yield from cpu.basic_block_grad(dy, x, first, second, saved, skip=skip)
+        y, saved = cpu.basic_block(x, strided, second, skip=skip)
+        yield from (y, *saved[0][:3], *saved[1][:3])
+        yield from cpu.basic_block_grad(y, x, strided, second, saved, skip=skip)
+    y, saved = cpu.conv2d_batch_norm(x, strided, relu=True)
+    yield from (y, *saved[:3])
+    yield from cpu.conv2d_batch_norm_grad(y, x, strided, saved)
+    z, mean, var = saved[:3]
+    yield cpu.conv2d_batch_norm_eval(x, strided, mean, var, residual=z, relu=True)
 
 
 def others(rng):

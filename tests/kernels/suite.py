@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from minires.kernels import cpu, reference
 from minires.kernels.checks import output_shape
 from minires.kernels.cpu import convolution
+from minires.kernels.records import SavedNorm
 
 from ..device import OnDevice
 
@@ -107,8 +108,26 @@ def normal(rng, dtype, *shape):
 
 
 def wide(*arrays):
-    """The same numbers in float64."""
-    return [None if array is None else array.astype(np.float64) for array in arrays]
+    """The same numbers in float64, also of records; what is no array stays as it is."""
+    return [widened(array) for array in arrays]
+
+
+def widened(value):
+    if isinstance(value, tuple):
+        fields = wide(*value)
+        return type(value)(*fields) if hasattr(value, "_fields") else tuple(fields)
+    return value.astype(np.float64) if isinstance(value, np.ndarray) else value
+
+
+def flat(results):
+    """The arrays of a result and of the records in it, but y a second time."""
+    for result in results:
+        if isinstance(result, SavedNorm):
+            yield from result[:3]
+        elif isinstance(result, tuple):
+            yield from flat(result)
+        else:
+            yield result
 
 
 def assert_within(actual, expected, bound, dtype):

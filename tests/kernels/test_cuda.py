@@ -10,9 +10,10 @@ from minires.kernels import cuda as kernels
 from minires.kernels import reference
 from minires.kernels.cuda import convolution, launch, source
 from minires.kernels.cuda.batch_norm import MOST_CHUNKS, chunk_length, width_for
+from minires.kernels.records import ConvNorm
 
 from ..device import OnDevice, gpu
-from .suite import assert_within, generators, normal, roundings, wide
+from .suite import assert_within, flat, generators, normal, roundings, wide
 from .test_contract import stored_transposed
 from .test_fused import assert_alike, blocks, check_block, parameters
 
@@ -113,28 +114,23 @@ def test_convolution_and_batch_norm(relu, residual, rng):
     x = rng.standard_normal((3, 9, 7, 8), np.float32)
     weight = rng.standard_normal((3, 3, 8, 12), np.float32)
     gamma, beta = parameters(rng, 12)
-    geometry = {"eps": EPS, "stride": 2, "padding": 1}
+    layer = ConvNorm(weight, gamma, beta, EPS, 2, 1)
     more = rng.standard_normal((3, 5, 4, 12), np.float32) if residual else None
-    arrays = (x, weight, gamma, beta)
-    results = cuda.conv2d_batch_norm(*arrays, residual=more, relu=relu, **geometry)
-    *wide_arrays, wide_more = wide(*arrays, more)
-    expected = reference.conv2d_batch_norm(*wide_arrays, residual=wide_more, relu=relu, **geometry)
-    assert_alike(results, expected, "y z mean var")
-    y, z, mean, var = results
-    dy = rng.standard_normal(y.shape, np.float32)
-    arrays = (dy, x, weight, z, gamma, mean, var)
+    y, saved = cuda.conv2d_batch_norm(x, layer, residual=more, relu=relu)
+    wide_x, wide_layer, wide_more = wide(x, layer, more)
+    expected = reference.conv2d_batch_norm(wide_x, wide_layer, residual=wide_more, relu=relu)
+    assert_alike(flat((y, saved)), flat(expected), "y z mean var")
+    assert (saved.y is None) == (not relu)
+    arrays = (rng.standard_normal(y.shape, np.float32), x, layer, saved)
     for needs_dresidual in (True, False):
-        settings = geometry | {"needs_dresidual": needs_dresidual, "needs_dx": not residual}
-        grads = cuda.conv2d_batch_norm_grad(*arrays, y=y if relu else None, **settings)
-        wide_y = y.astype(np.float64) if relu else None
-        expected = reference.conv2d_batch_norm_grad(*wide(*arrays), y=wide_y, **settings)
+        needs = {"needs_dresidual": needs_dresidual, "needs_dx": not residual}
+        grads = cuda.conv2d_batch_norm_grad(*arrays, **needs)
+        expected = reference.conv2d_batch_norm_grad(*wide(*arrays), **needs)
         assert_alike(grads, expected, "dx dweight dgamma dbeta dresidual")
-    arrays = (x, weight, gamma, beta, mean, var)
-    y = cuda.conv2d_batch_norm_eval(*arrays, residual=more, relu=relu, **geometry)
+    arrays = (x, layer, saved.mean, saved.var)
+    y = cuda.conv2d_batch_norm_eval(*arrays, residual=more, relu=relu)
     *wide_arrays, wide_more = wide(*arrays, more)
-    expected = reference.conv2d_batch_norm_eval(
-        *wide_arrays, residual=wide_more, relu=relu, **geometry
-    )
+    expected = reference.conv2d_batch_norm_eval(*wide_arrays, residual=wide_more, relu=relu)
     assert_alike([y], [expected], "y")
 
 

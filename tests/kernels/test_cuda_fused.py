@@ -5,15 +5,16 @@ import itertools
 import numpy as np
 import pytest
 from minires.kernels import cuda, reference
+from minires.kernels.backward_link import BackwardLink, Links
 from minires.kernels.cuda import convolution, fused, launch, source
 from minires.kernels.cuda.batch_norm import gradient_sums
 from minires.kernels.cuda.matmul import gemm
-from minires.kernels.handover import Handover
+from minires.kernels.records import ConvNorm, SavedNorm
 from minires.kernels.running import Running
 
 from ..device import OnDevice, gpu, products_on
 from .around import EPS, Bench, Layer, assert_moments, forced, same
-from .suite import IMPLEMENTATIONS, assert_within, wide
+from .suite import IMPLEMENTATIONS, assert_within, flat, wide
 
 on_gpu = pytest.mark.cuda
 ORDERS = itertools.cycle(range(4))
@@ -65,14 +66,12 @@ def test_a_pending_batch_norm_is_as_good_as_one_before(layer, offset, bench):
 def test_more_channels_than_may_be_pending(filters, bench, monkeypatch):
     """Then batch norm is a pass of its own: the same bits."""
     made = bench(Layer((2, 5, 6, 8), filters))
-    affine = [made.normal(filters) for _ in range(4)]
-    second = made.normal(3, 3, filters, filters)
-    arrays = (made.x, made.weight, *affine[:2], second, *affine[2:])
-    settings = {"eps": EPS, "stride": 1, "skip": False}
+    block = block_of(made, [made.normal(filters) for _ in range(4)])
 
     def everything():
-        results = cuda.basic_block(*arrays, **settings)
-        return (*results, *cuda.basic_block_grad(made.dy, *arrays, *results, **settings))
+        y, saved = cuda.basic_block(*block, skip=False)
+        grads = cuda.basic_block_grad(made.dy, *block, saved, skip=False)
+        return (y, *saved[0][:3], *saved[1][:3], *grads)
 
     pending = everything()
     monkeypatch.setattr(fused, "MOST_PENDING", filters - 1)
@@ -113,28 +112,27 @@ def test_moments_of_many_tiles_far_from_zero(tiles, mean, arithmetic, bench):
 def test_running_statistics_move(kernels, dtype, name, rng):
     """As `update_running_statistics` moves them, wherever the batch's are taken."""
     x = (3 + rng.standard_normal((3, 5, 6, 8))).astype(dtype)
-    weight, second = rng.standard_normal((2, 3, 3, 8, 8)).astype(dtype)
-    affine = [a.astype(dtype) for a in rng.standard_normal((4, 8))]
+    weights = rng.standard_normal((2, 3, 3, 8, 8)).astype(dtype)
+    affine = rng.standard_normal((2, 2, 8)).astype(dtype)
+    layers = [ConvNorm(w, *a, EPS, padding=1) for w, a in zip(weights, affine, strict=True)]
     running = [Running(*rng.uniform(1, 2, (2, 8)).astype(dtype), 0.3) for _ in range(2)]
     expected = [wide(*r[:2]) for r in running]
     moved = running if name == "basic_block" else running[:1]
-    settings = {"eps": EPS, "running": tuple(moved) if len(moved) == 2 else moved[0]}
-    arrays = {
-        "batch_norm": (x, *affine[:2]),
-        "conv2d_batch_norm": (x, weight, *affine[:2]),
-        "basic_block": (x, weight, *affine[:2], second, *affine[2:]),
+    arrays, settings = {
+        "batch_norm": ((x, *affine[0]), {"eps": EPS, "running": moved[0]}),
+        "conv2d_batch_norm": ((x, layers[0]), {"running": moved[0]}),
+        "basic_block": ((x, *layers), {"running": tuple(moved), "skip": True}),
     }[name]
-    more = {"skip": True} if name == "basic_block" else {}
-    results = getattr(kernels, name)(*arrays, **settings, **more)
-    statistics = (results[2:4], results[5:7]) if name == "basic_block" else (results[-2:],)
-    count = results[0].size // 8
+    y, *results = flat(getattr(kernels, name)(*arrays, **settings))
+    statistics = (results[1:3], results[4:6]) if name == "basic_block" else (results[-2:],)
+    count = y.size // 8
     for (mean, var), after, before in zip(statistics, moved, expected, strict=False):
         reference.update_running_statistics(*before, *wide(mean, var), momentum=0.3, count=count)
         for ours, right in zip(after[:2], before, strict=True):
             assert_within(ours, right, 5 * np.abs(right) + 5, dtype)
 
 
-# ------------------------------------------------------------------------ addend and gate
+# ------------------------------------------------------------------------ shortcut and mask
 
 
 @on_gpu
@@ -148,7 +146,7 @@ def test_a_shortcuts_gradient_is_added(layer, stride, more, bench):
 @layers
 @pytest.mark.parametrize("by_norm", [False, True])
 @pytest.mark.parametrize("addend", [None, (1, 0), (2, 4)], ids=str)
-def test_a_gradient_is_cut_and_summed(layer, by_norm, addend, bench):
+def test_a_gradient_is_masked_and_summed(layer, by_norm, addend, bench):
     bench(layer).check_sums_again(by_norm, addend)
 
 
@@ -168,70 +166,77 @@ def test_a_nan_behind_a_relu_lets_nothing_through(bench):
     z = made.normal(*made.layer.shape)
     result = made.put(np.full(z.shape, np.nan))
     mean = made.normal(z.shape[3])
-    gate = convolution.Gate(z, mean, launch.empty((2, z.shape[3]), z), result=result)
-    assert not made.input_grad(gate=gate).get().any()
-    assert not gate.sums.get().any()
+    mask = convolution.MaskAndSum(z, mean, launch.empty((2, z.shape[3]), z), y=result)
+    assert not made.input_grad(mask=mask).get().any()
+    assert not mask.sums.get().any()
     assert not gradient_sums(z, z, result, mean).get().any()
 
 
-# ------------------------------------------------------------------------ handing over
+# ------------------------------------------------------------------------ links
 
 
 @on_gpu
-@pytest.mark.parametrize(("stride", "left"), [(1, True), (2, False)])
-def test_a_gradient_is_left_where_the_convolution_does_not_stride(stride, left, bench):
-    """Else it would be summed in another order than without a handover."""
+@pytest.mark.parametrize(("stride", "gathers"), [(1, True), (2, False)])
+def test_sums_are_gathered_where_the_convolution_does_not_stride(stride, gathers, bench):
+    """Else they would be summed in another order than without a link."""
     made = bench(Layer((2, 7, 6, 8), 8, (3, 3), stride, 1))
     norm = made.norm(made.x)
     z, mean, var = made.normal(*made.layer.result), *(made.put(np.ones(8)) for _ in range(2))
-    before = Handover(made.x, norm.mean)
-    arrays = (made.dy, made.x, made.weight, z, norm.gamma, mean, var)
-    settings = {"eps": EPS, **made.layer.geometry}
-    whole, *others = cuda.conv2d_batch_norm_grad(*arrays, **settings)
-    dx, *again = cuda.conv2d_batch_norm_grad(*arrays, **settings, before=before)
+    link = BackwardLink(made.x, norm.mean)
+    layer = ConvNorm(made.weight, norm.gamma, norm.beta, EPS, **made.layer.geometry)
+    arrays = (made.dy, made.x, layer, SavedNorm(z, mean, var))
+    whole, *others = cuda.conv2d_batch_norm_grad(*arrays)
+    dx, *again = cuda.conv2d_batch_norm_grad(*arrays, links=Links(of_input=link))
     for ours, theirs in zip(again[:3], others[:3], strict=True):
         same(ours, theirs)
-    sums = before.take(dx)
-    assert (sums is not None) == left
-    same(dx, np.where(made.x.get() > 0, whole.get(), 0) if left else whole)
+    sums = link.take(dx)
+    assert (sums is not None) == gathers
+    same(dx, np.where(made.x.get() > 0, whole.get(), 0) if gathers else whole)
 
 
 @on_gpu
 @pytest.mark.parametrize("stride", [1, 2])
-def test_what_was_left_gives_the_same_bits_as_what_was_not(stride, bench):
-    """A whole gradient, or one that came cut with its sums."""
+def test_gathered_sums_give_the_same_bits_as_own_ones(stride, bench):
+    """A whole gradient, or one that came masked with its sums."""
     made = bench(Layer((2, 7, 6, 8), 8, (3, 3), stride, 1))
     norm, shape = made.norm(made.x), made.layer.result
     z, y, dy = made.normal(*shape), made.normal(*shape), made.normal(*shape)
     sums = gradient_sums(dy, z, y, norm.mean)
-    cut = made.put(np.where(y.get() > 0, dy.get(), 0))
-    handover = Handover(z, norm.mean)
-    handover.leave(cut, sums)
-    arrays = (made.x, made.weight, z, norm.gamma, norm.mean, norm.var)
-    settings = {"eps": EPS, "y": y, **made.layer.geometry}
-    ours = cuda.conv2d_batch_norm_grad(cut, *arrays, **settings, handover=handover)
-    theirs = cuda.conv2d_batch_norm_grad(dy, *arrays, **settings)
+    masked = made.put(np.where(y.get() > 0, dy.get(), 0))
+    link = BackwardLink(z, norm.mean)
+    link.put(masked, sums)
+    layer = ConvNorm(made.weight, norm.gamma, norm.beta, EPS, **made.layer.geometry)
+    arrays = (made.x, layer, SavedNorm(z, norm.mean, norm.var, y))
+    ours = cuda.conv2d_batch_norm_grad(masked, *arrays, links=Links(of_result=link))
+    theirs = cuda.conv2d_batch_norm_grad(dy, *arrays)
     for a, b in zip(ours, theirs, strict=True):
         same(a, b)
 
 
 @on_gpu
-def test_gradients_are_written_home(bench):
+def test_gradients_are_written_in_place(bench):
     """Into the very arrays that are lent, where there are any."""
     made = bench(Layer((2, 5, 6, 8), 8))
-    affine = [made.put(made.rng.uniform(0.5, 2, 8)) for _ in range(4)]
-    arrays = (made.x, made.weight, *affine[:2], made.normal(3, 3, 8, 8), *affine[2:])
-    settings = {"eps": EPS, "stride": 1, "skip": True}
-    results = cuda.basic_block(*arrays, **settings)
-    _, *grads = cuda.basic_block_grad(made.dy, *arrays, *results, **settings)
+    block = block_of(made, [made.put(made.rng.uniform(0.5, 2, 8)) for _ in range(4)])
+    _, saved = cuda.basic_block(*block, skip=True)
+    _, *grads = cuda.basic_block_grad(made.dy, *block, saved, skip=True)
     for lent in (range(6), (0, 4)):
-        homes = tuple(
+        buffers = tuple(
             made.put(np.full(g.shape, np.nan)) if i in lent else None for i, g in enumerate(grads)
         )
-        _, *ours = cuda.basic_block_grad(made.dy, *arrays, *results, **settings, homes=homes)
+        links = Links(grad_buffers=buffers)
+        _, *ours = cuda.basic_block_grad(made.dy, *block, saved, skip=True, links=links)
         for i, (a, b) in enumerate(zip(ours, grads, strict=True)):
-            assert (a is homes[i]) == (i in lent)
+            assert (a is buffers[i]) == (i in lent)
             same(a, b)
+
+
+def block_of(made, affine):
+    """x of a bench, and two layers."""
+    first = ConvNorm(made.weight, *affine[:2], EPS, padding=1)
+    filters = made.layer.filters
+    second = ConvNorm(made.normal(3, 3, filters, filters), *affine[2:], EPS, padding=1)
+    return made.x, first, second
 
 
 # ------------------------------------------------------------------------ parts of a sum
@@ -274,9 +279,8 @@ def test_a_batch_of_no_images(arithmetic):
     none, weight = np.ones((0, 4, 5, 3), dtype), np.ones((3, 3, 3, 3), dtype)
     ones = np.ones(3, dtype)
     kernels = OnDevice(tensor_cores=arithmetic == "tf32x3")
-    dx, dweight, dgamma, dbeta, _ = kernels.conv2d_batch_norm_grad(
-        none, none, weight, none, ones, ones, ones, eps=EPS, padding=1, y=none
-    )
+    layer, saved = ConvNorm(weight, ones, ones, EPS, padding=1), SavedNorm(none, ones, ones, none)
+    dx, dweight, dgamma, dbeta, _ = kernels.conv2d_batch_norm_grad(none, none, layer, saved)
     assert dx.shape == none.shape
     assert not any(a.any() for a in (dweight, dgamma, dbeta))
 
@@ -288,17 +292,17 @@ def test_large_kernels_with_batch_norm(kernels, dtype, size, rng):
     x = rng.standard_normal((1, 33, 18, 4)).astype(dtype)
     weight = (rng.standard_normal((*size, 4, 4)) / 8).astype(dtype)
     gamma, beta = rng.uniform(0.5, 2, (2, 4)).astype(dtype)
-    settings = {"eps": EPS, "padding": 1}
-    arrays = (x, weight, gamma, beta)
-    y, z, mean, var = kernels.conv2d_batch_norm(*arrays, **settings)
+    layer = ConvNorm(weight, gamma, beta, EPS, padding=1)
+    y, saved = kernels.conv2d_batch_norm(x, layer)
+    z, mean, var, _ = saved
     terms = 2 * (weight[..., 0].size + 8)
     size_of_z = reference.conv2d(*map(np.abs, wide(x, weight)), padding=1)
     assert_within(z, reference.conv2d(*wide(x, weight), padding=1), terms * size_of_z, dtype)
     assert_moments(z, mean, var)
     dy = rng.standard_normal(y.shape).astype(dtype)
-    arrays = (dy, x, weight, z, gamma, mean, var)
-    dx, dweight, *_ = kernels.conv2d_batch_norm_grad(*arrays, **settings)
-    expected = reference.conv2d_batch_norm_grad(*wide(*arrays), **settings)
+    arrays = (dy, x, layer, saved)
+    dx, dweight, *_ = kernels.conv2d_batch_norm_grad(*arrays)
+    expected = reference.conv2d_batch_norm_grad(*wide(*arrays))
     for ours, right in zip((dx, dweight), expected, strict=False):
         np.testing.assert_allclose(ours, right, rtol=0, atol=1e-5 * np.abs(right).max())
 

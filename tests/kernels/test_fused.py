@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from minires.kernels import cpu, reference
 from minires.kernels.cpu import convolution
+from minires.kernels.records import ConvNorm
 
-from .suite import channels, forget_choices, generators, images, normal, wide, windows
+from .suite import channels, flat, forget_choices, generators, images, normal, wide, windows
 
 EPS = 1e-3
 FLOAT32 = 3e-5  # of the result's root mean square; Winograd's convolutions and small variances
@@ -73,44 +74,37 @@ def draw_convolution(case, rng):
     shape, kernel, stride, padding, filters = case
     x = normal(rng, np.float32, *shape)
     weight = normal(rng, np.float32, *kernel, shape[3], filters)
-    return x, weight, *parameters(rng, filters), {"stride": stride, "padding": padding}
+    return x, ConvNorm(weight, *parameters(rng, filters), EPS, stride, padding)
 
 
 @given(case=convolutions(), residual=st.booleans(), relu=st.booleans(), rng=generators)
 def test_convolution_and_batch_norm(case, residual, relu, rng):
-    x, weight, gamma, beta, geometry = draw_convolution(case, rng)
-    shape = reference.conv2d(x, weight, **geometry).shape
+    x, layer = draw_convolution(case, rng)
+    shape = reference.conv2d(x, layer.weight, **layer.geometry).shape
     residual = normal(rng, np.float32, *shape) if residual else None
-    settings = {"eps": EPS, "relu": relu, **geometry}
-    results = cpu.conv2d_batch_norm(x, weight, gamma, beta, residual=residual, **settings)
-    x_, weight_, gamma_, beta_, residual_ = wide(x, weight, gamma, beta, residual)
-    expected = reference.conv2d_batch_norm(
-        x_, weight_, gamma_, beta_, residual=residual_, **settings
-    )
-    assert_alike(results, expected, "y z mean var")
-    y, z, mean, var = results
-    dy = normal(rng, np.float32, *shape)
+    y, saved = cpu.conv2d_batch_norm(x, layer, residual=residual, relu=relu)
+    x_, layer_, residual_ = wide(x, layer, residual)
+    expected = reference.conv2d_batch_norm(x_, layer_, residual=residual_, relu=relu)
+    assert_alike(flat((y, saved)), flat(expected), "y z mean var")
+    assert saved.y is (y if relu else None)
     needs = {"needs_dx": bool(rng.integers(2)), "needs_dresidual": residual is not None}
-    arrays = (dy, x, weight, z, gamma, mean, var)
-    settings = {"eps": EPS, **geometry, **needs}
-    grads = cpu.conv2d_batch_norm_grad(*arrays, y=y if relu else None, **settings)
-    y_ = y.astype(np.float64) if relu else None
-    expected = reference.conv2d_batch_norm_grad(*wide(*arrays), y=y_, **settings)
-    size = max(1.0, size_of_sums(shape, gamma, var))
+    arrays = (normal(rng, np.float32, *shape), x, layer, saved)
+    grads = cpu.conv2d_batch_norm_grad(*arrays, **needs)
+    expected = reference.conv2d_batch_norm_grad(*wide(*arrays), **needs)
+    size = max(1.0, size_of_sums(shape, layer.gamma, saved.var))
     assert_alike(grads, expected, "dx dweight dgamma dbeta dresidual", size)
 
 
 @given(case=convolutions(), residual=st.booleans(), relu=st.booleans(), rng=generators)
 def test_convolution_and_batch_norm_in_evaluation(case, residual, relu, rng):
-    x, weight, gamma, beta, geometry = draw_convolution(case, rng)
-    shape = reference.conv2d(x, weight, **geometry).shape
+    x, layer = draw_convolution(case, rng)
+    shape = reference.conv2d(x, layer.weight, **layer.geometry).shape
     residual = normal(rng, np.float32, *shape) if residual else None
-    mean, var = parameters(rng, weight.shape[3])[::-1]
-    arrays = (x, weight, gamma, beta, mean, var)
-    settings = {"eps": EPS, "relu": relu, **geometry}
-    y = cpu.conv2d_batch_norm_eval(*arrays, residual=residual, **settings)
+    mean, var = parameters(rng, shape[3])[::-1]
+    arrays = (x, layer, mean, var)
+    y = cpu.conv2d_batch_norm_eval(*arrays, residual=residual, relu=relu)
     *arrays_, residual_ = wide(*arrays, residual)
-    expected = reference.conv2d_batch_norm_eval(*arrays_, residual=residual_, **settings)
+    expected = reference.conv2d_batch_norm_eval(*arrays_, residual=residual_, relu=relu)
     assert_alike([y], [expected], "y")
 
 
@@ -133,23 +127,24 @@ def draw_block(case, rng):
     weight1 = normal(rng, np.float32, 3, 3, shape[3], filters)
     weight2 = normal(rng, np.float32, 3, 3, filters, filters)
     affine = parameters(rng, filters, filters)
-    settings = {"eps": EPS, "stride": stride, "skip": skip}
-    return (x, weight1, *affine[:2], weight2, *affine[2:]), settings
+    first = ConvNorm(weight1, *affine[:2], EPS, stride, 1)
+    return (x, first, ConvNorm(weight2, *affine[2:], EPS, padding=1)), {"skip": skip}
 
 
 def check_block(kernels, case, needs_dx, rng):
     """A block and its gradients against the reference in float64."""
     arrays, settings = draw_block(case, rng)
-    results = kernels.basic_block(*arrays, **settings)
+    y, saved = kernels.basic_block(*arrays, **settings)
     expected = reference.basic_block(*wide(*arrays), **settings)
-    assert_alike(results, expected, "y z1 mean1 var1 z2 mean2 var2")
-    y, _, _, var1, _, _, var2 = results
+    assert_alike(flat((y, saved)), flat(expected), "y z1 mean1 var1 z2 mean2 var2")
+    np.testing.assert_array_equal(saved[1].y, y)
+    assert saved[0].y is None
     dy = normal(rng, np.float32, *y.shape)
     settings["needs_dx"] = needs_dx
-    grads = kernels.basic_block_grad(dy, *arrays, *results, **settings)
-    expected = reference.basic_block_grad(*wide(dy, *arrays, *results), **settings)
-    gamma1, gamma2 = arrays[2], arrays[5]
-    size = max(1.0, size_of_sums(y.shape, gamma1, var1), size_of_sums(y.shape, gamma2, var2))
+    grads = kernels.basic_block_grad(dy, *arrays, saved, **settings)
+    expected = reference.basic_block_grad(*wide(dy, *arrays, saved), **settings)
+    sizes = (size_of_sums(y.shape, a.gamma, b.var) for a, b in zip(arrays[1:], saved, strict=True))
+    size = max(1.0, *sizes)
     assert_alike(grads, expected, "dx dweight1 dgamma1 dbeta1 dweight2 dgamma2 dbeta2", size)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from minires.kernels import cpu
 from minires.kernels.cpu import compiling, convolution, memory
+from minires.kernels.records import ConvNorm
 
 RELU = "import numpy as np; from minires.kernels import cpu; cpu.relu(np.ones(3, np.float32))"
 MESSAGE = "minires: compiling the CPU kernels"
@@ -161,9 +162,9 @@ def test_nothing_is_written_past_the_ends(fenced, channels, side, rng, monkeypat
     cpu.col2im(columns, x_shape=shape, kernel_size=(3, 3), padding=1)
     y, mean, var = cpu.batch_norm(x, x[0, 0, 0], x[0, 0, 0], eps=1e-5, relu=True)
     cpu.batch_norm_grad(dy, x, mean, mean, var, eps=1e-5, y=y)
-    arrays = (x, weight, x[0, 0, 0], x[0, 0, 0], weight, x[0, 0, 0], x[0, 0, 0])
+    layer = ConvNorm(weight, x[0, 0, 0], x[0, 0, 0], 1e-5, padding=1)
     monkeypatch.setattr(convolution, "worthwhile", lambda *_: channels % 2 == 0)
-    results = cpu.basic_block(*arrays, eps=1e-5, skip=True)
-    cpu.basic_block_grad(dy, *arrays, *results, eps=1e-5, skip=True)
-    cpu.conv2d_batch_norm_eval(x, weight, mean, mean, mean, var, padding=1, eps=1e-5, residual=dy)
+    _, saved = cpu.basic_block(x, layer, layer, skip=True)
+    cpu.basic_block_grad(dy, x, layer, layer, saved, skip=True)
+    cpu.conv2d_batch_norm_eval(x, layer, mean, var, residual=dy)
     cpu.relu_grad(cpu.relu(x), x)

@@ -79,7 +79,7 @@ def test_input_gradient(engine, vector, products, dtype, bench):
         made = bench(layer, dtype, offset=offset_for(vector), products=products)
         with forced(engine):
             made.check_input_grad()
-            made.check_gate(by_norm=stride == 1, addend=(stride, 4))
+            made.check_mask(by_norm=stride == 1, addend=(stride, 4))
             assert launched("conv2d_input_grad", engine, vector)
 
 
@@ -120,7 +120,7 @@ def test_runs(engine, products, size, bench):
     turned = Layer((images, size[0], width, engine.n + 4), 32)
     made = bench(turned, products=products)
     with forced_run(engine):
-        made.check_gate_of_run()
+        made.check_mask_of_run()
         assert launched_run("conv3x3_input_grad", engine)
 
 

@@ -90,6 +90,10 @@ MUTANTS = [
                 "if version.count != count:",
                 "if False:",
             ),
+            "saved arrays: nobody looks into records": (
+                "in records.arrays_within(vars(self._saved).items()):",
+                "in vars(self._saved).items():",
+            ),
             "saved arrays: a view has a version of its own": (
                 "version=shared_version(data, inputs)",
                 "version=None",

@@ -216,75 +216,75 @@ MUTANTS = [
         "kernels/cpu/operands.py",
         f"{FUSED}::test_basic_block[winograd]",
         {
-            "fused: the map between two convolutions is not cut off": (
+            "fused: the map between two convolutions passes no ReLU": (
                 "value = cut_below_zero(fma(value - mean, scale, beta))",
                 "value = fma(value - mean, scale, beta)",
             ),
         },
     ),
     *planted_in(
-        "kernels/cpu/normalised.py",
+        "kernels/cpu/fused.py",
         f"{FUSED}::test_basic_block[im2col]",
         {
             "fused: the shortcut's gradient is lost": (
-                "from_shortcut = grad.dy if hands_on else None",
+                "from_shortcut = dz.dy if hands_on else None",
                 "from_shortcut = None",
             ),
-            "fused: the gradient between two convolutions passes the ReLU uncut": (
-                "cut = cut_to(dbetween, between)",
-                "cut = cut_grad(dbetween, None)",
+            "fused: the gradient between two convolutions passes the ReLU unmasked": (
+                "gathered_or_summed(inner, masked(dbetween, between),",
+                "gathered_or_summed(inner, OutputGrad(dbetween),",
             ),
         },
     ),
     *planted_in(
         "kernels/cpu/convolution.py",
-        "tests/nn/test_handover.py",
+        "tests/nn/test_backward_link.py",
         {
-            "handover: sums are made where their bits would differ": (
-                "before if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None",
-                "before if needs_dx else None",
+            "link: sums are gathered where their bits would differ": (
+                "link if needs_dx and cuts_alike(x_shape, weight.shape, padding) else None",
+                "link if needs_dx else None",
             ),
         },
     ),
     *planted_in(
-        "kernels/handover.py",
-        "tests/nn/test_handover.py",
+        "kernels/backward_link.py",
+        "tests/nn/test_backward_link.py",
         {
-            "handover: the sums are taken for another gradient": (
+            "link: the sums are taken for another gradient": (
                 "return sums if dz is dy else None",
                 "return sums",
             ),
-            "handover: what was left stays": (
-                "(dz, sums), self.left = self.left, (None, None)",
-                "dz, sums = self.left",
+            "link: what was gathered stays": (
+                "(dz, sums), self.gathered = self.gathered, (None, None)",
+                "dz, sums = self.gathered",
             ),
         },
     ),
     *planted_in(
         "minires/nn/fused.py",
-        "tests/nn/test_handover.py",
+        "tests/nn/test_backward_link.py",
         {
-            "handover: a gradient that somebody watches is cut": (
+            "link: a gradient that somebody watches is masked": (
                 "if not isinstance(maker, Context) or maker.hooks:",
                 "if not isinstance(maker, Context):",
             ),
-            "handover: nothing is left for a convolution": (
-                "handover = Handover(z, mean) if relu else None",
-                "handover = None",
+            "link: a convolution has none": (
+                "link = BackwardLink(saved.z, saved.mean) if relu else None",
+                "link = None",
             ),
         },
     ),
     *planted_in(
         "kernels/cpu/winograd.py",
-        "tests/nn/test_handover.py",
+        "tests/nn/test_backward_link.py",
         {
-            "handover: a block that is not there counts": (
+            "link: a block of tiles that is not there counts": (
                 "sums = np.zeros((2, len(starts), w.channels))",
                 "sums = np.ones((2, len(starts), w.channels))",
             ),
-            "handover: the gradient is summed, not cut": (
-                "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, True, dx,",
-                "chunk_grad_sums(grad, norm.z, norm.mean, channels, first, last, c, False, dx,",
+            "link: the gradient is summed, not masked": (
+                "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx,",
+                "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, False, dx,",
             ),
         },
     ),

@@ -1,7 +1,7 @@
 """The Python that launches CUDA kernels: what CuPy would pass on without a word."""
 
 from .bugs_in_cuda_kernels import NORM, on_gpu
-from .bugs_in_cuda_products import CONV2D, CUT_AND_SUMMED, FUSED
+from .bugs_in_cuda_products import CONV2D, FUSED, MASKED_AND_SUMMED
 from .mutants import planted_in
 
 RELU, MATMUL = on_gpu("test_relu"), on_gpu("test_matmul")
@@ -87,9 +87,9 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/convolution.py",
-        CUT_AND_SUMMED,
+        MASKED_AND_SUMMED,
         {
-            "gate: too few parts where a convolution strides": (
+            "mask: too few parts where a convolution strides": (
                 "count = grid[0] * grid[2]",
                 "count = grid[0]",
             ),
@@ -121,23 +121,23 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/fused.py",
-        f"{FUSED}::test_a_gradient_is_left_where_the_convolution_does_not_stride",
+        f"{FUSED}::test_sums_are_gathered_where_the_convolution_does_not_stride",
         {
-            "handover: it is taken from a convolution that strides": (
-                "before is None or stride != 1 or",
-                "before is None or",
+            "link: sums are gathered by a convolution that strides": (
+                "link is None or layer.stride != 1 or",
+                "link is None or",
             ),
-            "handover: the sums are left for another array": (
-                "before.leave(dx, gate.sums)",
-                "before.leave(dy, gate.sums)",
+            "link: the sums are those of another array": (
+                "link.put(dx, mask.sums)",
+                "link.put(dz, mask.sums)",
             ),
         },
     ),
     *planted_in(
         "kernels/cuda/fused.py",
-        "tests/nn/test_handover_on_gpu.py::test_a_hook_sees_the_whole_gradient_and_changes_no_bit",
+        "tests/nn/test_backward_link_on_gpu.py::test_a_hook_sees_the_whole_gradient_and_changes_no_bit",
         {
-            "handover: it is taken where sums would have another order": (
+            "link: sums are gathered where they would have another order": (
                 " or filters_do_not_fit:",
                 ":",
             ),
@@ -148,12 +148,12 @@ MUTANTS = [
         on_gpu("tests/kernels/test_cuda.py::test_shortcut_of_a_block_that_strides"),
         {
             "basic_block: a shortcut that strides is read as one that does not": (
-                "residual=x if skip else None, stride=stride, relu=True",
-                "residual=x if skip else None, relu=True",
+                "residual=residual, stride=first.stride, relu=True",
+                "residual=residual, relu=True",
             ),
             "basic_block_grad: nor is its gradient put where it was read": (
-                '"addend_stride": stride}',
-                '"addend_stride": 1}',
+                "ShortcutGrad(dresidual, first.stride)",
+                "ShortcutGrad(dresidual, 1)",
             ),
         },
     ),
@@ -162,17 +162,23 @@ MUTANTS = [
         f"{FUSED}::test_large_kernels_with_batch_norm -k cuda",
         {
             "conv2d_batch_norm: a large kernel has a mask, too": (
-                '    if by_columns("conv2d_batch_norm", "auto", weight.shape[:2]):',
+                '    if by_columns("conv2d_batch_norm", "auto", layer.weight.shape[:2]):',
                 "    if False:",
             ),
         },
     ),
     *planted_in(
         "kernels/cuda/fused.py",
-        f"{FUSED}::test_gradients_are_written_home",
+        f"{FUSED}::test_gradients_are_written_in_place",
         {
-            "homes: two gradients share one": ("homes=homes[1:3]", "homes=(homes[1], homes[1])"),
-            "homes: those of the two batch norms are swapped": ("homes[4:]", "homes[1:3]"),
+            "gradients in place: two share a buffer": (
+                '"grad_buffers": buffers[1:3]',
+                '"grad_buffers": (buffers[1], buffers[1])',
+            ),
+            "gradients in place: buffers of the two batch norms are swapped": (
+                "= buffers[4:]",
+                "= buffers[1:3]",
+            ),
         },
     ),
     *planted_in(
@@ -187,21 +193,21 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/nn/module.py",
-        "tests/nn/test_handover_on_gpu.py::test_a_parameter_that_is_used_twice_gets_the_sum",
+        "tests/nn/test_backward_link_on_gpu.py::test_a_parameter_that_is_used_twice_gets_the_sum",
         {
-            "homes: one is lent twice": (
-                "        if self.is_lent or self.grad",
+            "gradients in place: a buffer is lent twice": (
+                "        if self.buffer_is_lent or self.grad",
                 "        if self.grad",
             ),
         },
     ),
     *planted_in(
         "minires/nn/module.py",
-        "tests/nn/test_handover_on_gpu.py::test_gradients_add_up_over_two_backward_passes",
+        "tests/nn/test_backward_link_on_gpu.py::test_gradients_add_up_over_two_backward_passes",
         {
-            "homes: one is lent though a gradient lies there": (
-                "if self.is_lent or self.grad is not None or",
-                "if self.is_lent or",
+            "gradients in place: a buffer is lent though a gradient lies there": (
+                "if self.buffer_is_lent or self.grad is not None or",
+                "if self.buffer_is_lent or",
             ),
         },
     ),

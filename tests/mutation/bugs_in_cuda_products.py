@@ -10,7 +10,7 @@ INPUT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_input_grad")
 WEIGHT_GRAD = on_gpu(f"{CONVOLUTION}::test_conv2d_weight_grad")
 ON_TENSOR_CORES = f"{TILES}::test_matmul -k TensorCores"
 MANY_TILES = f"{FUSED}::test_moments_of_many_tiles_far_from_zero"
-CUT_AND_SUMMED = f"{FUSED}::test_a_gradient_is_cut_and_summed"
+MASKED_AND_SUMMED = f"{FUSED}::test_a_gradient_is_masked_and_summed"
 
 MUTANTS = [
     *planted_in(
@@ -356,20 +356,20 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/sums.cuh",
-        CUT_AND_SUMMED,
+        MASKED_AND_SUMMED,
         {
-            "gate: a result of zero lets through": (
+            "mask: a result of zero lets through": (
                 "if (!(results.at[v] > T(0))) grads.at[v] = T(0);",
                 "if (!(results.at[v] >= T(0))) grads.at[v] = T(0);",
             ),
-            "gate: what is cut off counts in the sums": (
+            "mask: what the mask stops counts in the sums": (
                 "        if (!(results.at[v] > T(0))) grads.at[v] = T(0);\n"
                 "        sums[v].at[0] += grads.at[v];\n",
                 "        sums[v].at[0] += grads.at[v];\n"
                 "        if (!(results.at[v] > T(0))) grads.at[v] = T(0);\n",
             ),
-            "gate: products are those with z": ("z.at[v] - mean[v], sums", "z.at[v], sums"),
-            "gate: all tiles of channels count their arrivals together": (
+            "mask: products are those with z": ("z.at[v] - mean[v], sums", "z.at[v], sums"),
+            "mask: all tiles of channels count their arrivals together": (
                 "counters + blockIdx.y * counters_for(count)",
                 "counters",
             ),
@@ -377,17 +377,17 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/convolution.cu",
-        CUT_AND_SUMMED,
+        MASKED_AND_SUMMED,
         {
-            "gate: the scales of the first channels for all": (
+            "mask: the scales of the first channels for all": (
                 "scale[n] = scale_of(gamma[first_n + n], var[first_n + n], eps)",
                 "scale[n] = scale_of(gamma[n], var[n], eps)",
             ),
-            "gate: a shortcut's share is added behind it": (
+            "mask: a shortcut's share is added behind it": (
                 "            if (addend && from >= 0) {\n",
                 "            if (addend && from >= 0 && !z) {\n",
             ),
-            "gate: the classes of a stride share their parts": (
+            "mask: the classes of a stride share their parts": (
                 "part = blockIdx.z * gridDim.x + blockIdx.x, count",
                 "part = blockIdx.x, count",
             ),
@@ -411,7 +411,7 @@ MUTANTS = [
         "kernels/cuda/sums.cuh",
         f"{FUSED}::test_a_nan_behind_a_relu_lets_nothing_through",
         {
-            "gate: a NaN lets through": (
+            "mask: a NaN lets through": (
                 "if (!(results.at[v] > T(0))) grads.at[v] = T(0);",
                 "if (results.at[v] <= T(0)) grads.at[v] = T(0);",
             ),

@@ -88,8 +88,8 @@ MUTANTS = [
                 "",
             ),
             "replay: what lies elsewhere now is not noticed": (
-                "found += (parameter, parameter.data, parameter.home, parameter.requires_grad)",
-                "found += (parameter, parameter.requires_grad)",
+                "(parameter, parameter.data, parameter.grad_buffer, parameter.requires_grad)",
+                "(parameter, parameter.requires_grad)",
             ),
             "replay: old recordings are kept after a change": (
                 "        self.seen, self.graphs = now, {}\n        self.changes",

@@ -163,12 +163,12 @@ NORMALISATION = [
         BLOCKS,
         {
             "fused batch norm: the gradient ignores the ReLU in training": (
-                '"y": y if relu else None}',
-                '"y": None}',
+                "saved=saved, link=link)",
+                "saved=saved._replace(y=None), link=link)",
             ),
             "fused batch norm: the gradient ignores the ReLU in evaluation": (
-                "var=var.copy(),\n            y=y if relu else None,",
-                "var=var.copy(),\n            y=None,",
+                "layer=layer, y=y if relu else None, **statistics)",
+                "layer=layer, y=None, **statistics)",
             ),
         },
     ),
@@ -181,8 +181,8 @@ NORMALISATION = [
                 "if False:",
             ),
             "block: the map between the convolutions is not cut off in the gradient": (
-                '"y": between, "stride"',
-                '"y": None, "stride"',
+                "saved1._replace(y=between)",
+                "saved1",
             ),
             "fused batch norm: no gradient for the residual": (
                 "return dx, dgamma, dbeta, dz",

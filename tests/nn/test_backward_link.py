@@ -1,9 +1,10 @@
-"""A backward pass that leaves a gradient cut and summed: the same gradients, and nobody sees it."""
+"""Linked backward passes, where a gradient comes masked and summed: nobody sees a difference."""
 
 import numpy as np
 import pytest
 from minires.kernels import cpu
-from minires.kernels.handover import Handover
+from minires.kernels.backward_link import BackwardLink, Links
+from minires.kernels.records import ConvNorm, SavedNorm
 
 from minires import Tensor, kernels
 from minires.models import cifar_resnet
@@ -16,13 +17,13 @@ SHAPE = (8, 12, 12, 16)  # 72 tiles: enough for Winograd's algorithm, which is t
 @pytest.fixture
 def taken(monkeypatch):
     """What every `take` gave, in order."""
-    results, take = [], Handover.take
+    results, take = [], BackwardLink.take
 
     def noting(self, dy):
         results.append(take(self, dy))
         return results[-1]
 
-    monkeypatch.setattr(Handover, "take", noting)
+    monkeypatch.setattr(BackwardLink, "take", noting)
     return results
 
 
@@ -52,14 +53,14 @@ def assert_alike(ours, exact):
 def test_a_chain_of_blocks_has_the_gradients_of_the_reference(shortcut, rng, taken):
     x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
     ours = gradients(blocks(np.float32, shortcut), x, dy)
-    handed_over = [sums is not None for sums in taken]
-    assert handed_over == [False, *5 * [True]]  # last block; within it; then everywhere
+    gathered = [sums is not None for sums in taken]
+    assert gathered == [False, *5 * [True]]  # last block; within it; then everywhere
     exact = gradients(blocks(np.float64, shortcut), x.astype(float), dy.astype(float))
     assert_alike(ours, exact)
 
 
 def test_who_watches_a_gradient_sees_the_whole_of_it(rng, taken):
-    """A hook gets what is not cut, also where the result is zero, and does not change a bit."""
+    """A hook gets what is not masked, also where the result is zero, and does not change a bit."""
     x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
     seen, results = {}, {}
 
@@ -84,7 +85,7 @@ def test_who_watches_a_gradient_sees_the_whole_of_it(rng, taken):
     [((16, 16, 16, 16), 16, 1), ((16, 16, 16, 16), 160, 1), ((9, 17, 13, 24), 24, 0)],
 )
 def test_a_hook_does_not_change_a_bit_of_a_chain_of_convolutions(shape, channels, padding, rng):
-    """Also where the second convolution would cut its gradient into other chunks."""
+    """Also where the second convolution would divide its gradient into other chunks."""
     x = rng.standard_normal(shape).astype(np.float32)
 
     def all_gradients(watched):
@@ -103,20 +104,20 @@ def test_a_hook_does_not_change_a_bit_of_a_chain_of_convolutions(shape, channels
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_handover_of_another_map_is_refused(rng):
+def test_a_link_to_another_map_is_refused(rng):
     x, z = rng.standard_normal((2, *SHAPE)).astype(np.float32)
     weight, one = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
-    arrays = (z, x, weight, z, one, one, one)
-    for wrong in (Handover(z[:1], one), Handover(z, one[:3])):
+    arrays = (z, x, ConvNorm(weight, one, one, 1e-5, padding=1), SavedNorm(z, one, one))
+    for wrong in (BackwardLink(z[:1], one), BackwardLink(z, one[:3])):
         with pytest.raises(ValueError, match="conv2d_batch_norm_grad"):
-            kernels.conv2d_batch_norm_grad(*arrays, eps=1e-5, padding=1, before=wrong)
-    wrong = Handover(z.astype(float), one)
+            kernels.conv2d_batch_norm_grad(*arrays, links=Links(of_input=wrong))
+    wrong = BackwardLink(z.astype(float), one)
     with pytest.raises(TypeError, match="share a dtype"):
-        kernels.conv2d_batch_norm_grad(*arrays, eps=1e-5, padding=1, before=wrong)
+        kernels.conv2d_batch_norm_grad(*arrays, links=Links(of_input=wrong))
 
 
 def test_a_result_that_is_used_twice(rng, taken):
-    """Only one of two gradients comes cut; their sum is cut and summed as ever."""
+    """Only one of two gradients comes masked; their sum is masked and summed by the operation."""
     x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
 
     def both(dtype):
@@ -148,7 +149,7 @@ def test_the_gradient_that_backward_was_given_is_left_alone(rng):
     np.testing.assert_array_equal(dy, before)
 
 
-def test_a_whole_network_hands_over_wherever_one_operation_alone_uses_a_result(rng, taken):
+def test_a_whole_network_is_linked_wherever_one_operation_alone_uses_a_result(rng, taken):
     """All but the last block's result, which is averaged, and the two that are used twice."""
     network = cifar_resnet(20)
     logits = network(Tensor(rng.standard_normal((64, 32, 32, 3)).astype(np.float32)))
@@ -158,32 +159,32 @@ def test_a_whole_network_hands_over_wherever_one_operation_alone_uses_a_result(r
     assert sum(sums is None for sums in taken) == 3
 
 
-def test_what_was_left_is_taken_once_and_only_for_the_same_array(rng):
+def test_gathered_sums_are_taken_once_and_only_for_the_same_array(rng):
     dz, sums = rng.standard_normal((2, 3, 4))
-    handover = Handover(dz, sums)
-    assert handover.take(dz) is None
-    handover.leave(dz, sums)
-    assert handover.take(dz.copy()) is None
-    assert handover.take(dz) is None
-    handover.leave(dz, sums)
-    assert handover.take(dz) is sums
-    assert handover.take(dz) is None
+    link = BackwardLink(dz, sums)
+    assert link.take(dz) is None
+    link.put(dz, sums)
+    assert link.take(dz.copy()) is None
+    assert link.take(dz) is None
+    link.put(dz, sums)
+    assert link.take(dz) is sums
+    assert link.take(dz) is None
 
 
 @pytest.mark.parametrize("shape", [(9, 11, 13, 16), (4, 33, 17, 24), (9, 33, 17, 16)])
-def test_the_sums_are_of_the_cut_gradient(shape, rng):
+def test_the_sums_are_of_the_masked_gradient(shape, rng):
     """Against plain sums, over blocks and ranges of images with remainders."""
     z, result, dy = rng.standard_normal((3, *shape)).astype(np.float32)
     x, mean = np.maximum(z, 0), rng.standard_normal(shape[3]).astype(np.float32)
     weight = rng.standard_normal((3, 3, shape[3], shape[3])).astype(np.float32)
     one = np.ones(shape[3], np.float32)
-    arrays = (dy, x, weight, result, one, mean, one)
-    settings = {"eps": 1e-5, "padding": 1, "needs_dresidual": False}
+    layer = ConvNorm(weight, one, one, 1e-5, padding=1)
+    arrays, settings = (dy, x, layer, SavedNorm(result, mean, one)), {"needs_dresidual": False}
     whole, *_ = cpu.conv2d_batch_norm_grad(*arrays, **settings)
-    before = Handover(z, mean)
-    dx, *_ = cpu.conv2d_batch_norm_grad(*arrays, **settings, before=before)
+    link = BackwardLink(z, mean)
+    dx, *_ = cpu.conv2d_batch_norm_grad(*arrays, **settings, links=Links(of_input=link))
     np.testing.assert_array_equal(dx, np.where(x > 0, whole, 0))
     terms = dx.astype(float), dx.astype(float) * (z - mean)
-    for ours, values in zip(before.take(dx), terms, strict=True):
+    for ours, values in zip(link.take(dx), terms, strict=True):
         exact, size = values.sum((0, 1, 2)), np.abs(values).sum((0, 1, 2))
         assert np.all(np.abs(ours - exact) <= 1e-6 * size)

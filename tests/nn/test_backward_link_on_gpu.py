@@ -1,4 +1,4 @@
-"""Gradients that come cut and summed, or are written home, on a GPU: nobody sees a difference."""
+"""Gradients that come masked and summed, or are written in place, on a GPU: the same ones."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from minires.nn.blocks import BasicBlock
 from minires.optim import SGD
 from tests.device import gpu, products_on
 
-from .test_handover import gradients, taken
+from .test_backward_link import gradients, taken
 
 pytestmark = pytest.mark.cuda
 __all__ = ["taken"]
@@ -47,7 +47,7 @@ CHAINS = {
     "packs of four, then none": ([(20, 20, 1, "A"), (20, 22, 1, "A")], [False, False]),
     "a result that is used twice": ([(8, 8, 1, "A"), (8, 8, 1, "C")], [False, True, False]),
 }
-chains = pytest.mark.parametrize(("settings", "handed_over"), CHAINS.values(), ids=CHAINS)
+chains = pytest.mark.parametrize(("settings", "gathered"), CHAINS.values(), ids=CHAINS)
 
 
 def result_shape(settings):
@@ -62,10 +62,10 @@ def image_shape(settings):
 
 
 @chains
-def test_a_chain_has_the_gradients_of_the_reference(settings, handed_over, rng, taken):
+def test_a_chain_has_the_gradients_of_the_reference(settings, gathered, rng, taken):
     x, dy = rng.standard_normal(image_shape(settings)), rng.standard_normal(result_shape(settings))
     ours = on("cuda", settings, np.float64, x, dy)
-    assert [sums is not None for sums in taken] == handed_over
+    assert [sums is not None for sums in taken] == gathered
     exact = on("cpu", settings, np.float64, x, dy)
     for a, b in zip(ours, exact, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * max(1, np.abs(b).max()))
@@ -74,7 +74,7 @@ def test_a_chain_has_the_gradients_of_the_reference(settings, handed_over, rng, 
 @pytest.mark.parametrize("tensor_cores", [True, False])
 @chains
 def test_a_hook_sees_the_whole_gradient_and_changes_no_bit(
-    settings, handed_over, tensor_cores, rng, taken
+    settings, gathered, tensor_cores, rng, taken
 ):
     x, dy = rng.standard_normal(image_shape(settings)), rng.standard_normal(result_shape(settings))
     seen, results = [], []
@@ -93,7 +93,7 @@ def test_a_hook_sees_the_whole_gradient_and_changes_no_bit(
         np.testing.assert_array_equal(a, b)
 
 
-# ------------------------------------------------------------------------ homes
+# ------------------------------------------------------------------------ written in place
 
 
 def network(rng):
@@ -112,8 +112,8 @@ def assert_same(ours, theirs):
 
 
 def arrives_at(parameter, note):
-    """Call note(whether it lies at home) with the gradient."""
-    parameter.register_hook(lambda grad: note(grad is parameter.home))
+    """Call note(whether it lies in its buffer) with the gradient."""
+    parameter.register_hook(lambda grad: note(grad is parameter.grad_buffer))
 
 
 def test_gradients_are_written_into_the_optimisers_array(rng):
@@ -126,7 +126,7 @@ def test_gradients_are_written_into_the_optimisers_array(rng):
     optimizer = SGD(model.parameters(), lr=0.1)
     copied = []
     for name, parameter in model.named_parameters():
-        arrives_at(parameter, lambda at_home, name=name: at_home or copied.append(name))
+        arrives_at(parameter, lambda in_place, name=name: in_place or copied.append(name))
     loss().backward()
     assert optimizer.flat.is_whole()
     assert_same(copies(model), without)
@@ -151,7 +151,7 @@ def test_gradients_add_up_over_two_backward_passes(rng):
 
 
 def test_a_parameter_that_is_used_twice_gets_the_sum(rng):
-    """Its home is lent to one of both: the other's share is added."""
+    """Its buffer is lent to one of both: the other's share is added."""
     settings = [(8, 8, 1, "A")]
     x, dy = rng.standard_normal((2, *SHAPE))
     sums = []
@@ -163,14 +163,14 @@ def test_a_parameter_that_is_used_twice_gets_the_sum(rng):
         y.backward(Tensor(dy).to(device).data)
         sums.append([Tensor(p.grad).to("cpu").data for p in block.parameters()])
         if device == "cuda":
-            assert all(p.grad is p.home for p in block.parameters())
+            assert all(p.grad is p.grad_buffer for p in block.parameters())
     for exact, ours in zip(*sums, strict=True):
         np.testing.assert_allclose(ours, exact, rtol=0, atol=1e-11 * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_an_exception_midway_leaves_nothing_wrong(when, rng):
-    """Homes that are still lent are not lent again, but what comes later is copied there."""
+    """Buffers that are still lent are not lent again, but what comes later is copied there."""
     model, loss = network(rng)
     SGD(model.parameters(), lr=0.1)
     loss().backward()
