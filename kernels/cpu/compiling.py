@@ -1,9 +1,9 @@
 """How the kernels are compiled: when, with what options, and where the machine code is kept.
 
 A kernel is compiled at its first call and never at import. The machine code is kept on disk, in a
-folder named after a hash of all sources of this package, and of the one that a kernel stands in:
-Numba by itself looks only at the file of a function, and would go on using old code after a change in
-a file it calls into.
+folder named after a hash of all sources of this package, and of the one that the kernel stands in:
+Numba by itself looks only at the file of a function, and would go on using old code after a change
+in a file it calls into.
 The width of vectors is in the name too, and Numba's own key adds the processor and its features,
 so the folder may be shared by machines.
 

@@ -1,16 +1,17 @@
 """The ladder: from the definition to a fast kernel, one idea a rung.
 
-Between `reference.py`, which says what a kernel computes, and `cpu/` and `cuda/`, which are fast, lie
-a few ideas. Here each has a file of its own that opens with it. A rung takes from those below it what
-it does not change, so that what is new stands in its file; all rungs of a ladder have one signature.
+Between `reference.py`, which says what a kernel computes, and the fast kernels of `cpu/` and
+`cuda/` lie a few ideas. Here each has a file of its own that opens with it. A rung imports from those
+below it what it does not change, so its file holds what is new. All rungs of a ladder have the same
+signature.
 
-    conv1_seven_loops.py    the definition                  norm1_three_passes.py    the definition
-    conv2_im2col.py         a product of matrices           norm2_two_passes.py      fewer passes
-    conv3_blocks.py         columns that stay in cache      norm3_fused.py           ReLU on the way
-    conv4_register_tile.py  sums that stay in registers
-    conv5_panels.py         a weight read as one stream     cuda1_thread.cu          the definition
-    conv6_winograd.py       fewer multiplications           cuda2_shared.cu          shared memory
-                                                            cuda3_register_tile.cu   registers
+    conv1_seven_loops.py    the definition               norm1_three_passes.py   the definition
+    conv2_im2col.py         a product of matrices        norm2_two_passes.py     fewer passes
+    conv3_blocks.py         columns stay in cache        norm3_fused.py          ReLU on the way
+    conv4_register_tile.py  sums stay in registers
+    conv5_panels.py         a weight read in order       cuda1_thread.cu         the definition
+    conv6_winograd.py       fewer multiplications        cuda2_shared.cu         shared memory
+                                                         cuda3_register_tile.cu  registers
 
 A convolution is 3 x 3 at stride 1 with padding 1. `python examples/ladder.py` checks, times and draws
 all rungs, the last page of the lesson (`docs/lesson/7-why-is-it-fast.md`) reads the pictures.
@@ -36,8 +37,8 @@ class Rung:
         name: of the idea, for tables and pictures.
         file: the module of this package, without its ending.
         function: the name of the kernel.
-        bytes: how many it moves between memory and caches, at least, if no cache keeps an array from
-            one pass to the next; of the shape of x and the number of filters.
+        bytes: how many it moves between memory and caches, if no cache keeps an array from one
+            pass to the next: a function of the shape of x and the number of filters.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Rung:
 
 
 def convolution(name: str, file: str, columns: int = 0, weights: int = 0) -> Rung:
-    """A rung that moves x, weight and y once, further arrays as large as x, and as a weight's tap."""
+    """A rung that moves x, weight and y once, and further copies of x and of taps of the weight."""
 
     def moved(shape: tuple[int, ...], filters: int) -> int:
         pixels, channels = math.prod(shape[:3]), shape[3]

@@ -11,9 +11,9 @@ is copied once, into panels as wide as a tile:
       | row 0    | row 0    |     -->      row 0 of panel 1, row 1 of panel 1, ...
       | row 1    | row 1    |
 
-The tile's loop then reads one stream, and the stream begins at a cache line, so that no vector lies
-across two. The price is a copy of the weight, which is mostly small beside x. The sums are rung 4's,
-to the last bit.
+The tile's loop then reads one stream, which begins at a cache line, so that no vector lies across
+two. The price is a copy of the weight, which is mostly small beside x. The sums are rung 4's, to the
+last bit.
 """
 
 import numpy as np

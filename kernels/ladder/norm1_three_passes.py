@@ -14,8 +14,9 @@ Why it is slow: there are some ten operations for each number, and the processor
 fraction of the time that memory takes to bring it. So what counts is the bytes that are moved. Here
 they are 24 for each number of x: 4 + 4 + 8 + 8.
 
-A pass goes through x in chunks of PIXELS pixels, which threads share. Four pixels are added at a time,
-so that a sum waits less for the one before it; the chunks' sums are added in float64, in their order.
+A pass goes through x in chunks of PIXELS pixels, which threads share. Four pixels are added at a
+time, so that a sum waits less for the one before it. The chunks' sums are added in float64, in
+their order.
 """
 
 import numpy as np

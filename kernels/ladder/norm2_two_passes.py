@@ -14,8 +14,8 @@ twice: its mean first, then the squared distances from that mean. Chunks are mer
      2>>>>>>>>
 
 The second term is how far the chunk's mean lies from that of all. (Chan, Golub & LeVeque 1983,
-"Algorithms for computing the sample variance".) x is read once for both statistics: 20 bytes for each
-number of x, 4 + 8 + 8.
+"Algorithms for computing the sample variance".) So x is read once for both statistics: 20 bytes for
+each number of x, 4 + 8 + 8.
 """
 
 import numpy as np

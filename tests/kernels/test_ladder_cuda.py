@@ -1,4 +1,4 @@
-"""The rungs in CUDA C compute what the reference does, and each moves fewer bytes than the one below."""
+"""The rungs in CUDA C compute what the reference does, and each moves less than the one below."""
 
 import itertools
 
