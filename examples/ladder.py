@@ -60,7 +60,7 @@ SOURCES = {
 }
 HEADINGS = "ms", "times as fast", "GFLOP/s", "of peak", "MB", "GB/s", "of copy", "of roof"
 CAPTION = (
-    "peak: {0.gflops:.0f} GFLOP/s of a large matrix product; copy: {0.gbs:.1f} GB/s of a large one.\n"
+    "peak: {0.gflops:.0f} GFLOP/s, a large matrix product; copy: {0.gbs:.1f} GB/s, a large array.\n"
     "Operations are the definition's: Winograd does with fewer, and may come above the roof."
 )
 Name = Enum("Name", {name: name for name in (*SIZES, "all")}, type=str)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS
+from minires.kernels.ladder.cuda import CUDA
 from PIL import Image
 
 from minires.analysis.roofline import Ceilings, Point
-from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS
-from minires.kernels.ladder.cuda import CUDA
 from tests.device import is_real
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "ladder.py"
@@ -66,7 +66,9 @@ def test_a_wrong_rung_is_refused(name, ladder, tmp_path, monkeypatch):
 
 
 def test_sentences_say_what_pays_and_what_does_not(ladder):
-    points = [Point(*row) for row in (("a", 100, 10, 4.0), ("b", 100, 20, 2.0), ("c", 100, 20, 2.1))]
+    points = [
+        Point(*row) for row in (("a", 100, 10, 4.0), ("b", 100, 20, 2.0), ("c", 100, 20, 2.1))
+    ]
     first, second, third = ladder.sentences(points, Ceilings(5.0, 2.0))
     assert "the ceilings are 5 GFLOP/s and 2.0 GB/s" in first
     assert "b: 2.0 times as fast, 2 times the bytes" in second

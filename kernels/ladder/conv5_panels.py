@@ -12,8 +12,8 @@ is copied once, into panels as wide as a tile:
       | row 1    | row 1    |
 
 The tile's loop then reads one stream, which begins at a cache line, so that no vector lies across
-two. The price is a copy of the weight, which is mostly small beside x. The sums are rung 4's, to the
-last bit.
+two. The price is a copy of the weight, which is mostly small beside x. The sums are rung 4's, to
+the last bit.
 """
 
 import numpy as np

@@ -63,7 +63,7 @@ def test_the_list_shows_progress_and_what_is_next(run, tmp_path):
     assert "started" in run()[1]
     path = solve(tmp_path / "exercises", "relu")
     assert run("check", "relu")[0] == 0
-    assert "1 of 14 are right" in run()[1]
+    assert "1 of 15 are right" in run()[1]
     path.write_text(path.read_text() + "\n# more\n")
     assert "changed since" in run()[1]
 
