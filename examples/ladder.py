@@ -106,7 +106,7 @@ def climb(name: str, shape: tuple[int, ...], filters: int, out: Path) -> Path:
         result = {"conv": convolutions, "batch_norm": batch_norms, "cuda": on_gpu}[name](
             shape, filters or shape[3]
         )
-    picture = save(result.figure, out / f"ladder-{name.replace('_', '-')}.png")
+    picture = save(result.figure, picture_of(name, out))
     words = {"title": result.title, "source": SOURCES[name], "found": result.found}
     write_json(picture.with_suffix(".json"), words)
     console.print(result.table)
@@ -115,6 +115,11 @@ def climb(name: str, shape: tuple[int, ...], filters: int, out: Path) -> Path:
     say(f"\nSource: {SOURCES[name]}")
     say(f"Picture: {picture} ({time.perf_counter() - started:.0f} s)\n")
     return picture
+
+
+def picture_of(name: str, folder: Path) -> Path:
+    """Where a ladder's picture lies."""
+    return folder / f"ladder-{name.replace('_', '-')}.png"
 
 
 def say(text: str) -> None:

@@ -2,8 +2,8 @@
 
 Between `reference.py`, which says what a kernel computes, and the fast kernels of `cpu/` and
 `cuda/` lie a few ideas. Here each has a file of its own that opens with it. A rung imports from
-those below it what it does not change, so its file holds what is new. All rungs of a ladder have the
-same signature.
+those below it what it does not change, so its file holds what is new. All rungs of a ladder have
+the same signature.
 
     conv1_seven_loops.py    the definition               norm1_three_passes.py   the definition
     conv2_im2col.py         a product of matrices        norm2_two_passes.py     fewer passes
@@ -14,8 +14,8 @@ same signature.
                                                          cuda3_register_tile.cu  registers
 
 A convolution is 3 x 3 at stride 1 with padding 1. `python examples/ladder.py` checks, times and
-draws all rungs; a page of the lesson (`docs/lesson/7-why-is-it-fast.md`) reads the pictures. Training
-does not use these kernels.
+draws all rungs; a page of the lesson (`docs/lesson/7-why-is-it-fast.md`) reads the pictures.
+Training does not use these kernels.
 """
 
 from __future__ import annotations
