@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS
+from minires.kernels.ladder.cuda import CUDA
 from PIL import Image
 
 from minires.analysis import PROBES
-from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS
-from minires.kernels.ladder.cuda import CUDA
 from minires.training import PRESETS
 
 ROOT = Path(__file__).parents[1]
