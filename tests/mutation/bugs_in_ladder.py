@@ -24,8 +24,8 @@ MUTANTS = [
                 "min(2, height + 1 - r)",
             ),
             "ladder: seven loops turn the kernel round": (
-                "* weight[i, j, k, f]",
-                "* weight[2 - i, 2 - j, k, f]",
+                "total += x[n, r + i - 1, c + j - 1, k] * weight[i, j, k, f]",
+                "total += x[n, r + i - 1, c + j - 1, k] * weight[2 - i, 2 - j, k, f]",
             ),
         },
     ),
@@ -91,8 +91,8 @@ MUTANTS = [
                 "at = 4 * s % (d.shape[1] - 3) * depth + k",
             ),
             "ladder: Winograd's second result lacks a product": (
-                "m1 - m2 - m3",
-                "m1 - m2",
+                "return m0 + m1 + m2, m1 - m2 - m3",
+                "return m0 + m1 + m2, m1 - m2",
             ),
             "ladder: a strip reads the row above the image": (
                 "range(max(0, 1 - r), min(4, height + 1 - r))",
