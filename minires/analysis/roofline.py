@@ -66,7 +66,7 @@ def draw_roofline(title: str, ceilings: Ceilings, points: Sequence[Point]) -> Fi
     figure.set_size_inches(8.6, 5.6)
     intensities = [point.intensity for point in points]
     ridge = ceilings.gflops / ceilings.gbs
-    reach = np.geomspace(min(*intensities, ridge) / 4, max(*intensities, ridge) * 8, 200)
+    reach = np.geomspace(min(*intensities, ridge) / 6, max(*intensities, ridge) * 8, 200)
     axis.loglog(reach, [ceilings.roof(i) for i in reach], color="black", linewidth=2)
     rungs = points[:-1]
     axis.plot(intensities[:-1], [p.gflops for p in rungs], color="grey", linewidth=1, zorder=1)
@@ -98,15 +98,16 @@ def label(axis: Axes, points: Sequence[Point]) -> None:
             ha="right" if to_the_left else "left",
             va="center",
             fontsize=10,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
 
 
 def name_the_roof(axis: Axes, ceilings: Ceilings, reach: np.ndarray) -> None:
     """What each part of the roof is, and how high."""
     ridge = ceilings.gflops / ceilings.gbs
-    right, left = reach[-1], np.sqrt(reach[0] * min(ridge, reach[-1]))
+    left = np.sqrt(reach[0] * ridge)
     arithmetic = f"arithmetic: {ceilings.gflops:.0f} GFLOP/s"
-    axis.text(right, ceilings.gflops * 1.1, arithmetic, ha="right", va="bottom", fontsize=9)
+    axis.text(ridge, ceilings.gflops * 1.1, arithmetic, va="bottom", fontsize=9)
     axis.annotate(
         f"memory: {ceilings.gbs:.0f} GB/s",
         (left, ceilings.gbs * left),
