@@ -24,18 +24,18 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from minires.info import available_cores, processor
 from minires.kernels import devices, reference
 from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS, Rung
 from minires.kernels.ladder.cuda import CUDA, CudaRung
-from minires.pictures import save
-from minires.training.files import write_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from minires import kernels
 from minires.analysis.roofline import Ceilings, Point, draw_roofline, draw_traffic
+from minires.common.environment import available_cores, processor
+from minires.common.pictures import save
+from minires.training.json_files import write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # which measure ceilings and count bytes

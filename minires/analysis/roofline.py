@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pictures import COLOURS, new_figure
+from ..common.pictures import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
