@@ -33,8 +33,8 @@ from rich.table import Table
 
 from minires import kernels
 from minires.analysis.roofline import Ceilings, Point, draw_roofline, draw_traffic
-from minires.common.environment import available_cores, processor
 from minires.common.pictures import save
+from minires.environment import available_cores, processor
 from minires.training.json_files import write_json
 
 ROOT = Path(__file__).parents[1]
