@@ -133,7 +133,7 @@ MUTANTS = [
     *in_rung(
         "norm3_fused",
         {
-            "ladder: beta is added behind the ReLU": (
+            "ladder: the fused ReLU cuts at beta": (
                 "if value <= 0 else value",
                 "if value <= beta[c] else value",
             )
