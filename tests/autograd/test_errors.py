@@ -56,7 +56,9 @@ IN_OPERATIONS = {
 }
 
 
-@pytest.mark.parametrize("stranger", [None, "3", object(), {}, 1j, [None]], ids=str)
+@pytest.mark.parametrize(
+    "stranger", [None, "3", object(), {}, 1j, [None]], ids=lambda value: type(value).__name__
+)
 @pytest.mark.parametrize("operation", IN_OPERATIONS.values(), ids=IN_OPERATIONS.keys())
 def test_operations_name_what_is_no_number(operation, stranger):
     x = Tensor([1.0, 2.0])
