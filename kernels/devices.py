@@ -31,6 +31,11 @@ def is_cuda(value: Any) -> bool:
     return cupy is not None and isinstance(value, cupy.ndarray)
 
 
+def may_be_cuda() -> bool:
+    """Whether there can be arrays of CuPy's at all."""
+    return "cupy" in sys.modules
+
+
 def namespace(array: Any) -> Any:
     """NumPy or CuPy: the module whose functions work on this array."""
     return sys.modules["cupy"] if is_cuda(array) else np
@@ -43,7 +48,7 @@ def device_of(array: Any) -> str:
 
 def shared_device(name: str, *arrays: Any) -> str:
     """The one device of all arrays; a mixture is refused, never copied behind one's back."""
-    if "cupy" not in sys.modules:
+    if not may_be_cuda():
         return "cpu"
     found = list(dict.fromkeys(map(device_of, arrays)))
     if len(found) > 1:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from . import devices, reference
+from . import checks, devices, reference
 
 # OpenMP's threads wait for work in a busy loop by default. On a machine that has something else to
 # do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
@@ -23,34 +23,61 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
+FLOAT32 = np.dtype(np.float32)
+Contract = TypeVar("Contract", bound=Callable[..., Any])
+
+
+def kernel(contract: Contract) -> Contract:
+    """Make a kernel of its contract: check the arguments, then pick who implements it, and call.
+
+    The contract's body checks; its sentences get the kernel's name in front. What it returns is
+    `implementation_for` the arrays that decide, whose function of the same name gets the same
+    arguments. The kernel keeps the contract's signature and text.
+    """
+    name = contract.__name__
+
+    @functools.wraps(contract)
+    def call(*arguments: Any, **settings: Any) -> Any:
+        try:
+            implementation = contract(*arguments, **settings)
+        except (AttributeError, TypeError, ValueError) as error:
+            checks.are_arrays(a for a in arguments if not isinstance(a, tuple))  # it may be why
+            error.args = (f"{name}: {error}",)
+            raise
+        return getattr(implementation, name)(*arguments, **settings)
+
+    return cast(Contract, call)
+
+
 def implementation_for(*arrays: Any, others: Iterable[Any] = ()) -> Any:
     """The module that serves a call with these arrays (None stands for one left out).
 
     `others` are arrays of other dtypes, which must be on the same device.
     """
-    given = [array for array in arrays if array is not None]
-    dtype = shared_dtype(given)
-    if devices.shared_device("a kernel", *given, *others) == "cuda":
-        return importlib.import_module(".cuda", __package__)
-    if dtype != np.float32:
-        return reference
-    return cpu_module() or reference
+    dtype = shared_dtype(arrays)
+    if devices.may_be_cuda():
+        given = [array for array in (*arrays, *others) if array is not None]
+        if devices.shared_device("a kernel", *given) == "cuda":
+            return importlib.import_module(".cuda", __package__)
+    return reference if dtype != FLOAT32 else cpu_module() or reference
 
 
-def shared_dtype(arrays: list[np.ndarray]) -> np.dtype:
+def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
     """The one float dtype of all arrays; mixed or other dtypes are refused, never cast."""
+    dtype: Any = None
     for array in arrays:
-        if not devices.is_array(array):
-            raise TypeError(f"a kernel takes NumPy or CuPy arrays, but got {type(array).__name__}")
-        if array.dtype != arrays[0].dtype:
-            names = ", ".join(str(a.dtype) for a in arrays)
+        if array is None:
+            continue
+        if dtype is None:  # which NumPy takes for float64
+            dtype = array.dtype
+        elif array.dtype != dtype:
+            names = ", ".join(str(a.dtype) for a in arrays if a is not None)
             raise TypeError(f"the arrays of one call must share a dtype, but have {names}")
-    if arrays[0].dtype.kind != "f":
+    if dtype.kind != "f":
         raise TypeError(
-            f"a kernel takes float32 or float64, but got {arrays[0].dtype}: "
-            "convert with .astype(np.float32)"
+            f"a kernel takes float32 or float64, but got {dtype}: convert with .astype(np.float32)"
         )
-    return arrays[0].dtype
+    return dtype
 
 
 @functools.cache

@@ -31,7 +31,7 @@ class ConvNorm(NamedTuple):
         return self.weight, self.gamma, self.beta
 
     @property
-    def geometry(self) -> dict[str, int]:
+    def geometry(self) -> dict[str, Any]:
         """How the weight slides, as `conv2d` takes it."""
         return {"stride": self.stride, "padding": self.padding}
 
@@ -47,7 +47,22 @@ class SavedNorm(NamedTuple):
     z: Array
     mean: Array
     var: Array
-    y: Array | None = None
+    y: Array = None
+
+
+class Epoch(NamedTuple):
+    """An epoch of training images that lie where the kernels run, and what is done to them.
+
+    `images` (M, H, W, C) are uint8, `labels` (M,) their classes; `order` (K,) holds the numbers of
+    the epoch's images, `offsets` (K, 2) and `flips` (K,) their crops. Flips are bool, the others
+    int64.
+    """
+
+    images: Array
+    labels: Array
+    order: Array
+    offsets: Array
+    flips: Array
 
 
 def arrays_within(named: Iterable[tuple[Any, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -314,10 +314,9 @@ def crop_flip(images, offsets, flips, mean, scale, *, padding):
     return batch
 
 
-def epoch_batch(
-    images, labels, order, offsets, flips, position, mean, scale, *, batch_size, padding
-):
+def epoch_batch(epoch, position, mean, scale, *, batch_size, padding):
     """Look the batch's images up, then crop and flip."""
+    images, labels, order, offsets, flips = epoch
     batch = slice(int(position) * batch_size, (int(position) + 1) * batch_size)
     chosen = order[batch]
     pixels = crop_flip(images[chosen], offsets[batch], flips[batch], mean, scale, padding=padding)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,8 +67,7 @@ class OnDevice:
 
         def call(*arrays: Any, **settings: Any) -> Any:
             with products_on(self.tensor_cores), gpu("check", order=next(ORDERS)) as cupy:
-                sizes = [a.size for a in arrays if isinstance(a, np.ndarray)]
-                offset = 64 if sum(sizes) % 2 else 19
+                offset = 64 if size_of(arrays) % 2 else 19
                 moved = [place(cupy, a, offset) for a in arrays]
                 named = {key: place(cupy, a, offset) for key, a in settings.items()}
                 results = getattr(cuda, name)(*moved, **named)
@@ -78,6 +77,18 @@ class OnDevice:
                 return to_host(results)
 
         return call
+
+
+def same_kind(value: tuple, items: Iterable[Any]) -> Any:
+    """The items as a tuple, or as the record that the value is."""
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+
+
+def size_of(value: Any) -> int:
+    """Elements of an array, or of all that a tuple holds."""
+    if isinstance(value, tuple):
+        return sum(map(size_of, value))
+    return value.size if isinstance(value, np.ndarray) else 0
 
 
 @contextmanager
@@ -91,8 +102,7 @@ def products_on(tensor_cores: bool) -> Iterator[None]:
 def place(cupy: Any, value: Any, offset: int = 64) -> Any:
     """A copy on the device, of an array or several, with NaNs around it."""
     if isinstance(value, tuple):
-        copies = (place(cupy, item, offset) for item in value)
-        return type(value)(*copies) if hasattr(value, "_fields") else tuple(copies)
+        return same_kind(value, (place(cupy, item, offset) for item in value))
     if not isinstance(value, np.ndarray):
         return value
     outside = np.nan if value.dtype.kind == "f" else 0
@@ -114,7 +124,7 @@ def copy_back(arrays: Any, changed: Any) -> None:
 
 
 def to_host(results: Any) -> Any:
-    """Arrays of a result as NumPy's."""
+    """Arrays of a result, and of records in it, as NumPy's."""
     if isinstance(results, tuple):
-        return tuple(map(to_host, results))
+        return same_kind(results, map(to_host, results))
     return devices.to_host(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..records import Epoch
 from .launch import empty, launch_over, type_name
 
 Array = Any
@@ -22,22 +23,12 @@ def crop_flip(
 
 
 def epoch_batch(
-    images: Array,
-    labels: Array,
-    order: Array,
-    offsets: Array,
-    flips: Array,
-    position: Array,
-    mean: Array,
-    scale: Array,
-    *,
-    batch_size: int,
-    padding: int,
+    epoch: Epoch, position: Array, mean: Array, scale: Array, *, batch_size: int, padding: int
 ) -> tuple[Array, Array]:
     """The batch at `position`, in one launch: what is chosen is read from the GPU's memory."""
-    batch = empty((batch_size, *images.shape[1:]), mean)
-    classes = empty((batch_size,), labels)
-    arrays = (images, labels, order, offsets, flips, position, mean, scale, batch, classes)
-    sizes = (int(batch_size), *images.shape[1:], int(padding))
+    batch = empty((batch_size, *epoch.images.shape[1:]), mean)
+    classes = empty((batch_size,), epoch.labels)
+    arrays = (*epoch, position, mean, scale, batch, classes)
+    sizes = (int(batch_size), *epoch.images.shape[1:], int(padding))
     launch_over(batch.size, "augment", f"epoch_batch<{type_name(mean)}>", *arrays, *sizes)
     return batch, classes

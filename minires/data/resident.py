@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..kernels import epoch_batch
 from ..kernels.devices import free_bytes, move, upload
+from ..kernels.records import Epoch
 from .batches import PADDING, Batch, Batches, epoch_order
 from .dataset import Dataset
 
@@ -53,13 +54,10 @@ class ResidentBatches(Batches):
 
     def next(self) -> Batch:
         """The batch at the position, which moves on; nothing of this happens on the host."""
-        order, offsets, flips = self.choices
-        batch: Any = epoch_batch(
-            *(self.pixels, self.classes, order, offsets, flips, self.position),
-            *(self.prepare.mean, self.prepare.scale),
-            batch_size=self.batch_size,
-            padding=PADDING,
-        )
+        epoch = Epoch(self.pixels, self.classes, *self.choices)
+        moments = self.prepare.mean, self.prepare.scale
+        settings: Any = {"batch_size": self.batch_size, "padding": PADDING}
+        batch: Any = epoch_batch(epoch, self.position, *moments, **settings)
         self.position += 1
         return batch
 

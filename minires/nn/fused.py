@@ -142,14 +142,15 @@ class BasicBlock(Function):
     def forward(
         ctx: Context,
         x: Array,
-        *parameters: Array,
+        *parameters: Any,
         eps: float,
         stride: int,
         skip: bool,
         running: tuple[Running | None, Running | None],
     ) -> Any:
-        first = ConvNorm(*parameters[:3], eps=eps, stride=stride, padding=1)
-        second = ConvNorm(*parameters[3:], eps=eps, padding=1)
+        weight1, gamma1, beta1, weight2, gamma2, beta2 = parameters
+        first = ConvNorm(weight1, gamma1, beta1, eps, stride, 1)
+        second = ConvNorm(weight2, gamma2, beta2, eps, 1, 1)
         y, saved = kernels.basic_block(x, first, second, skip=skip, running=running)
         link = BackwardLink(saved[1].z, saved[1].mean)
         ctx.save(x=x, first=first, second=second, saved=saved, skip=skip, link=link)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from minires.kernels.backward_link import BackwardLink, Links
-from minires.kernels.records import ConvNorm
+from minires.kernels.records import ConvNorm, Epoch
 from minires.kernels.running import Running
 
 from minires import kernels
@@ -128,5 +128,5 @@ class Workload:
         moments = self.normal(32, 32, 3), self.normal(3)
         kernels.crop_flip(*moved, *moments, padding=4)
         order, position = self.cupy.arange(3, -1, -1), self.cupy.asarray(np.array(0))
-        arrays = (moved[0], order, order, *moved[1:], position)
-        kernels.epoch_batch(*arrays, *moments, batch_size=4, padding=4)
+        epoch = Epoch(moved[0], order, order, *moved[1:])
+        kernels.epoch_batch(epoch, position, *moments, batch_size=4, padding=4)

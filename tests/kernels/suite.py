@@ -18,7 +18,7 @@ from minires.kernels.checks import output_shape
 from minires.kernels.cpu import convolution
 from minires.kernels.records import SavedNorm
 
-from ..device import OnDevice
+from ..device import OnDevice, same_kind
 
 UNIT = {np.float32: 2.0**-24, np.float64: 2.0**-53}
 
@@ -114,8 +114,7 @@ def wide(*arrays):
 
 def widened(value):
     if isinstance(value, tuple):
-        fields = wide(*value)
-        return type(value)(*fields) if hasattr(value, "_fields") else tuple(fields)
+        return same_kind(value, wide(*value))
     return value.astype(np.float64) if isinstance(value, np.ndarray) else value
 
 

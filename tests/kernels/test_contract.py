@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from minires.kernels import cpu, reference
+from minires.kernels.records import Epoch
 
 from minires import kernels as contract
 
@@ -353,8 +354,8 @@ def test_epoch_batch(kernels, dtype, shape, padding, place, rng):
     mean = (100 * rng.random(shape[1:])).astype(dtype)
     scale = rng.random(shape[3]).astype(dtype)
     settings = {"batch_size": size, "padding": padding}
-    arrays = (pixels, labels, order, offsets, flips, position)
-    batch, classes = kernels.epoch_batch(*arrays, mean, scale, **settings)
+    epoch = Epoch(pixels, labels, order, offsets, flips)
+    batch, classes = kernels.epoch_batch(epoch, position, mean, scale, **settings)
     due = range(place * size, (place + 1) * size)
     chosen, moments = order[due], wide(mean, scale)
     crops = reference.crop_flip(pixels[chosen], offsets[due], flips[due], *moments, padding=padding)

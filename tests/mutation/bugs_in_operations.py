@@ -56,7 +56,7 @@ CONVOLUTION = [
         },
     ),
     *planted_in(
-        "kernels/checks.py",
+        "kernels/checks/windows.py",
         CONVOLUTIONS,
         {
             "convolution: the last row is dropped where the stride fits": (
