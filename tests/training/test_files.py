@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from minires import files
+from minires.common import files
 from minires.training import checkpoints, json_files, records
 
 
