@@ -91,7 +91,7 @@ class Power(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        # that of a**0 is 0 * a**0, for a**-1 would make it NaN at 0
+        # for n = 0 this is 0 * a**0: with a**-1 it would be NaN at a = 0
         return grad * ctx.saved.n * ctx.saved.a ** (ctx.saved.n - bool(ctx.saved.n))
 
 

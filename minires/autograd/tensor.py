@@ -151,7 +151,7 @@ class Tensor(Methods):
         return self
 
     def beside(self, other: Any) -> Any:
-        """The other side of what makes no graph: numbers, or an array on the same device."""
+        """The other operand of a change or comparison, as a number or array: no graph is made."""
         other = other.data if isinstance(other, Tensor) else other
         if not is_array(other):
             return numeric(other)
