@@ -22,6 +22,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     if grad.shape == shape:
         return grad
     grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+    # kept axes: where the array has size 1 and the gradient has more
     repeated = tuple(axis for axis, size in enumerate(shape) if size == 1 != grad.shape[axis])
     return grad.sum(repeated, keepdims=True)
 

@@ -26,6 +26,7 @@ class Tensor(Methods):
         grad: after `backward()`, the gradient (an array of the same shape) of a leaf that
             `requires_grad`; calls add up until you set it to None.
         requires_grad: whether gradients flow to this tensor.
+        context: the operation that made it (its node of the graph), or None: then it is a leaf.
         name: what error messages call it.
     """
 

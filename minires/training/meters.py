@@ -52,7 +52,7 @@ class Tally:
         self.images += len(labels)
 
     def sum(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
-        """The part of `add` that is done where the network computes."""
+        """The part of `add` that runs on the network's device, and so can be replayed on a GPU."""
         kernels.tally(self.totals, loss.data, logits.data, labels)
 
     def read(self) -> Meter:

@@ -151,7 +151,7 @@ class Trainer:
     # -- what the loop does beside learning ------------------------------------------------
 
     def is_looked_at(self) -> bool:
-        """Whether the host looks at this iteration's gradients, for which it waits for a GPU."""
+        """Whether the host looks at the gradients: always on a CPU; for a GPU it has to wait."""
         on_gpu = self.replay.on_gpu
         return not on_gpu or self.step == 0 or bool(self.recipe.due(self.step + 1))
 
