@@ -24,6 +24,7 @@ setup(
     package_data={
         "minires": ["py.typed"],
         "minires.kernels.cuda": ["*.cu", "*.cuh"],
+        "minires.kernels.ladder": ["*.cu", "*.cuh"],
         "minires.report": ["assets/*"],
     },
     entry_points={"console_scripts": ["minires = minires.cli:main"]},

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from minires.common.environment import available_cores, environment, processor
+from minires.environment import available_cores, environment, processor
 
 Rows = list[dict[str, Any]]
 

@@ -2,9 +2,13 @@
 
     python examples/lesson_figures.py --data-dir FOLDER     (FOLDER holds CIFAR-10)
 
-trains the four networks of the main job and runs every probe on them. Without `--data-dir` it
-downloads CIFAR-10. What the folder `--out` already holds is not made again: delete it to start
-afresh.
+trains the four networks of the main job, runs every probe on them, and climbs the ladder of page 7.
+Without `--data-dir` it downloads CIFAR-10. What the folder `--out` already holds is not made again:
+delete it to start afresh.
+
+    python examples/lesson_figures.py --ladder
+
+makes the pictures and lists of page 7 alone, which show this machine: let nothing else run on it.
 """
 
 from __future__ import annotations
@@ -32,8 +36,18 @@ def main(
         "runs/lesson"
     ),
     pages: Annotated[Path, typer.Option(help="where the lesson's pictures go")] = LESSON,
+    ladder: Annotated[bool, typer.Option("--ladder", help="page 7 alone; needs no data")] = False,
 ) -> None:
     """Train what is missing, measure what is missing, and bring the pictures to the lesson."""
+    if not ladder:
+        experiments(data_dir, out, pages)
+    kernels(out, pages)
+    for page in pages.glob("*.md"):
+        page.write_text(with_measurements(page), encoding="utf-8")
+
+
+def experiments(data_dir: Path | None, out: Path, pages: Path) -> None:
+    """The networks of the main job, and every probe."""
     lab = Lab.like(out, data="cifar10", data_dir=data_dir)
     for depth in (20, 56):
         for shortcut in (None, "A"):
@@ -45,10 +59,23 @@ def main(
         if not picture.with_suffix(".json").exists():
             print(f"{probe.title} ...", flush=True)
             probe.run(lab)
-        shrink(picture, pages / picture.name)
-        shutil.copy(picture.with_suffix(".json"), pages)
-    for page in pages.glob("*.md"):
-        page.write_text(with_measurements(page), encoding="utf-8")
+        bring(picture, pages)
+
+
+def kernels(out: Path, pages: Path) -> None:
+    """Every ladder."""
+    from ladder import SIZES, climb, picture_of
+
+    for name, size in SIZES.items():
+        if not picture_of(name, out).exists():
+            climb(name, size, size[3], out)
+        bring(picture_of(name, out), pages)
+
+
+def bring(picture: Path, pages: Path) -> None:
+    """A picture, and what was measured, to the lesson."""
+    shrink(picture, pages / picture.name)
+    shutil.copy(picture.with_suffix(".json"), pages)
 
 
 def shrink(source: Path, target: Path) -> None:

@@ -4,8 +4,8 @@ from . import nn, optim
 from .autograd import Function, Tensor, concatenate, no_grad, pad, stack, where
 from .autograd.gradcheck import GradcheckError, GradcheckReport, KinkError, gradcheck
 from .autograd.recompute import recompute
-from .common.environment import info
 from .cuda_graph import GraphError, graph
+from .environment import info
 from .from_pytorch import missing_from
 from .kernels.precision import precision
 from .nn.fusing import fusing

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS
+from minires.kernels.ladder.cuda import CUDA
 from PIL import Image
 
 from minires.analysis import PROBES
@@ -16,6 +18,7 @@ from minires.training import PRESETS
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "docs" / "lesson"
 PAGES = sorted(LESSON.glob("*.md"))
+LADDERS = {"ladder-conv": CONVOLUTIONS, "ladder-batch-norm": BATCH_NORMS, "ladder-cuda": CUDA}
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
 
@@ -65,14 +68,23 @@ def test_its_programs_run(page):
 
 def test_every_probe_is_in_the_lesson_and_no_other():
     text = "".join(page.read_text() for page in PAGES)
-    assert set(re.findall(r"measured: ([\w-]+)", text)) == set(PROBES)
+    assert set(re.findall(r"measured: ([\w-]+)", text)) == {*PROBES, *LADDERS}
     named = re.findall(r"^    python examples/probes.py ([\w-]+)", text, re.M)
     assert set(named) - {"all", "lists"} == set(PROBES)
 
 
+@pytest.mark.parametrize("name", LADDERS)
+def test_page_7_names_every_rung_and_its_file(name):
+    text = (LESSON / "7-why-is-it-fast.md").read_text()
+    found = json.loads((LESSON / f"{name}.json").read_text())["found"]
+    for rung in LADDERS[name]:
+        assert f"kernels/ladder/{rung.file}." in text
+        assert any(sentence.startswith(f"{rung.name}: ") for sentence in found)
+
+
 def test_pictures_are_large_enough_to_project_and_small_enough_to_keep():
     pictures = list(LESSON.glob("*.png"))
-    assert {path.stem for path in pictures} == {*PROBES, "error"}
+    assert {path.stem for path in pictures} == {*PROBES, *LADDERS, "error"}
     for path in pictures:
         with Image.open(path) as image:
             assert image.width >= 1000, path.name

@@ -79,6 +79,10 @@ def test_no_file_is_longer_than_500_lines():
     assert not long
 
 
+def test_no_module_stands_beside_a_folder_of_its_name():
+    assert not [str(path) for path in sources() if path.with_suffix("").is_dir()]
+
+
 def test_imports_only_go_downwards():
     """Each package may import those after it in this list, and none before."""
     floors = [

@@ -13,6 +13,8 @@ CHUNK floats, small enough to be in cache the second time, is reduced twice: its
 distances from that mean, with the correction for the mean's own rounding (Chan, Golub & LeVeque
 1983, "Algorithms for computing the sample variance", eq. 1.7). Chunks are combined in float64
 (`per_channel.py`).
+
+The forward pass, one idea at a time: `kernels/ladder/norm1_three_passes.py` and the two behind it.
 """
 
 from __future__ import annotations

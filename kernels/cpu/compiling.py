@@ -1,8 +1,9 @@
 """How the kernels are compiled: when, with what options, and where the machine code is kept.
 
 A kernel is compiled at its first call and never at import. The machine code is kept on disk, in a
-folder named after a hash of all sources of this package: Numba by itself looks only at the file
-that a function stands in, and would go on using old code after a change in a file it calls into.
+folder named after a hash of all sources of this package, and of the one that the kernel stands in:
+Numba by itself looks only at the file of a function, and would go on using old code after a change
+in a file it calls into.
 The width of vectors is in the name too, and Numba's own key adds the processor and its features,
 so the folder may be shared by machines.
 
@@ -60,7 +61,7 @@ def helper(function: Callable) -> Any:
 
 def kernel(function: Callable) -> Any:
     """An entry point that runs on the calling thread."""
-    with cache_folder() as cache:
+    with cache_folder(home(function)) as cache:
         return numba.njit(nogil=True, error_model="numpy", cache=cache)(function)
 
 
@@ -70,15 +71,20 @@ def parallel_kernel(function: Callable) -> Any:
     The loop must run over chunks whose number depends on shapes alone, each writing its own part
     of the result: then the result has the same bits for any number of threads.
     """
-    with cache_folder() as cache:
+    with cache_folder(home(function)) as cache:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=cache, parallel=PRANGE_ONLY)
         return compiled(function)
 
 
+def home(function: Callable) -> Path:
+    """The folder of the file that a function stands in."""
+    return Path(function.__code__.co_filename).parent
+
+
 @contextlib.contextmanager
-def cache_folder() -> Iterator[bool]:
+def cache_folder(package: Path) -> Iterator[bool]:
     """While open, functions decorated are cached in our folder; yields whether there is one."""
-    folder, before = writable_folder(), config.CACHE_DIR
+    folder, before = writable_folder(package), config.CACHE_DIR
     config.CACHE_DIR = str(folder or before)
     try:
         yield folder is not None
@@ -87,9 +93,9 @@ def cache_folder() -> Iterator[bool]:
 
 
 @functools.cache
-def writable_folder() -> Path | None:
+def writable_folder(package: Path) -> Path | None:
     """The cache folder for this version of the sources, or None where it can't be written."""
-    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash()}-{LANES}"
+    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash(package)}-{LANES}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -107,11 +113,12 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minires"
 
 
-def source_hash() -> str:
-    """A short name for the text of all files of this package."""
+def source_hash(package: Path) -> str:
+    """A short name for the text of all files of a package of kernels, and of this one."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in sorted({package, Path(__file__).parent}):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -20,6 +20,8 @@ window is copied a whole vector at a time.
 
 Work is cut by the shape alone: into blocks of pixels, and, where these are few (the last stages
 of a network), every block into groups of output channels, or slices of the window.
+
+The idea alone, in forty lines: `kernels/ladder/conv3_blocks.py`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ are numbered (kernel row, kernel column, input channel):
     turned       the kernel turned by half a turn, channels exchanged: windows of dy times it give
                  dx, at stride 1
     transposed   g.T: dy times it gives the gradient of the windows of x
+
+The idea alone, in forty lines: `kernels/ladder/conv5_panels.py`.
 """
 
 from __future__ import annotations

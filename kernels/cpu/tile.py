@@ -24,6 +24,8 @@ rows, 32 columns, 10 loads for as many multiply-adds, and half as much of A from
 Every convolution here, forward or backward, by columns or by Winograd, is this one product, of
 matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance
 matrix multiplication".)
+
+The idea alone, in forty lines: `kernels/ladder/conv4_register_tile.py`.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ Rounding: the transforms multiply by up to 8 and cancel again, so that results a
 times as much as those of a plain float32 sum (root mean square; 3e-6 of the values' own at 16 to
 64 channels). Training does not notice; gradient checks run in float64, on the reference. Source:
 Lavin & Gray 2015, "Fast algorithms for convolutional neural networks", sec. 4.3.
+
+The idea with tiles of 2 x 2, forward alone: `kernels/ladder/conv6_winograd.py`.
 """
 
 from __future__ import annotations

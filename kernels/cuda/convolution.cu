@@ -1,6 +1,6 @@
 // Convolution and its two gradients as implicit matrix products: the columns of im2col are never in
 // memory, a loader reads them from the images. Padding is a pixel that does not exist: zero.
-//
+// (In small: kernels/ladder/cuda1_thread.cu and the two behind it.)
 // What surrounds a convolution in a residual network takes no pass over memory of its own. The batch
 // norm and ReLU *before* it may be pending: then x is normalised where it is loaded. The batch norm
 // *behind* it needs the result's moments: they are taken while the result is in registers, and so are

@@ -1,7 +1,7 @@
 // One matrix product for everything: sums of a(m, k) * b(k, n) over k, for a tile of M x N results a
 // block. Tiles of a and b, K long, pass through shared memory, so that a value read from global memory
 // is used N or M times. While one pair of tiles is multiplied, the next are on their way.
-//
+// (In small: kernels/ladder/cuda2_shared.cu and cuda3_register_tile.cu.)
 // Who multiplies, an *engine* decides: `MultiplyAdds` of single threads, or `TensorCores`. What a and b
 // are, a *loader* decides: each(k, k_end, visit) calls visit(number, address, exists) for each pack of
 // values that the thread carries from global memory into a tile; what does not exist is zero. Tiles come

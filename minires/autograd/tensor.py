@@ -115,7 +115,8 @@ class Tensor(Methods):
                     f"{self.shape}: pass one of that shape, or reduce it first (.mean(), .sum())"
                 )
             return np.ones_like(self.data)
-        seed = alike(self.beside(grad), self.data)
+        grad = grad.data if isinstance(grad, Tensor) else grad
+        seed = alike(grad if is_array(grad) else numeric(grad), self.data)
         if seed.shape != self.shape:
             raise ValueError(
                 f"backward: the gradient must have shape {self.shape}, not {seed.shape}"
@@ -156,7 +157,7 @@ class Tensor(Methods):
         other = other.data if isinstance(other, Tensor) else other
         if not is_array(other):
             return numeric(other)
-        shared_device("a change or comparison", self.data, other)
+        shared_device("a change in place or a comparison", self.data, other)
         return other
 
     def changes_in_place(self) -> None:

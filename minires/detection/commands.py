@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..data import BrokenImageError, read_classes
 from ..evaluation.commands import picture_paths, progress
-from ..training.files import write_json
+from ..training.json_files import write_json
 from .annotations import AnnotatedImage, Annotations
 from .check import Check, Viewing, check
 from .coco_metric import AREAS, CocoEvaluation, evaluate_coco

@@ -6,9 +6,9 @@ results are those of the layers, one after the other, to rounding.
 
 They do so only where each layer is just what its name says, and where no hook wants to see what
 comes between. One hook within a block, or on a layer of a `Sequential`, makes all of its layers run
-one by one: hooks then see what they see with `fusing(False)`. Each forward pass looks anew, so it
-finds what was exchanged, watched, frozen or put into evaluation since. Nothing depends on this
-module but speed and memory.
+one by one: hooks then see what they see with `fusing(False)`. (A projection is a `Sequential`: it
+decides for itself.) Each forward pass looks anew, so it finds what was exchanged, watched, frozen
+or put into evaluation since. Nothing depends on this module but speed and memory.
 """
 
 from __future__ import annotations

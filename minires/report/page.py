@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.environment import version
 from ..common.files import atomic
+from ..environment import version
 from .figures import error_curves, gradient_norms
 from .paper import counted
 from .probes import picture_uri, read_pictures

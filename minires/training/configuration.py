@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..common.environment import environment
+from ..environment import environment
 from ..kernels import precision
 from .json_files import write_json
 

@@ -1,6 +1,7 @@
 """Every kernel compiles for every architecture as in CuPy, and needs no more than before."""
 
 import pytest
+from minires.kernels.ladder.cuda import CUDA
 
 from . import nvrtc
 from .nvrtc import ARCHITECTURES, CompileError, Resources
@@ -31,6 +32,13 @@ def test_every_kernel_compiles_without_spills_or_local_memory(table, architectur
     assert set(table) == expected
     needs = {kernel: of[architecture] for kernel, of in table.items()}
     assert {kernel: n for kernel, n in needs.items() if n.spills or n.local} == {}
+
+
+@pytest.mark.parametrize("rung", CUDA, ids=lambda rung: rung.file)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_ladder_compiles_without_spills_or_local_memory(rung, architecture):
+    needs = needs_of(rung.text(), "conv2d", architecture)
+    assert needs.spills == needs.local == 0
 
 
 def test_the_table_in_docs_is_what_is_measured(table):

@@ -132,6 +132,13 @@ class TestByHand:
         assert evaluate(content, [good, bad]).twelve["AP"] == ONE
         assert evaluate(content, [bad, good]).twelve["AP"] == pytest.approx(0.5)
 
+    def test_of_objects_that_overlap_alike_the_last(self):
+        """So the second detection still finds the first object."""
+        boxes, between = [[0, 0, 10, 10], [4, 0, 10, 10]], result(1, 1, [2, 0, 10, 10], 0.9)
+        content = coco(annotations=[(1, 1, box) for box in boxes])
+        made = [evaluate(content, [between, result(1, 1, box, 0.8)]).recall[0] for box in boxes]
+        np.testing.assert_array_equal([recall[0, 0, -1] for recall in made], [1, 0.5])
+
     def test_nothing_found_and_nothing_there(self):
         content, found = perfect(2)
         assert evaluate(content, []).twelve["AP"] == 0

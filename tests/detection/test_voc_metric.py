@@ -96,6 +96,20 @@ class TestByHand:
         assert curve.average_precision() == 0.25
         assert curve.average_precision_11() == pytest.approx(0.5 * 6 / 11)
 
+    def test_precision_is_the_best_from_there_on(self):
+        """One wrong, then two right: 1/2 at the first object, 2/3 at the second, counts as 2/3."""
+        curve = PrecisionRecall(2, np.array([0, 1, 2]), np.array([1, 1, 1]))
+        assert curve.average_precision() == pytest.approx(2 / 3)
+        assert curve.average_precision_11() == pytest.approx(2 / 3)
+
+    def test_of_two_objects_that_overlap_alike_the_first(self, tmp_path):
+        """So the second detection, of the first object, is false."""
+        objects = [("a", (1, 1, 10, 10), False), ("a", (5, 1, 14, 10), False)]
+        found = [("a", (3, 1, 12, 10), 0.9), ("a", (1, 1, 10, 10), 0.8)]
+        np.testing.assert_array_equal(evaluate(tmp_path, objects, found).curves["dog"].true, [1, 1])
+        swapped = evaluate(tmp_path / "b", objects[::-1], found)
+        np.testing.assert_array_equal(swapped.curves["dog"].true, [1, 2])
+
     def test_three_of_ten_reach_a_recall_of_three_tenths(self):
         curve = PrecisionRecall(10, np.array([1, 2, 3]), np.array([0, 0, 0]))
         assert curve.average_precision_11() == pytest.approx(4 / 11)

@@ -9,9 +9,9 @@ from minires.exercises.student_folder import SOLUTIONS, stub
 from minires.exercises.tasks import NAMES, exercise, plain_or_residual
 from minires.exercises.tasks.plain_or_residual import in_a_word, measure
 
-from .wrong import elementwise, networks, windows
+from .wrong import chunks, elementwise, networks, windows
 
-WRONG = [*elementwise.ALL, *windows.ALL, *networks.ALL]
+WRONG = [*elementwise.ALL, *windows.ALL, *networks.ALL, *chunks.ALL]
 
 
 def student(folder, name, text):
@@ -73,6 +73,6 @@ def test_every_exercise_has_five_wrong_programs_and_most_are_named():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", plain_or_residual.NETWORKS, ids=str)
-def test_what_the_last_exercise_measures_does_not_hang_on_the_seed(network):
+def test_what_plain_or_residual_measures_does_not_hang_on_the_seed(network):
     words = {in_a_word(measure(*network, seed=seed)) for seed in range(5)}
     assert len(words) == 1

@@ -68,15 +68,15 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
 
 def test_a_change_in_any_file_gives_the_machine_code_another_folder(tmp_path, monkeypatch):
     """Numba by itself looks at the file of a function alone, not at those it calls into."""
-    package = tmp_path / "cpu"
-    shutil.copytree(Path(compiling.__file__).parent, package)
-    monkeypatch.setattr(compiling, "__file__", str(package / "compiling.py"))
-    names = {compiling.source_hash()}
-    for file in sorted(package.glob("*.py")):
+    for name in ("cpu", "ladder"):
+        shutil.copytree(Path(compiling.__file__).parents[1] / name, tmp_path / name)
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "cpu" / "compiling.py"))
+    names, files = {compiling.source_hash(tmp_path / "ladder")}, sorted(tmp_path.glob("*/*.py"))
+    for file in files:
         with file.open("a") as text:
             text.write("# changed\n")
-        names.add(compiling.source_hash())
-    assert len(names) == 1 + len(list(package.glob("*.py")))
+        names.add(compiling.source_hash(tmp_path / "ladder"))
+    assert len(names) == 1 + len(files)
 
 
 def test_importing_compiles_nothing():

@@ -12,8 +12,12 @@ MUTANTS = [
         "kernels/cpu/compiling.py",
         f"{PROCESSES}::test_a_change_in_any_file_gives_the_machine_code_another_folder",
         {
+            "cache: a rung's is not named after what it calls": (
+                "sorted({package, Path(__file__).parent})",
+                "sorted({package})",
+            ),
             "cache: named after one file alone": (
-                'sorted(Path(__file__).parent.glob("*.py"))',
+                'sorted(folder.glob("*.py"))',
                 "[Path(__file__)]",
             ),
         },

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import (
     bugs_in_cuda_kernels,
+    bugs_in_cuda_ladder,
     bugs_in_cuda_launches,
     bugs_in_cuda_products,
     bugs_in_cuda_replay,
@@ -20,6 +21,7 @@ TABLES = (
     bugs_in_cuda_products,
     bugs_in_cuda_launches,
     bugs_in_cuda_replay,
+    bugs_in_cuda_ladder,
 )
 MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 HEAD = """# Planted bugs of the CUDA backend

@@ -27,6 +27,7 @@ from . import (
     bugs_in_detection,
     bugs_in_evaluation,
     bugs_in_exercises,
+    bugs_in_ladder,
     bugs_in_long_runs,
     bugs_in_models,
     bugs_in_operations,
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.mutation
 TABLES = (
     bugs_in_operations,
     bugs_in_cpu_kernels,
+    bugs_in_ladder,
     bugs_in_exercises,
     bugs_in_models,
     bugs_in_autograd,

@@ -113,7 +113,11 @@ def assert_same(ours, theirs):
 
 def arrives_at(parameter, note):
     """Call note(whether it lies in its buffer) with the gradient."""
-    parameter.register_hook(lambda grad: note(grad is parameter.grad_buffer))
+
+    def hook(grad):
+        note(grad is parameter.grad_buffer)
+
+    parameter.register_hook(hook)
 
 
 def test_gradients_are_written_into_the_optimisers_array(rng):

@@ -245,6 +245,8 @@ def test_a_forward_of_ones_own_is_used(rng):
 def test_who_watches_a_layer_sees_plain_values(watched, rng):
     stack, x = layers(*2 * ["conv", "bn", "relu"]), Tensor(rng.standard_normal((2, 4, 4, 3)))
     values = seen_by_hooks(stack[watched])
+    assert not FUSED & set(operations(stack, x))
+    values.clear()
     y = stack(x)
     with fusing(False):
         plain = stack(x)
@@ -265,7 +267,7 @@ def seen_by_hooks(module):
 
 def make_block(kind, shortcut="A", in_channels=4, stride=1, **options):
     rng = np.random.default_rng(0)
-    options |= {"rng": rng, "shortcut_rng": rng, "dtype": np.float64, "shortcut": shortcut}
+    options = {"rng": rng, "shortcut_rng": rng, "dtype": np.float64, "shortcut": shortcut} | options
     block = kind(in_channels, 4, stride=stride, **options)
     randomise(block, rng)
     return block
@@ -289,6 +291,9 @@ def test_who_watches_a_part_makes_the_block_plain(kind, part, shortcut, training
         note = lambda _, inputs, y: values.append(y.data)  # noqa: E731
         watched = dict(block.named_modules()).get(part, block.downsample)  # A has no parts
         hook.enter_context(watched.register_forward_hook(note))
+        fused = [name for name in operations(block, x) if name in FUSED]
+        assert len(fused) == (shortcut == "C" and part != "downsample.1")  # the projection
+        values.clear()
         y, half = block(x).data, len(values)
         with fusing(False):
             plain = block(x).data
@@ -382,12 +387,15 @@ def test_what_has_changed_since_is_seen(change, kind, rng):
 @pytest.mark.parametrize("first", [True, False])
 def test_a_recomputed_block_runs_both_times_alike(first, rng):
     """Also where fusing is switched on or off in between; then its gradients are the same bits."""
-    x, results = rng.standard_normal((2, 6, 6, 4)), []
+    x = rng.standard_normal((2, 6, 6, 4)).astype(np.float32)
+    results = []
     for again in (True, False):
-        block, inputs = make_block(BasicBlock, recompute=again), leaf(x)
+        block = make_block(BasicBlock, recompute=again, dtype=np.float32)
+        inputs = leaf(x, dtype=np.float32)
         with fusing(first):
             y = block(inputs)
-        with fusing(not first):
-            y.backward(np.cos(np.arange(y.data.size)).reshape(y.shape))
+        with fusing(not first), trace() as steps:
+            y.backward(np.cos(np.arange(y.data.size, dtype=np.float32)).reshape(y.shape))
+        assert any(step.function.__name__ in FUSED for step in steps) == (again and first)
         results.append([inputs.grad, *(p.grad for p in block.parameters())])
     assert all(map(np.array_equal, *results))

@@ -21,6 +21,7 @@ NAMES = (
     "residual_block",
     "sgd",
     "plain_or_residual",
+    "moments",
 )
 
 

@@ -7,8 +7,8 @@ import os
 import platform
 from pathlib import Path
 
-from .. import kernels
-from ..nn.fusing import is_on
+from . import kernels
+from .nn.fusing import is_on
 
 PACKAGES = ("numpy", "numba", "safetensors")
 
