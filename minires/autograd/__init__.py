@@ -2,15 +2,15 @@
 
 Read in this order: `function.py` (what an operation is and what it records), `ops.py` (the
 calculus, each operation with its derivative beside it), `tensor.py` (what a user holds) and
-`backward.py` (the sweep that applies the chain rule): the engine. Around it: `hooks.py` (who
-looks on), `accepting.py` (sentences for bad input), and operations that it can do without
+`backward.py` (the sweep that applies the chain rule): the engine. Around it: `hooks.py` (functions
+that look on), `accepting.py` (sentences for bad input), and operations that it can do without
 (`more_ops.py`, `methods.py`, `combining.py`). Three modules build on these: `gradcheck.py` compares
 any derivative with differences, `recompute.py` trades time for memory, and `trace.py` records the
 operations that run.
 
-Imports form one circle, which lies in the matter: an operation makes tensors, and a tensor's
-methods are operations. It is closed in `Function.apply` and in `accepting.is_tensor`, which look up
-the class Tensor only when they run; the sweep needs the name for its types alone.
+The imports form one circle: an operation makes tensors, and a tensor's methods are operations.
+`Function.apply` and `accepting.is_tensor` close it: they import the class Tensor when they are
+called. `backward.py` needs the name for its types only.
 """
 
 from .backward import backward

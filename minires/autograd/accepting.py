@@ -11,7 +11,7 @@ from ..kernels.devices import as_array, is_array, shared_device
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a Tensor: a class that needs this module, so it is looked up when asked."""
+    """Whether it is a Tensor. That class needs this module, so it is imported at the call."""
     from .tensor import Tensor
 
     return isinstance(value, Tensor)
@@ -38,7 +38,7 @@ def numeric(value: Any) -> Any:
     if isinstance(value, int | float):
         return value
     if isinstance(value, list | tuple) and any(map(is_tensor, value)):
-        raise TypeError("a list of tensors is no tensor: minires.stack(tensors) makes one of them")
+        raise TypeError("a list of tensors is not a tensor: minires.stack(tensors) makes one")
     if np.asarray(value).dtype.kind not in "biuf":
         raise TypeError(
             f"expected a Tensor, an array or numbers, but got {type(value).__name__} "
@@ -48,10 +48,10 @@ def numeric(value: Any) -> Any:
 
 
 def exponent(value: Any) -> float:
-    """A number to raise to."""
+    """The exponent of a power; TypeError if it is not a number."""
     if not isinstance(value, numbers.Real):
         raise TypeError(
-            f"a power's exponent is a number, but here {type(value).__name__}: for a tensor b "
+            f"a power's exponent must be a number, but is {type(value).__name__}: for a tensor b "
             "write (x.log() * b).exp()"
         )
     return value  # type: ignore[return-value]
@@ -63,9 +63,9 @@ def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
-    """Refuse what is no tensor, and mixtures of float32 and float64, or of devices.
+    """Refuse anything but tensors of one dtype on one device: nothing is cast or copied silently.
 
-    There are no silent casts or copies. None stands for an input left out.
+    None stands for an input left out.
     """
     tensors = [t for t in inputs if t is not None]
     for t in tensors:
@@ -84,7 +84,7 @@ def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
 
 
 def result_of(what: str, result: Any) -> np.ndarray:
-    """What an operation's forward returned, if it is an array."""
+    """What an operation's forward returned; TypeError if it is not an array."""
     if not is_array(result) and not isinstance(result, np.generic):
         missing = ": is its `return` missing?" if result is None else ""
         raise TypeError(

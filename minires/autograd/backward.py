@@ -1,5 +1,6 @@
 """The backward sweep: the chain rule, one operation after the other, latest first.
 
+A node of the graph is a Context, one recorded operation, or a leaf, a tensor that none made.
 Three things matter here. The order: a node comes after everything that used its result, because
 only then is its gradient complete; recursion ("ask each parent") would visit a node once per path,
 which is exponential in a residual network's depth, and would overflow Python's stack. Ownership:

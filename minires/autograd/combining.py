@@ -13,12 +13,12 @@ from .tensor import Tensor, as_tensor
 
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors one behind the other along an axis; their other axes must be alike."""
+    """Join tensors along an axis; their other axes must be equal."""
     return more_ops.Concatenate.apply(*tensors, axis=axis)
 
 
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Tensors of one shape side by side along a new axis."""
+    """Join tensors of one shape along a new axis."""
     axis = range(tensors[0].ndim + 1)[axis]
     shapes = ((*t.shape[:axis], 1, *t.shape[axis:]) for t in tensors)
     return concatenate([t.reshape(*s) for t, s in zip(tensors, shapes, strict=True)], axis)

@@ -13,9 +13,9 @@ positional arguments, settings are keywords:
         def backward(ctx, grad):
             return grad * ctx.saved.b, grad * ctx.saved.a
 
-`Multiply.apply(x, y)` runs `forward` on the arrays inside the tensors and, where a gradient will be
-wanted, keeps `ctx` as a node of the graph. The context holds what `save` named and nothing else,
-so memory is exactly what the operations ask for.
+`Multiply.apply(x, y)` runs `forward` on the arrays inside the tensors. If an input requires a
+gradient, the result keeps `ctx` as a node of the graph. The context holds what `save` named and
+nothing else, so memory is exactly what the operations ask for.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ tracer: ContextVar[Callable[..., None] | None] = ContextVar("tracer", default=No
 
 @contextlib.contextmanager
 def recording(on: bool = True) -> Iterator[None]:
-    """Within, operations record what backward needs, or not."""
+    """Within, operations record what backward needs; with `on` False they do not."""
     token = _recording.set(on)
     try:
         yield
@@ -117,7 +117,7 @@ class Context:
 
     def seal(self, output: Tensor) -> None:
         """Note the versions of the tensors among the saved arrays, then let go of the tensors."""
-        # of equal arrays the first input's version counts
+        # if several inputs share an array, the first one's version counts
         by_array = {id(t.data): t for t in (output, *reversed(self._inputs)) if t is not None}
         for name, value in records.arrays_within(vars(self._saved).items()):
             if (tensor := by_array.get(id(value))) is not None:

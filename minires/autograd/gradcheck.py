@@ -93,7 +93,7 @@ def gradcheck(
             that `f` closes over may be given too).
         rng: draws the cotangent, the directions and, in large inputs, the elements.
         tolerance: allowed error, relative to the larger of the derivative and the input's root
-            mean square derivative (rounding of the differences is allowed for besides).
+            mean square derivative; rounding of the differences is allowed on top.
         max_elements: how many elements of each input are compared one by one.
 
     Raises:

@@ -24,12 +24,12 @@ class HookHandle:
 
 
 class Hooks(dict[HookHandle, Callable[..., None]]):
-    """Functions by their handles, in the order in which they came."""
+    """Functions by their handles, in the order in which they were added."""
 
     __slots__ = ()
 
     def add(self, hook: Callable[..., None]) -> HookHandle:
-        """One more; the handle removes it."""
+        """Add a function; the handle removes it."""
         if not callable(hook):
             raise TypeError(f"a hook must be a function, but is {type(hook).__name__}")
         handle = HookHandle(self)

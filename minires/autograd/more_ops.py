@@ -132,7 +132,7 @@ class Where(Function):
 
 
 class Concatenate(Function):
-    """Arrays one behind the other along an axis; each gets its part of the gradient."""
+    """Arrays joined along an axis; each gets its part of the gradient."""
 
     @staticmethod
     def forward(ctx: Context, *arrays: Array, axis: int) -> Array:

@@ -22,6 +22,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     if grad.shape == shape:
         return grad
     grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+    # kept axes: where the array has size 1 and the gradient has more
     repeated = tuple(axis for axis, size in enumerate(shape) if size == 1 != grad.shape[axis])
     return grad.sum(repeated, keepdims=True)
 
@@ -91,7 +92,7 @@ class Power(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        # that of a**0 is 0 * a**0, for a**-1 would make it NaN at 0
+        # for n = 0 this is 0 * a**0: with a**-1 it would be NaN at a = 0
         return grad * ctx.saved.n * ctx.saved.a ** (ctx.saved.n - bool(ctx.saved.n))
 
 

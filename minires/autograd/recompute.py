@@ -22,7 +22,7 @@ _second_time: ContextVar[bool] = ContextVar("second_time", default=False)
 
 
 def is_second_time() -> bool:
-    """Whether this is a repetition: what is counted or averaged has been so already."""
+    """Whether a recomputed function runs again: counters and averages have moved already."""
     return _second_time.get()
 
 
@@ -33,8 +33,8 @@ def recompute(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     their gradients. Hooks inside of `f` are called both times. Where `x` needs no gradient, nothing
     is saved by this and `f(x)` is run as usual.
 
-    Raises: TypeError if `x` is no tensor. In backward: RuntimeError if the second result is another
-        than the first, because something that `f` uses has been changed in between.
+    Raises: TypeError if `x` is not a tensor. In backward: RuntimeError if the second result differs
+        from the first, because something that `f` uses has been changed in between.
     """
     if isinstance(x, Tensor) and not x.requires_grad:
         return f(x)

@@ -26,6 +26,7 @@ class Tensor(Methods):
         grad: after `backward()`, the gradient (an array of the same shape) of a leaf that
             `requires_grad`; calls add up until you set it to None.
         requires_grad: whether gradients flow to this tensor.
+        context: the operation that made it (its node of the graph), or None: then it is a leaf.
         name: what error messages call it.
     """
 
@@ -152,7 +153,7 @@ class Tensor(Methods):
         return self
 
     def beside(self, other: Any) -> Any:
-        """The other side of what makes no graph: numbers, or an array on the same device."""
+        """The other operand of a change or comparison, as a number or array: no graph is made."""
         other = other.data if isinstance(other, Tensor) else other
         if not is_array(other):
             return numeric(other)

@@ -74,7 +74,7 @@ def make_shortcut(
 def recomputed(forward: Forward) -> Forward:
     """A block's `forward` that runs again for the gradient where `block.recompute` is true.
 
-    With fusing on or off as it was the first time, so that the bits are the same.
+    Fusing is on or off as it was the first time, so the bits are the same.
     """
 
     @wraps(forward)

@@ -33,7 +33,7 @@ class Conv2d(Function):
         algorithm: str = "auto",
         **geometry: int,
     ) -> Array:
-        if bias is not None and algorithm == "auto":  # added on the way
+        if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
             return ConvAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
         x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
         ctx.save(x=x_saved, weight=weight, geometry=settings)
@@ -70,6 +70,7 @@ class BatchNorm(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
+        # the saved names are the kernel's arguments; its fourth result is of a residual, not there
         return kernels.batch_norm_grad(grad, **vars(ctx.saved))[:3]
 
 

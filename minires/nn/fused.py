@@ -1,7 +1,7 @@
 """Operations that are several in one: a convolution and what follows it, and a whole block.
 
-Between convolutions there is little to compute and much to read and write, so that each pass over
-memory that is saved counts; see `kernels/cpu/fused.py`. The results are those of the plain
+Between convolutions there is little to compute and much to read and write, so each pass over memory
+that is saved counts; see `kernels/cpu/fused.py`. The results are those of the plain
 operations, one after the other, to rounding.
 """
 
@@ -165,14 +165,14 @@ class BasicBlock(Function):
 
 
 def links_of(ctx: Context, *parameters: int) -> Links:
-    """What ties an operation's backward pass to others; its parameters are those inputs."""
+    """What ties an operation's backward pass to others; `parameters` are positions of inputs."""
     parents = [ctx.parents[position] for position in parameters]
     buffers = (p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parents)
     return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers))
 
 
 def link_of_input(ctx: Context) -> BackwardLink | None:
-    """That of the operation that made this one's first input, unless somebody watches."""
+    """The link of the operation that made the first input; None if a hook watches that one."""
     maker = ctx.parents[0]
     if not isinstance(maker, Context) or maker.hooks:
         return None

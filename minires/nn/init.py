@@ -10,7 +10,7 @@ from ..autograd.function import Array
 
 
 class Zeros:
-    """In a generator's place: weights are zeros, since others will be loaded."""
+    """Stands in for a generator: weights are zeros, because others will be loaded."""
 
 
 Seed = int | None | Literal["zeros"]  # of a network, see `generators`
@@ -40,7 +40,7 @@ def generators(seed: Seed) -> tuple[Rng, Rng]:
 
 
 def dropout_seed(seed: Seed) -> int:
-    """What a network's dropout starts from: its seed, if that is a number."""
+    """The seed of a network's dropout: the network's own, if that is a number, else 0."""
     return 0 if seed is None or seed == "zeros" else seed
 
 

@@ -51,7 +51,6 @@ class Conv2d(Module):
         return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
     def settings(self) -> str:
-        """Shape and geometry."""
         rows, columns, in_channels, out_channels = self.weight.shape
         kernel = rows if rows == columns else (rows, columns)
         return (
@@ -100,13 +99,12 @@ class BatchNorm2d(Module):
 
     @property
     def running(self) -> Running | None:
-        """The statistics that a training batch moves; a repetition has moved them already."""
+        """The statistics that a training batch moves; None in a block's recomputed second run."""
         if is_second_time():
             return None
         return Running(self.running_mean, self.running_var, self.momentum)
 
     def settings(self) -> str:
-        """Number of channels."""
         return str(len(self.weight))
 
 
@@ -134,7 +132,6 @@ class Linear(Module):
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) -> (N, out)."""
         if x.ndim != 2 or x.shape[1] != len(self.weight):
             raise ValueError(
                 f"Linear: x must be (N, {len(self.weight)}), but has shape {x.shape}: "
@@ -144,11 +141,9 @@ class Linear(Module):
         return y if self.bias is None else y + self.bias
 
     def settings(self) -> str:
-        """Sizes of input and output."""
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
-        """Every output is a sum over the inputs."""
         return int(np.prod(output_shape) * len(self.weight))
 
 
@@ -156,7 +151,6 @@ class ReLU(Module):
     """max(x, 0)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
         return F.relu(x)
 
 
@@ -182,7 +176,6 @@ class PReLU(Module):
         return F.relu(x) - self.weight * F.relu(-x)
 
     def settings(self) -> str:
-        """Number of slopes."""
         return str(len(self.weight))
 
 
@@ -202,7 +195,6 @@ class Dropout(Module):
         self.register_buffer("batches", np.zeros(1, np.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
         if not self.training or self.p == 0:
             return x
         if not is_second_time():
@@ -212,7 +204,6 @@ class Dropout(Module):
         return x * Tensor((kept / (1 - self.p)).astype(x.dtype)).to(x.device)
 
     def settings(self) -> str:
-        """The share that is dropped."""
         return str(self.p)
 
 
@@ -227,7 +218,6 @@ class Pool(Module):
         self.padding = one(f"{name}: padding", padding, instead)
 
     def settings(self) -> str:
-        """Geometry."""
         return f"{self.size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -263,7 +253,6 @@ class GlobalAvgPool(Module):
     """The mean of each channel's map: (N, H, W, C) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) -> (N, C)."""
         return F.global_avg_pool(x)
 
 
@@ -297,7 +286,6 @@ class AdaptiveAvgPool2d(Module):
         return (inside / inside.sum(1, keepdims=True)).astype(dtype)
 
     def settings(self) -> str:
-        """Size of the result."""
         return str(self.size)
 
 
@@ -329,10 +317,9 @@ class ModuleList(Module):
 
 
 class CrossEntropyLoss(Module):
-    """The mean loss of logits (N, K) and labels (N,): `nn.functional.cross_entropy`."""
+    """The mean loss of logits (N, K) and labels (N,), in nats: `nn.functional.cross_entropy`."""
 
     def forward(self, logits: Tensor, labels: Array) -> Tensor:
-        """Nats, as a tensor without axes."""
         return F.cross_entropy(logits, labels)
 
 
@@ -340,7 +327,6 @@ class Flatten(Module):
     """(N, H, W, C) -> (N, H * W * C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """All axes but the first become one."""
         return x.reshape(len(x), -1)
 
 
@@ -348,7 +334,6 @@ class Identity(Module):
     """Hands on its input as it is: a shortcut, or what folding leaves of a batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
         return x
 
 
@@ -364,5 +349,4 @@ class SubsampleAndPad(Module):
         return F.subsample_and_pad(x, channels=self.channels, stride=self.stride)
 
     def settings(self) -> str:
-        """Geometry."""
         return f"{self.channels}, stride={self.stride}"

@@ -12,7 +12,7 @@ from .module import Module
 def keeping_modes(model: Module) -> Iterator[None]:
     """At the end of the block, however it ends, every module is back in the mode it was in.
 
-    Its parts may differ in that: a user may have put some of them into evaluation alone.
+    Modes may differ from module to module: a user may have put some into evaluation alone.
     """
     modes = {module: module.training for _, module in model.named_modules()}
     try:

@@ -35,7 +35,7 @@ class Parameter(Tensor):
         self.buffer_is_lent = False
 
     def lend_grad_buffer(self) -> Array | None:
-        """The buffer, unless a gradient lies there already or somebody has it."""
+        """The buffer; None if a gradient is there already, or another operation has borrowed it."""
         if self.buffer_is_lent or self.grad is not None or self.grad_buffer is None:
             return None
         self.buffer_is_lent = True
@@ -287,7 +287,7 @@ class Module:
         return ""
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
-        """Multiplications that this layer itself spends on an output (N, ...); most spend none."""
+        """Multiplications that this layer itself needs for an output (N, ...); most need none."""
         return 0
 
 
@@ -316,7 +316,7 @@ def runs_of(children: Mapping[str, Module]) -> Iterator[tuple[str, str]]:
 
 
 def is_numpy(value: Any) -> bool:
-    """Whether it is an array, or NumPy's scalar in the place of one without axes."""
+    """Whether it is an array or one of NumPy's scalars, which stand for arrays without axes."""
     return is_array(value) or isinstance(value, np.generic)
 
 
@@ -335,7 +335,7 @@ def holds_modules(value: Any) -> bool:
 
 
 def must_be_module(container: str, module: Any) -> Module:
-    """The module, or a sentence: what is none would not run."""
+    """The module itself; TypeError for anything else, which would not run."""
     if not isinstance(module, Module):
         came = f"the class {module.__name__}" if isinstance(module, type) else repr(module)
         raise TypeError(

@@ -1,6 +1,6 @@
 """Residual blocks of the second version: batch norm and ReLU come before the convolutions.
 
-Then nothing stands behind the addition, so the shortcuts of a network are one clean path:
+Nothing follows the addition then, so the shortcuts of a network are one clean path:
 x_L = x_l + the branches between. He et al. 2016, "Identity mappings in deep residual networks",
 fig. 1b and sec. 4.
 """

@@ -1,4 +1,4 @@
-"""Layers one after the other."""
+"""Layers that run one after the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class Sequential(Module):
             setattr(self, str(number), must_be_module(type(self).__name__, module))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each module's output is the next one's input."""
         return in_turn(x, *self)
 
     def __iter__(self) -> Iterator[Module]:

@@ -1,6 +1,6 @@
 """Checkpoints: everything that the rest of a run depends on, in one safetensors file.
 
-The arrays are the network's and the optimiser's; what else there is stands as JSON in the header.
+The arrays are the network's and the optimiser's; everything else is JSON in the file's header.
 """
 
 from __future__ import annotations

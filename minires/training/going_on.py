@@ -11,7 +11,7 @@ LEVELS = 2  # a run's folder lies so far below its job's, at most
 
 
 def keep_command(folder: Path, command: str) -> None:
-    """Write it into the job's folder, as one would type it."""
+    """Write the command into the job's folder, as one would type it."""
     with atomic(folder / COMMAND) as temporary:
         temporary.write_text(command + "\n", encoding="utf-8")
 

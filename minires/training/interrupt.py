@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is granted between two steps, when everything is consistent."""
+"""Ctrl-C stops a training between two steps, when everything is consistent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StopRequest:
         return self
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """Note the wish, and give the signals their usual meaning back."""
+        """Note the request, and put the earlier handlers back."""
         self.requested = True
         self.restore()
 

@@ -17,7 +17,7 @@ from .trainer import Trainer
 
 @dataclass(frozen=True)
 class Options:
-    """What the main job was asked to do; its folder keeps it, for whoever goes on there."""
+    """What the main job was asked to do; its folder keeps it, so that the job can be resumed."""
 
     preset: str
     data: str
@@ -27,16 +27,15 @@ class Options:
 
     @staticmethod
     def path(folder: Path) -> Path:
-        """Where they lie."""
         return folder / "options.json"
 
     def save(self, folder: Path) -> None:
-        """Keep them."""
+        """Write them into the job's folder."""
         write_json(self.path(folder), asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> Options:
-        """Those of an earlier job.
+        """Read the options of an earlier job.
 
         Raises: FileNotFoundError, or ValueError if the file is damaged or holds something else.
         """

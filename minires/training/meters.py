@@ -17,14 +17,14 @@ from ..nn import functional as F
 
 @dataclass
 class Meter:
-    """Running sums over images; their means are what records hold."""
+    """Running sums over images; records hold their means."""
 
     loss_sum: float = 0.0
     wrong: int = 0
     images: int = 0
 
     def add(self, other: Meter) -> None:
-        """Count what another meter has counted, too."""
+        """Add another meter's counts."""
         self.loss_sum += other.loss_sum
         self.wrong += other.wrong
         self.images += other.images
@@ -52,7 +52,7 @@ class Tally:
         self.images += len(labels)
 
     def sum(self, loss: Tensor, logits: Tensor, labels: np.ndarray) -> None:
-        """The part of `add` that is done where the network computes."""
+        """The part of `add` that runs on the network's device, and so can be replayed on a GPU."""
         kernels.tally(self.totals, loss.data, logits.data, labels)
 
     def read(self) -> Meter:

@@ -1,4 +1,4 @@
-"""The length of arrays, in which gradients are told."""
+"""The Euclidean norm of arrays, which records give of gradients."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How long trainings still take, reckoned from the iterations done.
+"""How long trainings will still take, estimated from the iterations done.
 
-Time is reckoned in forward passes of multiply-adds, since a deep network's iteration takes longer
-than a shallow one's: an image costs three in training (forward, and both gradients of backward) and
-one in an evaluation.
+Work is counted in multiply-adds, since a deep network's iteration takes longer than a shallow
+one's. An image costs three forward passes in training (forward, and both gradients of backward)
+and one in an evaluation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pace:
         self.now = (0.0, 0)
 
     def note(self, trainer: Trainer) -> None:
-        """Count an iteration, and look at the clock: on a GPU only where the host waited for it."""
+        """Count an iteration and read the clock, on a GPU only if the host has waited for it."""
         self.iterations += 1
         self.work += self.costs[trainer] * (
             images(trainer, trainer.step) - images(trainer, trainer.step - 1)
@@ -43,12 +43,12 @@ class Pace:
 
     @property
     def measured(self) -> tuple[float, int]:
-        """Seconds and work from which the estimate comes."""
+        """Seconds and work that the estimate is made from."""
         begun = self.begun or self.now
         return self.now[0] - begun[0], self.now[1] - begun[1]
 
     def left(self, *trainers: Trainer) -> float:
-        """Seconds that these trainers, or all, still take; NaN as long as nobody can tell."""
+        """Seconds that these trainers, or all, will still take; NaN before anything is measured."""
         seconds, work = self.measured
         todo = self.whole(*trainers) - self.done(*trainers)
         return todo * seconds / work if work else math.nan
@@ -63,12 +63,12 @@ class Pace:
 
 
 def multiply_adds(trainer: Trainer) -> int:
-    """Of a forward pass of one image."""
+    """Multiply-adds of one image's forward pass."""
     return summary(trainer.model, trainer.dataset.train_images.shape[1:]).multiply_adds
 
 
 def images(trainer: Trainer, step: int) -> int:
-    """How many pass through the network in so many iterations; in training each counts as three."""
+    """How many images' forward passes the first `step` iterations cost, evaluations included."""
     recipe = trainer.recipe
     evaluations = step // recipe.evaluate_every + (
         step == recipe.iterations and step % recipe.evaluate_every > 0
@@ -77,7 +77,7 @@ def images(trainer: Trainer, step: int) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds as text, in the unit that fits."""
     if math.isnan(seconds):
         return "not recorded"
     if seconds < 120:

@@ -26,12 +26,12 @@ class Records:
         self.since_record, self.since_evaluation = Meter(), Meter()
 
     def count(self, counted: Meter) -> None:
-        """Images that the network has been trained on."""
+        """Add images that the network has been trained on."""
         self.since_record.add(counted)
         self.since_evaluation.add(counted)
 
     def gradients(self, trainer: Trainer) -> None:
-        """The norm of each weight's gradient."""
+        """Write the norm of each weight's gradient."""
         norms = {
             name: norm(p.grad)
             for name, p in trainer.model.named_parameters()
@@ -40,7 +40,7 @@ class Records:
         self.add("gradients", trainer, norms=norms)
 
     def interval(self, trainer: Trainer) -> float:
-        """Loss and error of training since the last such line; returns the loss."""
+        """Write loss and error of training since the last such line; returns the loss."""
         meter, self.since_record = self.since_record, Meter()
         self.add(
             "interval",
@@ -53,7 +53,7 @@ class Records:
         return meter.loss
 
     def evaluation(self, trainer: Trainer, test: Meter) -> None:
-        """The same since the last such line, beside the test's."""
+        """Write loss and error of training since the last such line, and those of the test."""
         meter, self.since_evaluation = self.since_evaluation, Meter()
         self.add(
             "evaluation",

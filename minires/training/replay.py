@@ -66,7 +66,7 @@ class Replay:
         self.seen, self.graphs = [], {}
 
     def graph_of(self, part: Callable[[], None]) -> CudaGraph[Left]:
-        """Parts share their memory: only one of them runs at a time."""
+        """The part's graph. Graphs share their memory: only one of them runs at a time."""
         if part not in self.graphs:
             others = list(self.graphs.values())
             recorder = others[0].recorder if others else Recorder()
@@ -74,12 +74,12 @@ class Replay:
         return self.graphs[part]
 
     def left_by(self, part: Callable[[], None]) -> Left:
-        """Do it; what it leaves in Python."""
+        """Run the part; returns what it leaves in Python objects."""
         part()
         return [(parameter, parameter.grad) for parameter in self.optimizer.parameters]
 
     def has_changed(self) -> bool:
-        """Whether anything is new since the last step: then no recording is true any more."""
+        """Whether anything is new since the last step: then no recording is valid any more."""
         now = what_decides(self.model, self.optimizer)
         if len(now) == len(self.seen) and all(map(operator.is_, now, self.seen)):
             self.changes = 0
@@ -99,7 +99,7 @@ class Replay:
         self.tell(reason)
 
     def tell(self, reason: str) -> None:
-        """Say it, once."""
+        """Warn, but of each reason only once."""
         if reason not in self.told:
             self.told.add(reason)
             warnings.warn(f"{self.name} trains without replay: {reason}", stacklevel=2)

@@ -132,12 +132,12 @@ class Trainer:
         loss.backward()
 
     def make_gradients_and_update(self) -> None:
-        """All of an iteration in which nobody looks at anything."""
+        """A whole iteration, whose gradients nobody looks at."""
         self.make_gradients()
         self.optimizer.step()
 
     def do_what_is_due(self) -> None:
-        """Record, evaluation and checkpoint, each in its rhythm."""
+        """Record, evaluate and save, each as often as the recipe says."""
         due = self.recipe.due(self.step)
         if "record" in due:
             self.loss = self.records.interval(self)
@@ -151,7 +151,7 @@ class Trainer:
     # -- what the loop does beside learning ------------------------------------------------
 
     def is_looked_at(self) -> bool:
-        """Whether the host looks at this iteration's gradients, for which it waits for a GPU."""
+        """Whether the host looks at the gradients: always on a CPU; for a GPU it has to wait."""
         on_gpu = self.replay.on_gpu
         return not on_gpu or self.step == 0 or bool(self.recipe.due(self.step + 1))
 
@@ -164,7 +164,7 @@ class Trainer:
             check_gradients(self)
 
     def count(self, find_fault: Callable[[], str] = lambda: "the loss") -> None:
-        """Take over what has been counted; stop if a loss was not finite, and say what is at fault.
+        """Take over what has been counted; stop if a loss was not finite, and name the fault.
 
         On a GPU this waits for the iterations before, so it happens where something is due, not in
         each iteration.
@@ -194,7 +194,7 @@ class Trainer:
         self.checkpoint_path.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Save at the user's wish."""
+        """Save, and end the run, as the user asked."""
         check_gradients(self)
         self.save()
         raise InterruptedTraining(

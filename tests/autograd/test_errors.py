@@ -19,7 +19,7 @@ BAD_DATA = {
     "a complex number": (1j, "but got complex"),
     "a dictionary": ({"a": 1}, "but got dict"),
     "a generator": ((i for i in range(3)), "but got generator"),
-    "tensors": ([Tensor([1.0]), Tensor([2.0])], r"minires\.stack\(tensors\) makes one of them"),
+    "tensors": ([Tensor([1.0]), Tensor([2.0])], r"minires\.stack\(tensors\) makes one"),
 }
 
 
@@ -69,7 +69,7 @@ def test_operations_name_what_is_no_number(operation, stranger):
 
 def test_a_power_of_a_tensor_says_what_to_write():
     with pytest.raises(
-        TypeError, match=r"exponent is a number, but here Tensor: .*\(x\.log\(\) \*"
+        TypeError, match=r"exponent must be a number, but is Tensor: .*\(x\.log\(\) \*"
     ):
         leaf([1.0]) ** leaf([2.0])
 
