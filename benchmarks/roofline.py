@@ -15,7 +15,7 @@ whose arrays stay in the caches from call to call needs less. Arithmetic of batc
 counted.
 
 Training runs the blocks of two convolutions fused, in less time than their parts: these are the
-last lines. Traffic is 7 arrays forward and 13 backward (`kernels/cpu/normalised.py`).
+last lines. Traffic is 7 arrays forward and 13 backward (`kernels/cpu/fused.py`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Files, checkpoints, data sets and command-line options have such tests beside th
 
 import numpy as np
 import pytest
+from minires.kernels.records import ConvNorm
 
 from minires import Tensor, cli, gradcheck, kernels, nn
 from minires.models import cifar_resnet
@@ -20,6 +21,11 @@ x, weight, gamma = ones(2, 6, 5, 3), ones(3, 3, 3, 4), ones(3)
 images, labels = np.zeros((2, 6, 5, 3), np.uint8), np.array([0, 1])
 offsets, flips = np.zeros((2, 2), np.int64), np.zeros(2, bool)
 rng = np.random.default_rng(0)
+
+
+def block_layer(stride=1, padding=0):
+    return ConvNorm(ones(3, 3, 3, 3), gamma, gamma, 1e-5, stride, padding)
+
 
 KERNELS = {
     "channels that differ": (
@@ -56,6 +62,18 @@ KERNELS = {
         "a kernel takes float32 or float64, but got int64: convert with .astype(np.float32)",
     ),
     "a list": (lambda: kernels.relu([1.0, 2.0]), "takes NumPy or CuPy arrays, but got list"),
+    "a list (weight)": (
+        lambda: kernels.conv2d(x, [[1.0]]),
+        "takes NumPy or CuPy arrays, but got list",
+    ),
+    "a block that shrinks the map": (
+        lambda: kernels.basic_block(x, block_layer(padding=0), block_layer(padding=1), skip=True),
+        "basic_block: a block's convolutions have padding 1, and the second one stride 1, but",
+    ),
+    "a block that strides twice": (
+        lambda: kernels.basic_block(x, block_layer(padding=1), block_layer(2, 1), skip=True),
+        "are (1, 2, 1)",
+    ),
     "a transposed view": (
         lambda: kernels.conv2d(x.transpose(0, 2, 1, 3), weight),
         "x (2, 5, 6, 3) is not C-contiguous (a strided or transposed view?): pass np.ascontig",

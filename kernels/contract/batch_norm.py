@@ -27,7 +27,7 @@ def batch_norm(
 
     Returns `(y, mean, var)`: y = (x - mean) / sqrt(var + eps) * gamma + beta, and the mean and
     the *biased* variance, each (C,). With `residual` (as x) that is added to y; with `relu` the
-    sum is then cut off at zero: the end of a residual block in one pass over memory. `running`
+    ReLU of the sum is taken: the end of a residual block in one pass over memory. `running`
     statistics, if given, move towards the batch's. Ioffe & Szegedy 2015, algorithm 1.
     """
     checks.batch_norm(x, gamma, beta, residual=residual)

@@ -6,7 +6,7 @@ A channel's statistics must be known before its first value can be normalised, s
     backward  1. read dy, x (, y)  -> sums (, write dz)     2. read dz, x, write dx
 
 Bytes: 3 (4 with a residual) arrays forward, 5 to 7 backward; some 10 operations a value, so memory
-sets the speed, and adding the residual and cutting off at zero in the same pass are free.
+sets the speed, and adding the residual and ReLU in the same pass are free.
 
 Statistics. The textbook E[x²] - E[x]² loses everything where |mean| >> std. Here every chunk of
 CHUNK floats, small enough to be in cache the second time, is reduced twice: its mean, then squared
@@ -72,7 +72,7 @@ def batch_norm_eval(
     residual: Array | None = None,
     relu: bool = False,
 ) -> Array:
-    """(x - mean) * scale + beta, plus the residual, cut off at zero."""
+    """(x - mean) * scale + beta, plus the residual, then ReLU."""
     y = empty(x.shape)
     added = x if residual is None else residual
     normalise_kernel(
@@ -279,7 +279,7 @@ def plus(sums, others):
 
 @parallel_kernel
 def normalise_kernel(x, mean, scale, beta, residual, has_residual, relu, y):
-    """y = (x - mean) * scale + beta (+ residual) (cut off at zero)."""
+    """y = (x - mean) * scale + beta (+ residual) (then ReLU)."""
     channels = len(mean)
     total = len(x) // channels
     chunk = max(1, CHUNK // channels)

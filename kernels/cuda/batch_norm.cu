@@ -98,7 +98,7 @@ struct Residual {
     }
 };
 
-// y = (x - mean) / sqrt(var + eps) * gamma + beta, then + residual, then cut off at zero. A strided
+// y = (x - mean) / sqrt(var + eps) * gamma + beta, then + residual, then ReLU. A strided
 // shortcut's residual is every stride-th pixel of a larger map, zero in channels that this has not.
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 4) normalise(

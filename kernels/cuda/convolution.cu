@@ -212,7 +212,7 @@ struct Taps : AlongK<E, E::N, V> {
 // `addend`, if there is one, came through a skip connection and is added; a strided shortcut read every
 // `addend_stride`-th pixel, into the first `channels` of the addend's channels.
 //
-// If x is the result of batch norm, of z, and ReLU, and `z` is given, the gradient is cut to where x is
+// If x is the result of batch norm, of z, and ReLU, and `z` is given, the gradient is masked to where x is
 // positive (says x itself, as `result`, or z, normalised again), and with it the sums are taken that
 // the gradient of the batch norm needs: of the gradient, and of its product with z - mean.
 template <class E, int V, typename T = typename E::T>
@@ -325,7 +325,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
 }
 
 // The same sums for a gradient dy that lies in memory: added in the same order, so that nobody can
-// tell by its bits where a gradient was summed. Without `result` there was no ReLU to cut it.
+// tell by its bits where a gradient was summed. Without `result` there was no ReLU to mask it.
 template <class E, int V, typename T = typename E::T>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
     const T* __restrict__ dy, const T* __restrict__ z, const T* __restrict__ result,

@@ -306,7 +306,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
     );
 }
 
-// dx, cut by the ReLU before x and summed for the batch norm before that, of z; as conv2d_input_grad
+// dx, masked by the ReLU before x and summed for the batch norm before that, of z; as conv2d_input_grad
 // without a shortcut. x itself is not in memory, so norm(z) tells where it is positive.
 template <class E>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(

@@ -57,7 +57,7 @@ __device__ void moments_over_rows(
     });
 }
 
-// Cut gradients to where the results of the ReLU before are positive, and add them, and their products
+// Mask gradients to where the results of the ReLU before are positive, and add them, and their products
 // with z - mean, to their columns' sums.
 template <int V, typename T>
 __device__ void mask_and_sum(

@@ -56,6 +56,23 @@ CONVOLUTION = [
         },
     ),
     *planted_in(
+        "kernels/checks/batch_norm.py",
+        "tests/test_sentences.py",
+        {
+            "contract: a block may stride twice": ("others == (1, 1, 1)", "others[0] == 1"),
+        },
+    ),
+    *planted_in(
+        "kernels/dispatch.py",
+        "tests/test_sentences.py",
+        {
+            "contract: sentences without the kernel's name": (
+                'error.args = (f"{name}: {error}",)',
+                "pass",
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/checks/windows.py",
         CONVOLUTIONS,
         {
