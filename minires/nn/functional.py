@@ -1,7 +1,7 @@
 """The operations of a network: each kernel with its gradient, as one `Function`; see also `fused`.
 
-Operations are called by what they do (`Convolve`), layers by what they are (`Conv2d`). The functions
-at the end are what layers call; they take and return tensors.
+Operations are called by what they do (`Convolve`), layers by what they are (`Conv2d`). The
+functions at the end are what layers call; they take and return tensors.
 """
 
 from __future__ import annotations

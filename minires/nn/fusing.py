@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..autograd import Tensor
-from .fused import RunBasicBlock, ConvolveAdd, ConvolveNormalise, ConvolveNormaliseEval
+from .fused import ConvolveAdd, ConvolveNormalise, ConvolveNormaliseEval, RunBasicBlock
 from .layers import BatchNorm2d, Conv2d, Identity, ReLU, SubsampleAndPad
 from .module import Module
 
