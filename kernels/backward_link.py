@@ -43,7 +43,7 @@ Sums = npt.NDArray[np.float64]
 
 
 class BackwardLink:
-    """The link of an operation A that ends in batch norm, of z (..., C) with mean (C,), and ReLU."""
+    """Link of an operation A that ends in batch norm, of z (..., C) with mean (C,), and ReLU."""
 
     def __init__(self, z: Array, mean: Array) -> None:
         self.z, self.mean = z, mean

@@ -161,7 +161,7 @@ def why_no_cuda() -> str:
 
 
 def why_no_compiler(cupy: Any) -> str:
-    """Why NVRTC, which compiles the kernels at their first use, is missing: it is a separate wheel."""
+    """Why NVRTC is missing; it compiles the kernels at their first use and is a separate wheel."""
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:

@@ -3,7 +3,7 @@
 A graph repeats its launches with the addresses they were recorded with. So the memory that they
 write to must never be given to other work: a Recorder has a memory pool that only its own work uses
 and that lives as long as the graphs. It also has its own stream, since the default one can't be
-recorded. The work runs there once before it is recorded, so that what kernels keep per stream exists.
+recorded. The work runs there before it is recorded, so that what kernels keep per stream exists.
 """
 
 from __future__ import annotations
