@@ -3,19 +3,20 @@
 `contract/` states every name below once: its arguments, shapes and results. Three modules implement
 it, with the same names and arguments:
 
-- `reference`: plain NumPy, any float dtype. Slow, obviously right, the text to read.
-- `cpu`: Numba, float32. What training uses.
-- `cuda`: CUDA C through CuPy, float32 and float64, for arrays of CuPy's.
+- `reference`: plain NumPy, any float dtype. It is slow and obviously right: the text to read.
+- `cpu`: Numba, float32. Training on a CPU uses it.
+- `cuda`: CUDA C through CuPy, float32 and float64, for CuPy arrays.
 
-A call is checked first, so that a wrong shape is met with a sentence. Then arrays of CuPy's go to
-`cuda`; NumPy's to `cpu` where all are float32 and Numba is installed, otherwise to `reference`. The
-environment variable `MINIRES_KERNELS=reference` sends all of NumPy's to the reference.
+A call is checked first, so that a wrong shape is met with a sentence. Then CuPy arrays go to
+`cuda`. NumPy arrays go to `cpu` if all are float32 and Numba is installed, otherwise to
+`reference`. The environment variable `MINIRES_KERNELS=reference` sends all NumPy arrays to the
+reference.
 
 Conventions: activations are `(N, H, W, C)`, weights `(kh, kw, C_in, C_out)`, both C-contiguous.
 `stride` and `padding` are whole numbers and hold for both axes; padding adds zeros. An output has
-`(H + 2 * padding - kh) // stride + 1` rows: rows of the input left over are not read. All arrays
-of a call share one dtype. What belongs together travels as a record (`records.py`). Nothing is
-written but fresh results, except where the text says so.
+`(H + 2 * padding - kh) // stride + 1` rows; input rows that are left over are not read. All arrays
+of a call share one dtype. Arrays that belong together travel as a record (`records.py`). A kernel
+writes only fresh results, unless its text says otherwise.
 """
 
 from .contract.batch_norm import (

@@ -1,10 +1,10 @@
-"""How the backward passes of two neighbouring operations are linked: a pass over memory less.
+"""How the backward passes of two neighbouring operations are linked, to save passes over memory.
 
 An operation A ends in batch norm, of z, and ReLU: y = relu(norm(z)). The next operation, B, begins
-with a convolution of y. Backward, B makes dy, the gradient of y, and A needs three things of it:
+with a convolution of y. Backward, B makes dy, the gradient of y. A needs from it:
 
     dz     dy where y > 0, else 0: the ReLU's mask is applied
-    sums   of dz, and of dz * (z - mean), a channel each: batch norm's gradient needs both first
+    sums   of dz, and of dz * (z - mean), for each channel: batch norm's gradient needs both first
 
                  not linked                           linked
                  reads          writes                reads          writes
@@ -18,17 +18,17 @@ with a convolution of y. Backward, B makes dy, the gradient of y, and A needs th
                                                     |
                               z block, mean -----> sums, one pair a channel
 
-B has only just made the block, in cache or in registers, where y lies too: it read y as its input.
-So the mask is free, and the sums cost reading z. That is 4 of the 13 passes over memory that a
-residual block's gradient takes, for one more.
+The block that B has just made is still in cache or in registers. So is y, which B read as its
+input. So the mask is free, and the sums cost reading z. That saves 4 of the 13 passes over memory
+that a residual block's gradient takes, and adds one.
 
-All implementations say it in the same words. A mask or a normalisation is *pending* if whoever
-reads the array applies it on the way: it is never written. Sums are *gathered* if they came with
-the gradient. Parameters' gradients are written *in place* if they go to arrays that were handed in.
+All implementations use the same terms. A mask or a normalisation is *pending* if the reader of the
+array applies it while reading: the result is never written. Sums are *gathered* if they came with
+the gradient. Parameters' gradients are written *in place* if they go to arrays that were passed in.
 
-Whoever looks at dy in between would find it masked, so operations are linked only where nobody
-watches. If dy is the sum of several gradients, one of them masked, A masks and sums it itself, and
-gets the same: masking twice changes nothing.
+An observer that looked at dy in between would find it masked. So operations are linked only if
+nothing observes dy. If dy is the sum of several gradients, one of them masked, A masks and sums it
+itself and gets the same result: masking twice changes nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Sums = npt.NDArray[np.float64]
 
 
 class BackwardLink:
-    """Belongs to an operation A that ends in batch norm, of z (..., C) with mean (C,), and ReLU."""
+    """Link of an operation A that ends in batch norm, of z (..., C) with mean (C,), and ReLU."""
 
     def __init__(self, z: Array, mean: Array) -> None:
         self.z, self.mean = z, mean
@@ -54,7 +54,7 @@ class BackwardLink:
         self.gathered = dz, sums
 
     def take(self, dy: Array) -> Sums | None:
-        """A's part: the sums if dy is the very array that B masked, and now A's to write into.
+        """A's part: the sums if dy is the very array that B masked; A may then write into it.
 
         Else None: nothing was gathered, or dy is another array, such as a sum of several.
         """
@@ -63,11 +63,11 @@ class BackwardLink:
 
 
 class Links(NamedTuple):
-    """What ties an operation's backward pass to those around it; each may be left out.
+    """The links of an operation's backward pass to its neighbours; each may be left out.
 
-    `of_result` is its own link, which the operation that used its result may have filled;
-    `of_input` that of the operation that made its input, which it may fill. `grad_buffers` are
-    arrays, shaped as the parameters, that their gradients are written into, in place.
+    `of_result` is the operation's own link: the operation that used its result may have filled it.
+    `of_input` is the link of the operation that made its input: this operation may fill it.
+    `grad_buffers` are arrays shaped as the parameters; their gradients are written there, in place.
     """
 
     of_result: BackwardLink | None = None

@@ -1,7 +1,7 @@
 """Where arrays live: NumPy arrays on the "cpu", CuPy arrays on "cuda".
 
-The rest of minires asks here and never imports CuPy itself. An array says by its type where it is;
-CuPy is loaded when somebody asks for it, so that everything works where it is absent.
+The rest of minires asks here and never imports CuPy itself. The type of an array tells where it is.
+CuPy is loaded at the first use of "cuda", so that everything else works without it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ DEVICES = ("cpu", "cuda")
 
 
 def is_array(value: Any) -> TypeGuard[np.ndarray]:
-    """Whether this is an array, on whatever device. Type checkers take all for NumPy's."""
+    """Whether this is an array, on any device. Type checkers treat all of them as NumPy arrays."""
     return isinstance(value, np.ndarray) or is_cuda(value)
 
 
 def is_cuda(value: Any) -> bool:
-    """Whether this is an array of CuPy's; it can't be one before CuPy has been imported."""
+    """Whether this is a CuPy array; it can't be one before CuPy has been imported."""
     cupy = sys.modules.get("cupy")
     return cupy is not None and isinstance(value, cupy.ndarray)
 
 
 def may_be_cuda() -> bool:
-    """Whether there can be arrays of CuPy's at all."""
+    """Whether there can be CuPy arrays at all."""
     return "cupy" in sys.modules
 
 
@@ -42,12 +42,11 @@ def namespace(array: Any) -> Any:
 
 
 def device_of(array: Any) -> str:
-    """ "cpu" or "cuda"."""
     return "cuda" if is_cuda(array) else "cpu"
 
 
 def shared_device(name: str, *arrays: Any) -> str:
-    """The one device of all arrays; a mixture is refused, never copied behind one's back."""
+    """The common device of all arrays; a mixture is refused and never copied silently."""
     if not may_be_cuda():
         return "cpu"
     found = list(dict.fromkeys(map(device_of, arrays)))
@@ -74,14 +73,14 @@ def as_array(value: Any) -> Any:
 
 
 def move(array: Any, device: str) -> Any:
-    """The array on a device; itself if it is there already."""
+    """The array on a device; the array itself if it is there already."""
     if device == device_of(array):
         return array
     return to_host(array) if device == "cpu" else cupy().asarray(array)
 
 
 def to_host(array: Any) -> Any:
-    """The array as NumPy's; reading waits until the GPU has computed it."""
+    """The array as a NumPy array; the call waits until the GPU has computed it."""
     return array.get() if is_cuda(array) else array
 
 
@@ -97,7 +96,7 @@ def alike(value: Any, array: Any) -> Any:
         return value.astype(array.dtype, copy=False)
     xp = namespace(array)
     if isinstance(value, int | float):
-        return xp.full((), value, array.dtype)  # a launch at most, where a copy would wait
+        return xp.full((), value, array.dtype)  # at most one launch; a copy would wait
     return xp.asarray(np.asarray(value, array.dtype))
 
 
@@ -121,9 +120,9 @@ def upload(arrays: tuple[np.ndarray, ...], device: str) -> tuple[Any, ...]:
 
 
 def choose(device: str) -> str:
-    """A device by name; "auto" is "cuda" where that can be used.
+    """A device by name; "auto" is "cuda" if it can be used, else "cpu".
 
-    Raises: ValueError that says why "cuda" can't be used, or that the name is none.
+    Raises: ValueError if the name is unknown, or "cuda" can't be used; the message says why.
     """
     if device == "auto":
         return "cpu" if why_no_cuda() else "cuda"
@@ -142,7 +141,7 @@ def cupy() -> Any:
 
 
 def why_no_cuda() -> str:
-    """What is missing for CUDA, in a sentence, or an empty string."""
+    """A sentence that says what CUDA lacks here, or an empty string."""
     try:
         cupy = importlib.import_module("cupy")
     except ImportError:
@@ -162,7 +161,7 @@ def why_no_cuda() -> str:
 
 
 def why_no_compiler(cupy: Any) -> str:
-    """NVRTC compiles the kernels when they are first used; it is a wheel of its own."""
+    """Why NVRTC is missing; it compiles the kernels at their first use and is a separate wheel."""
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:
@@ -174,12 +173,12 @@ def why_no_compiler(cupy: Any) -> str:
 
 
 def free_bytes() -> int:
-    """Memory of the GPU that nobody has taken."""
+    """Free memory of the GPU, in bytes."""
     return int(cupy().cuda.runtime.memGetInfo()[0])
 
 
 def first_line(error: BaseException) -> str:
-    """An error in one line."""
+    """The first line of an error's message, or its type."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 

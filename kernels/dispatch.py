@@ -13,12 +13,12 @@ import numpy as np
 
 from . import checks, devices, reference
 
-# OpenMP's threads wait for work in a busy loop by default. On a machine that has something else to
-# do, the loop takes the core that the last chunk needs: with both cores of a two-core machine busy
-# a training step took three times as long. Threads that sleep at once, though, take 0.05 ms to wake
-# for every kernel, a tenth of ResNet-20's step. So they wait in the loop for about a tenth of a
-# millisecond, then sleep. OpenMP reads this when Numba starts its threads; so it stands here, where
-# `import minires` comes by, and not with the kernels.
+# OpenMP's threads wait for work in a busy loop by default. On a machine with other work, that loop
+# takes the core that the last chunk needs: with both cores of a two-core machine busy, a training
+# step took three times as long. But threads that sleep at once need 0.05 ms to wake up for every
+# kernel, a tenth of ResNet-20's step. So they wait in the loop for about a tenth of a millisecond,
+# then sleep. OpenMP reads the variables when Numba starts its threads. So they are set here, which
+# `import minires` runs, and not with the kernels.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -28,11 +28,11 @@ Contract = TypeVar("Contract", bound=Callable[..., Any])
 
 
 def kernel(contract: Contract) -> Contract:
-    """Make a kernel of its contract: check the arguments, then pick who implements it, and call.
+    """Make a kernel from its contract: check the arguments, pick the implementation, call it.
 
-    The contract's body checks; its sentences get the kernel's name in front. What it returns is
-    `implementation_for` the arrays that decide, whose function of the same name gets the same
-    arguments. The kernel keeps the contract's signature and text.
+    The contract's body checks the arguments; its error messages get the kernel's name in front. It
+    returns `implementation_for` the arrays that decide: a module, whose function of the same name
+    gets the same arguments. The kernel keeps the contract's signature and text.
     """
     name = contract.__name__
 
@@ -41,7 +41,7 @@ def kernel(contract: Contract) -> Contract:
         try:
             implementation = contract(*arguments, **settings)
         except (AttributeError, TypeError, ValueError) as error:
-            checks.are_arrays(a for a in arguments if not isinstance(a, tuple))  # it may be why
+            checks.are_arrays(a for a in arguments if not isinstance(a, tuple))  # may be the cause
             error.args = (f"{name}: {error}",)
             raise
         return getattr(implementation, name)(*arguments, **settings)
@@ -50,7 +50,7 @@ def kernel(contract: Contract) -> Contract:
 
 
 def implementation_for(*arrays: Any, others: Iterable[Any] = ()) -> Any:
-    """The module that serves a call with these arrays (None stands for one left out).
+    """The module that serves a call with these arrays (None stands for an array left out).
 
     `others` are arrays of other dtypes, which must be on the same device.
     """
@@ -63,12 +63,12 @@ def implementation_for(*arrays: Any, others: Iterable[Any] = ()) -> Any:
 
 
 def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
-    """The one float dtype of all arrays; mixed or other dtypes are refused, never cast."""
+    """The common float dtype of all arrays; mixed or other dtypes are refused, never cast."""
     dtype: Any = None
     for array in arrays:
         if array is None:
             continue
-        if dtype is None:  # which NumPy takes for float64
+        if dtype is None:  # no `==`: NumPy treats None as float64
             dtype = array.dtype
         elif array.dtype != dtype:
             names = ", ".join(str(a.dtype) for a in arrays if a is not None)
@@ -82,13 +82,13 @@ def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
 
 @functools.cache
 def cpu_module() -> ModuleType | None:
-    """`minires.kernels.cpu`, loaded at the first call that wants it; None where it can't serve."""
+    """`minires.kernels.cpu`, loaded at the first call that needs it; None if it can't be used."""
     return None if why_no_cpu() else importlib.import_module(".cpu", __package__)
 
 
 @functools.cache
 def why_no_cpu() -> str:
-    """The reason why float32 runs on the reference, or an empty string."""
+    """Why float32 runs on the reference, or an empty string."""
     if os.environ.get("MINIRES_KERNELS") == "reference":
         return "MINIRES_KERNELS=reference is set"
     try:
@@ -99,7 +99,7 @@ def why_no_cpu() -> str:
 
 
 def report() -> dict[str, str]:
-    """What serves which arrays, in words; `minires.info()` prints it."""
+    """Which module serves which arrays, in words; `minires.info()` prints it."""
     reason = why_no_cpu()
     float32 = f"reference (NumPy), because {reason}" if reason else "cpu (Numba)"
     return {

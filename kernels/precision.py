@@ -1,14 +1,14 @@
-"""In which precision a GPU multiplies: for convolutions, their gradients and linear layers.
+"""The precision of a GPU's products: of convolutions, their gradients and linear layers.
 
     with minires.precision("tf32"):
         train()
 
-- "float32", the default. On tensor cores each number is split into two of TF32, and three products
-  stand for one: as exact as float32 (Ootomo & Yokota 2022).
-- "tf32": one product of numbers rounded to 10 bits behind the point. Sums stay float32.
+- "float32", the default. On tensor cores each number is split into two TF32 numbers, and three
+  products replace one: as exact as float32 (Ootomo & Yokota 2022).
+- "tf32": one product of numbers rounded to 10 mantissa bits. Sums stay float32.
 
-Everything but products is float32 in both: maps, weights, statistics, loss, steps. On a CPU, and on
-GPUs without TF32 (before Ampere), "tf32" is float32.
+All other values are float32 in both: maps, weights, statistics, loss, steps. On a CPU, and on GPUs
+without TF32 (before Ampere), "tf32" is float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _current: ContextVar[str] = ContextVar("precision", default="float32")
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Within, products are computed like this. ValueError if there is no such precision."""
+    """A context in which products have this precision. ValueError if there is no such precision."""
     if name not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, but is {name!r}")
     token = _current.set(name)

@@ -1,9 +1,9 @@
-"""Work of a GPU that is recorded as a CUDA graph, in memory of its own.
+"""GPU work that is recorded as a CUDA graph, in its own memory.
 
-A graph repeats its launches with the very addresses that they were recorded with. So what they
-write to must never be given to anybody else: a Recorder has a pool of memory that only its own work
-takes from, and that lives as long as the graphs. And it has a stream of its own, since the default
-one can't be recorded; work is done there first, so that what kernels keep per stream is there.
+A graph repeats its launches with the addresses they were recorded with. So the memory that they
+write to must never be given to other work: a Recorder has a memory pool that only its own work uses
+and that lives as long as the graphs. It also has its own stream, since the default one can't be
+recorded. The work runs there before it is recorded, so that what kernels keep per stream exists.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class NotRecordedError(RuntimeError):
 
 
 class Recorder:
-    """A stream and a pool of memory, for work that is done there once or twice, then recorded."""
+    """A stream and a memory pool, for work that runs there once or twice, then is recorded."""
 
     def __init__(self) -> None:
         self.cupy = devices.cupy()
-        self.cupy.get_default_memory_pool().free_all_blocks()  # this pool can't take from that one
+        self.cupy.get_default_memory_pool().free_all_blocks()  # the new pool can't use its blocks
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self.pool = self.cupy.cuda.MemoryPool()
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Within, work is done on the recorder's stream, in its turn, and in its memory."""
+        """A context in which work runs on the recorder's stream, in order, and in its memory."""
         current = self.cupy.cuda.get_current_stream()
         self.stream.wait_event(current.record())
         try:
@@ -43,11 +43,11 @@ class Recorder:
             current.wait_event(self.stream.record())
 
     def has_worked(self) -> bool:
-        """Whether any work has taken memory here: else it was none of the GPU's."""
+        """Whether any work has taken memory here; if not, it did not run on the GPU."""
         return self.pool.total_bytes() > 0
 
     def record(self, work: Callable[[], Result]) -> tuple[Recording, Result]:
-        """What `work` launches, which is not done now, and what it returns.
+        """Record what `work` launches, without running it; the recording, and what `work` returns.
 
         Raises: NotRecordedError if it did something that only the host can do, such as waiting.
         """
@@ -56,7 +56,7 @@ class Recorder:
             try:
                 result = work()
             except BaseException as error:
-                with contextlib.suppress(Exception):  # what is wrong is known already
+                with contextlib.suppress(Exception):  # `error` says what is wrong
                     self.stream.end_capture()
                 if is_about_capture(error):
                     raise NotRecordedError(devices.first_line(error)) from error
@@ -68,16 +68,16 @@ class Recorder:
 
 
 class Recording:
-    """A CUDA graph, and the memory that it works in."""
+    """A CUDA graph and the memory that it uses."""
 
     def __init__(self, graph: Any, recorder: Recorder) -> None:
         self.graph, self.recorder = graph, recorder
 
     def launch(self) -> None:
-        """Do all of the work again, on the current stream; returns at once."""
+        """Run all of the work again, on the current stream; returns at once."""
         self.graph.launch()
 
 
 def is_about_capture(error: BaseException) -> bool:
-    """Whether an error of CuPy's says that something is not allowed while work is recorded."""
+    """Whether CuPy's error says that something is not allowed while work is recorded."""
     return isinstance(error, RuntimeError) and bool(re.search("captur", str(error), re.IGNORECASE))

@@ -1,6 +1,6 @@
-"""What belongs together and travels together through the kernels, as records that nobody changes.
+"""Arrays that belong together, as immutable records that travel through the kernels.
 
-Arrays of a record are NumPy's or CuPy's, of one dtype. Compiled kernels get the arrays themselves.
+The arrays of a record are NumPy or CuPy arrays of one dtype. Compiled kernels get the arrays alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Array = Any
 
 
 class ConvNorm(NamedTuple):
-    """A convolution without a bias, and the batch norm behind it.
+    """A convolution without a bias, and the batch norm after it.
 
     `weight` is (kh, kw, C_in, C_out), `gamma` and `beta` are (C_out,); `stride` and `padding` hold
     for both axes.
@@ -27,21 +27,20 @@ class ConvNorm(NamedTuple):
 
     @property
     def arrays(self) -> tuple[Array, Array, Array]:
-        """The parameters."""
         return self.weight, self.gamma, self.beta
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """How the weight slides, as `conv2d` takes it."""
+        """Stride and padding, as `conv2d` takes them."""
         return {"stride": self.stride, "padding": self.padding}
 
 
 class SavedNorm(NamedTuple):
-    """What batch norm, of z, keeps of its forward pass for the backward one.
+    """What batch norm, of z, saves in its forward pass for the backward one.
 
     `z` is (N, H, W, C); `mean` and `var`, the biased variance, are the batch's, (C,). `y`, shaped
-    as z, is the result where ReLU stands behind it, else None: the gradient passes where y > 0. It
-    is None as well where the result was never in memory.
+    as z, is the result if ReLU follows: the gradient passes where y > 0. It is None without a ReLU,
+    or if the result was never in memory.
     """
 
     z: Array
@@ -51,9 +50,9 @@ class SavedNorm(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """An epoch of training images that lie where the kernels run, and what is done to them.
+    """An epoch of training images, on the device of the kernels, and their augmentation.
 
-    `images` (M, H, W, C) are uint8, `labels` (M,) their classes; `order` (K,) holds the numbers of
+    `images` (M, H, W, C) are uint8, `labels` (M,) their classes; `order` (K,) holds the indices of
     the epoch's images, `offsets` (K, 2) and `flips` (K,) their crops. Flips are bool, the others
     int64.
     """
@@ -66,7 +65,7 @@ class Epoch(NamedTuple):
 
 
 def arrays_within(named: Iterable[tuple[Any, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and values; what is within a record or tuple as "record.field" and "tuple.0"."""
+    """Names and values; fields of a record or tuple are named "record.field" and "tuple.0"."""
     for name, value in named:
         if isinstance(value, tuple):
             fields = getattr(value, "_fields", range(len(value)))

@@ -1,10 +1,10 @@
 """The kernels in plain NumPy: slow, obviously right, the text to read and the oracle of tests.
 
-The names and arguments are explained once, in `minires.kernels`. Two ideas carry the file. A
-convolution is one matrix product: `im2col` copies the window under every output pixel into a row,
-and the rows times the flattened weight are the result. And the gradient of a copy is a sum:
-wherever the forward pass reads a value several times, the backward pass adds (`col2im`). It is the
-one algorithm here, whatever `algorithm` says.
+`contract/` explains the names and arguments. The file has two main ideas. First, a convolution is
+one matrix product: `im2col` copies the window under every output pixel into a row, and the rows
+times the flattened weight are the result. Second, the gradient of a copy is a sum: where the
+forward pass reads a value several times, the backward pass adds (`col2im`). All convolutions here
+use this algorithm; the argument `algorithm` is ignored.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def conv2d(x, weight, *, stride=1, padding=0, algorithm="im2col"):
 
 
 def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="im2col"):
-    """Y = columns @ W, so dcolumns = dY @ W.T; the columns were copies of x, so add them up."""
+    """Y = columns @ W, so dcolumns = dY @ W.T; the columns are copies of x, so dx is their sum."""
     dcolumns = dy @ weight.reshape(-1, weight.shape[3]).T
     return col2im(
         dcolumns, x_shape=x_shape, kernel_size=weight.shape[:2], stride=stride, padding=padding
@@ -70,7 +70,7 @@ def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="im
 
 
 def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="im2col"):
-    """Y = columns @ W, so dW = columns.T @ dY. The columns are made anew: x is all that is kept."""
+    """Y = columns @ W, so dW = columns.T @ dY. The columns are made again: only x is kept."""
     columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
     dweight = columns.reshape(-1, columns.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
     return dweight.reshape(*kernel_size, x.shape[-1], dy.shape[-1])
@@ -78,7 +78,7 @@ def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="im
 
 # --------------------------------------------------------------------- batch normalisation
 
-PER_CHANNEL = (0, 1, 2)  # the axes that a channel's statistics are taken over
+PER_CHANNEL = (0, 1, 2)  # the axes of a channel's statistics
 
 
 def batch_norm(x, gamma, beta, *, eps, residual=None, relu=False, running=None):
@@ -135,7 +135,6 @@ def parameter_grads(dz, x, mean, var, eps):
 
 
 def conv2d_batch_norm(x, layer, *, residual=None, relu=False, running=None):
-    """One after the other."""
     z = conv2d(x, layer.weight, **layer.geometry)
     settings = {"eps": layer.eps, "residual": residual, "relu": relu, "running": running}
     y, mean, var = batch_norm(z, layer.gamma, layer.beta, **settings)
@@ -145,7 +144,7 @@ def conv2d_batch_norm(x, layer, *, residual=None, relu=False, running=None):
 def conv2d_batch_norm_grad(
     dy, x, layer, saved, *, needs_dx=True, needs_dresidual=True, links=NO_LINKS
 ):
-    """The same backwards. Links are not used: no sums are gathered here."""
+    """The gradients one after the other. Links are not used: no sums are gathered here."""
     z, mean, var, y = saved
     weight, settings = layer.weight, {"eps": layer.eps, "y": y}
     dz, dgamma, dbeta, dresidual = batch_norm_grad(dy, z, layer.gamma, mean, var, **settings)
@@ -155,7 +154,6 @@ def conv2d_batch_norm_grad(
 
 
 def conv2d_batch_norm_eval(x, layer, mean, var, *, residual=None, relu=False):
-    """One after the other."""
     z = conv2d(x, layer.weight, **layer.geometry)
     settings = {"eps": layer.eps, "residual": residual, "relu": relu}
     return batch_norm_eval(z, layer.gamma, layer.beta, mean, var, **settings)
@@ -172,7 +170,7 @@ def basic_block(x, first, second, *, skip, running=(None, None)):
 
 
 def basic_block_grad(dy, x, first, second, saved, *, skip, needs_dx=True, links=NO_LINKS):
-    """The map between the convolutions is made anew; the shortcut hands on dresidual."""
+    """The map between the convolutions is made again; the shortcut passes on dresidual."""
     saved1, saved2 = saved
     z1, mean1, var1, _ = saved1
     between = batch_norm_eval(z1, first.gamma, first.beta, mean1, var1, eps=first.eps, relu=True)
@@ -188,7 +186,6 @@ def basic_block_grad(dy, x, first, second, saved, *, skip, needs_dx=True, links=
 
 
 def relu(x):
-    """Keep what is positive."""
     return np.maximum(x, 0)
 
 
@@ -198,7 +195,7 @@ def relu_grad(dy, y):
 
 
 def max_pool(x, *, size, stride, padding=0):
-    """The largest of each window and where it was."""
+    """The largest value of each window, and its position."""
     view = windows(pad(x, padding, -np.inf), (size, size), stride)
     flat = view.reshape(*view.shape[:3], size * size, x.shape[3])
     argmax = flat.argmax(3)
@@ -206,7 +203,7 @@ def max_pool(x, *, size, stride, padding=0):
 
 
 def max_pool_grad(dy, argmax, *, x_shape, size, stride, padding=0):
-    """Rows that hold dy at the winner's place, added back like columns."""
+    """Columns that hold dy at the winner's position, added back by `col2im`."""
     places = np.arange(size * size, dtype=np.int32)[:, None]
     columns = np.where(argmax[:, :, :, None] == places, dy[:, :, :, None], 0).astype(dy.dtype)
     return col2im(
@@ -219,7 +216,6 @@ def max_pool_grad(dy, argmax, *, x_shape, size, stride, padding=0):
 
 
 def avg_pool(x, *, size, stride, padding=0):
-    """The mean of each window."""
     return windows(pad(x, padding), (size, size), stride).mean((3, 4))
 
 
@@ -236,7 +232,6 @@ def avg_pool_grad(dy, *, x_shape, size, stride, padding=0):
 
 
 def global_avg_pool(x):
-    """The mean of each map."""
     return x.mean((1, 2))
 
 
@@ -247,7 +242,7 @@ def global_avg_pool_grad(dy, *, x_shape):
 
 
 def subsample_and_pad(x, *, channels, stride):
-    """Copied into zeros; this and its gradient work on CuPy's arrays as well."""
+    """Copy into zeros; this and its gradient also work on CuPy arrays."""
     picked = x[:, ::stride, ::stride]
     y = np.zeros_like(x, shape=(*picked.shape[:3], channels))
     y[..., : x.shape[3]] = picked
@@ -255,14 +250,12 @@ def subsample_and_pad(x, *, channels, stride):
 
 
 def subsample_and_pad_grad(dy, *, x_shape, stride):
-    """Copied back, into zeros."""
     dx = np.zeros_like(dy, shape=x_shape)
     dx[:, ::stride, ::stride] = dy[..., : x_shape[3]]
     return dx
 
 
 def matmul(a, b):
-    """NumPy's."""
     return a @ b
 
 
@@ -279,7 +272,7 @@ def softmax_cross_entropy(logits, labels):
 
 
 def softmax_cross_entropy_grad(probabilities, labels):
-    """What the model believes minus what is true, over the batch size."""
+    """The predicted probabilities minus the true ones, over the batch size."""
     one_hot = labels[:, None] == np.arange(probabilities.shape[1])
     return (probabilities - one_hot.astype(probabilities.dtype)) / len(labels)
 
@@ -290,7 +283,7 @@ def tally(totals, loss, logits, labels):
 
 
 def update_running_statistics(running_mean, running_var, mean, var, *, momentum, count):
-    """Exponential averages; of the unbiased variance."""
+    """Exponential moving averages; the variance is made unbiased."""
     for running, batch in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
         running *= 1 - momentum
         running += momentum * batch
@@ -304,7 +297,7 @@ def sgd_step(parameter, grad, velocity, *, lr, momentum, weight_decay):
 
 
 def crop_flip(images, offsets, flips, mean, scale, *, padding):
-    """One image at a time: normalise, pad, cut, mirror."""
+    """Normalise and pad all images, then crop and mirror one at a time."""
     height, width = images.shape[1:3]
     padded = pad((images.astype(mean.dtype) - mean) * scale, padding)
     batch = np.empty(images.shape, mean.dtype)
@@ -315,7 +308,7 @@ def crop_flip(images, offsets, flips, mean, scale, *, padding):
 
 
 def epoch_batch(epoch, position, mean, scale, *, batch_size, padding):
-    """Look the batch's images up, then crop and flip."""
+    """Look up the batch's images, then crop and flip."""
     images, labels, order, offsets, flips = epoch
     batch = slice(int(position) * batch_size, (int(position) + 1) * batch_size)
     chosen = order[batch]

@@ -8,7 +8,7 @@ Array = Any
 
 
 class Running(NamedTuple):
-    """Mean and variance (C,), moved in place towards a batch's with this momentum.
+    """Mean and variance (C,), which move in place towards a batch's with this momentum.
 
     running = (1 - momentum) * running + momentum * batch; the running variance is the unbiased one.
     """
@@ -19,5 +19,5 @@ class Running(NamedTuple):
 
 
 def unbiased(count: int) -> float:
-    """What makes the biased variance of `count` values the unbiased one."""
+    """The factor from the biased variance of `count` values to the unbiased one."""
     return count / (count - 1)

@@ -1,4 +1,4 @@
-"""What a call must look like: each check says what was expected, what came and what to do.
+"""What a call must look like: each check says what was expected, what was passed and what to do.
 
 The kernel that is called puts its name in front of the sentence (`dispatch.py`).
 """

@@ -1,4 +1,4 @@
-"""What any array must look like: its kind, its shape, its order in memory."""
+"""What any array must look like: its type, its shape, its order in memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def writable(array: np.ndarray) -> None:
 
 def same_shape(**arrays: np.ndarray) -> None:
     """Refuse arrays of different shapes, naming each."""
-    if len({array.shape for array in arrays.values()}) > 1:  # a step asks hundreds of times
+    if len({array.shape for array in arrays.values()}) > 1:  # called hundreds of times a step
         text = ", ".join(f"{argument} {array.shape}" for argument, array in arrays.items())
         raise ValueError(f"shapes must be equal, but are {text}")
     contiguous(**arrays)
@@ -68,7 +68,7 @@ def images(shape: Sequence[int], argument: str = "x") -> None:
 
 
 def channels(what: str, shape: Sequence[int], *per_channel: np.ndarray) -> None:
-    """Refuse arrays that do not hold one value for each channel of what is normalised."""
+    """Refuse arrays that do not hold one value for each channel of the normalised map."""
     expected = tuple(shape[3:])
     for array in per_channel:
         if array.shape != expected:

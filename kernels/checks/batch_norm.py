@@ -1,4 +1,4 @@
-"""Batch norm, alone and behind convolutions; blocks; links."""
+"""Checks of batch norm, alone and after convolutions; of blocks and links."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .windows import convolution, geometry, output_shape, subsample_and_pad, wei
 
 
 def several_values(shape: Sequence[int]) -> None:
-    """Refuse a batch that gives one value a channel: its variance is zero."""
+    """Refuse a batch with one value per channel: its variance is zero."""
     fail_unless(
         shape[0] * shape[1] * shape[2] > 1,
         f"{tuple(shape)} holds one value per channel, which has no variance: train with a "
@@ -34,7 +34,7 @@ def batch_norm(x: np.ndarray, *per_channel: np.ndarray, **like_x: np.ndarray | N
 
 
 def running(gamma: np.ndarray, *statistics: Running | None) -> None:
-    """Running statistics have the shape and the dtype of gamma."""
+    """Refuse running statistics without the shape and the dtype of gamma."""
     for one in statistics:
         if one and any(a.shape != gamma.shape or a.dtype != gamma.dtype for a in one[:2]):
             raise ValueError(
@@ -44,7 +44,7 @@ def running(gamma: np.ndarray, *statistics: Running | None) -> None:
 
 
 def link_of_input(x: np.ndarray, link: BackwardLink | None) -> tuple[np.ndarray, ...]:
-    """Check that the batch norm that made x is one of a map like x; its arrays."""
+    """Check that the batch norm that made x is of a map shaped as x; returns its arrays."""
     if link is None:
         return ()
     batch_norm(x, link.mean, z=link.z)
@@ -57,7 +57,7 @@ def conv2d_batch_norm(
     *per_channel: np.ndarray,
     **like_result: np.ndarray | None,
 ) -> tuple[int, ...]:
-    """Check the arguments of the fused kernels; the shape of the convolution's result."""
+    """Check the arguments of the fused kernels; returns the shape of the convolution's result."""
     convolution(x, layer.weight, layer.stride, layer.padding)
     size = output_shape(x.shape, layer.weight.shape[:2], layer.stride, layer.padding)
     result = (x.shape[0], *size, layer.weight.shape[3])
@@ -91,7 +91,7 @@ def basic_block(
     contiguous(x=x, weight1=first.weight, weight2=second.weight)
 
 
-@functools.lru_cache(maxsize=256, typed=True)  # every step asks again
+@functools.lru_cache(maxsize=256, typed=True)  # every step calls it again
 def block_shape(
     x_shape: tuple[int, ...],
     weight1: tuple[int, ...],
@@ -100,7 +100,7 @@ def block_shape(
     stride: int,
     *others: int,
 ) -> tuple[int, ...]:
-    """Check the shapes that go into a block, and strides and paddings; the shape of its result."""
+    """Check a block's shapes, strides and paddings; returns the shape of its result."""
     weights(x_shape, weight1)
     geometry(x_shape, (3, 3), stride, 1)
     before, filters = weight1[2:]

@@ -1,4 +1,4 @@
-"""What surrounds a network: labels, batches of pixels."""
+"""Checks of what surrounds a network: labels, batches of pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .arrays import contiguous, fail_unless, images
 
 
 def labels(logits: np.ndarray, classes: np.ndarray) -> None:
-    """Refuse labels that are not one class number an image."""
+    """Refuse labels that are not one class number per image."""
     fail_unless(
         logits.ndim == 2 and classes.shape == logits.shape[:1],
         f"expected logits (N, K) and labels (N,), but got {logits.shape} and {classes.shape}",
@@ -19,7 +19,7 @@ def labels(logits: np.ndarray, classes: np.ndarray) -> None:
     if classes.dtype.kind not in "iu":
         raise TypeError(f"labels must be whole numbers, but are {classes.dtype}")
     contiguous(logits=logits, labels=classes)
-    if not is_cuda(classes):  # there, a look would wait for the GPU
+    if not is_cuda(classes):  # reading them would wait for the GPU
         fail_unless(
             classes.min() >= 0 and classes.max() < logits.shape[1],
             f"labels must lie in 0 .. {logits.shape[1] - 1}, but range over "
@@ -35,7 +35,6 @@ def crop_flip(
     scale: np.ndarray,
     padding: int,
 ) -> None:
-    """Check the arguments of `crop_flip`."""
     if batch.dtype != np.uint8:
         raise TypeError(f"images must be uint8, but are {batch.dtype}")
     images(batch.shape, "images")
@@ -60,7 +59,6 @@ def crop_flip(
 
 
 def epoch_batch(epoch: Epoch, position: np.ndarray, batch_size: int) -> None:
-    """Check the arguments of `epoch_batch`, but for those that it shares with `crop_flip`."""
     pictures, labels, order, offsets, flips = epoch
     images(pictures.shape, "images")
     expected = {

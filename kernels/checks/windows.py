@@ -1,4 +1,4 @@
-"""Windows that slide over images: of convolutions, pools, shortcut A; the shapes that result."""
+"""Checks of windows that slide over images: convolutions, pools, shortcut A; result shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALGORITHMS = ("auto", "im2col", "direct", "winograd")
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Number of places where a kernel fits along one axis."""
+    """Number of positions of a kernel along one axis."""
     return (size + 2 * padding - kernel) // stride + 1
 
 
@@ -140,7 +140,7 @@ def possible_algorithm(
 
 
 def winograd_is_possible(weight_shape: Sequence[int], stride: int, padding: int) -> bool:
-    """Whether Winograd's algorithm, as we have it, can do such a convolution."""
+    """Whether our Winograd kernels can compute such a convolution."""
     return tuple(weight_shape[:2]) == (3, 3) and stride == 1 and padding <= 2
 
 
@@ -168,7 +168,7 @@ def pool(
 
 
 def subsample_and_pad(x_shape: Sequence[int], filters: int, stride: int) -> tuple[int, ...]:
-    """Check the arguments of `subsample_and_pad`; the shape of its result."""
+    """Check the arguments of `subsample_and_pad`; returns the shape of its result."""
     geometry(x_shape, (1, 1), stride, 0)
     fail_unless(
         filters >= x_shape[3],

@@ -1,4 +1,4 @@
-"""Batch normalisation: by the batch's own statistics, or by given ones."""
+"""Batch normalisation, with the batch's own statistics or given ones."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def batch_norm(
     """Normalise every channel of `x` (N, H, W, C) by the batch's own mean and variance.
 
     Returns `(y, mean, var)`: y = (x - mean) / sqrt(var + eps) * gamma + beta, and the mean and
-    the *biased* variance, each (C,). With `residual` (as x) that is added to y; with `relu` the
-    ReLU of the sum is taken: the end of a residual block in one pass over memory. `running`
+    the *biased* variance, each (C,). A `residual` (shaped as x) is added to y; with `relu` the ReLU
+    of the sum is taken: the end of a residual block in one pass over memory. `running`
     statistics, if given, move towards the batch's. Ioffe & Szegedy 2015, algorithm 1.
     """
     checks.batch_norm(x, gamma, beta, residual=residual)
@@ -50,8 +50,8 @@ def batch_norm_grad(
     """Gradients of `batch_norm`: `(dx, dgamma, dbeta, dresidual)`.
 
     `mean` and `var` are those that the forward pass returned: gradients flow through both. `y` is
-    the forward result where `relu` was set, else None: dy counts only where y > 0. `dresidual`
-    is that dy (the same array as dy where y is None).
+    the forward result if `relu` was set, else None: dy counts only where y > 0. `dresidual` is
+    that masked dy (the same array as dy if y is None).
     """
     checks.batch_norm(x, gamma, mean, var, dy=dy, y=y)
     return implementation_for(dy, x, gamma, mean, var, y)
@@ -69,7 +69,7 @@ def batch_norm_eval(
     residual: Array | None = None,
     relu: bool = False,
 ) -> Array:
-    """Normalise `x` by a given mean and variance (C,), those gathered during training."""
+    """Normalise `x` by a given mean and variance (C,), such as the running statistics."""
     checks.batch_norm(x, gamma, beta, mean, var, residual=residual)
     return implementation_for(x, gamma, beta, mean, var, residual)
 
@@ -85,7 +85,7 @@ def batch_norm_eval_grad(
     eps: float,
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Gradients of `batch_norm_eval`, as `batch_norm_grad`; `mean` and `var` are constants."""
+    """Gradients of `batch_norm_eval`, as in `batch_norm_grad`; `mean` and `var` are constants."""
     checks.batch_norm(x, gamma, mean, var, dy=dy, y=y)
     return implementation_for(dy, x, gamma, mean, var, y)
 
@@ -97,7 +97,7 @@ def update_running_statistics(
     """Move a batch norm's running statistics towards those of a batch, all (C,), in place.
 
     running = (1 - momentum) * running + momentum * batch, where the batch's variance is made
-    unbiased: times count / (count - 1), for `count` values a channel. As PyTorch does.
+    unbiased: times count / (count - 1), for `count` values per channel. PyTorch does the same.
     """
     arrays = (running_mean, running_var, mean, var)
     names = ("running_mean", "running_var", "mean", "var")

@@ -25,8 +25,8 @@ def conv2d_batch_norm(
 ) -> tuple[Array, SavedNorm]:
     """`batch_norm` of `conv2d` in fewer passes over memory: `(y, saved)`.
 
-    y is (N, OH, OW, C_out), `residual` as y; `saved` is what the gradient needs, with y in it
-    where there is `relu`.
+    y is (N, OH, OW, C_out), `residual` is shaped as y; `saved` is what the gradient needs. It
+    includes y if `relu` is set.
     """
     shape = checks.conv2d_batch_norm(x, layer, residual=residual)
     checks.several_values(shape)
@@ -47,9 +47,9 @@ def conv2d_batch_norm_grad(
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
     """Gradients of `conv2d_batch_norm`: `(dx, dweight, dgamma, dbeta, dresidual)`.
 
-    What is not needed is None. Linked to the operation behind it, dy may come masked, with its sums
-    gathered, and its array is used again; linked to the one before it, dx may be made like that.
-    See `backward_link.py`. An implementation is free not to use any link.
+    What is not needed is None. With a link to the next operation, dy may come masked and with its
+    sums gathered, and its array is reused. With a link to the operation before, dx may be made in
+    that way. See `backward_link.py`. An implementation may ignore all links.
     """
     z, mean, var, y = saved
     checks.conv2d_batch_norm(x, layer, mean, var, dy=dy, y=y, z=z)
@@ -85,9 +85,9 @@ def basic_block(
     """Two 3 x 3 convolutions with batch norm and ReLU, padding 1, the first one with a stride.
 
     y = relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x)), where the shortcut is x itself or,
-    where the shape changes, `subsample_and_pad` of x: shortcut A. Without it where `skip` is False:
-    the plain twin. Returns `(y, saved)`, the latter for the gradient: of each convolution. The
-    batch norms' `running` statistics, if given, move. He et al. 2015, fig. 2 and sec. 3.3.
+    if the shape changes, `subsample_and_pad` of x: shortcut A. If `skip` is False, there is no
+    shortcut: the plain twin. Returns `(y, saved)`; `saved` holds what the gradient needs, for each
+    convolution. The `running` statistics, if given, move. He et al. 2015, fig. 2 and sec. 3.3.
     """
     checks.basic_block(x, first, second, skip)
     checks.running(first.gamma, *running)
@@ -106,7 +106,7 @@ def basic_block_grad(
     needs_dx: bool = True,
     links: Links = NO_LINKS,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
-    """Gradients of `basic_block`, for what it saved.
+    """Gradients of `basic_block`, from what it saved.
 
     `(dx, dweight1, dgamma1, dbeta1, dweight2, dgamma2, dbeta2)`; dx is None if not needed. `links`
     as in `conv2d_batch_norm_grad`.

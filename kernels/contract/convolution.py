@@ -1,4 +1,4 @@
-"""Convolution and its gradients, and the columns that they can go through."""
+"""Convolution and its gradients, and the im2col columns."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def conv2d(
 ) -> Array:
     """Slide `weight` (kh, kw, C_in, C_out) over `x` (N, H, W, C_in): (N, OH, OW, C_out).
 
-    A cross-correlation, as everywhere in deep learning: the kernel is not flipped.
+    A cross-correlation, as usual in deep learning: the kernel is not flipped.
 
     `algorithm`, here and for the gradients, is "auto" (the fastest, as measured) or one to compare:
     "im2col" (a matrix product of windows made in cache), "direct" (the product reads the images;
-    an input gradient with a stride goes by columns all the same), "winograd" (a quarter of the
-    multiplications; 3 x 3 at stride 1 only). They differ by rounding. The reference has im2col
-    alone, whatever the name.
+    an input gradient with a stride still uses columns), "winograd" (a quarter of the
+    multiplications; 3 x 3 at stride 1 only). They differ by rounding. The reference always uses
+    im2col.
     """
     checks.convolution(x, weight, stride, padding, algorithm)
     return implementation_for(x, weight)

@@ -1,4 +1,4 @@
-"""What else is done to maps: activation, pooling, shortcut A; and the product of matrices."""
+"""Other operations on maps: activation, pooling, shortcut A; and the matrix product."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def relu_grad(dy: Array, y: Array) -> Array:
 def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
     """Largest value under every size x size window: `(y, argmax)`, both (N, OH, OW, C).
 
-    `argmax` (int32) is the place within the window, row * size + column: the first of equals.
-    Padding never wins (it counts as minus infinity); a NaN does.
+    `argmax` (int32) is the position within the window, row * size + column; of equal values the
+    first. Padding never wins (it counts as minus infinity); a NaN does.
     """
     checks.pool(x.shape, size, stride, padding)
     checks.contiguous(x=x)
@@ -105,7 +105,7 @@ def subsample_and_pad(x: Array, *, channels: int, stride: int) -> Array:
 
 @kernel
 def subsample_and_pad_grad(dy: Array, *, x_shape: tuple[int, int, int, int], stride: int) -> Array:
-    """Gradient of `subsample_and_pad`: dy to the pixels that were taken, zeros to the others."""
+    """Gradient of `subsample_and_pad`: dy for the pixels that were taken, zeros for the others."""
     shape = checks.subsample_and_pad(x_shape, dy.shape[-1], stride)
     checks.shape("dy", dy, shape)
     return implementation_for(dy)
@@ -113,5 +113,5 @@ def subsample_and_pad_grad(dy: Array, *, x_shape: tuple[int, int, int, int], str
 
 @kernel
 def matmul(a: Array, b: Array) -> Array:
-    """Products of stacks of matrices, (..., M, K) @ (..., K, N), whose stacks broadcast."""
+    """Products of stacks of matrices, (..., M, K) @ (..., K, N); the stacks broadcast."""
     return implementation_for(a, b)

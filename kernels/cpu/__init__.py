@@ -1,7 +1,7 @@
 """The kernels in Numba, float32: what training uses.
 
     compiling.py    when kernels are compiled, and where the machine code is kept
-    memory.py       results and scratch space
+    memory.py       arrays for results and scratch space
     simd.py         a vector of floats, as a Numba type
     tile.py         the register tile: one matrix product for every convolution
     window.py       the window under an output pixel, copied and added back
@@ -10,17 +10,16 @@
     winograd.py     3 x 3 convolution at stride 1, with a quarter of the multiplications
     transforms.py   its transforms
     packing.py      a weight in the order in which a product reads it
-    partial_sums.py  of weight gradients
+    partial_sums.py  the parts of a weight gradient, and their sum
     matmul.py       a product as a 1 x 1 convolution
-    convolution.py  which of the three
+    convolution.py  which of the three algorithms runs
     batch_norm.py   statistics, normalising, gradients; per_channel.py
-    fused.py        a convolution and its batch norm as one: finish.py, operands.py
+    fused.py        a convolution and its batch norm as one; finish.py, operands.py
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
-Counting errors, which takes no time, is the reference's; so is `epoch_batch`, which is there for
-GPUs.
-Names and arguments are those of `minires.kernels`, which checks them before they come here.
+`tally`, which takes almost no time, is the reference's. So is `epoch_batch`, which exists for GPUs.
+Names and arguments are those of `minires.kernels`, which checks them before it calls these kernels.
 """
 
 from ..reference import epoch_batch, tally

@@ -1,7 +1,7 @@
 """Crop and flip, with the normalisation, in one pass from uint8 to float32.
 
-The padded images are never made: a pixel that falls outside is zero. It runs on the calling
-thread alone, since the data loader calls it from a thread of its own while others train.
+The padded images are never made: a pixel outside the image is zero. The kernel runs on the calling
+thread alone, since the data loader calls it from its own thread during training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ def crop_flip(
     *,
     padding: int,
 ) -> Array:
-    """Normalised, cut and mirrored images."""
     batch = empty(images.shape)
     crop_flip_kernel(
         images,
@@ -38,7 +37,7 @@ def crop_flip(
 
 @kernel
 def crop_flip_kernel(images, offsets, flips, mean, scale, padding, batch):
-    """Every pixel of the result, from where it comes."""
+    """For every pixel of the result, find its source in the image, or zero."""
     count, height, width, channels = images.shape
     for n in range(count):
         for row in range(height):

@@ -5,16 +5,16 @@ A channel's statistics must be known before its first value can be normalised, s
     forward   1. read x            -> mean, variance        2. read x (, residual), write y
     backward  1. read dy, x (, y)  -> sums (, write dz)     2. read dz, x, write dx
 
-Bytes: 3 (4 with a residual) arrays forward, 5 to 7 backward; some 10 operations a value, so memory
-sets the speed, and adding the residual and ReLU in the same pass are free.
+Bytes: 3 (4 with a residual) arrays forward, 5 to 7 backward. There are about 10 operations per
+value, so memory sets the speed; adding the residual and ReLU in the same pass are free.
 
-Statistics. The textbook E[x²] - E[x]² loses everything where |mean| >> std. Here every chunk of
-CHUNK floats, small enough to be in cache the second time, is reduced twice: its mean, then squared
+Statistics. The textbook E[x²] - E[x]² loses all digits if |mean| >> std. Here every chunk of CHUNK
+floats, small enough to be in cache the second time, is read twice: for its mean, then for squared
 distances from that mean, with the correction for the mean's own rounding (Chan, Golub & LeVeque
 1983, "Algorithms for computing the sample variance", eq. 1.7). Chunks are combined in float64
 (`per_channel.py`).
 
-The forward pass, one idea at a time: `kernels/ladder/norm1_three_passes.py` and the two behind it.
+The forward pass, one idea at a time: `kernels/ladder/norm1_three_passes.py` and the two after it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .operands import (
 from .per_channel import combined, follow, scale_of, terms_of_gradient
 from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
 
-CHUNK = 1 << 15  # floats a chunk holds: 128 KB, a quarter of an L2 cache
+CHUNK = 1 << 15  # floats of a chunk: 128 KB, a quarter of an L2 cache
 
 
 # ------------------------------------------------------------------------ the public calls
@@ -54,7 +54,6 @@ def batch_norm(
     relu: bool = False,
     running: Running | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Statistics, then one pass."""
     mean, var = moments(x)
     follow(running, mean, var, x.size // x.shape[3])
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
@@ -105,7 +104,7 @@ def batch_norm_grad(
 
 
 def masked_by(dy: Array, y: Array | None) -> OutputGrad:
-    """dy where y > 0; all of it where there is no y."""
+    """dy where y > 0; all of dy if y is None."""
     return OutputGrad(dy) if y is None else masked(dy, Input(y))
 
 
@@ -122,7 +121,7 @@ def summed(
 def through_batch_norm(
     dz: OutputGrad, sums: Doubles, saved: SavedNorm, gamma: Array, eps: float
 ) -> tuple[OutputGrad, Array, Array]:
-    """The gradients of batch norm's z, gamma and beta, from that of its result and its sums."""
+    """The gradients of batch norm's z, gamma and beta, from the gradient dz and its sums."""
     z, mean, var, _ = saved
     count = max(1, z.size // z.shape[3])
     scale, slope, shift, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, count)
@@ -131,7 +130,7 @@ def through_batch_norm(
 
 
 def written(grad: OutputGrad) -> Array:
-    """The values of a gradient."""
+    """The gradient as an array: what is pending is applied."""
     if not (grad.mask_pending or grad.norm_pending):
         return grad.dy
     dx = empty(grad.dy.shape)
@@ -140,7 +139,7 @@ def written(grad: OutputGrad) -> Array:
 
 
 def written_input(source: Input) -> Array:
-    """The values of an input."""
+    """The input as an array: a pending batch norm and ReLU are applied."""
     if not source.norm_pending:
         return source.x
     one = np.ones_like(source.mean)
@@ -159,7 +158,7 @@ def batch_norm_eval_grad(
     eps: float,
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """dx = dz * gamma / std: the map is linear."""
+    """dx = dz * gamma / std: with constant statistics batch norm is linear."""
     grad, sums = summed(masked_by(dy, y), x, mean, chunks_of(x), write=True)
     scale, _, _, dgamma, dbeta = terms_of_gradient(sums, gamma, var, eps, 1)
     zero, one = np.zeros_like(gamma), np.ones_like(var)
@@ -171,7 +170,6 @@ def batch_norm_eval_grad(
 
 
 def chunk_pixels(channels: int) -> int:
-    """Pixels in a chunk."""
     return max(1, CHUNK // max(1, channels))
 
 
@@ -194,9 +192,9 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 
 def grad_sums(grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array) -> Doubles:
-    """Every channel's sums of dz and of dz * (x - mean); dz is written where there is room.
+    """Every channel's sums of dz and of dz * (x - mean); dz is written unless it has no elements.
 
-    `starts` says how the pixels are cut into chunks, whose sums are added in order.
+    `starts` says how the pixels are cut into chunks; the chunks' sums are added in order.
     """
     sums, products = parts = np.empty((2, len(starts) - 1, x.shape[3]))
     grad_sums_kernel(flat_grad(grad), x.ravel(), mean, starts, dz.reshape(-1), sums, products)
@@ -224,7 +222,7 @@ def chunk_moments(x, channels, first, last, c, means, squares):
     total = sum_of_pixels(x, begin, end, channels, lanes)
     mean = total * broadcast(np.float32(1) / count)
     rest, square = sums_of_distances(x, begin, end, channels, lanes, mean)
-    for i in range(lanes):
+    for i in range(lanes):  # the distances would sum to zero if the mean had no rounding error
         correction = np.float64(lane(rest, i))
         means[c + i] = lane(mean, i) + correction / count
         squares[c + i] = lane(square, i) - correction * correction / count
@@ -232,9 +230,10 @@ def chunk_moments(x, channels, first, last, c, means, squares):
 
 @helper
 def sum_of_pixels(x, begin, end, step, lanes):
-    """The sum of the vectors from `begin`, `step` floats apart, as four sums side by side.
+    """The sum of the vectors from `begin`, `step` floats apart, as four independent sums.
 
-    An addition takes four cycles, and the next one to the same sum would wait for it.
+    An addition takes four cycles, and the next one to the same sum would wait for it. Four sums
+    keep the adder busy; the vectors that four do not divide are added at the end.
     """
     s0 = broadcast(np.float32(0))
     s1, s2, s3 = s0, s0, s0
@@ -251,7 +250,7 @@ def sum_of_pixels(x, begin, end, step, lanes):
 
 @helper
 def sums_of_distances(x, begin, end, step, lanes, mean):
-    """The sums of the distances from the mean, and of their squares; as `sum_of_pixels`."""
+    """The sums of the distances from the mean and of their squares, as in `sum_of_pixels`."""
     s0 = broadcast(np.float32(0)), broadcast(np.float32(0))
     s1, s2, s3 = s0, s0, s0
     whole = end - (end - begin) % (4 * step)
@@ -267,13 +266,12 @@ def sums_of_distances(x, begin, end, step, lanes, mean):
 
 @helper
 def plus_distance(sums, distance):
-    """Both sums with one more distance in them."""
+    """Both sums with one more distance added."""
     return sums[0] + distance, fma(distance, distance, sums[1])
 
 
 @helper
 def plus(sums, others):
-    """Pair by pair."""
     return sums[0] + others[0], sums[1] + others[1]
 
 
@@ -321,7 +319,7 @@ def normalise_chunk(
 
 @parallel_kernel
 def grad_sums_kernel(grad, x, mean, starts, dz, sums, products):
-    """Sums of dz and of dz * (x - mean), of every chunk and channel; dz where there is room."""
+    """Sums of dz and of dz * (x - mean), of every chunk and channel; dz if it has elements."""
     channels = len(mean)
     for i in prange(len(sums)):
         first, last = starts[i], starts[i + 1]
@@ -343,7 +341,7 @@ def grad_sums_kernel(grad, x, mean, starts, dz, sums, products):
 
 @helper
 def chunk_grad_sums(grad, x, mean, channels, first, last, c, write_dz, dz, sums, products):
-    """The sums of LANES channels from `c` over pixels first .. last; as `sum_of_pixels`."""
+    """The sums of LANES channels from `c` over pixels first .. last, as in `sum_of_pixels`."""
     lanes = min(LANES, channels - c)
     s0 = broadcast(np.float32(0)), broadcast(np.float32(0))
     s1, s2, s3 = s0, s0, s0
@@ -367,7 +365,7 @@ def chunk_grad_sums(grad, x, mean, channels, first, last, c, write_dz, dz, sums,
 
 @helper
 def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
-    """Both sums with one more gradient in them, which is written if asked."""
+    """Both sums with one more gradient added; it is written if asked."""
     value = load_grad(grad, terms, at, lanes, True)
     if write_dz:
         store_lanes(value, dz, at, lanes)
@@ -376,7 +374,6 @@ def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
 
 @parallel_kernel
 def write_grad_kernel(grad, channels, dx):
-    """Every value of a gradient."""
     total = len(dx) // channels
     chunk = max(1, CHUNK // channels)
     for i in prange((total + chunk - 1) // chunk):

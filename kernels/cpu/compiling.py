@@ -1,17 +1,17 @@
 """How the kernels are compiled: when, with what options, and where the machine code is kept.
 
-A kernel is compiled at its first call and never at import. The machine code is kept on disk, in a
-folder named after a hash of all sources of this package, and of the one that the kernel stands in:
-Numba by itself looks only at the file of a function, and would go on using old code after a change
-in a file it calls into.
-The width of vectors is in the name too, and Numba's own key adds the processor and its features,
-so the folder may be shared by machines.
+A kernel is compiled at its first call and never at import. The machine code is kept on disk. The
+name of its folder holds a hash of all sources of this package and of the kernel's own package:
+Numba alone checks only the file of a function, and would use old code after a change in a file that
+the function calls into. The name also holds the vector width, and Numba's own key adds the
+processor and its features. So several machines may share the folder.
 
-Threads are Numba's: OpenMP where there is one, else its own pool, on which only one parallel kernel
-may run at a time. So what a data loader calls beside training (`crop_flip`) is no parallel kernel,
-and loaders use threads, never fork: a forked child of GNU OpenMP dies at its first parallel kernel.
+Numba provides the threads: OpenMP if it is installed, else Numba's own pool, which runs only one
+parallel kernel at a time. So `crop_flip`, which a data loader calls during training, is no parallel
+kernel. Loaders use threads and never fork: a forked child of GNU OpenMP dies at its first parallel
+kernel.
 
-`NUMBA_CACHE_DIR` moves the folder; where none can be written, kernels are compiled in each process.
+`NUMBA_CACHE_DIR` moves the folder. If it can't be written, every process compiles the kernels.
 `MINIRES_LANES=8` compiles for 8 floats a vector where the processor has 16, for comparison.
 """
 
@@ -55,7 +55,7 @@ PRANGE_ONLY = {
 
 
 def helper(function: Callable) -> Any:
-    """A function called by kernels only: compiled into each of them, never by itself."""
+    """A function that only kernels call; it is compiled into each of them."""
     return numba.njit(nogil=True, error_model="numpy")(function)
 
 
@@ -68,8 +68,8 @@ def kernel(function: Callable) -> Any:
 def parallel_kernel(function: Callable) -> Any:
     """An entry point whose `prange` loop runs on all threads.
 
-    The loop must run over chunks whose number depends on shapes alone, each writing its own part
-    of the result: then the result has the same bits for any number of threads.
+    The loop must run over chunks whose number depends on shapes alone, and each chunk must write
+    its own part of the result. Then the result has the same bits for any number of threads.
     """
     with cache_folder(home(function)) as cache:
         compiled = numba.njit(nogil=True, error_model="numpy", cache=cache, parallel=PRANGE_ONLY)
@@ -77,13 +77,13 @@ def parallel_kernel(function: Callable) -> Any:
 
 
 def home(function: Callable) -> Path:
-    """The folder of the file that a function stands in."""
+    """The folder of the file that defines a function."""
     return Path(function.__code__.co_filename).parent
 
 
 @contextlib.contextmanager
 def cache_folder(package: Path) -> Iterator[bool]:
-    """While open, functions decorated are cached in our folder; yields whether there is one."""
+    """A context that caches decorated functions in our folder; yields whether there is one."""
     folder, before = writable_folder(package), config.CACHE_DIR
     config.CACHE_DIR = str(folder or before)
     try:
@@ -105,7 +105,7 @@ def writable_folder(package: Path) -> Path | None:
 
 
 def user_cache() -> Path:
-    """Where programs of this user keep what they can make again."""
+    """The user's cache folder on this system."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser() / "minires"
     if sys.platform == "darwin":
@@ -114,7 +114,7 @@ def user_cache() -> Path:
 
 
 def source_hash(package: Path) -> str:
-    """A short name for the text of all files of a package of kernels, and of this one."""
+    """A short hash of all files of a kernel's package and of this one."""
     digest = hashlib.sha256()
     for folder in sorted({package, Path(__file__).parent}):
         for path in sorted(folder.glob("*.py")):
@@ -123,13 +123,13 @@ def source_hash(package: Path) -> str:
 
 
 class Announcer(event.Listener):
-    """Says once a process that compiling has begun, so that a wait is not taken for a hang."""
+    """Says once per process that compiling has begun: else the wait would look like a hang."""
 
     def __init__(self) -> None:
         self.said = False
 
     def on_start(self, event: Any) -> None:
-        """Numba begins to compile a function; it may be anybody's."""
+        # Numba reports every function that it compiles, also those of other packages
         module = event.data["dispatcher"].py_func.__module__
         if module.startswith(__package__) and not self.said:
             self.said = True
@@ -140,7 +140,7 @@ class Announcer(event.Listener):
             )
 
     def on_end(self, event: Any) -> None:
-        """Nothing to say."""
+        pass  # the base class demands it
 
 
 event.register("numba:compile", Announcer())

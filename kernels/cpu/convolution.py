@@ -1,11 +1,11 @@
-"""Which algorithm a convolution runs on, from its shape alone.
+"""The choice of a convolution's algorithm, from its shape alone.
 
-    winograd   3 x 3 at stride 1, where there are channels enough to fill a vector and tiles enough
-               to make up for transforming the weight
-    direct     few channels: columns would cost more than the product
+    winograd   3 x 3 at stride 1, with enough channels to fill a vector and enough tiles to pay for
+               transforming the weight
+    direct     few channels: making columns would cost more than the product
     im2col     everything else
 
-A named algorithm (argument `algorithm`) is used as told, so that they can be compared.
+The argument `algorithm` overrides the choice, so that algorithms can be compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .shortcut import add_shortcut_grad
 from .window import window
 
 FEW_TILES = 64
-by_shape = functools.lru_cache(maxsize=256)  # for what every step asks again
+by_shape = functools.lru_cache(maxsize=256)  # for what every training step computes again
 OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
 
 
@@ -40,7 +40,6 @@ OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
 def conv2d(
     x: Array, weight: Array, *, stride: int = 1, padding: int = 0, algorithm: str = "auto"
 ) -> Array:
-    """Slide a weight over images."""
     return finished(Input(x), weight, stride, padding, NOTHING, algorithm)
 
 
@@ -53,7 +52,6 @@ def conv2d_input_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient with respect to the images."""
     return input_grad(OutputGrad(dy), weight, x_shape, stride, padding, algorithm)
 
 
@@ -66,7 +64,6 @@ def conv2d_weight_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient with respect to the weight."""
     weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
     return weight_grad(OutputGrad(dy), x, weight_shape, stride, padding, algorithm)
 
@@ -81,7 +78,7 @@ def choice(
     padding: int,
     algorithm: str = "auto",
 ) -> str:
-    """The algorithm of this name; by measurement, if it is "auto"."""
+    """The algorithm of this name; if it is "auto", the fastest one by our measurements."""
     if algorithm != "auto":
         return algorithm
     possible = winograd_is_possible(weight_shape, stride, padding)
@@ -91,7 +88,6 @@ def choice(
 
 
 def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], padding: int) -> bool:
-    """Whether Winograd's algorithm is the faster one."""
     tiles = winograd.number_of_tiles(window(x_shape, (3, 3), 1, padding))
     return min(weight_shape[2:]) >= 8 and tiles >= FEW_TILES
 
@@ -108,7 +104,7 @@ def sums_are_small(weight_shape: Sequence[int]) -> bool:
 
 @by_shape
 def both_by_winograd(x_shape: Shape, weight_shape: Shape, stride: int, padding: int) -> bool:
-    """Whether both gradients are made by Winograd's algorithm, from the same transforms."""
+    """Whether Winograd's algorithm makes both gradients, from the same transforms."""
     chosen = choice(x_shape, weight_shape, stride, padding)
     return chosen == "winograd" and sums_are_small(weight_shape)
 
@@ -124,7 +120,7 @@ def input_grad(
     padding: int,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient with respect to the images, from what makes that of the result."""
+    """Gradient with respect to the images; the gradient of the result may have pending steps."""
     chosen = choice(x_shape, weight.shape, stride, padding, algorithm)
     if chosen == "winograd":
         return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
@@ -141,7 +137,7 @@ def weight_grad(
     padding: int,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient with respect to the weight, from what makes that of the result."""
+    """Gradient with respect to the weight; the gradient of the result may have pending steps."""
     chosen = choice(x.shape, weight_shape, stride, padding, algorithm)
     if chosen == "winograd" and (algorithm == chosen or sums_are_small(weight_shape)):
         return winograd.conv2d_grads(grad, Input(x), None, x_shape=x.shape, padding=padding)[1]
@@ -158,7 +154,7 @@ def finished(
     finish: Finish,
     algorithm: str = "auto",
 ) -> Array:
-    """A convolution, with something done to the chunks of its result."""
+    """A convolution; `finish` is applied to each chunk of its result while it is in cache."""
     chosen = choice(source.x.shape, weight.shape, stride, padding, algorithm)
     if chosen == "winograd":
         return winograd.conv2d(source, weight, padding=padding, finish=finish)
@@ -183,8 +179,8 @@ def chunk_starts(x_shape: Shape, weight_shape: Shape, stride: int, padding: int)
 def sum_starts(shape: Shape) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed.
 
-    If Winograd's algorithm makes such a map from another, where its gradient cuts: so it does not
-    matter which of the two sums.
+    If Winograd's algorithm makes the gradient of such a map, the cuts are those of its blocks. So
+    the sums have the same bits, whether they are gathered there or made in a pass of their own.
     """
     channels = shape[3]
     if both_by_winograd(shape, (3, 3, channels, channels), 1, 1):
@@ -193,7 +189,7 @@ def sum_starts(shape: Shape) -> Ints:
 
 
 def winograd_starts(x_shape: Shape, channels: int, padding: int) -> Ints:
-    """Where Winograd's gradient of a convolution to so many channels cuts dx."""
+    """Where Winograd's gradient cuts dx, for a convolution to `channels` channels."""
     w, size = window(x_shape, (3, 3), 1, padding), winograd.part_size(x_shape[3], channels)
     return winograd.sum_starts(w, winograd.number_of_parts(w, size))
 
@@ -215,10 +211,10 @@ def conv2d_grads(
 ) -> tuple[Array, Array]:
     """`(dx, dweight)` of a layer's convolution; dx is empty if not needed.
 
-    The gradient `from_shortcut` that shortcut A past this convolution hands back is added to dx,
-    and its array is used again. Winograd's algorithm masks dx and gathers its sums for the `link`
-    of the operation that made the input, if there is one and the sums have the bits that they would
-    have there; others, which would need another pass, do not.
+    `from_shortcut`, the gradient that comes back through the shortcut around this convolution, is
+    added to dx, and its array may be reused. If there is a `link` to the operation that made the
+    input, Winograd's algorithm masks dx and gathers its sums, provided that the sums get the same
+    bits as in a pass of their own. The other algorithms would need another pass, so they do not.
     """
     weight, geometry = layer.weight, layer.geometry
     padding, x_shape = layer.padding, source.x.shape

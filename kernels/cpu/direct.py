@@ -1,8 +1,9 @@
-"""Direct convolution: the product reads the images themselves, and no columns are made.
+"""Direct convolution: the product reads the images themselves; no columns are made.
 
-Columns repeat every input value up to kh * kw times. But a row of a window is a run of consecutive
-floats already, and the runs under neighbouring output pixels lie stride * C floats apart. So one
-register tile, 16 output pixels of a row by 16 output channels, is the sum over the kernel's rows of
+Columns repeat every input value up to kh * kw times. But a row of a window is already a run of
+consecutive floats, and the runs under neighbouring output pixels lie stride * C floats apart. So
+one register tile, 16 output pixels of a row by 16 output channels, is the sum over the kernel's
+rows of
 
     runs under 16 pixels (rows `stride * C` apart)  @  kernel row (kw * C_in, C_out)
 
@@ -10,12 +11,14 @@ register tile, 16 output pixels of a row by 16 output channels, is the sum over 
        run of pixel 0     [_______________]
        run of pixel 1           [_______________]
 
-Only the border needs care: a strip of input rows is copied to scratch space between zeros first,
-which costs one load and one store a float; a chunk is the strip's output rows of one image.
+Only the border needs care. A strip of input rows is first copied to scratch space, with zeros
+around it, which costs one load and one store per float. A chunk is the strip's output rows of one
+image.
 
-Operations: as by columns. The price: runs at a distance that is not known in advance take an
-address register each, so that the product is about a tenth slower; and a tile is 16 pixels of one
-row, so that narrow maps leave much of it empty. It pays where columns weigh most: few channels.
+Operations: as many as with columns. The price: the distance of the runs is not known at compile
+time, so each run takes an address register, and the product is about a tenth slower. And a tile is
+16 pixels of one row, so narrow maps leave much of it empty. It pays off where columns cost most,
+with few channels.
 (Zhang, Franchetti & Low 2018, "High performance zero-memory overhead direct convolutions".)
 """
 
@@ -48,7 +51,7 @@ from .tile import (
 )
 from .window import Window, copy, fill_zero, turned_window, window, window_size
 
-STRIP = 1 << 16  # floats of a strip and of its output rows, together: 256 KB, half an L2 cache
+STRIP = 1 << 16  # floats of a strip and its output rows together: 256 KB, half an L2 cache
 
 
 # ------------------------------------------------------------------------ the public calls
@@ -57,7 +60,6 @@ STRIP = 1 << 16  # floats of a strip and of its output rows, together: 256 KB, h
 def conv2d(
     x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
 ) -> Array:
-    """Strip by strip."""
     w = window(x.shape, weight.shape[:2], stride, padding)
     return product(x, w, panels(weight), weight.shape[3], finish)
 
@@ -79,7 +81,7 @@ def chunk_starts(w: Window, channels: int) -> Ints:
 def conv2d_input_grad(
     grad: OutputGrad, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
 ) -> Array:
-    """At stride 1 a convolution of dy; else by columns, since runs of dx have gaps."""
+    """At stride 1 a convolution of dy; else im2col's, since runs of dx have gaps."""
     w = turned_window(grad.dy.shape, weight.shape, stride, padding)
     if w is None:
         geometry = {"stride": stride, "padding": padding}
@@ -113,7 +115,7 @@ def row_floats(w):
 
 @kernel
 def strip_rows(w, channels):
-    """Output rows that are made together."""
+    """Output rows of a strip."""
     each = w.stride * row_floats(w) + w.cols * round_up(channels, COLUMNS)
     return max(1, min(w.rows, STRIP // each))
 
@@ -135,7 +137,11 @@ def strip_place(w, channels, chunk):
 
 @helper
 def strip_room(w, channels):
-    """Floats of a strip, and what the last runs of a tile read past its end."""
+    """Floats of a strip, plus what the last runs of a tile read past its end.
+
+    A tile always reads ROWS runs of whole vectors. At the end of a row some of these belong to no
+    output pixel; `write` drops their results, but their addresses must exist.
+    """
     rows = (strip_rows(w, channels) - 1) * w.stride + w.kernel_rows
     past = COLUMNS * w.stride * w.channels + w.kernel_cols * w.channels + COLUMNS
     return round_up(rows * row_floats(w) + past, COLUMNS)
@@ -143,7 +149,7 @@ def strip_room(w, channels):
 
 @helper
 def copy_strip(x, w, image, first, last, strip):
-    """The input rows under output rows first .. last, between zeros."""
+    """Copy the input rows under output rows first .. last, with zeros around them."""
     border, line, size = w.padding * w.channels, w.width * w.channels, row_floats(w)
     for i in range((last - first - 1) * w.stride + w.kernel_rows):
         row, at = first * w.stride - w.padding + i, i * size
@@ -160,7 +166,7 @@ def copy_strip(x, w, image, first, last, strip):
 
 @parallel_kernel
 def forward_kernel(x, w, packed, channels, finish, y):
-    """A chunk is a strip."""
+    # a chunk is a strip
     for chunk in prange(w.images * strips_in_image(w, channels)):
         image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
         room = scratch(strip_room(w, channels) + SIZE)
@@ -182,6 +188,7 @@ def forward_strip(strip, w, packed, channels, pixel, rows, y, spare):
             for col in range(0, w.cols, ROWS):
                 tile = zero_tile()
                 for i in range(w.kernel_rows):
+                    # the run of pixel `col`; panel c / 16 of the weight, from kernel row i on
                     at = (row * w.stride + i) * size + col * step
                     panel = c * window_size(w) + i * run * COLUMNS
                     tile = multiply_apart(tile, strip, at, step, packed, panel, run)
@@ -214,6 +221,7 @@ def weight_grad_strip(x, w, grad, channels, chunk, total):
     for c in range(0, channels, COLUMNS):
         for i in range(w.kernel_rows):
             for k in range(0, round_up(run, COLUMNS), ROWS):
+                # row k of kernel row i, whose rows are padded to whole 16s, in panel c / 16
                 to = (c * w.kernel_rows + i * COLUMNS) * round_up(run, COLUMNS) + k * COLUMNS
                 tile = load_tile(total, to, COLUMNS)
                 for row in range(last - first):

@@ -1,6 +1,6 @@
 """ReLU and its gradient, and the optimiser's step: one pass over memory, in chunks of fixed size.
 
-Operations: 1 to 4 a value; bytes: every array once, which is what sets the speed.
+Operations: 1 to 4 per value. Bytes: every array once, which sets the speed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from .simd import (
     where_positive,
 )
 
-CHUNK = 1 << 12  # floats: small, so that a layer's weight has several
+CHUNK = 1 << 12  # floats; small, so that a layer's weight gives work to several threads
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0)."""
     y = empty(x.shape)
     relu_kernel(x.ravel(), y.reshape(-1))
     return y
 
 
 def relu_grad(dy: Array, y: Array) -> Array:
-    """dy where y > 0."""
     dx = empty(dy.shape)
     relu_grad_kernel(dy.ravel(), y.ravel(), dx.reshape(-1))
     return dx
@@ -61,7 +59,7 @@ def chunk_range(chunk, size):
 
 @parallel_kernel
 def relu_kernel(x, y):
-    """NaN stays."""
+    """max(x, 0); NaN stays NaN."""
     for chunk in prange((len(x) + CHUNK - 1) // CHUNK):
         first, last = chunk_range(chunk, len(x))
         for i in range(first, last, LANES):
@@ -71,7 +69,6 @@ def relu_kernel(x, y):
 
 @parallel_kernel
 def relu_grad_kernel(dy, y, dx):
-    """Pass or stop."""
     for chunk in prange((len(dy) + CHUNK - 1) // CHUNK):
         first, last = chunk_range(chunk, len(dy))
         for i in range(first, last, LANES):
@@ -82,7 +79,6 @@ def relu_grad_kernel(dy, y, dx):
 
 @parallel_kernel
 def sgd_kernel(parameter, grad, velocity, settings):
-    """One pass over the three arrays."""
     for chunk in prange((len(grad) + CHUNK - 1) // CHUNK):
         first, last = chunk_range(chunk, len(grad))
         lr, momentum, weight_decay = settings

@@ -1,8 +1,8 @@
-"""What batch norm does to a convolution's result while that result is in cache.
+"""What batch norm does to a convolution's result while it is in cache.
 
-A convolution may take a `Finish`, applied to each chunk of its result, a run of pixels, before the
-chunk leaves the cache: the chunk's moments are gathered (training), or it is normalised
-(evaluation). That saves reading the result once more from memory.
+A convolution may take a `Finish`. It is applied to each chunk of the result, a run of pixels,
+before the chunk leaves the cache: the chunk's moments are gathered (training), or it is normalised
+(evaluation). That saves reading the result from memory again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NOTHING = Finish()
 
 @helper
 def finish_chunk(finish, chunk, y, channels, first, last, begin, end):
-    """Finish channels begin .. end of pixels first .. last, the chunk of that number."""
+    """Finish channels begin .. end of pixels first .. last; `chunk` is the number of the chunk."""
     if finish.moments:
         for c in range(begin, end, LANES):
             chunk_moments(y, channels, first, last, c, finish.means[chunk], finish.squares[chunk])

@@ -1,12 +1,12 @@
 """A convolution and the batch norm after it as one: fewer passes over memory, the same results.
 
-Forward, the convolution gathers its result's moments (see `finish.py`). Backward, the gradient of
-that result is made where the convolution's own backward pass reads it (see `operands.py`), and the
-sums that the batch norm before it needs are gathered while dx is in cache (`../backward_link.py`
-begins with the idea). In a block of two convolutions the map between them, after batch norm and
-ReLU, is never written either. Passes over arrays of the result's size, forward and backward, for
-two convolutions and a skip connection: 7 and 13, or 10 behind another block, where one operation
-after the other takes 11 and 25.
+In the forward pass the convolution gathers its result's moments (see `finish.py`). In the backward
+pass the gradient of that result is made where the convolution's gradients read it (see
+`operands.py`), and the sums that the batch norm before it needs are gathered while dx is in cache
+(`../backward_link.py` explains the idea). In a block of two convolutions the map between them,
+after batch norm and ReLU, is never written either. Passes over arrays of the result's size, for two
+convolutions and a skip connection: 7 forward and 13 backward, or 10 if the next operation is
+linked. Unfused operations take 11 and 25.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def conv2d_batch_norm_grad(
     needs_dresidual: bool = True,
     links: Links = NO_LINKS,
 ) -> tuple[Optional, Array, Array, Array, Optional]:
-    """Sums, then both gradients of the convolution from what makes the gradient of z."""
+    """Sums, then both gradients of the convolution, with batch norm pending on that of z."""
     dz = masked_by(dy, saved.y)
     dz, sums = gathered_or_summed(links.of_result, dz, saved, write=needs_dresidual)
     through, dgamma, dbeta = through_batch_norm(dz, sums, saved, layer.gamma, layer.eps)
@@ -107,7 +107,7 @@ def basic_block(
     skip: bool,
     running: tuple[Running | None, Running | None] = (None, None),
 ) -> tuple[Array, Pair]:
-    """The second convolution normalises the first one's result as it reads it."""
+    """The second convolution normalises the first one's result while reading it."""
     saved1 = with_moments(Input(x), first, running[0])
     saved2 = with_moments(pending_norm(saved1, first), second, running[1])
     residual = shortcut(x, saved2.z.shape, first.stride) if skip else None
@@ -126,7 +126,7 @@ def basic_block_grad(
     needs_dx: bool = True,
     links: Links = NO_LINKS,
 ) -> tuple[Optional, Array, Array, Array, Array, Array, Array]:
-    """The shortcut's gradient is that of dz, to which the first convolution's dx is added."""
+    """The shortcut's gradient is dz; the first convolution adds its dx to it."""
     hands_on, (saved1, saved2) = skip and needs_dx, saved
     dz = masked_by(dy, saved2.y)
     dz, sums = gathered_or_summed(links.of_result, dz, saved2, write=hands_on)
@@ -154,13 +154,13 @@ def gathered_or_summed(
 
 
 def pending_norm(saved: SavedNorm, layer: ConvNorm) -> Input:
-    """relu(batch norm of z), to be made where it is read."""
+    """relu(batch norm of z), pending: it is made where it is read."""
     scale = scale_of(layer.gamma, saved.var, layer.eps)
     return Input(saved.z, True, saved.mean, scale, layer.beta)
 
 
 def with_moments(source: Input, layer: ConvNorm, running: Running | None) -> SavedNorm:
-    """The convolution's result, its mean and its biased variance; the running ones move."""
+    """The convolution's result, its mean and biased variance; the running statistics move."""
     weight, geometry = layer.weight, (layer.stride, layer.padding)
     starts = chunk_starts(source.x.shape, weight.shape, *geometry)
     means, squares = np.empty((2, len(starts) - 1, weight.shape[3]))

@@ -1,25 +1,29 @@
 """Convolution of any shape: columns made in cache, times the weight, in register tiles.
 
-`im2col` turns a convolution into a matrix product with kh * kw times the input's bytes. Made for
-all images at once these columns would fill the memory (72 MiB for one 16-channel layer at batch
-128) and come back from it. So a block of output pixels is taken through the whole computation while
-its columns stay in the L2 cache, and nothing but the result leaves it:
+`im2col` turns a convolution into a matrix product; its columns have kh * kw times the input's
+bytes. The columns of all images (72 MiB for one 16-channel layer at batch 128) would be written to
+memory and read back. So a block of output pixels goes through the whole computation while its
+columns stay in the L2 cache, and only the result leaves the cache:
 
     forward          y[block]  = columns(block) @ weight
     weight gradient  dweight  += columns(block).T @ dy[block]
     input gradient   dx        = columns of dy(block) @ turned weight, at stride 1; else
                      dcolumns  = dy[block] @ weight.T, added back to the images (col2im)
 
-Operations: 2 * pixels * (kh * kw * C_in) * C_out each; bytes moved: x, y and the weight, once.
-The columns cost one load and one store for every 2 * C_out operations. While a block is multiplied,
-the next one's input is asked for, so that memory and arithmetic take their time together.
+Operations: 2 * pixels * (kh * kw * C_in) * C_out each. Bytes moved: x, y and the weight, once. The
+columns cost one load and one store for every 2 * C_out operations. While a block is multiplied, the
+next one's input is prefetched, so that memory and arithmetic work at the same time. A prefetch
+takes a slot among the loads, so every register tile of the block issues an equal share of them.
 
 The right-hand matrix of a product lies in panels of 16 columns (see `tile.py`): the weight is
-packed first (`packing.py`), dy block by block. Columns are rows of constant length, to which a
-window is copied a whole vector at a time.
+packed before the product (`packing.py`), dy block by block. Element (row k, column c) of a matrix
+of `depth` rows is then float (c // 16 * depth + k) * 16 + c % 16. So the panel of a column c that
+is a multiple of 16 begins at c * depth, and the next panel lies depth * 16 floats further: the
+`gap` of a wide tile. The rows of the columns are PITCH floats apart, and windows are copied in
+whole vectors.
 
-Work is cut by the shape alone: into blocks of pixels, and, where these are few (the last stages
-of a network), every block into groups of output channels, or slices of the window.
+The shape alone decides how work is cut: into blocks of pixels and, if these are few (in the last
+stages of a network), every block into groups of output channels or slices of the window.
 
 The idea alone, in forty lines: `kernels/ladder/conv3_blocks.py`.
 """
@@ -77,17 +81,16 @@ from .window import (
     window_size,
 )
 
-BLOCK = 96  # output pixels whose columns are made at a time, at most
-LONG_BLOCK = 192  # the same for a weight gradient, whose sums are loaded and stored once a block
-WIDTH = 64  # channels of a block of dy that are copied together
-TASKS = 32  # at least, where the shape allows: then no thread waits long for another
+BLOCK = 96  # the most output pixels whose columns are made at a time
+LONG_BLOCK = 192  # the same for a weight gradient: each block loads and stores the sums once
+WIDTH = 64  # channels of a block of dy that are packed together
+TASKS = 32  # the fewest, if the shape allows: then no thread waits long for another
 
 
 # ------------------------------------------------------------------------ the public calls
 
 
 def im2col(x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0) -> Array:
-    """Windows as rows."""
     w = window(x.shape, kernel_size, stride, padding)
     columns = empty((w.images, w.rows, w.cols, window_size.py_func(w)))
     im2col_kernel(x.ravel(), w, columns.reshape(-1))
@@ -102,7 +105,6 @@ def col2im(
     stride: int = 1,
     padding: int = 0,
 ) -> Array:
-    """Windows added back."""
     x = empty(x_shape)
     col2im_kernel(columns.ravel(), window(x_shape, kernel_size, stride, padding), x.reshape(-1))
     return x
@@ -111,7 +113,6 @@ def col2im(
 def conv2d(
     x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
 ) -> Array:
-    """Columns times weight, block by block."""
     w = window(x.shape, weight.shape[:2], stride, padding)
     return product(x, w, panels(weight), weight.shape[3], finish)
 
@@ -149,7 +150,7 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     grad: OutputGrad, x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0
 ) -> Array:
-    """Partial sums over fixed parts of the pixels, added in order."""
+    """Partial sums over fixed parts of the pixels; they are added in order."""
     w = window(x.shape, kernel_size, stride, padding)
     depth, channels = window_size.py_func(w), grad.dy.shape[3]
     part_size = round_up.py_func(depth, COLUMNS) * round_up.py_func(channels, COLUMNS)
@@ -167,7 +168,7 @@ def conv2d_weight_grad(
 
 
 def block_size(w: Window) -> int:
-    """Pixels of a block: so many that all blocks are about equal."""
+    """Pixels of a block, chosen so that all blocks are about equal: whole tiles, at most BLOCK."""
     tiles = -(-pixels.py_func(w) // COLUMNS)
     blocks = -(-tiles * COLUMNS // BLOCK)
     return COLUMNS * -(-tiles // max(1, blocks))
@@ -179,13 +180,13 @@ def number_of_groups(blocks: int, channels: int) -> int:
 
 
 def number_of_parts(w: Window, part_size: int) -> int:
-    """How many partial sums a weight gradient is made of."""
+    """The number of partial sums of a weight gradient."""
     blocks = -(-pixels.py_func(w) // LONG_BLOCK)
     return max(1, min(blocks, at_most(part_size)))
 
 
 def long_block(w: Window) -> int:
-    """Pixels of a block of a weight gradient: so many that all blocks are about equal."""
+    """Pixels of a block of a weight gradient, chosen so that all blocks are about equal."""
     count = pixels.py_func(w)
     return -(-count // max(1, -(-count // LONG_BLOCK)))
 
@@ -211,7 +212,7 @@ def im2col_kernel(x, w, columns):
 
 @parallel_kernel
 def col2im_kernel(columns, w, x):
-    """Add every window; a chunk is an image, since windows overlap."""
+    """Add every window; a chunk is an image, since windows overlap within an image."""
     size, width = window_size(w), w.kernel_cols * w.channels
     for image in prange(w.images):
         clear_images(pointer(x), w, image, image + 1)
@@ -228,7 +229,6 @@ def col2im_kernel(columns, w, x):
 
 @helper
 def clear_images(x, w, first, last):
-    """Zero some images."""
     size = w.height * w.width * w.channels
     fill_zero(x, first * size, (last - first) * size)
 
@@ -238,7 +238,7 @@ def clear_images(x, w, first, last):
 
 @parallel_kernel
 def forward_kernel(x, w, packed, channels, block, groups, finish, y):
-    """A chunk is a block of output pixels, and a group of panels of output channels."""
+    """A chunk is a block of output pixels and a group of panels of output channels."""
     blocks = (pixels(w) + block - 1) // block
     for chunk in prange(blocks * groups):
         group, i = divmod(np.int64(chunk), blocks)  # prange counts unsigned
@@ -259,10 +259,11 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
         depth = min(DEPTH, size - start)
         copy_windows(x, w, first, last, start, start + depth, columns, PITCH)
         for c in range(begin, end, WIDE_COLUMNS):
+            # the rows from `start` of panel c / 16; the next panel lies a panel further
             panel, gap = c * size + start * COLUMNS, size * COLUMNS
             wide = end - c > COLUMNS
             for p in range(first, last, rows_of(wide)):
-                if start == 0:
+                if start == 0:  # later slices of the window would prefetch the same input again
                     prefetch_share(x, *ahead, tiles, number_of_tiles(last - first, end - begin))
                     tiles += 1
                 row, at = (p - first) * PITCH, p * channels + c
@@ -277,13 +278,16 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
 
 @helper
 def number_of_tiles(rows, columns):
-    """Register tiles of a result of this size, at least."""
+    """Register tiles of a result of this size; wide ones may be a few more."""
     return (rows + ROWS - 1) // ROWS * ((columns + COLUMNS - 1) // COLUMNS)
 
 
 @helper
 def new_input(w, pixel):
-    """The first float of the input that no window before this output pixel's has, about."""
+    """About the first float of the input that no window before this output pixel's covers.
+
+    The window of the row above covers all but the last `stride` rows of this pixel's window.
+    """
     image, row, col = position(w, pixel)
     row = row * w.stride - w.padding + w.kernel_rows - w.stride
     at = ((image * w.height + row) * w.width + col * w.stride) * w.channels
@@ -295,7 +299,7 @@ def new_input(w, pixel):
 
 @parallel_kernel
 def input_grad_kernel(grad, w, packed, channels, images, dx):
-    """A chunk is some images, since windows overlap."""
+    """A chunk is some images: windows overlap within an image."""
     for chunk in prange((w.images + images - 1) // images):
         first, last = chunk * images, min((chunk + 1) * images, w.images)
         clear_images(pointer(dx), w, first, last)
@@ -309,7 +313,7 @@ def input_grad_kernel(grad, w, packed, channels, images, dx):
 
 @helper
 def input_grad_block(grad, w, packed, channels, first, last, dx):
-    """Gradient columns of pixels first .. last, DEPTH floats at a time, added to the images."""
+    """Make the gradient columns of pixels first .. last, DEPTH floats at a time; add them to dx."""
     size, panel = window_size(w), BLOCK * COLUMNS
     room = scratch(BLOCK * (round_up(channels, COLUMNS) + PITCH))
     columns, grads = part(room, 0), part(room, BLOCK * PITCH)
@@ -319,6 +323,7 @@ def input_grad_block(grad, w, packed, channels, first, last, dx):
         for k in range(start, stop, WIDE_COLUMNS):
             wide, gap = stop - k > COLUMNS, channels * COLUMNS
             for p in range(0, last - first, rows_of(wide)):
+                # row p, column k of the slice; row p of dy's panels; panel k / 16 of the weight
                 to, row, at = p * PITCH + k - start, p * COLUMNS, k * channels
                 store_product(
                     wide, columns, to, PITCH, COLUMNS, grads, row, panel, packed, at, gap, channels
@@ -329,7 +334,7 @@ def input_grad_block(grad, w, packed, channels, first, last, dx):
 
 @helper
 def copy_grads(grad, channels, begin, end, first, last, grads, block):
-    """Channels begin .. end of a gradient's pixels first .. last, in panels of `block` rows."""
+    """Pack channels begin .. end of pixels first .. last of a gradient, `block` rows a panel."""
     for c in range(begin, end, LANES):
         lanes, panel = channels - c, (c - begin) // COLUMNS * block
         terms = grad_terms(grad, c, lanes)
@@ -343,14 +348,14 @@ def copy_grads(grad, channels, begin, end, first, last, grads, block):
 
 @parallel_kernel
 def weight_grad_kernel(x, w, grad, channels, rows, groups, size, parts):
-    """A chunk is one partial sum, over its share of the pixels, of a block of the weight."""
+    """A chunk is a block of the weight in one partial sum, over that sum's share of the pixels."""
     blocks, count = (pixels(w) + size - 1) // max(1, size), len(parts)
     for chunk in prange(count * rows * groups):
         i, place = divmod(np.int64(chunk), rows * groups)
         begin, end = share(place // groups, rows, window_size(w), COLUMNS)
         c_begin, c_end = share(place % groups, groups, channels, WIDE_COLUMNS)
         block, stop = i * blocks // count, (i + 1) * blocks // count
-        for b in range(block, max(stop, block + 1)):  # without pixels, zeros
+        for b in range(block, max(stop, block + 1)):  # a share without pixels writes zeros
             first, last = b * size, min(pixels(w), (b + 1) * size)
             weight_grad_block(
                 pointer(x),
@@ -370,7 +375,7 @@ def weight_grad_kernel(x, w, grad, channels, rows, groups, size, parts):
 
 @helper
 def share(i, count, size, unit):
-    """The i-th of `count` shares of 0 .. size, in whole units but for the last: begin, end."""
+    """`(begin, end)` of the i-th of `count` shares of 0 .. size, cut at multiples of `unit`."""
     units = (size + unit - 1) // unit
     return i * units // count * unit, min(size, (i + 1) * units // count * unit)
 
@@ -379,7 +384,7 @@ def share(i, count, size, unit):
 def weight_grad_block(x, w, begin, end, grad, channels, c_begin, c_end, first, last, fresh, total):
     """Add products of columns begin .. end and channels c_begin .. c_end of dy to a partial sum.
 
-    A fresh one is overwritten.
+    A `fresh` sum is overwritten. The next block's x and dy are prefetched meanwhile.
     """
     depth = round_up(window_size(w), COLUMNS)
     room = scratch(LONG_BLOCK * (PITCH + WIDTH))
@@ -398,6 +403,7 @@ def weight_grad_block(x, w, begin, end, grad, channels, c_begin, c_end, first, l
             prefetch_share(x, *x_ahead, done, tiles)
             prefetch_grads(grad, dy_ahead, end_ahead * channels, done, tiles)
             done += 1
+            # row k of panel c / 16 of the partial sum, which has `depth` rows
             to, count = c * depth + k * COLUMNS, last - first
             add_transposed(
                 wide, fresh, total, to, gap, columns, k - begin, PITCH, grads, at, panel, count
@@ -407,9 +413,10 @@ def weight_grad_block(x, w, begin, end, grad, channels, c_begin, c_end, first, l
 
 @parallel_kernel
 def sum_kernel(parts, channels, run, dweight):
-    """The partial sums, added in order; a chunk is a row of the weight.
+    """Add the partial sums in order; a chunk is a row of the weight.
 
-    In a partial sum every run of `run` rows begins at a multiple of 16.
+    The weight has depth / run runs of `run` rows. In a partial sum every run is padded to a
+    multiple of 16 rows, since tiles are whole: `row` counts with the padding.
     """
     depth, padded = len(dweight) // channels, round_up(run, COLUMNS)
     for k in prange(depth):

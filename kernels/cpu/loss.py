@@ -1,7 +1,7 @@
-"""Softmax and cross-entropy: a row of logits at a time, exponentials and sums in float64.
+"""Softmax and cross-entropy, one row of logits at a time; exponentials and sums in float64.
 
-Bytes: logits read, probabilities written; N * K exponentials. Next to a convolution it is nothing,
-so it runs on one thread, in float64, and the order of its sums is plain to see.
+Bytes: logits read, probabilities written; N * K exponentials. That is little beside a convolution,
+so it runs on one thread, in float64, and sums in order.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from .memory import Array, Ints, empty
 
 
 def softmax_cross_entropy(logits: Array, labels: Ints) -> tuple[Array, Array]:
-    """Mean loss and probabilities."""
     probabilities = empty(logits.shape)
     loss = cross_entropy_kernel(logits, labels.astype(np.int64), probabilities)
     return np.asarray(loss, np.float32), probabilities
 
 
 def softmax_cross_entropy_grad(probabilities: Array, labels: Ints) -> Array:
-    """What the model believes minus what is true, over the batch size."""
+    """The predicted probabilities minus the true ones, over the batch size."""
     grad = probabilities.copy()
     grad[np.arange(len(labels)), labels] -= 1
     grad /= np.float32(len(labels))

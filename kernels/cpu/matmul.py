@@ -1,8 +1,8 @@
-"""A matrix product is a convolution with a 1 x 1 kernel, and so are its gradients' products.
+"""A matrix product as a convolution with a 1 x 1 kernel; so are its gradients.
 
-BLAS would do as well, but its threads wait in a loop for the next product, a tenth of a second
-long: they take the cores that our next kernels need (ResNet-50's first layers took twice the time
-after the linear layer of the step before).
+BLAS would work too, but its threads wait in a busy loop for the next product, for a tenth of a
+second. They take the cores that our next kernels need: ResNet-50's first layers took twice the time
+after the linear layer of the step before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .memory import Array
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """(M, K) @ (K, N); where one is a transposed view, the gradient that needs no copy of it."""
+    """(M, K) @ (K, N). If one is a transposed view, a gradient kernel takes it without a copy."""
     if a.ndim != 2 or b.ndim != 2 or 0 in (*a.shape, *b.shape):
         return reference.matmul(a, b)
     if is_transposed(b):
@@ -32,5 +32,5 @@ def is_transposed(matrix: Array) -> bool:
 
 
 def line(matrix: Array) -> Array:
-    """A matrix as one image of one row: its rows are pixels."""
+    """A matrix as an image with one row of pixels: the matrix's rows."""
     return np.ascontiguousarray(matrix)[None, None]

@@ -1,8 +1,9 @@
 """Arrays for results and scratch space for chunks.
 
-Fresh memory is slow: the system clears every page at the first touch, about 0.25 ms a megabyte,
-as long as a convolution takes to fill it. The C library gives large arrays back to the system when
-they are freed, so each training step would pay again. `keep_freed_memory` tells it not to.
+Fresh memory is slow: the system clears every page at the first access. That takes about 0.25 ms per
+megabyte, as long as a convolution takes to fill it. The C library returns large arrays to the
+system when they are freed, so each training step would pay again. `keep_freed_memory` prevents
+that.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ Ints = npt.NDArray[np.integer]
 Shape = Sequence[int]
 
 LINE = 16  # floats in a cache line
-NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))  # for what a kernel is not given
+NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))  # for arguments left out
 
 
 def empty(shape: Shape) -> Array:
-    """A float32 array, not filled, from a cache line's start: no vector lies across two."""
+    """An uninitialised float32 array at the start of a cache line: no vector crosses two lines."""
     size = math.prod(shape)
     buffer = np.empty(size + LINE, np.float32)
     skip = -(buffer.__array_interface__["data"][0] // buffer.itemsize) % LINE
@@ -36,7 +37,7 @@ def empty(shape: Shape) -> Array:
 
 @helper
 def scratch(size):
-    """`empty` for kernels: floats for a chunk to work in."""
+    """`empty` for kernels: scratch space of a chunk, in floats."""
     buffer = np.empty(size + LINE, np.float32)
     skip = (-(buffer.ctypes.data // 4)) % LINE
     return buffer[skip : skip + size]
@@ -44,7 +45,7 @@ def scratch(size):
 
 @helper
 def part(room, start):
-    """Pointer to the floats of scratch space from `start`."""
+    """Pointer to float `start` of scratch space."""
     return pointer(room[start:])
 
 
@@ -52,7 +53,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names and numbers from glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what this process frees, for its next arrays; only glibc can."""
+    """Let the C library keep freed memory for the next arrays of this process; glibc only."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
         is_glibc = hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
@@ -60,4 +61,4 @@ def keep_freed_memory() -> None:
         return
     if is_glibc:
         mallopt(M_MMAP_MAX, 0)  # large arrays come from the heap, not from fresh pages
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # and the heap is not cut when they are freed
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # and the heap does not shrink when they are freed

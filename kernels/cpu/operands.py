@@ -1,14 +1,14 @@
-"""What a convolution reads: arrays, or values made from arrays where they are read.
+"""Operands of a convolution: arrays, or values that are computed from arrays when they are read.
 
-Between two convolutions stand batch norm and ReLU, which take no time next to the memory that they
-read and write. So their results need not be written: a convolution takes an `Input` whose
+Between two convolutions are batch norm and ReLU. Their arithmetic takes no time beside the memory
+that they read and write. So their results need not be written: a convolution takes an `Input` whose
 normalisation is pending, and its backward pass an `OutputGrad` whose ReLU mask and batch norm are
-(`../backward_link.py` says these words first). Each value is made in registers:
+pending (`../backward_link.py` defines the terms). Each value is made in registers:
 
     input = relu((x - mean) * scale + beta)
     grad  = scale * dz + slope * (z - mean) + shift,  dz = dy where y > 0     (see `batch_norm.py`)
 
-`mean`, `scale`, `beta`, `slope` and `shift` hold one value a channel.
+`mean`, `scale`, `beta`, `slope` and `shift` hold one value per channel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .window import prefetch_share
 
 
 class Input(NamedTuple):
-    """The input of a convolution: x, or what makes it from x."""
+    """The input of a convolution: x, or relu(batch norm of x), pending."""
 
     x: Array
     norm_pending: bool = False
@@ -37,10 +37,10 @@ NO_INPUT = Input(NO_FLOATS)
 
 
 class OutputGrad(NamedTuple):
-    """The gradient of a convolution's result: dy, or what makes it from dy."""
+    """The gradient of a convolution's result: dy; a mask and a batch norm may be pending."""
 
     dy: Array
-    mask_pending: bool = False  # y > 0, y as in Input (Numba's loops take no tuples in tuples)
+    mask_pending: bool = False  # y > 0; y as in Input (Numba's loops take no nested tuples)
     y: Array = NO_FLOATS
     y_norm_pending: bool = False
     y_mean: Array = NO_FLOATS
@@ -55,7 +55,7 @@ class OutputGrad(NamedTuple):
 
 
 class MaskAndSum(NamedTuple):
-    """Batch norm, of z, and ReLU made the input: is dx wanted masked and with its sums gathered?"""
+    """If `wanted`: dx is masked and its sums are gathered, for batch norm of z, then ReLU."""
 
     z: Array = NO_FLOATS
     mean: Array = NO_FLOATS
@@ -68,18 +68,18 @@ def masked(dy: Array, y: Input) -> OutputGrad:
 
 
 def flat_input(source: Input) -> Input:
-    """The same with arrays of one axis, as kernels take them."""
+    """The same with flat arrays, as kernels take them."""
     return source._replace(x=source.x.ravel())
 
 
 def flat_grad(grad: OutputGrad) -> OutputGrad:
-    """The same with arrays of one axis, as kernels take them."""
+    """The same with flat arrays, as kernels take them."""
     return grad._replace(dy=grad.dy.ravel(), y=grad.y.ravel(), z=grad.z.ravel())
 
 
 @helper
 def input_pointers(source):
-    """The same with pointers for arrays, for the helpers of a kernel."""
+    """The same with pointers in place of arrays, for the helpers of a kernel."""
     return Input(
         pointer(source.x),
         source.norm_pending,
@@ -91,7 +91,7 @@ def input_pointers(source):
 
 @helper
 def grad_pointers(grad):
-    """The same with pointers for arrays, for the helpers of a kernel."""
+    """The same with pointers in place of arrays, for the helpers of a kernel."""
     return OutputGrad(
         pointer(grad.dy),
         grad.mask_pending,
@@ -111,20 +111,20 @@ def grad_pointers(grad):
 
 @helper
 def mask_pointers(mask):
-    """The same with pointers for arrays, for the helpers of a kernel."""
+    """The same with pointers in place of arrays, for the helpers of a kernel."""
     return MaskAndSum(pointer(mask.z), pointer(mask.mean), mask.wanted)
 
 
 @helper
 def masked_pointers(dy, y):
-    """`masked` within a kernel; what has nothing to do with the mask is never read."""
+    """`masked` for kernels. The other fields get any pointer: they are never read."""
     masked = dy, True, y.x, y.norm_pending, y.mean, y.scale, y.beta
     return OutputGrad(*masked, False, y.x, y.mean, y.mean, y.mean, y.mean)
 
 
 @helper
 def input_terms(source, c, lanes):
-    """What channels from `c` are normalised by: mean, scale, beta."""
+    """`(mean, scale, beta)` of the channels from `c`."""
     zero = broadcast(np.float32(0))
     if not source.norm_pending:
         return zero, zero, zero
@@ -137,7 +137,7 @@ def input_terms(source, c, lanes):
 
 @helper
 def load_input(source, terms, at, lanes, exists):
-    """A vector of the input; zeros where there is no such pixel."""
+    """A vector of the input; zeros if the pixel does not exist."""
     if not exists:
         return broadcast(np.float32(0))
     value = load_lanes(source.x, at, lanes)
@@ -149,13 +149,13 @@ def load_input(source, terms, at, lanes, exists):
 
 @helper
 def mask_source(grad):
-    """The y of a gradient."""
+    """The y that masks a gradient, as an Input."""
     return Input(grad.y, grad.y_norm_pending, grad.y_mean, grad.y_scale, grad.y_beta)
 
 
 @helper
 def grad_terms(grad, c, lanes):
-    """What gradients of channels from `c` are made with: y's terms; mean, scale, slope, shift."""
+    """Terms of the channels from `c`: those of y, and `(mean, scale, slope, shift)`."""
     zero = broadcast(np.float32(0))
     if not grad.norm_pending:
         return input_terms(mask_source(grad), c, lanes), (zero, zero, zero, zero)
@@ -170,7 +170,7 @@ def grad_terms(grad, c, lanes):
 
 @helper
 def load_grad(grad, terms, at, lanes, exists):
-    """A vector of the gradient; zeros where there is no such pixel."""
+    """A vector of the gradient; zeros if the pixel does not exist."""
     if not exists:
         return broadcast(np.float32(0))
     value = load_lanes(grad.dy, at, lanes)
@@ -185,7 +185,7 @@ def load_grad(grad, terms, at, lanes, exists):
 
 @helper
 def prefetch_grads(grad, first, last, share, shares):
-    """`prefetch_share` of all that floats first .. last of the gradient are made from."""
+    """`prefetch_share` of all arrays from which floats first .. last of the gradient are made."""
     prefetch_share(grad.dy, first, last, share, shares)
     if grad.mask_pending:
         prefetch_share(grad.y, first, last, share, shares)

@@ -1,13 +1,14 @@
 """A weight as the right-hand matrix of a product, in panels of 16 columns; see `tile.py`.
 
 A panel holds all rows of 16 columns, one row after the other, so that a product reads it as one
-stream. Zeros fill the last. Three matrices are made of a weight g (kh, kw, C_in, C_out), whose rows
-are numbered (kernel row, kernel column, input channel):
+stream. Element (k, c) of a matrix of `depth` rows is float (c // 16 * depth + k) * 16 + c % 16.
+Zeros fill the last panel. A weight g (kh, kw, C_in, C_out) is a matrix whose rows are numbered
+(kernel row, kernel column, input channel). Three matrices are made from it:
 
-    panels       g itself: windows of x times g give y
-    turned       the kernel turned by half a turn, channels exchanged: windows of dy times it give
-                 dx, at stride 1
-    transposed   g.T: dy times it gives the gradient of the windows of x
+    panels       g itself: y = windows of x @ g
+    turned       the kernel rotated by 180 degrees, channels exchanged: at stride 1
+                 dx = windows of dy @ turned
+    transposed   g.T: the gradient of the windows of x = dy @ g.T
 
 The idea alone, in forty lines: `kernels/ladder/conv5_panels.py`.
 """
@@ -27,15 +28,15 @@ from .simd import LANES, pointer, store
 from .tile import COLUMNS, round_up
 from .window import load_between
 
-PACKED_ROWS = 32  # at a time
+PACKED_ROWS = 32  # rows of the weight that are packed together
 Starts = Iterable[tuple[int, int]]
 
 
 def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Let a function that brings a weight into another order keep its results for constant ones.
+    """Let a function that reorders a weight keep its results for constant weights.
 
-    Constant is an array that is read-only and nobody's view, such as a folded network's weight: it
-    can't change unnoticed. What is kept goes when the array goes.
+    An array is constant if it is read-only and owns its data, such as a folded network's weight: it
+    can't change unnoticed. A result is dropped together with its weight.
     """
     kept: dict[int, Array] = {}
 
@@ -45,7 +46,7 @@ def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Arra
             return pack(weight)
         key = id(weight)
         if key not in kept:
-            writable = weight.copy()  # which is what kernels are compiled for
+            writable = weight.copy()  # kernels are compiled for writable arrays
             kept[key] = pack(writable)
             weakref.finalize(weight, kept.pop, key, None)
         return kept[key]
@@ -63,7 +64,10 @@ def panels(weight: Array) -> Array:
 
 
 def turned(weight: Array) -> Array:
-    """(kh, kw, C_in, C_out) -> [C_in / 16][kh * kw * C_out][16]."""
+    """(kh, kw, C_in, C_out) -> [C_in / 16][kh * kw * C_out][16].
+
+    The rotation reverses the order of the taps; the first row of each is a multiple of C_in.
+    """
     rows, cols, before, _ = weight.shape
     taps = [tap * before for tap in reversed(range(rows * cols))]
     return packed_transposed(
@@ -78,7 +82,7 @@ def transposed(weight: Array) -> Array:
 
 
 def packed_transposed(weight: Array, starts: Starts) -> Array:
-    """16 rows of a weight as 16 columns, for every (first row, row that is too far)."""
+    """Pack 16 rows of a weight as 16 columns, for every `(first row, one past the last)`."""
     rows: Ints = np.array(list(starts), np.int64)
     packed = empty((len(rows) * weight.shape[3] * COLUMNS,))
     pack_transposed_kernel(weight.ravel(), rows, weight.shape[3], packed)
@@ -87,7 +91,7 @@ def packed_transposed(weight: Array, starts: Starts) -> Array:
 
 @parallel_kernel
 def pack_kernel(weight, channels, packed):
-    """A chunk is some rows, so few that they stay in the L1 cache from one panel to the next."""
+    """A chunk is so few rows that they stay in the L1 cache from one panel to the next."""
     depth = len(weight) // channels
     for i in prange((depth + PACKED_ROWS - 1) // PACKED_ROWS):
         first, last = i * PACKED_ROWS, min(depth, (i + 1) * PACKED_ROWS)
@@ -100,7 +104,7 @@ def pack_kernel(weight, channels, packed):
 
 @parallel_kernel
 def pack_transposed_kernel(weight, rows, channels, packed):
-    """A chunk is a panel's run of 16 rows."""
+    """A chunk is 16 rows of the weight: a run of rows of one panel."""
     for i in prange(len(rows)):
         first, end = rows[i]
         transpose_rows(
@@ -110,7 +114,7 @@ def pack_transposed_kernel(weight, rows, channels, packed):
 
 @helper
 def transpose_rows(weight, first, count, channels, packed, at):
-    """16 rows of a weight, of which `count` exist, as 16 columns."""
+    """Write 16 rows of a weight, of which `count` exist, as 16 columns."""
     for j in range(COLUMNS):
         for c in range(channels):
             value = weight[(first + j) * channels + c] if j < count else np.float32(0)

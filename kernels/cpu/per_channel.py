@@ -1,8 +1,8 @@
-"""Batch norm's arithmetic on one number a channel, between two passes over memory.
+"""Batch norm's arithmetic on one number per channel, between two passes over memory.
 
-So few numbers take no time, but a dozen calls of NumPy do: a pass over memory leaves nothing of
-NumPy and Python in the caches, and threads that wait for work fall asleep meanwhile. So each of
-these is one compiled call, on one thread.
+So few numbers take no time, but a dozen NumPy calls do: a pass over memory evicts NumPy's and
+Python's code from the caches, and idle threads fall asleep meanwhile. So each function here is one
+compiled call, on one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .memory import Array
 
 @kernel
 def combined(means, squares, starts):
-    """Mean and biased variance from those of chunks that begin at `starts`.
+    """Mean and biased variance from the moments of chunks that begin at `starts`.
 
     Chan, Golub & LeVeque 1983, eq. 2.1; `squares` are sums of squared distances from the means.
     """
@@ -43,7 +43,7 @@ def inverse_std(var, eps):
 
 @kernel
 def scale_of(gamma, var, eps):
-    """What a distance from the mean is multiplied by: gamma / std."""
+    """gamma / std: the factor of a distance from the mean."""
     scale = np.empty_like(gamma)
     for c in range(len(gamma)):
         scale[c] = gamma[c] * inverse_std(var[c], eps)
@@ -54,7 +54,7 @@ def scale_of(gamma, var, eps):
 def terms_of_gradient(sums, gamma, var, eps, count):
     """`scale, slope, shift, dgamma, dbeta` from the sums (2, C) over `count` pixels.
 
-    The first three make the gradient, see `operands.py`.
+    The gradient of z is made from the first three, see `operands.py`.
     """
     terms = np.empty((5, len(gamma)), np.float32)
     for c in range(len(gamma)):
@@ -74,13 +74,13 @@ def terms_of_gradient(sums, gamma, var, eps, count):
 def update_running_statistics(
     running_mean: Array, running_var: Array, mean: Array, var: Array, *, momentum: float, count: int
 ) -> None:
-    """Exponential averages; of the unbiased variance."""
+    """Exponential moving averages; the variance is made unbiased."""
     follow_kernel(running_mean, mean, float(momentum), 1.0)
     follow_kernel(running_var, var, float(momentum), unbiased(count))
 
 
 def follow(running: Running | None, mean: Array, var: Array, count: int) -> None:
-    """Move the running statistics, if there are any, towards those of `count` values a channel."""
+    """Move the running statistics, if any, towards those of `count` values per channel."""
     if running:
         statistics = (running.mean, running.var, mean, var)
         update_running_statistics(*statistics, momentum=running.momentum, count=count)

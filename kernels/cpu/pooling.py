@@ -1,7 +1,7 @@
-"""Pooling: every window read once; chunks are images, so that gradients may overlap freely.
+"""Pooling: every window is read once; a chunk is an image, so that gradients may overlap.
 
-Bytes: the input once (its overlaps come from cache), the output once. The innermost loop runs over
-channels and becomes vector code.
+Bytes: the input once (overlaps come from cache), the output once. The innermost loop runs over
+channels, so the compiler turns it into vector code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from .window import Window, add, window, window_row
 
 
 def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Ints]:
-    """The largest of each window and where it was."""
     w = window(x.shape, (size, size), stride, padding)
     y = np.full((w.images, w.rows, w.cols, w.channels), -np.inf, np.float32)
     argmax = np.zeros(y.shape, np.int32)
@@ -27,7 +26,7 @@ def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Arr
 def max_pool_grad(
     dy: Array, argmax: Ints, *, x_shape: Shape, size: int, stride: int, padding: int = 0
 ) -> Array:
-    """Each dy goes to the winner."""
+    """Each dy goes to its window's winner."""
     dx = np.zeros(x_shape, np.float32)
     places = np.ascontiguousarray(argmax, np.int32)
     max_pool_grad_kernel(dy, places, window(x_shape, (size, size), stride, padding), dx)
@@ -35,7 +34,6 @@ def max_pool_grad(
 
 
 def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
-    """The mean of each window."""
     return means(x, window(x.shape, (size, size), stride, padding))
 
 
@@ -45,7 +43,7 @@ def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding:
 
 
 def global_avg_pool(x: Array) -> Array:
-    """The mean of a window as large as the map."""
+    """The mean over a window as large as the map."""
     return means(x, window(x.shape, x.shape[1:3], 1, 0))[:, 0, 0]
 
 
@@ -55,7 +53,6 @@ def global_avg_pool_grad(dy: Array, *, x_shape: Shape) -> Array:
 
 
 def means(x: Array, w: Window) -> Array:
-    """The mean of each window."""
     y = np.zeros((w.images, w.rows, w.cols, w.channels), np.float32)
     avg_pool_kernel(x.ravel(), w, y.reshape(-1))
     return y
@@ -70,14 +67,14 @@ def shares(dy: Array, x_shape: Shape, w: Window) -> Array:
 
 @helper
 def inside(w, row, col, i, j):
-    """`(y, x, exists)` of the pixel at place (i, j) of an output pixel's window."""
+    """`(y, x, exists)` of the pixel at position (i, j) of an output pixel's window."""
     y, x = row * w.stride - w.padding + i, col * w.stride - w.padding + j
     return y, x, 0 <= y < w.height and 0 <= x < w.width
 
 
 @parallel_kernel
 def max_pool_kernel(x, w, best, argmax):
-    """Start from minus infinity; a NaN wins and, as nothing compares with it, stays."""
+    """Start from minus infinity; a NaN wins, and stays, since no comparison with it is true."""
     for n in prange(w.images):
         for row in range(w.rows):
             for col in range(w.cols):
@@ -101,7 +98,7 @@ def keep_larger(values, place, best, argmax):
 
 @parallel_kernel
 def max_pool_grad_kernel(dy, argmax, w, dx):
-    """Scatter; a window of minus infinities alone may have its winner in the padding."""
+    """Scatter. If a window holds only minus infinities, its winner may lie in the padding."""
     for n in prange(w.images):
         for row in range(w.rows):
             for col in range(w.cols):
@@ -114,7 +111,7 @@ def max_pool_grad_kernel(dy, argmax, w, dx):
 
 @parallel_kernel
 def avg_pool_kernel(x, w, y):
-    """y gathers a share of every pixel under its window."""
+    """Each y gathers a share of every pixel under its window."""
     share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
     for n in prange(w.images):
         for row in range(w.rows):

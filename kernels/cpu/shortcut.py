@@ -1,7 +1,7 @@
-"""Shortcut A where the shape changes: every stride-th pixel, then channels of zeros.
+"""Shortcut A for a change of shape: every stride-th pixel, then channels of zeros.
 
-Bytes at stride 2: a quarter of x and the result forward. Backward only the pixels that were taken
-have a gradient, so that it can be added in place, to a quarter of dx.
+Bytes at stride 2: forward, a quarter of x and the result. Backward, only the pixels that were taken
+have a gradient, so it can be added in place, to a quarter of dx.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from .window import Window, add, copy, fill_zero, window
 
 
 def subsample_and_pad(x: Array, *, channels: int, stride: int) -> Array:
-    """Copied pixel by pixel."""
     w = picked(x.shape, stride)
     y = empty((w.images, w.rows, w.cols, channels))
     subsample_kernel(x.ravel(), w, channels, y.reshape(-1))
@@ -26,7 +25,6 @@ def subsample_and_pad(x: Array, *, channels: int, stride: int) -> Array:
 
 
 def subsample_and_pad_grad(dy: Array, *, x_shape: Shape, stride: int) -> Array:
-    """Added to zeros."""
     dx = np.zeros(x_shape, np.float32)
     add_shortcut_grad(dx, dy, stride)
     return dx
@@ -36,17 +34,17 @@ def subsample_and_pad_grad(dy: Array, *, x_shape: Shape, stride: int) -> Array:
 
 
 def shortcut(x: Array, shape: Shape, stride: int) -> Array:
-    """Shortcut A from x to a map of this shape; x itself where nothing changes."""
+    """Shortcut A from x to a map of this shape; x itself if the shape does not change."""
     return x if x.shape == shape else subsample_and_pad(x, channels=shape[3], stride=stride)
 
 
 def add_shortcut_grad(dx: Array, dy: Array, stride: int) -> None:
-    """Add the gradient of what the shortcut gives to that of what it takes."""
+    """Add dy, the gradient of the shortcut's result, to dx, that of its input."""
     add_kernel(dy.ravel(), picked(dx.shape, stride), dy.shape[3], dx.reshape(-1))
 
 
 def picked(x_shape: Shape, stride: int) -> Window:
-    """The window of one pixel under every output pixel."""
+    """A 1 x 1 window: the pixel that every output pixel is copied from."""
     return window(x_shape, (1, 1), stride, 0)
 
 
@@ -55,7 +53,7 @@ def picked(x_shape: Shape, stride: int) -> Window:
 
 @helper
 def picked_pixel(w, line, col):
-    """The first float of the pixel for this output row, counted through all images, and column."""
+    """The first float of the source of output pixel (line, col); lines count through all images."""
     image, row = divmod(line, w.rows)
     return ((image * w.height + row * w.stride) * w.width + col * w.stride) * w.channels
 

@@ -1,4 +1,4 @@
-"""Compiling before work begins, so that a progress bar does not stand still at its start."""
+"""Compile before work begins, so that a progress bar does not stand still at its start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .shortcut import subsample_and_pad, subsample_and_pad_grad
 
 
 def warm_up() -> None:
-    """Run the kernels that training a CIFAR ResNet needs, on next to nothing.
+    """Run the kernels that training a CIFAR ResNet needs, on tiny arrays.
 
     Each is compiled at its first call (under a minute in all), or read from disk (half a second).
     """
@@ -29,7 +29,7 @@ def warm_up() -> None:
         convolution.conv2d(x, weight, **settings)
         convolution.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)
         convolution.conv2d_weight_grad(x, x, kernel_size=(3, 3), **settings)
-    half = x[:, :4, :4].copy()  # with a stride the gradient takes another way
+    half = x[:, :4, :4].copy()  # a gradient with a stride runs other code
     convolution.conv2d_input_grad(half, weight, x_shape=x.shape, stride=2, padding=1)
     y, mean, var = batch_norm(x, per_channel, per_channel, eps=1.0)
     update_running_statistics(mean, var, mean, var, momentum=0.1, count=2)
