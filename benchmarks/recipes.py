@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from minires.common.json_files import read_json, write_json
 from minires.data import Batches, Dataset, load
 from minires.models import CifarResNet, cifar_resnet
 from minires.report import Group, group_runs, load_runs
 from minires.report.tables import gradients_table, with_spread
 from minires.training import PRESETS, LinearWarmUp, Recipe, StepDecay, Trainer, run_all
-from minires.training.json_files import read_json, write_json
 from minires.training.main_job import Entry, plain_and_residual
 
 LARGE_BATCH = Recipe(

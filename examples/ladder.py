@@ -33,9 +33,9 @@ from rich.table import Table
 
 from minires import kernels
 from minires.analysis.roofline import Ceilings, Point, draw_roofline, draw_traffic
+from minires.common.json_files import write_json
 from minires.common.pictures import save
 from minires.environment import available_cores, processor
-from minires.training.json_files import write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # which measure ceilings and count bytes

@@ -23,9 +23,9 @@ from PIL import Image
 
 from minires.analysis import PROBES, Lab
 from minires.common.files import atomic
+from minires.common.json_files import read_json
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
-from minires.training.json_files import read_json
 
 LESSON = Path(__file__).parents[1] / "docs" / "lesson"
 

@@ -23,8 +23,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from minires.analysis import PROBES, Lab, Probe
+from minires.common.json_files import read_json
 from minires.training import PRESETS, DivergedError, Trainer
-from minires.training.json_files import read_json
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)

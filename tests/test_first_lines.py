@@ -183,7 +183,7 @@ SENTENCES = {
     "model.w = torch.Tensor([1.0], requires_grad=True)": "make it a Parameter(array), not a Tensor",
     "model.cuda()": 'model.to("cuda")',
     "model(np.ones((4, 8, 8, 3), np.float32))": "takes tensors, but got ndarray: make one of an",
-    "model(images.numpy())": "Conv2d takes tensors, but got ndarray: make one of an",
+    "model(images.numpy())": "Convolve takes tensors, but got ndarray: make one of an",
     "model(images[0])": "must be images (N, H, W, C), but has shape (8, 8, 3)",
     "model(images.transpose(0, 3, 1, 2))": "x has 8 channels (4, 3, 8, 8)",
     "criterion(outputs, Tensor([1.0]))": "labels are a plain array of whole numbers",

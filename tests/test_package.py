@@ -83,6 +83,16 @@ def test_no_module_stands_beside_a_folder_of_its_name():
     assert not [str(path) for path in sources() if path.with_suffix("").is_dir()]
 
 
+def test_every_class_has_a_name_of_its_own():
+    names = [
+        node.name
+        for path in ROOT.glob("minires/**/*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def test_imports_only_go_downwards():
     """Each package may import those after it in this list, and none before."""
     floors = [

@@ -89,7 +89,7 @@ def test_its_first_command_prints_what_it_shows():
     output = run(BLOCKS[0])
     assert in_order([line.strip() for line in BLOCKS[1].splitlines()], output)
     fused = run(BLOCKS[0].replace("MINIRES_FUSING=0", "MINIRES_FUSING=1"))
-    assert fused.count(" = BasicBlock(") == 3
+    assert fused.count(" = RunBasicBlock(") == 3
     assert fused.count("\n") < output.count("\n") / 1.5
 
 

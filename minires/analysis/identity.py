@@ -20,7 +20,7 @@ from ..autograd.function import Array
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
-from ..training import LinearDecay, Trainer, evaluate
+from ..training import LinearDecay, Trainer, evaluate_split
 from ..training.records import read_records
 from .lab import Lab
 from .probe import Probe
@@ -141,7 +141,7 @@ def measure(lab: Lab, *, images: int = 500) -> IdentityStudy:
     test = lab.images(images, "test")[0]
     difference = np.abs(logits(small, test) - logits(large, test)).max()
     shallow, embedded = (
-        evaluate(model, lab.dataset, limit=images).loss for model in (small, large)
+        evaluate_split(model, lab.dataset, limit=images).loss for model in (small, large)
     )
     curves = {f"plain-{d}, from scratch": read_curve(lab.place(d, None)) for d in (SHALLOW, DEEP)}
     for model in (small, large):

@@ -14,7 +14,7 @@ from ..common.pictures import COLOURS, new_figure
 from ..data import Dataset
 from ..models import CifarResNet
 from ..nn import BasicBlock, Identity, Module, Shortcut, SubsampleAndPad
-from ..training import evaluate
+from ..training import evaluate_split
 from .lab import Lab
 from .probe import Probe
 from .watching import blocks_by_name, replaced, untouched
@@ -74,7 +74,7 @@ def lesion_errors(model: CifarResNet, dataset: Dataset, *, images: int = 1000) -
 
     def error(changes: dict[str, Module]) -> float:
         with untouched(model), replaced(model, changes):
-            return evaluate(model, dataset, limit=images).error
+            return evaluate_split(model, dataset, limit=images).error
 
     blocks = blocks_by_name(model)
     names = list(blocks)

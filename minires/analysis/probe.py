@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..common.json_files import write_json
 from ..common.pictures import save
-from ..training.json_files import write_json
 from .lab import Lab
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def gradcheck(
     leaves = {
         name: as_leaf(value, name) for value, name in zip(inputs, names(f, inputs), strict=True)
     }
-    check = Check(f, leaves, rng, tolerance)
+    check = WeightedSum(f, leaves, rng, tolerance)
     comparisons = [c for name in leaves for c in check.compare(name, max_elements)]
     report = GradcheckReport(tuple(comparisons))
     if report.wrong:
@@ -146,7 +146,7 @@ def as_leaf(value: Tensor | np.ndarray, name: str) -> Tensor:
     return tensor
 
 
-class Check:
+class WeightedSum:
     """L = sum(c * f(inputs)) with its gradient, ready to be probed."""
 
     def __init__(

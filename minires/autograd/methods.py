@@ -119,7 +119,7 @@ class Methods:
 
     def relu(self: Tensor) -> Tensor:
         """max(x, 0); the gradient at 0 is 0."""
-        return more_ops.ReLU.apply(self)
+        return more_ops.Rectify.apply(self)
 
     def sqrt(self: Tensor) -> Tensor:
         """Square root of every element; the slope at 0 is infinite."""

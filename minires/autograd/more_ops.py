@@ -16,7 +16,7 @@ from .function import Array, Context, Function
 from .ops import Gradients, unbroadcast
 
 
-class ReLU(Function):
+class Rectify(Function):
     """max(x, 0); its own output tells where the gradient passes."""
 
     @staticmethod

@@ -36,13 +36,13 @@ def read_coco(
     What can't be read is left out and is one of the result's `faults`. Raises: FileNotFoundError,
     or ValueError for a file that is something else.
     """
-    content = read_json(path)
+    content = read_checked_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(t), list) for t in TABLES):
         raise ValueError(
             f"{path} is no COCO file of annotations: expected an object with the lists "
             f"{', '.join(TABLES)}"
         )
-    reading = Reading(image_folder(path, images))
+    reading = CocoReading(image_folder(path, images))
     reading.read_categories(content["categories"], classes)
     reading.read_images(content["images"])
     for number, entry in enumerate(content["annotations"], 1):
@@ -50,7 +50,7 @@ def read_coco(
     return reading.annotations(path.stem)
 
 
-def read_json(path: Path) -> Any:
+def read_checked_json(path: Path) -> Any:
     """The content of a JSON file. Raises: FileNotFoundError, or ValueError with a sentence."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -84,7 +84,7 @@ def in_order(key: Key) -> tuple[bool, Key]:
 
 
 @dataclass
-class Reading:
+class CocoReading:
     """What the file said so far."""
 
     files: ImageFolder

@@ -51,13 +51,13 @@ class CocoEvaluation:
     ) -> float:
         """Mean over thresholds (or at one), recalls and classes (or of one); -1 without objects."""
         chosen = self.precision[at(iou), :, of(label), AREAS.index(area)]
-        return mean(chosen)
+        return mean_of_known(chosen)
 
     def average_recall(
         self, *, most: int = -1, area: str = "all", label: int | None = None
     ) -> float:
         """Mean over thresholds and classes (or of one) for `max_detections[most]`."""
-        return mean(self.recall[:, of(label), AREAS.index(area), most])
+        return mean_of_known(self.recall[:, of(label), AREAS.index(area), most])
 
     @property
     def twelve(self) -> dict[str, float]:
@@ -84,7 +84,7 @@ def of(label: int | None) -> slice:
     return slice(None) if label is None else slice(label - 1, label)
 
 
-def mean(values: Floats) -> float:
+def mean_of_known(values: Floats) -> float:
     """The mean of what is there, or -1."""
     there = values[values > -1]
     return float(np.mean(there)) if len(there) else -1.0

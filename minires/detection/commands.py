@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ..common.json_files import write_json
 from ..data import BrokenImageError, read_classes
 from ..evaluation.commands import picture_paths, progress
-from ..training.json_files import write_json
 from .annotations import AnnotatedImage, Annotations
 from .check import Check, Viewing, check
 from .coco_metric import AREAS, CocoEvaluation, evaluate_coco

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..common.files import read_text
 from .annotations import Annotations
 from .boxes import Boxes
-from .coco import read_json, shortened
+from .coco import read_checked_json, shortened
 from .numbers import columns, finite, finite_array
 
 
@@ -69,7 +69,7 @@ def read_detections(path: Path, annotations: Annotations) -> Detections:
     """
     if path.is_dir() or path.suffix == ".txt":
         return read_texts(path, annotations)
-    content = read_json(path)
+    content = read_checked_json(path)
     images: dict[Any, int] = by_key(annotations)
     classes: dict[Any, int] = {c: label for label, c in enumerate(annotations.categories, 1)}
     if isinstance(content, dict):

@@ -77,7 +77,7 @@ def anchor_lines(result: Check) -> list[str]:
     lines = [
         f"side: median of sqrt(width x height), images scaled to {view.shorter} pixels, at most "
         f"{view.longer}",
-        f"IoU: share of the objects with such an anchor, of {listed(view.sizes)} pixels x "
+        f"IoU: share of the objects with such an anchor, of {with_commas(view.sizes)} pixels x "
         f"{len(RATIOS)} ratios every {view.stride}",
     ]
     if len(sides):
@@ -85,11 +85,13 @@ def anchor_lines(result: Check) -> list[str]:
         lines.append(f"nine of ten objects have sides from {low:.0f} to {high:.0f} pixels")
     if better := result.better_sizes():
         sizes, fitting = better
-        lines.append(f"anchors of {listed(sizes)} fit better: {fitting:.0%} of the objects at .5")
+        lines.append(
+            f"anchors of {with_commas(sizes)} fit better: {fitting:.0%} of the objects at .5"
+        )
     return lines
 
 
-def listed(sizes: Sequence[float]) -> str:
+def with_commas(sizes: Sequence[float]) -> str:
     """Sizes with commas."""
     return ",".join(f"{size:g}" for size in sizes)
 

@@ -52,10 +52,10 @@ def read_voc(
     """
     folder = year_of(folder)
     place = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
-    paths = listed(folder, place, split) if split else xml_files(place)
+    paths = files_of_split(folder, place, split) if split else xml_files(place)
     if not paths:
         raise ValueError(f"{place} holds no XML files of annotations")
-    reading = Reading(images_of(folder, place, images))
+    reading = VocReading(images_of(folder, place, images))
     for path in paths:
         reading.read(path)
     return reading.annotations(folder.resolve().name, classes)
@@ -80,7 +80,7 @@ def xml_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def listed(folder: Path, place: Path, split: str) -> list[Path]:
+def files_of_split(folder: Path, place: Path, split: str) -> list[Path]:
     """The XML files that a split names, in its order, there or not."""
     path = folder / "ImageSets" / "Main" / f"{split}.txt"
     if not path.is_file():
@@ -105,7 +105,7 @@ def images_of(folder: Path, place: Path, images: Path | None) -> ImageFolder:
 
 
 @dataclass
-class Reading:
+class VocReading:
     """What the files said so far: images, objects with their names, and faults."""
 
     files: ImageFolder

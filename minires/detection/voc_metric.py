@@ -65,15 +65,15 @@ class VocEvaluation:
     @property
     def mean_11(self) -> float:
         """Mean of the 11-point average precisions; NaN where no class has objects."""
-        return mean([curve.average_precision_11() for curve in self.curves.values()])
+        return mean_of_numbers([curve.average_precision_11() for curve in self.curves.values()])
 
     @property
     def mean(self) -> float:
         """Mean of the areas."""
-        return mean([curve.average_precision() for curve in self.curves.values()])
+        return mean_of_numbers([curve.average_precision() for curve in self.curves.values()])
 
 
-def mean(values: list[float]) -> float:
+def mean_of_numbers(values: list[float]) -> float:
     """The mean of those that are numbers."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")

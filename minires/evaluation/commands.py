@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..common.json_files import write_json
 from ..data import BrokenImageError, Preprocessing, find_images, open_image
-from ..training.json_files import write_json
 from .classify import classify, draw_guesses
 from .evaluate import Evaluation, evaluate
 from .networks import find_classes, load_networks

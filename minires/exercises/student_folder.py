@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..training.json_files import read_json, write_json
+from ..common.json_files import read_json, write_json
 from .tasks import NAMES
 
 SOLUTIONS = Path(__file__).with_name("solutions")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 
 from ..models import cifar_resnet, plain18, plain34, resnet18, resnet34
-from .paper_comparison import Member, PaperComparison
+from .network_comparison import Member, NetworkComparison
 
-SHORTCUTS = PaperComparison(
+SHORTCUTS = NetworkComparison(
     key="shortcuts",
     title="Shortcut options A, B, C",
     paper=(
@@ -28,7 +28,7 @@ SHORTCUTS = PaperComparison(
     seeds=3,
 )
 
-BOTTLENECK = PaperComparison(
+BOTTLENECK = NetworkComparison(
     key="bottleneck",
     title="Bottleneck against basic blocks at equal multiply-adds",
     paper=(
@@ -43,7 +43,7 @@ BOTTLENECK = PaperComparison(
     seeds=3,
 )
 
-DEPTHS = PaperComparison(
+DEPTHS = NetworkComparison(
     key="depths",
     title="CIFAR-10: 20 to 1202 layers",
     paper=(
@@ -60,7 +60,7 @@ DEPTHS = PaperComparison(
     ),
 )
 
-DRAWINGS = PaperComparison(
+DRAWINGS = NetworkComparison(
     key="drawings",
     title="18 and 34 layers, plain and residual, on larger images",
     paper=(
@@ -77,7 +77,7 @@ DRAWINGS = PaperComparison(
     large_images=True,
 )
 
-SIX = PaperComparison(
+SIX = NetworkComparison(
     key="ensemble",
     title="An ensemble of six",
     paper=(

@@ -10,7 +10,7 @@ from ..nn import summary
 from ..training import Recipe, StepDecay, Trainer
 from ..training.records import read_records
 from .catalogue import DEPTHS
-from .paper_comparison import folder_name
+from .network_comparison import folder_name
 from .result import Result
 from .setting import Setting
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ..training.json_files import read_json, write_json
+from ..common.json_files import read_json, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table

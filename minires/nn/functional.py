@@ -1,6 +1,7 @@
 """The operations of a network: each kernel with its gradient, as one `Function`; see also `fused`.
 
-The functions at the end are what layers call; they take and return tensors.
+Operations are called by what they do (`Convolve`), layers by what they are (`Conv2d`). The
+functions at the end are what layers call; they take and return tensors.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import numpy as np
 from .. import kernels
 from ..autograd import Context, Function, Tensor, combining
 from ..autograd.function import Array
-from ..autograd.more_ops import ReLU
+from ..autograd.more_ops import Rectify
 from ..autograd.ops import Gradients
 from ..from_pytorch import missing_from
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
-from .fused import ConvAdd
+from .fused import ConvolveAdd
 
 
-class Conv2d(Function):
+class Convolve(Function):
     """Convolution, perhaps with a bias; keeps its input, never the columns."""
 
     @staticmethod
@@ -34,7 +35,7 @@ class Conv2d(Function):
         **geometry: int,
     ) -> Array:
         if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
-            return ConvAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
+            return ConvolveAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
         x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
         ctx.save(x=x_saved, weight=weight, geometry=settings)
         y = kernels.conv2d(x, weight, **geometry, algorithm=algorithm)
@@ -51,7 +52,7 @@ class Conv2d(Function):
         return dx, dweight, grad.sum((0, 1, 2)) if ctx.needs_grad[2] else None
 
 
-class BatchNorm(Function):
+class BatchNormalise(Function):
     """Batch norm by the batch's own statistics, which are also returned."""
 
     @staticmethod
@@ -74,7 +75,7 @@ class BatchNorm(Function):
         return kernels.batch_norm_grad(grad, **vars(ctx.saved))[:3]
 
 
-class BatchNormEval(Function):
+class BatchNormaliseEval(Function):
     """Batch norm by given statistics, constants to the gradient."""
 
     @staticmethod
@@ -90,7 +91,7 @@ class BatchNormEval(Function):
         return kernels.batch_norm_eval_grad(grad, **vars(ctx.saved))[:3]
 
 
-class MaxPool(Function):
+class PoolByMax(Function):
     """Largest value of each window."""
 
     @staticmethod
@@ -105,7 +106,7 @@ class MaxPool(Function):
         return kernels.max_pool_grad(grad, s.argmax, x_shape=ctx.shapes[0], **s.geometry)
 
 
-class AvgPool(Function):
+class PoolByMean(Function):
     """Mean of each window."""
 
     @staticmethod
@@ -118,7 +119,7 @@ class AvgPool(Function):
         return kernels.avg_pool_grad(grad, x_shape=ctx.shapes[0], **ctx.saved.geometry)
 
 
-class GlobalAvgPool(Function):
+class AverageMaps(Function):
     """Mean of each channel's map."""
 
     @staticmethod
@@ -130,7 +131,7 @@ class GlobalAvgPool(Function):
         return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
 
 
-class SubsampleAndPad(Function):
+class PickAndPad(Function):
     """Shortcut A: every stride-th pixel, then channels of zeros (He et al. 2015, sec. 3.3)."""
 
     @staticmethod
@@ -173,7 +174,7 @@ def conv2d(
     `algorithm` is "auto", or one to compare: "im2col", "direct" or "winograd" (`kernels.conv2d`).
     """
     geometry = {"stride": stride, "padding": padding}
-    return Conv2d.apply(x, weight, bias, **geometry, algorithm=algorithm)
+    return Convolve.apply(x, weight, bias, **geometry, algorithm=algorithm)
 
 
 def batch_norm(
@@ -188,19 +189,19 @@ def batch_norm(
 
     `running` statistics, if given, move towards them.
     """
-    return BatchNorm.apply(x, gamma, beta, eps=eps, running=running)
+    return BatchNormalise.apply(x, gamma, beta, eps=eps, running=running)
 
 
 def batch_norm_eval(
     x: Tensor, gamma: Tensor, beta: Tensor, *, mean: Array, var: Array, eps: float = 1e-5
 ) -> Tensor:
     """Normalise by given statistics."""
-    return BatchNormEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
+    return BatchNormaliseEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
 
 
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); the gradient at 0 is 0."""
-    return ReLU.apply(x)
+    return Rectify.apply(x)
 
 
 def max_pool(
@@ -216,7 +217,7 @@ def max_pool(
         rows, columns = (left_over(length, size, stride, padding) for length in x.shape[1:3])
         if rows or columns:
             x = combining.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0)), -np.inf)
-    return MaxPool.apply(x, size=size, stride=stride, padding=padding)
+    return PoolByMax.apply(x, size=size, stride=stride, padding=padding)
 
 
 def left_over(length: int, size: int, stride: int, padding: int) -> int:
@@ -228,17 +229,17 @@ def left_over(length: int, size: int, stride: int, padding: int) -> int:
 
 def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
     """Mean of every size x size window, padding counted as zeros; stride defaults to size."""
-    return AvgPool.apply(x, size=size, stride=stride or size, padding=padding)
+    return PoolByMean.apply(x, size=size, stride=stride or size, padding=padding)
 
 
 def global_avg_pool(x: Tensor) -> Tensor:
     """Mean of each channel's map: (N, H, W, C) -> (N, C)."""
-    return GlobalAvgPool.apply(x)
+    return AverageMaps.apply(x)
 
 
 def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
     """The shortcut without parameters where the map shrinks and channels are added."""
-    return SubsampleAndPad.apply(x, channels=channels, stride=stride)
+    return PickAndPad.apply(x, channels=channels, stride=stride)
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:

@@ -21,7 +21,7 @@ from ..kernels.running import Running
 from .module import Parameter
 
 
-class ConvAdd(Function):
+class ConvolveAdd(Function):
     """A convolution and, in the same pass, a bias, a residual and ReLU: each where wanted.
 
     It is batch norm's kernel with the mean 0 and the variance 1.
@@ -60,7 +60,7 @@ class ConvAdd(Function):
         return dx, dweight, dbias, dz if ctx.needs_grad[3] else None
 
 
-class ConvBatchNorm(Function):
+class ConvolveNormalise(Function):
     """A convolution and batch norm by the batch's own statistics, which are also returned."""
 
     @staticmethod
@@ -92,7 +92,7 @@ class ConvBatchNorm(Function):
         return kernels.conv2d_batch_norm_grad(grad, s.x, s.layer, s.saved, **needs, links=links)
 
 
-class ConvBatchNormEval(Function):
+class ConvolveNormaliseEval(Function):
     """A convolution and batch norm by given statistics, constants to the gradient.
 
     The convolution's result is not kept: backward, which evaluation seldom needs, makes it anew.
@@ -135,7 +135,7 @@ class ConvBatchNormEval(Function):
         return dx, dweight, dgamma, dbeta, dresidual
 
 
-class BasicBlock(Function):
+class RunBasicBlock(Function):
     """A residual block with shortcut A, or its plain twin; also returns its statistics."""
 
     @staticmethod

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..autograd import Tensor
-from .fused import BasicBlock, ConvAdd, ConvBatchNorm, ConvBatchNormEval
+from .fused import ConvolveAdd, ConvolveNormalise, ConvolveNormaliseEval, RunBasicBlock
 from .layers import BatchNorm2d, Conv2d, Identity, ReLU, SubsampleAndPad
 from .module import Module
 
@@ -167,7 +167,7 @@ def whole(block: Any, x: Tensor) -> Tensor:
     first, second = (conv1.weight, bn1.weight, bn1.bias), (conv2.weight, bn2.weight, bn2.bias)
     settings: dict[str, Any] = {"stride": conv1.stride, "skip": block.downsample is not None}
     settings |= {"eps": bn1.eps, "running": (bn1.running, bn2.running)}
-    y, *_ = BasicBlock.apply(x, *first, *second, **settings)
+    y, *_ = RunBasicBlock.apply(x, *first, *second, **settings)
     return y
 
 
@@ -182,11 +182,11 @@ def convolve(
     """relu(norm(conv(x)) + shortcut), or parts of it, as one operation."""
     settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "relu": relu}
     if not isinstance(norm, BatchNorm2d):
-        return ConvAdd.apply(x, conv.weight, conv.bias, shortcut, **settings)
+        return ConvolveAdd.apply(x, conv.weight, conv.bias, shortcut, **settings)
     arrays = x, conv.weight, norm.weight, norm.bias, shortcut
     settings["eps"] = norm.eps
     if not norm.training:
         mean, var = norm.running_mean, norm.running_var
-        return ConvBatchNormEval.apply(*arrays, mean=mean, var=var, **settings)
-    y, *_ = ConvBatchNorm.apply(*arrays, running=norm.running, **settings)
+        return ConvolveNormaliseEval.apply(*arrays, mean=mean, var=var, **settings)
+    y, *_ = ConvolveNormalise.apply(*arrays, running=norm.running, **settings)
     return y

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis import PROBES
-from ..training.json_files import read_json
+from ..common.json_files import read_json
 
 ORDER = {name: place for place, name in enumerate(PROBES)}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.json_files import read_json
+from ..common.json_files import read_json
 from ..training.records import read_records
 
 Curve = tuple[np.ndarray, np.ndarray]

@@ -11,7 +11,7 @@ from ..training.pace import duration
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
 from .paper import PaperComparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
-from .tables import gradient_rows, with_spread
+from .tables import final_figures, gradient_rows
 from .verdict import verdict
 
 DIGITS = 5  # of a number in the page: more than a curve can show
@@ -112,14 +112,15 @@ def split_lead(sentence: str) -> tuple[str, str]:
 def row(group: Group) -> dict[str, str]:
     """A network's figures beside the paper's."""
     parameters = group.config.get("parameters")
+    training_loss, training_error, test_error = final_figures(group)
     return {
         "network": group.name,
         "seeds": str(len(group.runs)),
         "parameters": "not recorded" if parameters is None else f"{parameters:,}",
         "in the paper": printed_parameters(group),
-        "training loss": with_spread(group, "training_loss", "{:.2f}"),
-        "training error": with_spread(group, "training_error", "{:.1%}"),
-        "test error": with_spread(group, "test_error", "{:.1%}"),
+        "training loss": training_loss,
+        "training error": training_error,
+        "test error": test_error,
         "test error in the paper": printed_test_error(group),
         "time": duration(group.mean("seconds")),
     }

@@ -21,10 +21,8 @@ GRADIENT_HEADINGS = (
 def results_table(groups: list[Group]) -> Table:
     """One row a network: training loss and error over the last eighth, test error, time."""
     config = groups[0].runs[0].config
-    seeds = len(groups[0].runs)
-    spread = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
     table = Table(
-        title=f"{config['data']}, preset {config['recipe']['name']}, {spread}",
+        title=f"{config['data']}, preset {config['recipe']['name']}, {over_seeds(groups[0])}",
         caption=(
             "Training figures: mean over the last eighth of the iterations, on augmented batches. "
             f"Test: {config['test_images']:,} images, after the last iteration."
@@ -37,18 +35,28 @@ def results_table(groups: list[Group]) -> Table:
         table.add_row(
             group.name,
             f"{group.runs[0].config['parameters']:,}",
-            with_spread(group, "training_loss", "{:.2f}"),
-            with_spread(group, "training_error", "{:.1%}"),
-            with_spread(group, "test_error", "{:.1%}"),
+            *final_figures(group),
             f"{group.mean('seconds'):.0f} s",
         )
     return table
+
+
+def final_figures(group: Group) -> list[str]:
+    """Training loss, training error and test error."""
+    forms = {"training_loss": "{:.2f}", "training_error": "{:.1%}", "test_error": "{:.1%}"}
+    return [with_spread(group, value, form) for value, form in forms.items()]
 
 
 def with_spread(group: Group, value: str, form: str) -> str:
     """A mean, with its standard deviation where there are several seeds."""
     mean = form.format(group.mean(value))
     return mean if len(group.runs) == 1 else f"{mean} ± {form.format(group.std(value))}"
+
+
+def over_seeds(group: Group) -> str:
+    """What a figure of its table is, in words."""
+    seeds = len(group.runs)
+    return f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
 
 
 def gradients_table(groups: list[Group]) -> Table:

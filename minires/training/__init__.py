@@ -2,7 +2,7 @@
 
 from .divergence import DivergedError
 from .interrupt import InterruptedTraining
-from .meters import Meter, evaluate
+from .meters import Meter, evaluate_split
 from .recipes import PRESETS, Recipe
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
 from .trainer import Trainer, run_all
@@ -19,6 +19,6 @@ __all__ = [
     "Schedule",
     "StepDecay",
     "Trainer",
-    "evaluate",
+    "evaluate_split",
     "run_all",
 ]

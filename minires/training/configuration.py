@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..common.json_files import write_json
 from ..environment import environment
 from ..kernels import precision
-from .json_files import write_json
 
 if TYPE_CHECKING:
     from .trainer import Trainer

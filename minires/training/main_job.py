@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.json_files import read_json, write_json
 from ..data import Dataset
 from ..models import cifar_resnet
 from ..nn import Shortcut
-from .json_files import read_json, write_json
 from .recipes import PRESETS
 from .trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Loss and error, counted over many images; and both over a split, with `evaluate`."""
+"""Loss and error, counted over many images; and both over a split, with `evaluate_split`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Tally:
         return meter
 
 
-def evaluate(
+def evaluate_split(
     model: Module,
     dataset: Dataset,
     split: str = "test",

@@ -24,7 +24,7 @@ from .claim import claimed
 from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
-from .meters import Tally, evaluate
+from .meters import Tally, evaluate_split
 from .recipes import Recipe
 from .records import Records
 from .replay import Replay
@@ -143,7 +143,7 @@ class Trainer:
             self.loss = self.records.interval(self)
         if "evaluation" in due:
             with self.timed():
-                test = evaluate(self.model, self.dataset, limit=self.recipe.test_images)
+                test = evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
             self.records.evaluation(self, test)
         if "checkpoint" in due:
             self.save()

@@ -284,23 +284,23 @@ def channels(graph: Graph, x: Tensor) -> str:
 Converter = Callable[[Graph, Step], str]
 Kinds = dict[type[Function], Converter]
 ON_MAPS: Kinds = {
-    F.Conv2d: convolution,
-    F.BatchNormEval: batch_norm,
-    F.MaxPool: pool("MaxPool"),
-    F.AvgPool: pool("AveragePool", count_include_pad=1),
+    F.Convolve: convolution,
+    F.BatchNormaliseEval: batch_norm,
+    F.PoolByMax: pool("MaxPool"),
+    F.PoolByMean: pool("AveragePool", count_include_pad=1),
     more_ops.Pad: pad,
-    F.SubsampleAndPad: subsample_and_pad,
+    F.PickAndPad: subsample_and_pad,
     more_ops.Concatenate: concatenate,
 }
 ON_PLAIN: Kinds = {
-    F.GlobalAvgPool: global_average,
+    F.AverageMaps: global_average,
     ops.MatMul: matmul,
     ops.Reshape: reshape,
     ops.Transpose: transpose,
     ops.Sum: total,
 }
 ELEMENTWISE: dict[type[Function], str] = {
-    more_ops.ReLU: "Relu",
+    more_ops.Rectify: "Relu",
     more_ops.Abs: "Abs",
     more_ops.Sigmoid: "Sigmoid",
     more_ops.Sqrt: "Sqrt",

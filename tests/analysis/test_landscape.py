@@ -15,7 +15,7 @@ from minires.analysis.landscape import (
 )
 from minires.models import cifar_resnet
 from minires.nn import Conv2d, Flatten, Linear, Sequential
-from minires.training import evaluate
+from minires.training import evaluate_split
 
 from .networks import batch, dataset, network
 
@@ -60,7 +60,7 @@ def test_the_middle_is_the_loss_of_the_network():
 
     images = next(evaluation_batches(data, "test", 40))
     result = loss_surface(model, images, points=3, directions=1, size=3)
-    expected = evaluate(model, data).loss
+    expected = evaluate_split(model, data).loss
     assert result.lines[0, 1] == pytest.approx(expected, rel=1e-4)
     assert result.plane[1, 1] == pytest.approx(expected, rel=1e-4)
 

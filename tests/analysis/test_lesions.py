@@ -9,7 +9,7 @@ from minires.analysis.lesions import Bypass
 from minires.analysis.watching import module_at
 from minires.models import cifar_resnet
 from minires.nn import BasicBlock
-from minires.training import evaluate
+from minires.training import evaluate_split
 
 from .networks import batch, dataset, network
 
@@ -35,7 +35,7 @@ def without(model, missing, x):
 def test_a_network_without_a_block_is_the_others_in_a_row(shortcut):
     model = network(14, shortcut=shortcut, dtype=np.float32)
     result = lesion_errors(model, DATA, images=50)
-    assert result.whole == evaluate(model, DATA, limit=50).error
+    assert result.whole == evaluate_split(model, DATA, limit=50).error
     images = next(iter_images())
     model.eval()
     for missing in range(6):
@@ -75,4 +75,4 @@ def test_swapping_is_a_network_with_both_blocks_weights_exchanged():
         twin.load_state_dict(model.state_dict())
         for mine, other in ((a, b), (b, a)):
             module_at(twin, mine).load_state_dict(module_at(model, other).state_dict())
-        assert result.swapped[pair] == evaluate(twin, DATA, limit=50).error
+        assert result.swapped[pair] == evaluate_split(twin, DATA, limit=50).error

@@ -76,7 +76,7 @@ def test_a_change_of_what_a_record_holds_is_noticed():
     x, weight = Tensor(np.ones((1, 2, 2, 3))), leaf(np.ones((1, 1, 3, 3)))
     y, *_ = F.conv2d_batch_norm(x, weight, leaf(np.ones(3)), leaf(np.ones(3)))
     weight += 1.0
-    with pytest.raises(RuntimeError, match=r"ConvBatchNorm saved layer\.weight"):
+    with pytest.raises(RuntimeError, match=r"ConvolveNormalise saved layer\.weight"):
         y.backward(np.ones(y.shape))
 
 

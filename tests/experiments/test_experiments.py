@@ -11,7 +11,7 @@ import pytest
 from minires.experiments import EXPERIMENTS, Setting, load_result
 from minires.experiments.catalogue import BOTTLENECK, DEPTHS, DRAWINGS, SHORTCUTS, SIX
 from minires.experiments.depths import peak_memory, what_losses_show
-from minires.experiments.paper_comparison import Member, PaperComparison, ranking
+from minires.experiments.network_comparison import Member, NetworkComparison, ranking
 from minires.experiments.result import Result
 from minires.nn import summary
 from minires.report import Group, Run
@@ -116,7 +116,7 @@ def test_the_papers_single_network_has_a_row_of_its_own(results):
     assert "one seed" not in results["ensemble"].here
 
 
-def networks(comparison: PaperComparison):
+def networks(comparison: NetworkComparison):
     return [member.build(seed=0, classes=10) for member in comparison.members]
 
 

@@ -156,7 +156,7 @@ def test_which_blocks_are_one_operation(geometry):
 def runs_whole(block):
     with trace() as steps:
         block(Tensor(np.ones((2, 3, 3, block.conv1.weight.shape[2]))))
-    return [step.function.__name__ for step in steps] == ["BasicBlock"]
+    return [step.function.__name__ for step in steps] == ["RunBasicBlock"]
 
 
 OTHER_CONVOLUTIONS = {

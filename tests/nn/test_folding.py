@@ -103,8 +103,8 @@ def test_a_folded_block_runs_as_few_operations():
     with no_grad(), trace() as steps:
         model(Tensor(np.zeros((1, 32, 32, 3), np.float32)))
     names = [step.function.__name__ for step in steps]
-    assert names.count("ConvAdd") == 7
-    assert set(names) == {"ConvAdd", "SubsampleAndPad", "GlobalAvgPool", "MatMul", "Add"}
+    assert names.count("ConvolveAdd") == 7
+    assert set(names) == {"ConvolveAdd", "PickAndPad", "AverageMaps", "MatMul", "Add"}
 
 
 def test_the_weights_of_a_folded_network_are_constants(rng):

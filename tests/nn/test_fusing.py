@@ -32,7 +32,7 @@ from minires.nn.functional import cross_entropy
 from minires.optim import SGD
 from tests.helpers import leaf, randomise, relative_error
 
-FUSED = {"BasicBlock", "ConvAdd", "ConvBatchNorm", "ConvBatchNormEval"}
+FUSED = {"RunBasicBlock", "ConvolveAdd", "ConvolveNormalise", "ConvolveNormaliseEval"}
 NETWORKS = {
     **{f"shortcut {kind}": {"depth": 8, "shortcut": kind} for kind in ("A", "B", "C")},
     "plain": {"depth": 8, "shortcut": None},
@@ -107,7 +107,7 @@ def test_what_runs(options, mode):
     model = fold_batch_norm(model) if mode == "folded" else model.train(mode == "training")
     assert FUSED & set(operations(model, x))
     if options.get("version") != "v2":
-        assert not {"BatchNorm", "BatchNormEval", "ReLU"} & set(operations(model, x))
+        assert not {"BatchNormalise", "BatchNormaliseEval", "Rectify"} & set(operations(model, x))
     with fusing(False):
         assert not FUSED & set(operations(model, x))
 
@@ -199,21 +199,21 @@ def layers(*kinds, bias=False):
 
 
 STACKS = {  # layers, and what runs in training
-    ("conv", "bn", "relu"): ["ConvBatchNorm"],
-    ("conv", "bn"): ["ConvBatchNorm"],
-    ("conv", "relu"): ["ConvAdd"],
-    ("conv",): ["Conv2d"],
-    ("bn", "relu", "conv"): ["BatchNorm", "ReLU", "Conv2d"],
-    ("conv", "relu", "bn"): ["ConvAdd", "BatchNorm"],
+    ("conv", "bn", "relu"): ["ConvolveNormalise"],
+    ("conv", "bn"): ["ConvolveNormalise"],
+    ("conv", "relu"): ["ConvolveAdd"],
+    ("conv",): ["Convolve"],
+    ("bn", "relu", "conv"): ["BatchNormalise", "Rectify", "Convolve"],
+    ("conv", "relu", "bn"): ["ConvolveAdd", "BatchNormalise"],
     ("conv", "bn", "relu", "scale", "conv", "bn", "conv"): [
-        "ConvBatchNorm",
-        "SubsampleAndPad",
-        "ConvBatchNorm",
-        "Conv2d",
+        "ConvolveNormalise",
+        "PickAndPad",
+        "ConvolveNormalise",
+        "Convolve",
     ],
-    ("conv", "identity", "relu"): ["ConvAdd"],
-    ("conv", "bn", "other relu"): ["ConvBatchNorm", "ReLU"],
-    ("conv", "scale", "relu"): ["Conv2d", "SubsampleAndPad", "ReLU"],
+    ("conv", "identity", "relu"): ["ConvolveAdd"],
+    ("conv", "bn", "other relu"): ["ConvolveNormalise", "Rectify"],
+    ("conv", "scale", "relu"): ["Convolve", "PickAndPad", "Rectify"],
 }
 
 
@@ -222,7 +222,7 @@ STACKS = {  # layers, and what runs in training
 def test_a_sequential_of_ones_own(kinds, expected, training, rng):
     stack, x = layers(*kinds).train(training), Tensor(rng.standard_normal((2, 6, 5, 3)))
     suffix = "" if training else "Eval"
-    expected = [name + suffix if "BatchNorm" in name else name for name in expected]
+    expected = [name + suffix if "Normalise" in name else name for name in expected]
     assert operations(stack, x) == expected
     with fusing(False):
         plain = stack(x).data
@@ -231,14 +231,14 @@ def test_a_sequential_of_ones_own(kinds, expected, training, rng):
 
 def test_batch_norm_behind_a_bias_runs_for_itself(rng):
     stack, x = layers("conv", "bn", "relu", bias=True), Tensor(rng.standard_normal((2, 4, 4, 3)))
-    assert operations(stack, x) == ["Conv2d", "BatchNorm", "ReLU"]
-    assert operations(layers("conv", "relu", bias=True), x) == ["ConvAdd"]
+    assert operations(stack, x) == ["Convolve", "BatchNormalise", "Rectify"]
+    assert operations(layers("conv", "relu", bias=True), x) == ["ConvolveAdd"]
 
 
 def test_a_forward_of_ones_own_is_used(rng):
     stack, x = layers("conv", "bn", "relu"), Tensor(rng.standard_normal((2, 4, 4, 3)))
     stack[2].forward = lambda x: x * 2.0
-    assert operations(stack, x) == ["ConvBatchNorm", "Multiply"]
+    assert operations(stack, x) == ["ConvolveNormalise", "Multiply"]
 
 
 @pytest.mark.parametrize("watched", range(6))
@@ -319,7 +319,7 @@ class Longer(BasicBlock):
 def test_a_block_that_is_built_on_another_computes_what_it_says(rng):
     block = Longer(rng=rng, shortcut_rng=rng, dtype=np.float64)
     x = Tensor(rng.standard_normal((2, 5, 4, 4)))
-    assert operations(block, x) == ["BasicBlock", "Conv2d", "BatchNorm"]
+    assert operations(block, x) == ["RunBasicBlock", "Convolve", "BatchNormalise"]
     with fusing(False):
         plain = block(x).data
     np.testing.assert_allclose(block(x).data, plain, rtol=1e-9, atol=1e-12)

@@ -10,7 +10,7 @@ from minires import Tensor, gradcheck, recompute
 from minires.models import cifar_resnet, resnet
 from minires.nn import AdaptiveAvgPool2d, Conv2d, Dropout, Linear, MaxPool2d, PReLU
 from minires.nn import functional as F
-from minires.nn.fused import ConvAdd
+from minires.nn.fused import ConvolveAdd
 from tests.helpers import away_from_zero, distinct, generators, gradcheck_where_smooth, leaf
 
 
@@ -196,7 +196,7 @@ def test_a_convolution_with_what_follows_it(bias, add, relu, rng):
 
     def fused(x, weight, *rest):
         rest = [rest[0] if bias else None, rest[-1] if add else None]
-        return ConvAdd.apply(x, weight, *rest, relu=relu, **geometry)
+        return ConvolveAdd.apply(x, weight, *rest, relu=relu, **geometry)
 
     def by_steps(x, weight, *rest):
         y = F.conv2d(x, weight, **geometry)

@@ -461,5 +461,5 @@ def test_a_convolution_names_the_channels_it_expects():
 
 
 def test_a_network_in_float32_refuses_images_in_float64(model):
-    with pytest.raises(TypeError, match="ConvBatchNorm: all tensors must share a dtype"):
+    with pytest.raises(TypeError, match="ConvolveNormalise: all tensors must share a dtype"):
         model(Tensor(np.ones((1, 5, 5, 3))))

@@ -17,7 +17,7 @@ from minires.nn import (
     fusing,
 )
 from minires.nn import functional as F
-from minires.nn.fused import ConvAdd
+from minires.nn.fused import ConvolveAdd
 from tests.device import gpu
 from tests.helpers import away_from_zero, distinct, randomise
 
@@ -158,7 +158,7 @@ def test_concatenation_and_convolution_with_a_bias_and_relu_as_one(rng):
     weight, bias = rng.standard_normal((3, 3, 2, 3)), rng.standard_normal(3)
 
     def f(x, weight, bias, residual):
-        return ConvAdd.apply(x, weight, bias, residual, stride=1, padding=1, relu=True)
+        return ConvolveAdd.apply(x, weight, bias, residual, stride=1, padding=1, relu=True)
 
     check(f, a, weight, bias, b, rng=rng)
 

@@ -4,8 +4,8 @@ import os
 import numpy as np
 import pytest
 
-from minires.common import files
-from minires.training import checkpoints, json_files, records
+from minires.common import files, json_files
+from minires.training import checkpoints, records
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

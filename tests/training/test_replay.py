@@ -15,7 +15,7 @@ from minires import Tensor, fusing, kernels, nn
 from minires.data import Batches, resident
 from minires.models import cifar_resnet
 from minires.nn import functional as F
-from minires.training import DivergedError, InterruptedTraining, LinearDecay, evaluate
+from minires.training import DivergedError, InterruptedTraining, LinearDecay, evaluate_split
 from minires.training.replay import RESTLESS, Replay
 from tests.cuda import fake_cupy
 from tests.device import gpu, is_real
@@ -216,7 +216,7 @@ def test_what_others_do_between_steps_disturbs_nothing(both, replays, device):
     kept = []
 
     def disturb(trainer):
-        evaluate(trainer.model, trainer.dataset, "train", batch_size=7)
+        evaluate_split(trainer.model, trainer.dataset, "train", batch_size=7)
         device.get_default_memory_pool().free_all_blocks()
         kept.append(device.full(1000 * trainer.step, math.nan, np.float32))
         kept[:] = kept[-2:]

@@ -9,7 +9,7 @@ import pytest
 from minires import Tensor, kernels, no_grad
 from minires.data import Batches
 from minires.nn import summary
-from minires.training import DivergedError, InterruptedTraining, evaluate
+from minires.training import DivergedError, InterruptedTraining, evaluate_split
 from minires.training.checkpoints import METADATA_KEY, load_checkpoint
 from minires.training.claim import claimed
 from minires.training.divergence import first_faulty_gradient
@@ -139,7 +139,7 @@ def test_plain_and_residual_start_alike_and_see_the_same_batches(tmp_path):
 def test_evaluation_weighs_a_short_last_batch_by_its_length():
     data = small.dataset(test=40)
     model = small.cifar_resnet(8)
-    in_one, in_parts = (evaluate(model, data, batch_size=size) for size in (40, 17))
+    in_one, in_parts = (evaluate_split(model, data, batch_size=size) for size in (40, 17))
     assert in_parts.images == 40
     assert in_parts.wrong == in_one.wrong
     assert in_parts.loss == pytest.approx(in_one.loss, rel=1e-6)
@@ -151,7 +151,7 @@ def test_evaluation_leaves_the_network_as_it_was():
     frozen = model.layer2[0]
     frozen.eval()
     modes, before = [m.training for _, m in model.named_modules()], model.state_dict()
-    evaluate(model, small.dataset())
+    evaluate_split(model, small.dataset())
     assert [m.training for _, m in model.named_modules()] == modes
     assert small.same(before, model.state_dict())
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..common.files import atomic
+from .files import atomic
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,14 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..common.json_files import read_json
 from ..data import Dataset
 from ..nn import Module, summary
 from ..report import Group, Run
-from ..report.tables import with_spread
+from ..report.tables import final_figures, over_seeds
 from ..report.verdict import compare, nothing_learned
 from ..training import Trainer, run_all
 from ..training.display import Display
-from ..training.json_files import read_json
 from ..training.records import read_records
 from .result import Result
 from .setting import Setting
@@ -37,7 +37,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class PaperComparison:
+class NetworkComparison:
     """Networks to compare, and what the paper did with them."""
 
     key: str
@@ -126,21 +126,19 @@ def cells(group: Group, model: Module, shape: tuple[int, int, int]) -> list[str]
     return [
         f"{cost.multiply_adds / 1e6:.1f} M",
         f"{cost.parameters / 1e6:.2f} M",
-        with_spread(group, "training_loss", "{:.2f}"),
-        with_spread(group, "training_error", "{:.1%}"),
-        with_spread(group, "test_error", "{:.1%}"),
+        *final_figures(group),
     ]
 
 
 def what_we_did(groups: list[Group]) -> str:
     """Data, scale and budget, from the records."""
-    config, seeds = groups[0].runs[0].config, len(groups[0].runs)
+    config = groups[0].runs[0].config
     recipe = config["recipe"]
-    spread = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
     return (
         f"{config['data']}, {recipe['iterations']} iterations of {recipe['batch_size']} images; "
         "training figures are means over the last eighth of the iterations, on augmented batches; "
-        f"test error of {config['test_images']:,} images after the last iteration; {spread}. "
+        f"test error of {config['test_images']:,} images after the last iteration; "
+        f"{over_seeds(groups[0])}. "
         "Compare the rows with each other, not with the paper's figures."
     )
 
