@@ -8,7 +8,6 @@ weights, on the same batches and crops, and prints what came out. `--help` shows
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from enum import Enum
@@ -34,7 +33,7 @@ from minires.report import (
 )
 from minires.training import PRESETS, DivergedError, run_all
 from minires.training.display import Display
-from minires.training.going_on import keep_command
+from minires.training.going_on import command_to_resume, keep_command
 from minires.training.main_job import Options, make_trainer, plain_and_residual
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
@@ -80,17 +79,18 @@ def main(
             depths=parse_depths(depths),
             seeds=list(range(seed, seed + seeds)),
         )
+    command = command_to_resume(sys.argv[0], folder, device.value, precision.value)
     try:
         with minires.precision(precision.value):
-            train(folder, options, choose(device.value))
+            train(folder, options, choose(device.value), command)
     except KeyboardInterrupt as stopped:
-        console.print(f"\n{stopped}\nTo go on: {going_on(folder)}", markup=False, soft_wrap=True)
+        console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     show_results(folder)
 
 
-def train(folder: Path, options: Options, device: str) -> None:
-    """Train every network to its end, from its checkpoint where it has one."""
+def train(folder: Path, options: Options, device: str, command: str) -> None:
+    """Train every network to its end, from its checkpoint where it has one; keep the command."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
     elif current() != "float32":
@@ -109,14 +109,9 @@ def train(folder: Path, options: Options, device: str) -> None:
             for entry in plain_and_residual(options.depths, options.seeds)
         ]
         options.save(folder)
-        keep_command(folder, going_on(folder))
+        keep_command(folder, command)
         display.add(trainers)
         run_all(trainers)
-
-
-def going_on(folder: Path) -> str:
-    """The command that goes on with the job in this folder."""
-    return shlex.join(["python", sys.argv[0], "--resume", str(folder)])
 
 
 def read_options(folder: Path) -> Options:

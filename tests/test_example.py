@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from minires.training.going_on import command_for
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = "examples/cifar_plain_vs_resnet.py"
 TOY = ("--preset", "toy", "--data", "builtin", "--depths", "8,14")
@@ -81,7 +83,7 @@ class TestMainJob:
 
     def test_ctrl_c_saves_and_says_how_to_go_on(self, toy, tmp_path):
         folder = tmp_path / "stopped"
-        process = start(*TOY, "--out", folder)
+        process = start(*TOY, "--precision", "tf32", "--device", "cpu", "--out", folder)
         checkpoint = folder / "plain-14-seed0" / "checkpoint.safetensors"
         while not checkpoint.exists():
             assert process.poll() is None, process.stdout.read()
@@ -89,7 +91,9 @@ class TestMainJob:
         process.send_signal(signal.SIGINT)
         code, text = finish(process)
         assert code == 130, text
-        assert f"--resume {folder}" in " ".join(text.split())
+        command = f"python {SCRIPT} --resume {folder} --device cpu --precision tf32"
+        assert f"To go on: {command}" in " ".join(text.split())
+        assert command_for(folder / "plain-14-seed0") == command
         assert run("--resume", folder)[0] == 0
         whole = toy[0] / "ResNet-14-seed0" / "checkpoint.safetensors"
         resumed = folder / "ResNet-14-seed0" / "checkpoint.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from ..common.files import atomic
@@ -14,6 +15,18 @@ def keep_command(folder: Path, command: str) -> None:
     """Write the command into the job's folder, as one would type it."""
     with atomic(folder / COMMAND) as temporary:
         temporary.write_text(command + "\n", encoding="utf-8")
+
+
+def command_to_resume(script: str, folder: Path, device: str, precision: str) -> str:
+    """The call of a script that goes on with the job in its folder, computing as it did so far.
+
+    The folder keeps all other options; `device` and `precision` are named unless they are "auto"
+    and "float32".
+    """
+    words = ["python", script, "--resume", str(folder)]
+    words += ["--device", device] if device != "auto" else []
+    words += ["--precision", precision] if precision != "float32" else []
+    return shlex.join(words)
 
 
 def command_for(run: Path) -> str:

@@ -76,7 +76,17 @@ MUTANTS = [
     *planted_in(
         "minires/training/going_on.py",
         LISTING,
-        {"runs: only the next folder has the command": ("parents[:LEVELS]", "parents[:1]")},
+        {
+            "runs: only the next folder has the command": ("parents[:LEVELS]", "parents[:1]"),
+            "runs: a resumed run computes on another device": (
+                'if device != "auto" else',
+                'if device == "cuda" else',
+            ),
+            "runs: a resumed run computes with another precision": (
+                '["--precision", precision] if precision != "float32" else []',
+                "[]",
+            ),
+        },
     ),
     *planted_in(
         "minires/report/listing.py",

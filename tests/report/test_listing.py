@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from minires.cli import app
 from minires.report.listing import BY_HAND, list_runs
 from minires.training.claim import claimed, is_claimed
-from minires.training.going_on import keep_command
+from minires.training.going_on import command_to_resume, keep_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,15 @@ def folder(tmp_path):
     make(tmp_path / "job" / "images" / "begun", [])
     keep_command(tmp_path / "job", "python train.py --resume job")
     return tmp_path
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_the_command_to_resume_repeats_what_is_not_the_default(device, precision):
+    command = command_to_resume("job.py", Path("a b"), device, precision)
+    assert command.startswith("python job.py --resume 'a b'")
+    assert (f"--device {device}" in command) == (device != "auto")
+    assert (f"--precision {precision}" in command) == (precision != "float32")
 
 
 def states(folder):
