@@ -278,7 +278,7 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
 
 @helper
 def number_of_tiles(rows, columns):
-    """Register tiles of a result of this size; wide ones may be a few more."""
+    """The most register tiles of a result of this size; of wide ones there may be fewer."""
     return (rows + ROWS - 1) // ROWS * ((columns + COLUMNS - 1) // COLUMNS)
 
 

@@ -1,19 +1,19 @@
 """A vector of float32 for Numba, so that a kernel says what the processor does.
 
-Numba leaves it to LLVM to find vectors in scalar loops, which fails for the loops that matter: a
-convolution is fast only if a block of results stays in registers from the first product to the
-last. Here a *vector* is a type of its own, over LLVM's `<8 x float>` or `<16 x float>`, and so a
-local variable of a kernel is a register:
+Numba relies on LLVM to vectorise scalar loops, which fails for the loops that matter: a convolution
+is fast only if a block of results stays in registers from the first product to the last. Here a
+*vector* is a type, LLVM's `<8 x float>` or `<16 x float>`. So a local variable of a kernel is a
+register:
 
     total = fma(load(x, i), load(w, j), total)        # LANES products and sums, one instruction
 
-A vector has 16 lanes where the processor has AVX-512, else 8: one AVX register; elsewhere LLVM
-splits it by itself, into two SSE or NEON registers. Kernels say LANES and never ask which it is.
+A vector has 16 lanes if the processor has AVX-512, else 8: one AVX register. On other processors
+LLVM splits it into two SSE or NEON registers. Kernels use LANES and do not depend on its value.
 
 Inside a kernel arrays are bare pointers to float32, `x = pointer(array)`, so that passing one to a
-helper costs nothing (Numba would count references to an array, in the innermost loop too); x[i]
-reads and writes one element, `i` always counts elements. A load or store touches exactly the
-LANES elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
+helper costs nothing (Numba would count references to an array, even in the innermost loop). x[i]
+reads and writes one element; `i` always counts elements. A load or store accesses exactly the LANES
+elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .compiling import LANES, helper
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
 COUNT = ir.IntType(64)
-ALIGNMENT = 4  # bytes: promised to LLVM of any address, so that unaligned loads are chosen
+ALIGNMENT = 4  # bytes: all that LLVM may assume of an address, so it uses unaligned loads
 
 
 class Vector(types.Type):
@@ -57,12 +57,12 @@ class VectorModel(models.PrimitiveModel):
 
 
 def address(builder, pointer, index, pointee=VECTOR):
-    """Where element `index` lies, as a pointer to vectors."""
+    """The address of element `index`, as a pointer to vectors."""
     return builder.bitcast(builder.gep(pointer, [index]), pointee.as_pointer())
 
 
 def constant(value):
-    """A vector with `value` in every lane, known at compile time."""
+    """A vector with a compile-time `value` in every lane."""
     return ir.Constant(VECTOR, [value] * LANES)
 
 
@@ -75,7 +75,7 @@ def spread(builder, scalar):
 
 
 def fused(builder, a, b, c):
-    """a * b + c: one rounding where the machine has the instruction, two elsewhere."""
+    """a * b + c: rounded once if the processor has the instruction, else twice."""
     signature = ir.FunctionType(VECTOR, [VECTOR] * 3)
     function = cgutils.get_or_insert_function(
         builder.module, signature, f"llvm.fmuladd.v{LANES}f32"
@@ -85,7 +85,7 @@ def fused(builder, a, b, c):
 
 def first_lanes(builder, count):
     """Mask of the lanes below `count`."""
-    narrow = ir.IntType(32)  # as wide as a float: one comparison
+    narrow = ir.IntType(32)  # as wide as a float: one vector comparison
     nothing = ir.Constant(ir.VectorType(narrow, LANES), ir.Undefined)
     count = builder.trunc(count, narrow)
     first = builder.insert_element(nothing, count, ir.Constant(narrow, 0))
@@ -96,7 +96,7 @@ def first_lanes(builder, count):
 
 
 def lanes_between(builder, low, high):
-    """Mask of the lanes from `low` and below `high`."""
+    """Mask of the lanes low .. high, without `high`."""
     return builder.and_(first_lanes(builder, high), builder.not_(first_lanes(builder, low)))
 
 
@@ -113,7 +113,7 @@ def masked(builder, operation, result, arguments):
 
 @intrinsic
 def pointer(typing_context, array):
-    """The first element of a float32 array. It keeps nothing alive: see `keep`."""
+    """Pointer to a float32 array's first element. It does not keep the array alive: see `keep`."""
 
     def codegen(context, builder, signature, arguments):
         return context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -123,7 +123,7 @@ def pointer(typing_context, array):
 
 @intrinsic
 def keep(typing_context, array):
-    """Do nothing, with an array that Numba would free after its last use, too early otherwise."""
+    """Do nothing. Numba frees an array after its last use, so its pointers are valid up to here."""
 
     def codegen(context, builder, signature, arguments):
         return context.get_dummy_value()
@@ -133,7 +133,6 @@ def keep(typing_context, array):
 
 @intrinsic
 def load(typing_context, array, index):
-    """The elements from `index`."""
 
     def codegen(context, builder, signature, arguments):
         pointer = address(builder, *arguments)
@@ -144,7 +143,7 @@ def load(typing_context, array, index):
 
 @intrinsic
 def load_some(typing_context, array, index, count):
-    """The first `count` lanes from `index`, zeros in the others; nothing else is read."""
+    """The first `count` elements from `index`, zeros in the other lanes; nothing else is read."""
 
     def codegen(context, builder, signature, arguments):
         data, index, count = arguments
@@ -172,7 +171,6 @@ def load_inside(typing_context, array, index, low, high):
 
 @intrinsic
 def store(typing_context, value, array, index):
-    """Write the elements from `index`."""
 
     def codegen(context, builder, signature, arguments):
         value, data, index = arguments
@@ -185,7 +183,7 @@ def store(typing_context, value, array, index):
 
 @intrinsic
 def store_some(typing_context, value, array, index, count):
-    """Write the first `count` lanes from `index`; nothing else is touched."""
+    """Write the first `count` lanes from `index`; nothing else is written."""
 
     def codegen(context, builder, signature, arguments):
         value, data, index, count = arguments
@@ -200,7 +198,7 @@ def store_some(typing_context, value, array, index, count):
 
 @intrinsic
 def store_inside(typing_context, value, array, index, low, high):
-    """Write lanes low .. high of a vector from `index`; nothing else is touched."""
+    """Write lanes low .. high of a vector from `index`; nothing else is written."""
 
     def codegen(context, builder, signature, arguments):
         value, data, index, low, high = arguments
@@ -215,7 +213,7 @@ def store_inside(typing_context, value, array, index, low, high):
 
 @intrinsic
 def prefetch(typing_context, array, index):
-    """Ask for the cache line of an element, into the L2 cache, without waiting for it."""
+    """Start to load the cache line of an element into the L2 cache, without waiting for it."""
 
     def codegen(context, builder, signature, arguments):
         pointer = address(builder, *arguments, ir.IntType(8))
@@ -241,7 +239,6 @@ def broadcast(typing_context, scalar):
 
 @intrinsic
 def lane(typing_context, value, index):
-    """One element of a vector."""
 
     def codegen(context, builder, signature, arguments):
         return builder.extract_element(*arguments)
@@ -251,7 +248,6 @@ def lane(typing_context, value, index):
 
 @intrinsic
 def fma(typing_context, a, b, c):
-    """a * b + c."""
 
     def codegen(context, builder, signature, arguments):
         return fused(builder, *arguments)
@@ -301,7 +297,7 @@ for name in ("add", "sub", "mul"):
 
 @helper
 def load_lanes(array, i, lanes):
-    """A vector of which at least `lanes` exist: the branch is cheaper than a mask."""
+    """A vector of which `lanes` or all elements exist. The branch is cheaper than a mask."""
     if lanes >= LANES:
         return load(array, i)
     return load_some(array, i, lanes)
@@ -309,7 +305,7 @@ def load_lanes(array, i, lanes):
 
 @helper
 def store_lanes(value, array, i, lanes):
-    """Write a vector of which at least `lanes` exist."""
+    """Write a vector of which `lanes` or all elements exist."""
     if lanes >= LANES:
         store(value, array, i)
     else:

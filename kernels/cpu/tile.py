@@ -1,8 +1,8 @@
 """The register tile: a block of sums that stays in registers while a matrix product runs.
 
-A matrix product is limited by memory unless each number loaded is used several times. The tile
-holds 4 rows x 16 columns of the result in 8 vector registers (8 lanes); one step of the inner
-dimension loads two vectors of B and four numbers of A and does eight multiply-adds:
+Memory limits a matrix product unless each loaded number is used several times. The tile holds 4
+rows x 16 columns of the result in 8 vector registers of 8 lanes. One step of the inner dimension
+loads two vectors of B and four numbers of A, and does eight multiply-adds:
 
                  B: 16 columns
                [ b0     ][ b1     ]
@@ -11,19 +11,22 @@ dimension loads two vectors of B and four numbers of A and does eight multiply-a
         a2     [ sums 4 ][ sums 5 ]
         a3     [ sums 6 ][ sums 7 ]
 
-8 sums + 2 of B + 1 of A fit into the 16 registers that AVX2 has, and 8 independent sums just hide
-the latency of the multiply-add (4 cycles, 2 a cycle). More rows would fit, but the rows of a
+8 sums + 2 vectors of B + 1 of A fit into the 16 registers of AVX2, and 8 independent sums just hide
+the latency of the multiply-add (4 cycles at 2 per cycle). More rows would fit, but the rows of a
 transposed product are the 16 columns of a panel, which only 4, 8 or 16 divide. With AVX-512 a
-vector is a whole row and there are 32 registers: 16 rows, whose numbers of A are operands in
-memory.
+vector is a whole row, and there are 32 registers: 16 rows, whose numbers of A are memory operands.
 
-Then a step loads 17 times for 16 multiply-adds, and the processor, which can do two of each in a
-cycle, waits for its loads. So where there are two panels left, a *wide* tile takes both: half the
-rows, 32 columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache.
+With AVX-512 a step has 17 loads for 16 multiply-adds. The processor can do two of each per cycle,
+so it waits for its loads. So if two panels are left, a *wide* tile takes both: half the rows, 32
+columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache.
 
-Every convolution here, forward or backward, by columns or by Winograd, is this one product, of
+Every convolution here, forward or backward, by columns or by Winograd, is this one product of
 matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance
 matrix multiplication".)
+
+Matrices are pointers, so a helper takes for each the index of its first element and the distances
+to the next row (`step`), panel (`gap`, or `size` for a left-hand matrix) or step of the sum.
+Element (k, c) of a panel of 16 columns is k * COLUMNS + c.
 
 The idea alone, in forty lines: `kernels/ladder/conv4_register_tile.py`.
 """
@@ -39,26 +42,26 @@ from .compiling import helper
 from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spread, vector
 
 COLUMNS = 16
-VECTORS = COLUMNS // LANES  # a row
+VECTORS = COLUMNS // LANES  # of a row
 ROWS = 16 if VECTORS == 1 else 4
 assert COLUMNS % ROWS == 0, "a transposed product would read past the end of a panel"
 SIZE = ROWS * COLUMNS
-DEPTH = 288  # of a product: so much of a panel, 18 KB, stays in an L1 cache
-PITCH = DEPTH + COLUMNS  # not a power of two: rows lie in different sets of the cache
+DEPTH = 288  # steps of a product at a time: that much of a panel, 18 KB, stays in an L1 cache
+PITCH = DEPTH + COLUMNS  # 19 cache lines, no power of two: rows lie in different cache sets
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 WIDE_ROWS = ROWS // 2
 WIDE_COLUMNS = COLUMNS * 2
 
 
 def row_of_vectors(builder, index, gap=None):
-    """Index of every vector of a tile's row; of a wide one's, whose panels lie `gap` apart."""
+    """Index of every vector of a tile's row; with `gap`, of a wide tile's row in two panels."""
     for panel in [index] if gap is None else [index, builder.add(index, gap)]:
         for column in range(0, COLUMNS, LANES):
             yield builder.add(panel, ir.Constant(COUNT, column))
 
 
 def tile_addresses(builder, array, index, step, gap=None):
-    """Pointer to every vector of a tile, or a wide one, whose rows lie `step` elements apart."""
+    """Pointer to every vector of a tile: rows are `step` apart, panels of a wide tile `gap`."""
     for row in range(ROWS if gap is None else WIDE_ROWS):
         start = builder.add(index, builder.mul(step, ir.Constant(COUNT, row)))
         for place in row_of_vectors(builder, start, gap):
@@ -66,13 +69,11 @@ def tile_addresses(builder, array, index, step, gap=None):
 
 
 def load_from(context, builder, addresses):
-    """The tile at these addresses."""
     values = [builder.load(pointer, align=ALIGNMENT) for pointer in addresses]
     return context.make_tuple(builder, tile_type, values)
 
 
 def store_to(context, builder, tile, addresses):
-    """Write a tile to these addresses."""
     for i, pointer in enumerate(addresses):
         builder.store(builder.extract_value(tile, i), pointer, align=ALIGNMENT)
     return context.get_dummy_value()
@@ -80,7 +81,6 @@ def store_to(context, builder, tile, addresses):
 
 @intrinsic
 def zero_tile(typing_context):
-    """A tile of zeros."""
 
     def codegen(context, builder, signature, arguments):
         return context.make_tuple(builder, tile_type, [constant(0.0)] * (ROWS * VECTORS))
@@ -90,7 +90,7 @@ def zero_tile(typing_context):
 
 @intrinsic
 def load_tile(typing_context, array, index, step):
-    """A tile from rows that lie `step` elements apart."""
+    """A tile from rows that are `step` elements apart."""
 
     def codegen(context, builder, signature, arguments):
         return load_from(context, builder, tile_addresses(builder, *arguments))
@@ -100,7 +100,7 @@ def load_tile(typing_context, array, index, step):
 
 @intrinsic
 def load_wide_tile(typing_context, array, index, step, gap):
-    """A wide tile from rows that lie `step` elements apart, its second panel `gap` further on."""
+    """A wide tile from rows `step` elements apart; its second panel lies `gap` elements further."""
 
     def codegen(context, builder, signature, arguments):
         return load_from(context, builder, tile_addresses(builder, *arguments))
@@ -110,7 +110,7 @@ def load_wide_tile(typing_context, array, index, step, gap):
 
 @intrinsic
 def store_tile(typing_context, tile, array, index, step):
-    """Write a tile to rows that lie `step` elements apart."""
+    """Write a tile to rows that are `step` elements apart."""
 
     def codegen(context, builder, signature, arguments):
         tile, *place = arguments
@@ -121,7 +121,7 @@ def store_tile(typing_context, tile, array, index, step):
 
 @intrinsic
 def store_wide_tile(typing_context, tile, array, index, step, gap):
-    """Write a wide tile to rows `step` elements apart, its second panel `gap` further on."""
+    """Write a wide tile to rows `step` elements apart; its second panel lies `gap` further."""
 
     def codegen(context, builder, signature, arguments):
         tile, *place = arguments
@@ -133,7 +133,8 @@ def store_wide_tile(typing_context, tile, array, index, step, gap):
 def outer_product(context, builder, tile, a, i, step, b, row_of_b):
     """tile[row] += a[i + row * step] * a row of b, for every row.
 
-    The loops run at compile time: they write out one multiply-add for each vector.
+    The loops run at compile time and emit one multiply-add for each vector, so the sums stay in
+    registers. `step` is the distance of A's rows: 1 gives the product with A transposed.
     """
     columns = [builder.load(address(builder, b, j), align=ALIGNMENT) for j in row_of_b]
     sums = []
@@ -159,7 +160,7 @@ def add_outer_product(typing_context, tile, a, i, step, b, j):
 
 @intrinsic
 def add_wide_outer_product(typing_context, tile, a, i, step, b, j, gap):
-    """The same for a wide tile, the second half of whose row of b lies `gap` further on."""
+    """The same for a wide tile; the second half of its row of b lies `gap` elements further."""
 
     def codegen(context, builder, signature, arguments):
         *others, j, gap = arguments
@@ -171,7 +172,6 @@ def add_wide_outer_product(typing_context, tile, a, i, step, b, j, gap):
 
 @helper
 def round_up(size, multiple):
-    """The next multiple."""
     return (size + multiple - 1) // multiple * multiple
 
 
@@ -203,7 +203,10 @@ def multiply_apart(tile, a, i, step, b, j, depth):
 
 @helper
 def multiply_panels(a, i, size, b, j, depth):
-    """The product of ROWS rows of `a`, in panels of `size` elements, and a panel of `b`."""
+    """The product of ROWS rows of `a`, in panels of `size` elements, and a panel of `b`.
+
+    16 steps stay in one panel of `a`, then the next one follows.
+    """
     tile = zero_tile()
     for start in range(0, depth, COLUMNS):
         at, to = i + start // COLUMNS * size, j + start * COLUMNS
@@ -244,7 +247,7 @@ def multiply_transposed_wide(tile, a, i, step, b, j, gap, depth):
 
 @helper
 def store_product(wide, c, to, step, c_gap, a, i, size, b, j, gap, depth):
-    """The product of a tile's rows of `a` and its panels of `b`, to rows `step` elements apart."""
+    """Write the product of a tile's rows of `a` and its panels of `b`, to rows `step` apart."""
     if wide:
         tile = multiply_panels_wide(a, i, size, b, j, gap, depth)
         store_wide_tile(tile, c, to, step, c_gap)
@@ -254,9 +257,9 @@ def store_product(wide, c, to, step, c_gap, a, i, size, b, j, gap, depth):
 
 @helper
 def add_transposed(wide, fresh, total, to, total_gap, a, i, step, b, j, gap, depth):
-    """Add a product with columns of `a`, transposed, to a tile in memory, in panels as `b` is.
+    """Add a product with columns of `a`, transposed, to a tile in memory, in panels like `b`.
 
-    What lies there is overwritten if it is `fresh`.
+    A `fresh` tile is overwritten.
     """
     if wide:
         tile = zero_tile() if fresh else load_wide_tile(total, to, COLUMNS, total_gap)
@@ -270,13 +273,16 @@ def add_transposed(wide, fresh, total, to, total_gap, a, i, step, b, j, gap, dep
 
 @helper
 def rows_of(wide):
-    """Rows of a tile."""
     return WIDE_ROWS if wide else ROWS
 
 
 @helper
 def write(tile, y, i, step, rows, columns, accumulate, spare):
-    """Write or add a tile of which only `rows` x `columns` exist; `spare` has room for a tile."""
+    """Write or add a tile of which only `rows` x `columns` exist.
+
+    A tile over the edge goes to `spare`, which has room for a tile, and from there number by
+    number.
+    """
     if rows >= ROWS and columns >= COLUMNS:
         if accumulate:
             tile = add_tiles(tile, load_tile(y, i, step))
@@ -301,7 +307,7 @@ def write_wide(tile, y, i, step, rows, columns, accumulate, spare):
 
 @helper
 def write_some(tile, width, y, i, step, rows, columns, accumulate):
-    """Write or add rows x columns of a tile that lies in memory, `width` columns wide."""
+    """Write or add rows x columns of a tile in memory, `width` columns wide."""
     for row in range(rows):
         for column in range(columns):
             old = y[i + row * step + column] if accumulate else np.float32(0)
@@ -310,7 +316,6 @@ def write_some(tile, width, y, i, step, rows, columns, accumulate):
 
 @intrinsic
 def add_tiles(typing_context, tile, other):
-    """The sum of two tiles."""
 
     def codegen(context, builder, signature, arguments):
         pairs = [[builder.extract_value(t, i) for t in arguments] for i in range(ROWS * VECTORS)]

@@ -1,13 +1,20 @@
 """Winograd's transforms: between pixels and the 36 frequencies of a tile; see `winograd.py`.
 
-Matrices of tiles x channels, a frequency each, lie in panels of 16 channels, so that rows are 16
-elements apart whatever the number of channels: element (t, c) at `place(t, c)`.
+There is a matrix of tiles x channels for each frequency. It lies in panels of 16 channels, as
+`tile.py` reads it, so that rows are 16 elements apart for any number of channels: element (t, c) is
+at `place(t, c)`. The frequencies' matrices are `step` elements apart.
 
-A two-dimensional transform is the one-dimensional one along the columns, then along the rows; the
-columns' results wait in `spare`. Every helper handles LANES channels of one tile at a time.
+A two-dimensional transform is the one-dimensional one along the columns, then along the rows.
+`spare` holds the columns' results: value i of column j is vector i * EDGE + j, so the second pass
+reads a row as six neighbouring vectors. Every helper handles LANES channels of one tile at a time.
+
+The interpolation points come in pairs, 1 and -1, 2 and -2. The two results of a pair are the sum
+and the difference of an even part and an odd part, and each part is computed once. The transposed
+transforms first take the sum and the difference of a pair. So the transforms are written out, not
+multiplied as matrices.
 
 The matrices are those of Lavin & Gray 2015, "Fast algorithms for convolutional neural networks",
-sec. 4.3; gradients run through their transposes.
+sec. 4.3; gradients use their transposes.
 """
 
 from __future__ import annotations
@@ -19,21 +26,19 @@ from .operands import grad_terms, input_terms, load_grad, load_input
 from .simd import LANES, broadcast, fma, load, load_lanes, store, store_lanes
 from .tile import COLUMNS
 
-BLOCK = 32  # tiles taken through all steps together
-TILE = 4  # output pixels a side
-EDGE = 6  # input pixels a side
+BLOCK = 32  # tiles that go through all steps together
+TILE = 4  # output pixels on a side
+EDGE = 6  # input pixels on a side
 FREQUENCIES = EDGE * EDGE
 
 
 @helper
 def tiles_across(w):
-    """Tiles side by side in an image."""
     return (w.cols + TILE - 1) // TILE
 
 
 @helper
 def tiles_down(w):
-    """Tiles below each other in an image."""
     return (w.rows + TILE - 1) // TILE
 
 
@@ -47,7 +52,7 @@ def tile_origin(w, tile):
 
 @helper
 def place(t, c):
-    """Where channel `c` of tile `t` of a block lies."""
+    """Index of channel `c` of tile `t` of a block, in panels of BLOCK rows x 16 channels."""
     return c // COLUMNS * (BLOCK * COLUMNS) + t * COLUMNS + c % COLUMNS
 
 
@@ -137,7 +142,10 @@ def weight_grad_transform(u0, u1, u2, u3, u4, u5):
 
 @helper
 def transform_input(source, w, tile, v, t, step, spare):
-    """V of one tile, the block's number t: frequency f goes to v[f * step + place(t, c)]."""
+    """V of one tile, number t of the block: frequency f goes to v[f * step + place(t, c)].
+
+    Padding is read as zeros. A tile inside the image takes the first branch, without checks.
+    """
     image, row, col = tile_origin(w, tile)
     row, col = row - w.padding, col - w.padding
     line = w.width * w.channels
@@ -209,7 +217,7 @@ def store_six(values, array, at, step):
 
 @helper
 def transform_output(m, t, step, w, tile, channels, y, spare):
-    """Four by four pixels of y from M of one tile."""
+    """Write 4 x 4 pixels of y from M of one tile; those beyond the edge are left out."""
     image, row, col = tile_origin(w, tile)
     rows, cols = min(TILE, w.rows - row), min(TILE, w.cols - col)
     line = w.cols * channels
@@ -235,7 +243,7 @@ def transform_output(m, t, step, w, tile, channels, y, spare):
 
 @helper
 def add_input_grad(v, t, step, w, tile, dx, spare):
-    """Add the gradient of one tile's input, from dV, to dx: tiles overlap by two pixels."""
+    """Add the gradient of one tile's input, from dV, to dx, since tiles overlap by two pixels."""
     image, row, col = tile_origin(w, tile)
     row, col = row - w.padding, col - w.padding
     line = w.width * w.channels
@@ -282,7 +290,7 @@ def add_inside(value, dx, at, lanes, exists):
 
 @helper
 def transform_output_grad(grad, w, tile, channels, d, t, step, spare):
-    """dM of one tile, the block's number t: frequency f goes to d[f * step + place(t, c)]."""
+    """dM of one tile, number t of the block: frequency f goes to d[f * step + place(t, c)]."""
     image, row, col = tile_origin(w, tile)
     rows, cols = w.rows - row, w.cols - col
     line = w.cols * channels
@@ -312,7 +320,7 @@ def transform_output_grad(grad, w, tile, channels, d, t, step, spare):
 
 @helper
 def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
-    """U of input channel k and LANES output channels from c; zeros for those there are not."""
+    """U of input channel k and LANES output channels from c; zeros beyond the last channel."""
     line, lanes = 3 * depth * channels, channels - c
     for j in range(3):
         here = (j * depth + k) * channels + c
@@ -330,9 +338,10 @@ def transform_weight(weight, k, c, depth, channels, u, at, step, spare):
 
 @helper
 def exchange(weight, c, k, channels, depth, count, taps):
-    """LANES rows from c and `count` columns from k of each tap (channels, depth), transposed.
+    """Copy LANES rows from c and `count` columns from k of each tap (channels, depth), transposed.
 
-    `taps` is a weight of COLUMNS input and LANES output channels; zeros for rows there are not.
+    `taps` becomes a small weight of COLUMNS input and LANES output channels; rows beyond the last
+    are zeros.
     """
     for tap in range(9):
         for i in range(LANES):
@@ -344,13 +353,13 @@ def exchange(weight, c, k, channels, depth, count, taps):
 
 @helper
 def load_weight(weight, at, lanes):
-    """A vector of which `lanes` exist, or none."""
+    """A vector of which `lanes` elements exist; zeros if none does."""
     return load_lanes(weight, at, lanes) if lanes > 0 else broadcast(np.float32(0))
 
 
 @helper
 def transform_weight_grad(u, at, step, dweight, target, lanes, spare):
-    """Gradient of LANES output channels of a weight; `target` is (first, distance of taps)."""
+    """Gradient of LANES output channels of a weight; `target` is (first tap, distance of taps)."""
     for j in range(EDGE):
         column = weight_grad_transform(*load_six(u, at + j * step, EDGE * step))
         store(column[0], spare, j * LANES)

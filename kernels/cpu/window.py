@@ -1,8 +1,8 @@
 """A window slid over images: its sizes, and copying and adding the pixels under it.
 
 One row of a window is a run of consecutive floats, since channels are innermost: `kernel_cols`
-pixels of C channels. So is its row of columns. Copying a window is copying `kernel_rows` runs,
-less what lies in the padding:
+pixels of C channels. It is a run in the columns too. So copying a window means copying
+`kernel_rows` runs, without the parts in the padding:
 
       image row     . . . . [ p p p ] . . .          p: 3 pixels, 3 * C floats
       columns     [ row 0 ][ row 1 ][ row 2 ]
@@ -35,7 +35,7 @@ from .simd import (
 
 
 class Window(NamedTuple):
-    """Everything about a window slid over images but the values; kernels take it whole."""
+    """The geometry of a window that slides over images; kernels take it as one argument."""
 
     images: int
     height: int
@@ -50,7 +50,7 @@ class Window(NamedTuple):
 
 
 def window(x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padding: int) -> Window:
-    """The window for images of this shape, in plain ints: Numba compiles for one type only."""
+    """The window for images of this shape, in plain ints: then Numba compiles for one type only."""
     output = output_shape(x_shape, kernel_size, stride, padding)
     return Window(*map(int, (*x_shape, *kernel_size, stride, padding, *output)))
 
@@ -58,7 +58,11 @@ def window(x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padd
 def turned_window(
     dy_shape: Sequence[int], weight_shape: Sequence[int], stride: int, padding: int
 ) -> Window | None:
-    """The window over dy that gives the input gradient as a convolution, where there is one."""
+    """The window over dy that gives the input gradient as a convolution; None if there is none.
+
+    At stride 1 the windows that cover a pixel of x are neighbours, so its gradient is a window of
+    dy: dx is a convolution of dy, padded by kernel - 1 - padding.
+    """
     rows, cols = weight_shape[:2]
     if stride == 1 and rows == cols and padding < rows:
         return window(dy_shape, (rows, cols), 1, rows - 1 - padding)
@@ -67,7 +71,7 @@ def turned_window(
 
 @helper
 def window_size(w):
-    """Floats under a window: the rows of a flattened weight."""
+    """Floats under a window, which are the rows of a flattened weight."""
     return w.kernel_rows * w.kernel_cols * w.channels
 
 
@@ -87,7 +91,7 @@ def position(w, pixel):
 
 @helper
 def next_position(w, image, row, col):
-    """The pixel after: divisions are slow, so a run of pixels is stepped through."""
+    """The position of the next pixel. It saves the divisions of `position`, which are slow."""
     if col + 1 < w.cols:
         return image, row, col + 1
     if row + 1 < w.rows:
@@ -97,9 +101,9 @@ def next_position(w, image, row, col):
 
 @helper
 def window_row(w, image, row, col, i):
-    """Where row `i` of the window under an output pixel lies: `(start, low, high)`.
+    """`(start, low, high)` of row `i` of the window under an output pixel.
 
-    Float q of the row is x[start + q], for low <= q < high; the others are padding.
+    Float q of the row is x[start + q] for low <= q < high; the other floats are padding.
     """
     y, x = row * w.stride - w.padding + i, col * w.stride - w.padding
     start = ((image * w.height + y) * w.width + x) * w.channels
@@ -119,8 +123,9 @@ def row_end(w, pixel):
 def copy_windows(x, w, first, last, begin, end, columns, step):
     """Copy floats begin .. end of the windows under pixels first .. last to rows of a matrix.
 
-    Rows are `step` floats apart. What follows a run is overwritten, so the matrix must go on for a
-    vector past its end.
+    Rows of the matrix are `step` floats apart. Runs are copied in whole vectors, so up to a vector
+    past a run is overwritten, and the matrix must have that room at its end. The next run is copied
+    later and repairs its beginning. Kernel rows begin // width .. are those that hold the floats.
     """
     width, p = w.kernel_cols * w.channels, first
     while p < last:
@@ -134,9 +139,9 @@ def copy_windows(x, w, first, last, begin, end, columns, step):
 
 @helper
 def copy_window_rows(x, w, pixel, count, i, begin, end, columns, to, step):
-    """Floats begin .. end of row i of the windows under `count` pixels of one output row."""
+    """Copy floats begin .. end of row i of the windows under `count` pixels of one output row."""
     image, row, col = position(w, pixel)
-    room = w.images * w.height * w.width * w.channels - LANES
+    room = w.images * w.height * w.width * w.channels - LANES  # a vector past this leaves x
     for p in range(count):
         start, low, high = window_row(w, image, row, col + p, i)
         if low <= begin and high >= end and start + end <= room:
@@ -162,7 +167,7 @@ def add_windows(columns, step, w, first, last, begin, end, x):
 
 @helper
 def add_window_rows(columns, source, step, w, pixel, count, i, begin, end, x):
-    """Floats begin .. end of row i of the windows under `count` pixels of one output row."""
+    """Add to floats begin .. end of row i of the windows under `count` pixels of one output row."""
     image, row, col = position(w, pixel)
     for p in range(count):
         start, low, high = window_row(w, image, row, col + p, i)
@@ -174,7 +179,7 @@ def add_window_rows(columns, source, step, w, pixel, count, i, begin, end, x):
 
 @helper
 def load_between(array, i, low, high):
-    """A vector of which lanes low .. high exist; zeros in the others."""
+    """A vector of which lanes low .. high exist; the others are zeros."""
     if low <= 0 and high >= LANES:
         return load(array, i)
     return load_inside(array, i, low, high)
@@ -182,7 +187,7 @@ def load_between(array, i, low, high):
 
 @helper
 def add_between(value, array, i, low, high):
-    """Add lanes low .. high of a vector to what is there."""
+    """Add lanes low .. high of a vector to array[i + low : i + high]."""
     if low <= 0 and high >= LANES:
         store(load(array, i) + value, array, i)
     else:
@@ -212,7 +217,11 @@ def add(source, i, target, j, count, factor):
 
 @helper
 def prefetch_share(array, first, last, share, shares):
-    """Ask for one of several equal shares of floats first .. last, into the L2 cache."""
+    """Prefetch one of `shares` equal shares of floats first .. last into the L2 cache.
+
+    Each step of a loop prefetches one share. So the requests are spread over the loop's arithmetic
+    and do not queue up in front of its own loads.
+    """
     step = (last - first + shares - 1) // shares
     for i in range(first + share * step, min(last, first + (share + 1) * step), LINE):
         prefetch(array, i)

@@ -1,29 +1,29 @@
 """Winograd's convolution F(4x4, 3x3): a quarter of the multiplications, for 3 x 3 at stride 1.
 
 A 4 x 4 tile of output pixels depends on 6 x 6 input pixels. Polynomial interpolation at the points
-0, 1, -1, 2, -2 and infinity turns the sliding sum over them into products at 36 "frequencies":
+0, 1, -1, 2, -2 and infinity turns the sliding sum into products at 36 "frequencies":
 
     Y = A.T [ (G g G.T) * (B.T d B) ] A        g: 3 x 3 weight, d: 6 x 6 input, Y: 4 x 4 output
 
-and summed over input channels each frequency is one matrix product, tiles x C_in by C_in x C_out:
+Summed over input channels, each frequency is a matrix product, tiles x C_in by C_in x C_out:
 
     x --B.T d B--> V[36][tiles, C_in] --@ U[36][C_in, C_out]--> M[36][tiles, C_out] --A.T m A--> y
 
 Multiplications per output pixel and pair of channels: 36 / 16 = 2.25 instead of 9; the transforms
-cost some 10 additions per pixel and channel each way. A block of tiles is taken through all three
-steps while V and M stay in the L2 cache; memory sees x, y and U only. During the products the cache
-lines are asked for that this block will write and the next one read: else every store to memory
-that isn't in cache waits for it.
+cost about 10 additions per pixel and channel each way. A block of tiles goes through all three
+steps while V and M stay in the L2 cache; memory sees x, y and U only. The products prefetch the
+cache lines that this block will write and the next block will read: a store to a line outside the
+cache waits for it. Of the 36 products each one prefetches an equal share.
 
-Backward the arrows turn round, and dM serves both gradients: each frequency gives the weight's,
-summed over all tiles, and the input's, whose tiles overlap and are added:
+The backward pass uses the transposed steps, and dM serves both gradients. Each frequency gives the
+weight's, summed over all tiles, and the input's, whose tiles overlap and are added:
 
     dM = A dy A.T        dU += V.T @ dM,  dg = G.T dU G        dV = dM @ U.T,  dx += B dV B.T
 
-Rounding: the transforms multiply by up to 8 and cancel again, so that results are off by 10 to 20
-times as much as those of a plain float32 sum (root mean square; 3e-6 of the values' own at 16 to
-64 channels). Training does not notice; gradient checks run in float64, on the reference. Source:
-Lavin & Gray 2015, "Fast algorithms for convolutional neural networks", sec. 4.3.
+Rounding: the transforms multiply by up to 8, and large terms cancel. So errors are 10 to 20 times
+those of a plain float32 sum (root mean square: 3e-6 of the values' at 16 to 64 channels). Training
+is not affected; gradient checks run in float64, on the reference. Source: Lavin & Gray 2015, "Fast
+algorithms for convolutional neural networks", sec. 4.3.
 
 The idea with tiles of 2 x 2, forward alone: `kernels/ladder/conv6_winograd.py`.
 """
@@ -84,14 +84,15 @@ from .transforms import (
 from .window import Window, fill_zero, prefetch_share, window
 
 NO_STARTS = np.empty(0, np.int64)
-SKEW = 16  # floats between frequencies: keeps the 36 streams out of each other's cache sets
+# Floats between frequencies. A transform writes to all 36 matrices; at a distance of whole
+# multiples of 2 KB their lines would share few sets of the cache, so each lies one line further.
+SKEW = 16
 
 
 # ------------------------------------------------------------------------ the public calls
 
 
 def conv2d(source: Input, weight: Array, *, padding: int = 1, finish: Finish = NOTHING) -> Array:
-    """3 x 3 convolution at stride 1."""
     w = window(source.x.shape, (3, 3), 1, padding)
     channels = weight.shape[3]
     y = empty((w.images, w.rows, w.cols, channels))
@@ -120,10 +121,10 @@ def conv2d_grads(
     add_to: Array | None = None,
     link: BackwardLink | None = None,
 ) -> tuple[Array, Array]:
-    """dx where the weight is given, dweight where the input is, else empty.
+    """`(dx, dweight)`: dx if the weight is given, dweight if the input is, else empty.
 
-    dx is added to the array `add_to`, and is that array, where there is one. With the
-    `link` of the operation that made the input, dx is masked and its sums gathered while in cache.
+    If `add_to` is given, dx is added to it and is that array. With the `link` of the operation that
+    made the input, dx is masked and its sums are gathered while it is in cache.
     """
     w = window(x_shape, (3, 3), 1, padding)
     channels = grad.dy.shape[3]
@@ -173,28 +174,26 @@ def transformed_exchanged(weight: Array) -> Array:
 
 
 def weight_grad(parts: Array, rows: int, depth: int, channels: int) -> Array:
-    """The partial sums, added in order and transformed back."""
+    """Add the partial sums in order and transform them back."""
     dweight = empty((3, 3, depth, channels))
     weight_grad_kernel(parts, rows, channels, dweight.reshape(-1))
     return dweight
 
 
 def number_of_tiles(w: Window) -> int:
-    """Tiles of all images."""
     return w.images * tiles_down.py_func(w) * tiles_across.py_func(w)
 
 
 def part_size(depth: int, channels: int) -> int:
-    """Floats of a partial sum of dU."""
     rows, width = round_up.py_func(depth, ROWS), round_up.py_func(channels, COLUMNS)
     return FREQUENCIES * weight_step.py_func(rows, width)
 
 
 def number_of_parts(w: Window, size: int) -> int:
-    """How many ranges of images the backward pass is cut into, a partial sum each.
+    """The number of ranges of images in the backward pass, each with a partial sum.
 
-    A power of two: batches are, and then every part has as many whole blocks as the others. Not so
-    many that blocks are not filled, for each reads the whole weight.
+    A power of two, as batches are: then parts have equally many whole blocks. A part has at least
+    a block's tiles, since every block reads the whole weight.
     """
     most = min(w.images, at_most(size), number_of_tiles(w) // BLOCK)
     return 1 << max(0, most.bit_length() - 1)
@@ -202,9 +201,9 @@ def number_of_parts(w: Window, size: int) -> int:
 
 @functools.lru_cache(maxsize=64)
 def sum_starts(w: Window, parts: int) -> Ints:
-    """The pixel before which dx is complete at each block of tiles, of all parts; and the last.
+    """The pixel before which dx is complete when a block begins, for all blocks and parts.
 
-    All parts have as many blocks, some of which may be empty.
+    All parts have the same number of blocks; some may be empty.
     """
     across, down = tiles_across.py_func(w), tiles_down.py_func(w)
     ends = np.arange(parts + 1) * w.images // parts * (across * down)
@@ -220,13 +219,13 @@ def sum_starts(w: Window, parts: int) -> Ints:
 
 @helper
 def strips_in_chunk(across):
-    """A strip is a row of tiles; a chunk is as many as fill a block, and its pixels are a run."""
+    """A strip is a row of tiles; a chunk is the strips that fill a block: its pixels are a run."""
     return max(1, BLOCK // across)
 
 
 @helper
 def first_pixel(w, strip):
-    """The output pixel that a strip, counted through all images, starts at."""
+    """The first output pixel of a strip; strips count through all images."""
     image, row = divmod(strip, tiles_down(w))
     return (image * w.rows + row * TILE) * w.cols
 
@@ -254,7 +253,7 @@ def forward_kernel(source, w, u, channels, finish, y):
 
 @helper
 def forward_block(source, w, u, channels, first, count, y):
-    """Transform, 36 products, transform back: `count` tiles from `first`."""
+    """Transform, 36 products, transform back, for `count` tiles from `first`."""
     width = round_up(channels, COLUMNS)
     v_step, m_step = frequency_step(w.channels), frequency_step(channels)
     room = scratch(FREQUENCIES * (v_step + m_step + LANES))
@@ -275,19 +274,17 @@ def forward_block(source, w, u, channels, first, count, y):
 
 @helper
 def frequency_step(channels):
-    """Floats from one frequency's matrix of tiles to the next one's."""
     return BLOCK * round_up(channels, COLUMNS) + SKEW
 
 
 @helper
 def weight_step(rows, width):
-    """Floats from one frequency's matrix of a weight, U or dU, to the next one's."""
     return rows * width + SKEW
 
 
 @helper
 def multiply_tiles(a, i, depth, b, j, width, count, c, k):
-    """`width` columns of `count` rows: c = a @ b, with `depth` channels inside."""
+    """c = a @ b in panels: of BLOCK rows in a and c, of `depth` rows in b (see `tile.py`)."""
     panel = BLOCK * COLUMNS
     for n in range(0, width, WIDE_COLUMNS):
         to, at, gap, wide = k + n * BLOCK, j + n * depth, depth * COLUMNS, width - n > COLUMNS
@@ -298,7 +295,10 @@ def multiply_tiles(a, i, depth, b, j, width, count, c, k):
 
 @helper
 def input_range(w, tile):
-    """Floats of the input that a block of tiles from `tile` begins to read, about: first, last."""
+    """About `(first, last)` of the input that a block of tiles is the first to read.
+
+    Its strips' share of the rows, 2 lower: the strip before has read a tile's first two rows.
+    """
     line = w.width * w.channels
     strip, last = tile // tiles_across(w), (tile + BLOCK) // tiles_across(w)
     first = (strip * w.height // tiles_down(w) + 2) * line
@@ -308,7 +308,7 @@ def input_range(w, tile):
 
 @helper
 def reached(w, tile):
-    """Floats of dx up to the last row that the strips of tiles before `tile` add to."""
+    """Floats of dx up to the last row to which the strips before `tile` add; the rest is fresh."""
     strips = (tile + tiles_across(w) - 1) // tiles_across(w)
     image, strip = divmod(strips, tiles_down(w))
     rows = strip * TILE - w.padding + EDGE - TILE if strip > 0 else 0
@@ -317,7 +317,7 @@ def reached(w, tile):
 
 @helper
 def output_range(w, tile, channels):
-    """Floats of the output under a block of tiles from `tile`, about: first, last."""
+    """About `(first, last)` of the floats of the output under a block of tiles from `tile`."""
     strips = w.images * tiles_down(w)
     first = first_pixel(w, min(strips, tile // tiles_across(w)))
     last = first_pixel(w, min(strips, (tile + BLOCK) // tiles_across(w)))
@@ -357,7 +357,7 @@ def exchanged_weight_kernel(weight, depth, channels, u):
 
 @helper
 def u_place(k, c, depth, width):
-    """Where U of input channel k and output channels from c begins, and the frequencies' step."""
+    """Index of U of input channel k and output channels from c, and the step of the frequencies."""
     panel = c // COLUMNS * depth * COLUMNS
     return panel + k * COLUMNS + c % COLUMNS, weight_step(depth, width)
 
@@ -372,7 +372,7 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sum
     for i in prange(count):
         first, last = i * w.images // count, (i + 1) * w.images // count
         begin, end = first * tiles, last * tiles
-        for tile in range(begin, max(end, begin + 1), BLOCK):  # without tiles, zeros
+        for tile in range(begin, max(end, begin + 1), BLOCK):  # a part without tiles writes zeros
             grads_block(
                 input_pointers(source),
                 w,
@@ -405,7 +405,7 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sum
 
 @helper
 def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
-    """Pixels first .. last of dx, which are complete: the ReLU's mask, batch norm's sums."""
+    """Mask pixels first .. last of dx, which are complete, and gather batch norm's sums."""
     grad = masked_pointers(dx, source)
     for c in range(0, channels, LANES):
         chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
@@ -415,7 +415,7 @@ def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
 def grads_block(
     source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total, mask
 ):
-    """Both gradients of `count` tiles from `first`, each added to what is there."""
+    """Add both gradients of `count` tiles from `first` to dx and to the partial sum."""
     v_step, d_step = frequency_step(w.channels), frequency_step(channels)
     room = scratch(FREQUENCIES * (v_step + d_step + LANES))
     v, d = part(room, 0), part(room, FREQUENCIES * v_step)
@@ -440,7 +440,7 @@ def grads_block(
 
 @helper
 def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, total):
-    """dU += V.T @ dM at every frequency; meanwhile the next block's gradients come nearer."""
+    """dU += V.T @ dM at every frequency; meanwhile the next block's gradients are prefetched."""
     rows, width = round_up(depth, ROWS), round_up(channels, COLUMNS)
     for f in range(FREQUENCIES):
         prefetch_grads(grad, begin, end, f, FREQUENCIES)
@@ -468,7 +468,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
 
 @helper
 def input_grads(x, begin, end, dx, dx_begin, dx_end, mask, d, channels, u, count, v, depth):
-    """dV = dM @ U.T at every frequency, in the place of V."""
+    """dV = dM @ U.T at every frequency; dV overwrites V."""
     for f in range(FREQUENCIES):
         prefetch_share(x, begin, end, f, FREQUENCIES)
         prefetch_share(dx, dx_begin, dx_end, f, FREQUENCIES)
