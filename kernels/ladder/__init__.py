@@ -7,7 +7,7 @@ ladder have the same signature.
 
     conv1_seven_loops.py    the definition               norm1_three_passes.py   the definition
     conv2_im2col.py         a product of matrices        norm2_two_passes.py     fewer passes
-    conv3_blocks.py         columns stay in cache        norm3_fused.py          ReLU in the same pass
+    conv3_blocks.py         columns stay in cache        norm3_fused.py          ReLU fused in
     conv4_register_tile.py  sums stay in registers
     conv5_panels.py         a weight read in order       cuda1_thread.cu         the definition
     conv6_winograd.py       fewer multiplications        cuda2_shared.cu         shared memory
