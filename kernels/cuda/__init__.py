@@ -1,12 +1,12 @@
-"""The kernels in CUDA C, through CuPy, float32 and float64: what runs on an NVIDIA GPU.
+"""The kernels in CUDA C for NVIDIA GPUs, through CuPy; float32 and float64.
 
     source.py        which files make a module, and which kernels each is compiled for
     launch.py        compiling at the first use, launching
-    common.cuh       what all kernels share
+    common.cuh       code that all kernels share
     tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
-    sums.cuh         what batch norm needs, summed while results are in registers
-    arrival.cuh      sums over blocks: the last ones to arrive add the parts
+    sums.cuh         batch norm's sums, taken while results are in registers
+    arrival.cuh      sums over blocks: the last blocks to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py
     runs.cu          3 x 3 convolutions that read a tile's pixels once: runs.py
     gemm.cu          matrix products: matmul.py
@@ -14,9 +14,9 @@
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py
     elementwise.cu   pooling.cu   loss.cu   augment.cu: files of the same names
 
-Names and arguments are those of `minires.kernels`, which checks them before they come here. A call
-returns before the GPU has computed anything; reading a result waits for it. How work is cut depends
-on shapes alone, and parts are added in their order, so results have the same bits every time.
+Names and arguments are those of `minires.kernels`, which checks them before it calls these kernels.
+A call returns before the GPU has computed anything; reading a result waits for it. The shapes alone
+decide how work is cut, and parts are added in order, so results have the same bits every time.
 """
 
 from ..reference import subsample_and_pad, subsample_and_pad_grad

@@ -1,34 +1,34 @@
 // A sum over all blocks of a launch, without a second launch and with the same bits every time.
 //
-// Every block writes its part. The last block of a group to arrive adds the group's parts, in their
-// order, and the last of those adds the groups' sums: two short sums, where one block that added all
-// parts would keep the GPU waiting. Only the counters of arrivals are atomic, so which block adds
-// varies, but never what it adds, nor in which order.
+// Every block writes its part. The last block of a group to arrive adds the group's parts in order. The
+// last group to finish adds the groups' sums. That makes two short sums; a single block that added all
+// parts would keep the GPU waiting. Only the counters of arrivals are atomic. So it varies which block
+// adds, but not what it adds, nor in which order.
 
-// How many counters a sum of `count` parts needs, in groups of GROUP: one for the groups, then one for
-// each group.
+// The number of counters of a sum of `count` parts in groups of GROUP: one for the groups, then one
+// for each group.
 template <int GROUP = 32>
 __device__ index_t counters_for(index_t count) {
     return 1 + (count + GROUP - 1) / GROUP;
 }
 
-// Whether this block is the last of `count` to come here. Its threads then see what all of them have
-// written before, if they read it by __ldcg: past this multiprocessor's own cache. Every thread does
-// `meanwhile()` while the counter is on its way. The counter is left at zero, for the next launch.
+// Whether this block is the last of `count` to arrive here. If so, its threads see what the others wrote
+// before, provided that they read it by __ldcg, past this multiprocessor's own cache. Every thread runs
+// `meanwhile()` while the counter is updated. The counter is reset to zero for the next launch.
 template <class Meanwhile>
 __device__ bool last_to_arrive(unsigned* counter, index_t count, const Meanwhile& meanwhile) {
     __shared__ bool is_last;
     __syncthreads();
     unsigned arrived = 0;
     if (threadIdx.x == 0) {
-        __threadfence();  // what this block has written comes before its arrival
+        __threadfence();  // this block's writes become visible before its arrival
         arrived = atomicAdd(counter, 1u);
     }
     meanwhile();
     if (threadIdx.x == 0) {
         is_last = arrived + 1 == count;
         if (is_last) atomicExch(counter, 0u);
-        __threadfence();  // the arrivals come before what is read behind the barrier
+        __threadfence();  // the arrivals precede the reads after the barrier
     }
     __syncthreads();
     const bool result = is_last;
@@ -36,8 +36,8 @@ __device__ bool last_to_arrive(unsigned* counter, index_t count, const Meanwhile
     return result;
 }
 
-// add(first, step, number, is_total) adds the parts first, first + step, ..., `number` of them, and
-// puts the sum into the place of the first or, if it is the total, where that belongs.
+// add(first, step, number, is_total) adds `number` parts: first, first + step, ... It writes the sum to
+// the place of the first part or, if it is the total, to the result.
 template <int GROUP, class Add, class Meanwhile>
 __device__ void combine_parts(
     index_t part, index_t count, unsigned* counters, const Add& add, const Meanwhile& meanwhile
@@ -51,7 +51,7 @@ __device__ void combine_parts(
         add(index_t(0), index_t(GROUP), groups, true);
 }
 
-// Read V values that other blocks have written: past this multiprocessor's own cache.
+// Read V values that other blocks have written, past this multiprocessor's own cache.
 template <int V, typename T>
 __device__ Pack<T, V> load_from_others(const T* from) {
     Pack<T, V> values;
@@ -65,9 +65,9 @@ __device__ Pack<T, V> load_from_others(const T* from) {
     return values;
 }
 
-// Parts are pairs of numbers for every channel: parts[part][2][channels]. What they are, and so how
-// they are added, differs: add(sums, channel, part, step, origin) adds a part, or what `step` parts
-// have become, to a thread's own sums, and pair(sums, origin) is what those mean in the end.
+// Parts are pairs of numbers for every channel: parts[part][2][channels]. Derived types define what the
+// numbers mean: add(sums, channel, part, step, origin) adds one part, or the combination of `step`
+// parts, to a thread's own sums, and pair(sums, origin) makes a pair from these sums.
 template <typename Type>
 struct Parts {
     using T = Type;
@@ -98,8 +98,8 @@ struct SumParts : Parts<T> {
     __device__ Pack<T, 2> pair(const T (&sums)[2], T) const { return {sums[0], sums[1]}; }
 };
 
-// Mean and sum of squared distances from it, for runs of `chunk` pixels. Distances of the means are
-// taken from the first part's, the origin, and so are small even where the values are not: E[x^2] -
+// Mean and sum of squared distances from it, for runs of `chunk` pixels. The means' distances are taken
+// from the first part's mean, the origin. So they are small even if the values are large; E[x^2] -
 // E[x]^2 would cancel. Chan, Golub & LeVeque 1979.
 template <typename T>
 struct MomentParts : Parts<T> {
@@ -121,7 +121,7 @@ struct MomentParts : Parts<T> {
     }
 };
 
-// The same for runs of any number of pixels, which is the third number of a part.
+// The same for runs with any number of pixels; the number is the third value of a part.
 template <typename Type>
 struct CountedMomentParts {
     using T = Type;
@@ -155,9 +155,9 @@ struct CountedMomentParts {
     }
 };
 
-// Combine pairs for the channels from `begin` to `end`, at most `width` (a power of two); the last
-// block hands each total to finish(channel, pair). All its threads share the parts of a channel, so
-// that each waits for few of them. Everybody does `meanwhile()` once.
+// Combine pairs for the channels from `begin` to `end`, at most `width` (a power of two). The last
+// block passes each total to finish(channel, pair). All its threads share the parts of a channel, so
+// that each thread waits for few of them. Every block runs `meanwhile()` once.
 template <int THREADS_OF_BLOCK, class P, class Finish, class Meanwhile>
 __device__ void combine_pairs(
     const P& parts, index_t part, index_t count, index_t begin, index_t end, int width,

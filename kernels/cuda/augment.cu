@@ -1,6 +1,6 @@
-// Normalise, pad, crop and flip uint8 images in one pass, a thread a value.
+// Normalise, pad, crop and flip uint8 images in one pass, one thread per value.
 
-// The value at `row`, `column` and `channel` of an image, cut at `offset` and mirrored or not.
+// The value at `row`, `column` and `channel` of an image, cropped at `offset`, mirrored if `flip`.
 template <typename T>
 __device__ T cropped(
     const unsigned char* image, const index_t* offset, bool flip, const T* mean, const T* scale,
@@ -33,7 +33,7 @@ __global__ void crop_flip(
     );
 }
 
-// The same for the images that are due at `position` in the order of an epoch, and their labels.
+// The same for the images of batch `position` in the order of an epoch, and their labels.
 template <typename T>
 __global__ void epoch_batch(
     const unsigned char* __restrict__ images, const index_t* __restrict__ labels,

@@ -13,7 +13,6 @@ Array = Any
 def crop_flip(
     images: Array, offsets: Array, flips: Array, mean: Array, scale: Array, *, padding: int
 ) -> Array:
-    """Normalised, cut and mirrored images."""
     batch = empty(images.shape, mean)
     offsets, flips = offsets.astype("int64", copy=False), flips.astype("bool", copy=False)
     arrays = (images, offsets, flips, mean, scale, batch)
@@ -25,7 +24,7 @@ def crop_flip(
 def epoch_batch(
     epoch: Epoch, position: Array, mean: Array, scale: Array, *, batch_size: int, padding: int
 ) -> tuple[Array, Array]:
-    """The batch at `position`, in one launch: what is chosen is read from the GPU's memory."""
+    """The batch at `position`, in one launch; the kernel reads the choice from GPU memory."""
     batch = empty((batch_size, *epoch.images.shape[1:]), mean)
     classes = empty((batch_size,), epoch.labels)
     arrays = (*epoch, position, mean, scale, batch, classes)

@@ -1,7 +1,7 @@
 // Batch norm, training and evaluation, with the ReLU and the residual addition in the same pass.
 //
-// A block is `width` channels across (a power of two, 32 at most) and as many pixels down as its 256
-// threads allow, so that a warp reads memory without gaps. Sums over pixels are taken in steps: blocks
+// A block is `width` channels wide (a power of two, at most 32) and as many pixels high as its 256
+// threads allow, so that a warp reads memory without gaps. Sums over pixels are made in steps: blocks
 // reduce chunks of pixels (threads, then shuffles, then shared memory), and the last blocks to arrive
 // combine the chunks, always in the same order.
 
@@ -9,8 +9,8 @@ constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
 constexpr unsigned ALL_LANES = 0xffffffff;
 
-// Count, mean and sum of squared distances from the mean: Welford 1962, and Chan, Golub & LeVeque
-// 1979 for two sets. E[x^2] - E[x]^2 would cancel.
+// Count, mean and sum of squared distances from the mean: Welford 1962; for two sets, Chan, Golub &
+// LeVeque 1979. E[x^2] - E[x]^2 would cancel.
 template <typename T>
 struct Moments {
     T count, mean, squares;
@@ -39,7 +39,7 @@ struct Moments {
     }
 };
 
-// Merge over all pixels down a block; the threads of its first line hold the result.
+// Merge over all pixels of a block; the threads of its first line hold the result.
 template <class S>
 __device__ S over_pixels(S own, int width) {
     for (int offset = 16; offset >= width; offset /= 2) own.merge(own.from_lane(offset));
@@ -51,8 +51,8 @@ __device__ S over_pixels(S own, int width) {
     return own;
 }
 
-// Mean and biased variance of every channel; the running ones, if given, move on. Distances from the
-// first pixel are small even where the values are not.
+// Mean and biased variance of every channel; the running statistics, if given, move. Values are taken
+// relative to the first pixel, so they are small even if x is large.
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4) moments(
     const T* __restrict__ x, T* __restrict__ parts, unsigned* __restrict__ counters,
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(THREADS, 4) moments(
     own = over_pixels(own, width);
     const MomentParts<T> chunks{{parts, channels}, pixels, chunk};
     if (threadIdx.x < width && channel < channels)
-        chunks.put(blockIdx.x, channel, {own.mean, own.squares});  // seen from the first pixel
+        chunks.put(blockIdx.x, channel, {own.mean, own.squares});  // relative to the first pixel
     combine_pairs<THREADS>(
         chunks, blockIdx.x, gridDim.x, first, min(first + width, channels), width,
         counters + blockIdx.y * counters_for(gridDim.x),
@@ -85,8 +85,8 @@ __global__ void __launch_bounds__(THREADS, 4) moments(
     );
 }
 
-// Where pixel `pixel` of a map of rows x columns finds its residual: in a map `stride` times as large,
-// with `channels` channels.
+// Where the residual of a pixel of a map of rows x columns lies: in a map `stride` times as large, with
+// `channels` channels.
 struct Residual {
     index_t stride, rows, columns, channels;
 
@@ -98,8 +98,8 @@ struct Residual {
     }
 };
 
-// y = (x - mean) / sqrt(var + eps) * gamma + beta, then + residual, then ReLU. A strided
-// shortcut's residual is every stride-th pixel of a larger map, zero in channels that this has not.
+// y = (x - mean) / sqrt(var + eps) * gamma + beta, then + residual, then ReLU. The residual of a strided
+// shortcut is every stride-th pixel of a larger map; channels that this map lacks are zero.
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 4) normalise(
     const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
@@ -135,9 +135,9 @@ __global__ void __launch_bounds__(THREADS, 4) normalise(
     }
 }
 
-// dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat)); in evaluation, where mean and
-// variance are constants, gamma / std * dz. `sums` are those of dz and of dz * (x - mean); the first blocks also
-// write what they mean, the gradients of gamma and beta. `dresidual`, if wanted, is dz.
+// dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat)). In evaluation, with mean and
+// variance constant, it is gamma / std * dz. `sums` are those of dz and of dz * (x - mean). The first
+// blocks also write the gradients of gamma and beta, made from them. `dresidual`, if wanted, is dz.
 template <typename T, int V>
 __global__ void __launch_bounds__(THREADS, 4) normalise_grad(
     const T* __restrict__ dy, const T* __restrict__ x, const T* __restrict__ y,

@@ -1,4 +1,4 @@
-"""Batch norm: statistics of chunks, combined by the last to arrive, then a pass that normalises."""
+"""Batch norm: statistics of chunks, combined by the last block to arrive, then normalisation."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from .source import choose_engine, product
 
 Array = Any
 WARP = 32
-PIXELS_A_THREAD = 8  # of a chunk, as long as there are no more chunks than
+PIXELS_A_THREAD = 8  # of a chunk, as long as there are at most MOST_CHUNKS
 MOST_CHUNKS = 512
-PIXELS_A_PASS = 4  # that a thread normalises: it reads its channels' statistics once
+PIXELS_A_PASS = 4  # that a thread normalises; it reads its channels' statistics once
 
 
 def width_for(slots: int) -> int:
-    """Threads that a block is wide: the power of two that holds the channels, or a warp."""
+    """Width of a block in threads: the power of two that holds the channels, at most a warp."""
     return min(WARP, 1 << (slots - 1).bit_length())
 
 
 def chunk_length(pixels: int, width: int) -> int:
-    """Pixels of a chunk, by the shape alone."""
-    pixels = max(1, pixels)  # a batch of no images: no chunk, but of some length
+    """Pixels of a chunk, from the shape alone."""
+    pixels = max(1, pixels)  # a batch of no images has no chunk, but a length
     wanted = blocks(pixels, THREADS // width * PIXELS_A_THREAD)
     return blocks(pixels, min(wanted, MOST_CHUNKS))
 
 
 class Norm(NamedTuple):
-    """A batch norm whose statistics are known."""
+    """A batch norm with known statistics."""
 
     mean: Array
     var: Array
@@ -50,7 +50,7 @@ class Norm(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Where a map's mean and variance go, and the running ones that they move."""
+    """Arrays for a map's mean and variance, and the running statistics to move."""
 
     mean: Array
     var: Array
@@ -58,7 +58,6 @@ class Moments(NamedTuple):
 
 
 def fresh_moments(channels: int, like: Array, running: Running | None) -> Moments:
-    """Room for the moments of so many channels."""
     return Moments(empty((channels,), like), empty((channels,), like), running)
 
 
@@ -72,14 +71,13 @@ def batch_norm(
     relu: bool = False,
     running: Running | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Normalise by the batch; also its mean and biased variance."""
     mean, var = statistics(x, running)
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
     return y, mean, var
 
 
 def statistics(x: Array, running: Running | None) -> tuple[Array, Array]:
-    """Mean and biased variance of every channel; the running ones move on."""
+    """Mean and biased variance of every channel; the running statistics move."""
     channels = x.shape[3]
     pixels, width = x.size // channels, width_for(channels)
     chunk, across = chunk_length(pixels, width), blocks(channels, width)
@@ -97,7 +95,7 @@ def statistics(x: Array, running: Running | None) -> tuple[Array, Array]:
 
 
 def following(moments: Moments | None, pixels: int, like: Array) -> tuple[Any, ...]:
-    """The arguments of a kernel that takes moments over so many pixels, if it is to."""
+    """A kernel's arguments for moments over `pixels`; if it takes none, null pointers."""
     mean, var, running = moments or (None, None, None)
     running_mean, running_var, momentum = running or (None, None, 0)
     factor = unbiased(pixels) if running else 0
@@ -105,7 +103,7 @@ def following(moments: Moments | None, pixels: int, like: Array) -> tuple[Any, .
 
 
 def pass_over(x: Array, values: int) -> tuple[tuple[int, int], tuple[int, int, int]]:
-    """Grid of a kernel that normalises, and its last arguments."""
+    """Grid of a normalising kernel, and its last arguments."""
     channels = x.shape[3]
     pixels, width = x.size // channels, width_for(channels // values)
     down = blocks(pixels, THREADS // width * PIXELS_A_PASS)
@@ -123,14 +121,13 @@ def batch_norm_eval(
     residual: Array | None = None,
     relu: bool = False,
 ) -> Array:
-    """Normalise by given statistics."""
     return normalise(x, Norm(mean, var, gamma, beta, eps), residual=residual, relu=relu)
 
 
 def normalise(
     x: Array, norm: Norm, *, residual: Array | None = None, stride: int = 1, relu: bool
 ) -> Array:
-    """The same; the residual of a shortcut that strides is a larger map with fewer channels."""
+    """Normalise. With a stride, the residual is a larger map with fewer channels: shortcut A."""
     y = empty(x.shape, x)
     shape = x.shape if residual is None else residual.shape
     values = vector(x, residual, y, sizes=(x.shape[3], shape[3]))
@@ -155,7 +152,6 @@ def batch_norm_grad(
     eps: float,
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Gradients with the statistics as functions of x."""
     return gradients(dy, SavedNorm(x, mean, var, y), gamma, eps, training=True)
 
 
@@ -169,7 +165,6 @@ def batch_norm_eval_grad(
     eps: float,
     y: Array | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Gradients with the statistics held constant."""
     return gradients(dy, SavedNorm(x, mean, var, y), gamma, eps, training=False)
 
 
@@ -186,14 +181,14 @@ def gradients(
 ) -> tuple[Array, Array, Array, Array]:
     """Sums over all pixels, unless they were gathered; then dx.
 
-    Where `sums` were gathered, or there is no y, dy is masked already: it is dresidual.
+    If `sums` were gathered, or there is no y, dy needs no mask: it is dresidual.
     """
     x, mean, var, y = saved if sums is None else saved._replace(y=None)
     if sums is None:
         sums = gradient_sums(dy, x, y, mean)
     dgamma, dbeta = (empty(gamma.shape, x) if b is None else b for b in grad_buffers)
     dx = empty(x.shape, x)
-    if x.size == 0:  # nothing will be launched
+    if x.size == 0:  # an empty grid: nothing is launched
         dgamma.fill(0)
         dbeta.fill(0)
     dresidual = empty(x.shape, x) if needs_dresidual and y is not None else None
@@ -212,7 +207,7 @@ def gradients(
 def gradient_sums(dy: Array, x: Array, y: Array | None, mean: Array) -> Array:
     """(2, C): the sums of the gradient, where y > 0, and of its product with x - mean.
 
-    By the engine that would make this gradient, and so in the same order.
+    The engine that would make this gradient in a convolution adds them, so in the same order.
     """
     channels = x.shape[3]
     pixels, sums = x.size // channels, empty((2, channels), x)
@@ -234,7 +229,6 @@ def gradient_sums(dy: Array, x: Array, y: Array | None, mean: Array) -> Array:
 def update_running_statistics(
     running_mean: Array, running_var: Array, mean: Array, var: Array, *, momentum: float, count: int
 ) -> None:
-    """Move the running statistics, in place."""
     launch_over(
         len(mean),
         "batch_norm",

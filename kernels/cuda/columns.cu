@@ -1,4 +1,4 @@
-// im2col and its transpose, for the convolution that makes its columns explicitly.
+// im2col and its transpose, for convolutions that make their columns in memory.
 
 // A thread copies V values: (image, row, column of the output; tap row, tap column, channel).
 template <typename T, int V>
@@ -20,7 +20,7 @@ __global__ void im2col(
     store<V>(target, values);
 }
 
-// A thread gathers V values of x from every window that holds them: nothing is written twice.
+// A thread gathers V values of x from every window that contains them, so nothing is written twice.
 template <typename T, int V>
 __global__ void col2im(
     const T* __restrict__ from, T* __restrict__ x, index_t count, index_t height, index_t width,

@@ -1,4 +1,4 @@
-"""im2col, col2im: the columns in memory."""
+"""im2col and col2im: columns in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ Array = Any
 
 
 def im2col(x: Array, *, kernel_size: tuple[int, int], stride: int = 1, padding: int = 0) -> Array:
-    """Windows as rows."""
     n, _, _, channels = x.shape
     size = output_shape(x.shape, kernel_size, stride, padding)
     columns = empty((n, *size, kernel_size[0] * kernel_size[1] * channels), x)
@@ -27,7 +26,6 @@ def col2im(
     stride: int = 1,
     padding: int = 0,
 ) -> Array:
-    """Windows added back."""
     x = empty(x_shape, columns)
     size = output_shape(x_shape, kernel_size, stride, padding)
     copy("col2im", columns, x, x.size, x_shape, size, kernel_size, stride, padding)
@@ -45,7 +43,7 @@ def copy(
     stride: int,
     padding: int,
 ) -> None:
-    """What both have in common: a thread for every value of the target, or for four."""
+    """Launch either kernel, with a thread for every value of the target, or for every four."""
     values = vector(source, target, sizes=x_shape[3:])
     geometry = (*x_shape[1:], *size, *map(int, kernel_size), int(stride), int(padding))
     count //= values

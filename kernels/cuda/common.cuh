@@ -1,10 +1,10 @@
-// What all kernels share. NHWC arrays, C-contiguous; every size and index that a launch passes is a
-// 64-bit integer, so that no map is too large; where something fits into 32 bits for sure, kernels
-// reckon with these, several times as fast. Kernels include nothing: NVRTC then needs no headers.
+// Code that all kernels share. Arrays are NHWC, C-contiguous. Every size and index that a launch passes
+// is a 64-bit integer, so that no map is too large. If a value always fits into 32 bits, kernels compute
+// with 32 bits, several times as fast. Kernels include nothing, so NVRTC needs no headers.
 
 typedef long long index_t;
 
-// V values that lie side by side, moved 16 bytes at a time: four floats.
+// V adjacent values, moved 16 bytes at a time: four floats.
 template <typename T, int V>
 struct alignas(V * sizeof(T) < 16 ? V * sizeof(T) : 16) Pack {
     T at[V];
@@ -24,8 +24,8 @@ __device__ index_t thread_index() {
     return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 
-// Take the last coordinate, of `size` places, off an index. 32-bit division, several times as fast
-// as 64-bit, where both numbers fit.
+// Split off the last coordinate, of `size` places, from an index. If both numbers fit, the division has
+// 32 bits, which is several times as fast as 64.
 __device__ index_t take(index_t& index, index_t size) {
     index_t quotient, rest;
     if (((index | size) >> 32) == 0) {
@@ -41,7 +41,7 @@ __device__ index_t take(index_t& index, index_t size) {
     return rest;
 }
 
-// The same where both fit into 32 bits for sure.
+// The same if both always fit into 32 bits.
 __device__ int take(int& index, int size) {
     const unsigned quotient = static_cast<unsigned>(index) / static_cast<unsigned>(size);
     const int rest = index - static_cast<int>(quotient) * size;
@@ -49,13 +49,13 @@ __device__ int take(int& index, int size) {
     return rest;
 }
 
-// max(x, 0), where NaN stays NaN.
+// max(x, 0); NaN stays NaN.
 template <typename T>
 __device__ T positive_part(T x) {
     return x < T(0) ? T(0) : x;
 }
 
-// Shared memory whose size the launch says.
+// Shared memory whose size is set at the launch.
 template <typename T>
 __device__ T* dynamic_memory() {
     extern __shared__ double memory[];
@@ -64,7 +64,7 @@ __device__ T* dynamic_memory() {
 
 // ---------------------------------------------------------------- batch norm of one value
 
-// Always the same operations, so that who normalises again gets the same bits.
+// Always the same operations, so that normalising again gives the same bits.
 template <typename T>
 __device__ T scale_of(T gamma, T var, T eps) {
     return gamma / sqrt(var + eps);

@@ -1,17 +1,17 @@
 // Convolution and its two gradients as implicit matrix products: the columns of im2col are never in
 // memory, a loader reads them from the images. Padding is a pixel that does not exist: zero.
-// (In small: kernels/ladder/cuda1_thread.cu and the two behind it.)
-// What surrounds a convolution in a residual network takes no pass over memory of its own. The batch
-// norm and ReLU *before* it may be pending: then x is normalised where it is loaded. The batch norm
-// *behind* it needs the result's moments: they are taken while the result is in registers, and so are
-// the sums that the gradient of the batch norm before needs.
+// (A small version: kernels/ladder/cuda1_thread.cu and the two after it.)
+// The operations around a convolution in a residual network take no pass over memory of their own. Batch
+// norm and ReLU *before* it may be pending: then x is normalised when it is loaded. The batch norm
+// *after* it needs the result's moments: they are taken while the result is in registers. So are the
+// sums that the gradient of the batch norm before it needs.
 
-constexpr int HALF = 16;  // bits: a mask of a kernel's rows and one of its columns share 32
+constexpr int HALF = 16;  // bits: the masks of a kernel's rows and of its columns share a 32-bit word
 
 // ---------------------------------------------------------------- y and dx: windows are lines of k
 
-// From and to which tap, of `count`, a window that begins at `start` lies inside an image of `size`
-// pixels, walking forward or backward; as a mask, a bit a tap.
+// The taps, of `count`, at which a window that begins at `start` lies inside an image of `size` pixels,
+// with the taps in forward or backward order; as a mask with a bit per tap.
 __device__ unsigned taps_inside(int start, int size, int count, int direction) {
     const int begin = direction > 0 ? -start : start - size + 1;
     const int end = direction > 0 ? size - start : start + 1;
@@ -19,7 +19,7 @@ __device__ unsigned taps_inside(int start, int size, int count, int direction) {
     return below_end & ~((1u << min(max(begin, 0), count)) - 1);
 }
 
-// A place in a window: it is walked in the order (tap row, tap column, channel).
+// A place in a window, which advances in the order (tap row, tap column, channel).
 struct WindowPlace {
     int channel, across, down;
 
@@ -40,17 +40,17 @@ struct WindowPlace {
     }
 };
 
-// Line m holds the window of pixel m. It begins `starts[m]` values behind `images`, perhaps outside of
-// its own image, and `inside[m]` tells which taps are not: rows in the lower half, columns in the upper
-// one. For dx the taps are walked the other way: a row of x meets row `top` - i of dy under tap i.
-// Kernels have fewer than 16 rows and columns, so no mask has all bits.
+// Line m holds the window of pixel m. It begins `starts[m]` values after `images`, perhaps outside its
+// own image. `inside[m]` is the mask of the taps inside: rows in the lower half, columns in the upper
+// half. For dx the taps run backward: under tap i, a row of x uses row `top` - i of dy. Kernels have
+// fewer than 16 rows and columns, so no mask has all bits, and ~0u in `wanted` matches no pixel.
 template <class E, int V, int DIRECTION>
 struct Windows : AlongK<E, E::M, V> {
     using Share = AlongK<E, E::M, V>;
     using T = typename E::T;
     static constexpr bool MAY_BE_PENDING = DIRECTION > 0;
     const T* images;
-    const T* norm;  // what the images still await, or null: centre, scale and shift of all channels
+    const T* norm;  // if batch norm is pending: centre, scale and shift of all channels, else null
     int width, channels, taps_across;
     WindowPlace next, next_norm;
     int start[Share::COUNT];
@@ -98,8 +98,8 @@ struct Windows : AlongK<E, E::M, V> {
 
 // ---------------------------------------------------------------- y
 
-// `pending`: batch norm and ReLU are still to be applied to x (its mean, variance, gamma and beta are
-// then given). With `parts`, the moments of y are taken, and the running ones, if given, move on.
+// If x_mean and its like are given, batch norm and ReLU are pending on x. If `parts` is given, the
+// moments of y are taken, and the running statistics, if given, move.
 template <class E, int V, typename T = typename E::T>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
@@ -172,8 +172,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
 
 // ---------------------------------------------------------------- dx
 
-// The weights as dx meets them: line n is channel n of x; k is (tap row, tap column, filter), of the
-// taps first_row, first_row + stride, ... alone.
+// The weights as dx uses them: line n is channel n of x; k is (tap row, tap column, filter), with only
+// the taps first_row, first_row + stride, ...
 template <class E, int V>
 struct Taps : AlongK<E, E::N, V> {
     using Share = AlongK<E, E::N, V>;
@@ -206,15 +206,15 @@ struct Taps : AlongK<E, E::N, V> {
     }
 };
 
-// With a stride, pixels of x fall into stride x stride classes by the taps that reach them, and
-// blockIdx.z counts the classes: no product with a tap that misses is ever formed.
+// With a stride, pixels of x fall into stride x stride classes by the taps that reach them. blockIdx.z
+// counts the classes, so no product with a tap that misses is ever formed.
 //
-// `addend`, if there is one, came through a skip connection and is added; a strided shortcut read every
+// `addend`, if given, came through a skip connection and is added; a strided shortcut read every
 // `addend_stride`-th pixel, into the first `channels` of the addend's channels.
 //
-// If x is the result of batch norm, of z, and ReLU, and `z` is given, the gradient is masked to where x is
-// positive (says x itself, as `result`, or z, normalised again), and with it the sums are taken that
-// the gradient of the batch norm needs: of the gradient, and of its product with z - mean.
+// If `z` is given, x is the result of batch norm, of z, and ReLU. Then the gradient is masked to where x
+// is positive (x is `result`, or else z is normalised again). The sums that the gradient of the batch
+// norm needs are taken with it: of the gradient, and of its product with z - mean.
 template <class E, int V, typename T = typename E::T>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     const T* __restrict__ dy, const T* __restrict__ weight, T* __restrict__ dx,
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     const int taps_across = (kernel_width - first_column + stride - 1) / stride;
     for (int m = threadIdx.x; m < E::M; m += E::THREADS) {
         starts[m] = taps[m] = 0;
-        if (m >= lines) continue;  // maybe the whole block: classes differ in size
+        if (m >= lines) continue;  // perhaps for the whole block: classes differ in size
         int image = first_m + m;
         const int column = class_column + take(image, across) * stride;
         const int row = class_row + take(image, down) * stride;
@@ -324,8 +324,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     total_sums<E>(own, part, count, first_n, wide, channels, parts, counters, totals, write);
 }
 
-// The same sums for a gradient dy that lies in memory: added in the same order, so that nobody can
-// tell by its bits where a gradient was summed. Without `result` there was no ReLU to mask it.
+// The same sums for a gradient dy in memory, added in the same order: so the sums have the same bits
+// wherever they are taken. Without `result` there was no ReLU, so nothing is masked.
 template <class E, int V, typename T = typename E::T>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
     const T* __restrict__ dy, const T* __restrict__ z, const T* __restrict__ result,
@@ -359,8 +359,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
 
 // ---------------------------------------------------------------- dweight: there is a line for each k
 
-// Line k is the window of pixel k; m is (tap row, tap column, channel). A thread's place in the
-// window stays, and its pixels move on by K with every tile: no division but the first.
+// Line k is the window of pixel k; m is (tap row, tap column, channel). A thread keeps its place in the
+// window, and its pixels advance by K with every tile: only the first position needs divisions.
 template <class E, int V>
 struct WindowForEachK : AlongSide<E, E::M, V> {
     using Share = AlongSide<E, E::M, V>;
@@ -371,7 +371,7 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     int channel, down, across;                  // this thread's place in every window
     int image[Share::COUNT];                    // of its pixels: image, row and column of y
     int row[Share::COUNT], column[Share::COUNT];
-    int step_images, step_rows, step_columns;   // K pixels further
+    int step_images, step_rows, step_columns;   // an advance by K pixels
     bool exists, awaits_norm = false;           // whether batch norm and ReLU are pending on x
     Pack<T, V> centre, scale, shift;            // these, of the thread's channels
 
@@ -421,7 +421,7 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
 #pragma unroll
         for (int number = 0; number < Share::COUNT; ++number) {
             const unsigned h = row[number] * stride + down, w = column[number] * stride + across;
-            const bool inside = exists && h < height && w < width;  // less than 0 is very large
+            const bool inside = exists && h < height && w < width;  // unsigned, so below 0 is very large
             const int pixel = (image[number] * height + static_cast<int>(h)) * width + w;
             visit(number, images + pixel * channels, inside && Share::line(number) < left);
             move_on(number);
@@ -453,9 +453,9 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     }
 };
 
-// The sum over all pixels is cut into parts of `part` pixels, counted by blockIdx.z: each block writes
-// its part, and the last ones to arrive add them in their order. `pending` as in conv2d: x_mean and
-// its like are given.
+// The sum over all pixels is cut into parts of `part` pixels, counted by blockIdx.z. Each block writes
+// its part, and the last blocks to arrive add the parts in order. If x_mean and its like are given,
+// batch norm and ReLU are pending on x, as in conv2d.
 template <class E, int V, typename T = typename E::T>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_weight_grad(
     const T* __restrict__ dy, const T* __restrict__ x, T* __restrict__ dweight,

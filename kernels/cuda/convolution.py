@@ -1,7 +1,7 @@
 """Convolution and its gradients: as implicit matrix products, or through columns in memory.
 
-Beside the contract's functions stand those that `fused.py` puts together: with what surrounds a
-convolution in a network.
+Besides the contract's functions there are those for `fused.py`: a convolution together with its
+neighbours in a network.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .source import choose_engine, product, resident_blocks
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
-SHORTEST_PART = 256  # pixels that a block sums at least in the weight gradient
+SHORTEST_PART = 256  # the fewest pixels that a block sums in the weight gradient
 
 
 MOST_TAPS = 15  # rows, and columns, of a kernel: as in convolution.cu
 
 
 def by_columns(name: str, algorithm: str, kernel_size: tuple[int, ...]) -> bool:
-    """Whether to make the columns in memory; refuses what is not there."""
+    """Whether to make the columns in memory. ValueError for algorithms that cuda does not have."""
     if algorithm not in ALGORITHMS:
         raise ValueError(
             f"{name}: on cuda, algorithm must be one of {', '.join(map(repr, ALGORITHMS))}, but is "
@@ -36,9 +36,10 @@ def by_columns(name: str, algorithm: str, kernel_size: tuple[int, ...]) -> bool:
 
 
 def refuse_too_large(x_shape: tuple[int, ...], y_shape: tuple[int, ...], lines: int) -> None:
-    """Pixels, and values from a tile's or a part's first image on, are counted in 32 bits.
+    """Refuse sizes that the kernels can't count in 32 bits.
 
-    `lines` are the pixels of y that a tile or a part has.
+    They count pixels, and values from the first image of a tile or a part on. `lines` are the
+    pixels of y of a tile or a part.
     """
     images = lines // max(1, math.prod(y_shape[1:3])) + 2
     values = images * max(math.prod(x_shape[1:]), math.prod(y_shape[1:]))
@@ -70,7 +71,7 @@ def convolve(
     pending: Norm | None = None,
     moments: Moments | None = None,
 ) -> Array:
-    """The implicit product, of x or of relu(pending(x)); takes the result's moments if wanted."""
+    """The implicit product of x, or of relu(pending(x)); takes the result's moments if wanted."""
     if run := run_for(x, weight, stride, padding):
         return conv3x3(run, x, weight, pending, moments)
     kernel_size, filters = weight.shape[:2], weight.shape[3]
@@ -99,7 +100,6 @@ def convolve(
 
 
 def arrays_of(norm: Norm | None) -> tuple[Array | None, ...]:
-    """Mean, variance, gamma and beta."""
     return norm[:4] if norm else (None,) * 4
 
 
@@ -112,7 +112,6 @@ def conv2d_input_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient of the input."""
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     if not by_columns("conv2d_input_grad", algorithm, kernel_size):
         return input_grad(dy, weight, x_shape, stride, padding)
@@ -122,10 +121,10 @@ def conv2d_input_grad(
 
 
 class MaskAndSum(NamedTuple):
-    """Batch norm, of z, and ReLU made the convolution's input: dx is to be masked and summed.
+    """Mask dx and gather its sums: batch norm, of z, and ReLU made the convolution's input.
 
-    The gradient passes where `y`, the convolution's input, is positive or, without it, where `norm`
-    of z is. `sums` (2, C) get those that the gradient of the batch norm needs.
+    The gradient passes where `y`, the convolution's input, is positive; without y, where `norm` of
+    z is positive. The sums that the gradient of the batch norm needs go to `sums` (2, C).
     """
 
     z: Array
@@ -136,7 +135,7 @@ class MaskAndSum(NamedTuple):
 
 
 class ShortcutGrad(NamedTuple):
-    """The gradient that comes through shortcut A, of the pixels that it read with its stride."""
+    """The gradient from shortcut A, of the pixels that it read with its stride."""
 
     grad: Array
     stride: int
@@ -151,7 +150,7 @@ def input_grad(
     shortcut: ShortcutGrad | None = None,
     mask: MaskAndSum | None = None,
 ) -> Array:
-    """The implicit product, plus what came through a shortcut; masked and summed if wanted."""
+    """The implicit product, plus the gradient from a shortcut; masked and summed if wanted."""
     addend, addend_stride = shortcut or (None, 1)
     run = run_for(dy, weight, stride, padding, to_images=True)
     if run and mask and mask.norm and addend is None:
@@ -195,7 +194,6 @@ def conv2d_weight_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    """Gradient of the weight."""
     if not by_columns("conv2d_weight_grad", algorithm, kernel_size):
         return weight_grad(dy, x, kernel_size, stride, padding)
     channels, filters = x.shape[3], dy.shape[3]
@@ -215,7 +213,7 @@ def weight_grad(
     pending: Norm | None = None,
     grad_buffer: Array | None = None,
 ) -> Array:
-    """The implicit product with x, or with relu(pending(x)), in parts over chunks of pixels."""
+    """The implicit product with x, or with relu(pending(x)), in parts over ranges of pixels."""
     channels, filters = x.shape[3], dy.shape[3]
     dweight = grad_buffer
     if dweight is None:
@@ -243,7 +241,7 @@ def weight_grad(
 
 
 def pixels_of_a_part(pixels: int, blocks_wanted: int, step: int) -> int:
-    """How many pixels a block sums, by the shape alone: whole steps, and enough blocks."""
-    pixels = max(1, pixels)  # a batch of no images: no part, but of some length
+    """Pixels that a block sums, from the shape alone: whole steps, and enough blocks."""
+    pixels = max(1, pixels)  # a batch of no images has no part, but a length
     parts = min(blocks(pixels, SHORTEST_PART), max(1, blocks_wanted))
     return blocks(blocks(pixels, parts), step) * step

@@ -1,4 +1,4 @@
-// ReLU and the step of SGD, V values a thread; the last threads take what is left one by one.
+// ReLU and the step of SGD, V values per thread; the last thread takes what is left one by one.
 
 template <typename T, int V>
 __global__ void relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {

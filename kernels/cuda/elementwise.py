@@ -11,14 +11,12 @@ Array = Any
 
 
 def relu(x: Array) -> Array:
-    """max(x, 0)."""
     y = empty(x.shape, x)
     elementwise("relu", x, y, size=x.size)
     return y
 
 
 def relu_grad(dy: Array, y: Array) -> Array:
-    """dy where y > 0."""
     dx = empty(dy.shape, dy)
     elementwise("relu_grad", dy, y, dx, size=dy.size)
     return dx
@@ -33,7 +31,7 @@ def sgd_step(
     momentum: float,
     weight_decay: float,
 ) -> None:
-    """One step, in place; one launch for however many parameters lie in the array.
+    """One step, in place, in one launch for all parameters in the array.
 
     The kernel reads lr from memory of the GPU, so that a recorded launch follows its changes.
     """
@@ -43,7 +41,7 @@ def sgd_step(
 
 
 def elementwise(name: str, *arguments: Any, size: int) -> None:
-    """Start a kernel whose threads take one value each, or four."""
+    """Launch a kernel whose threads take one value each, or four."""
     arrays = [argument for argument in arguments if hasattr(argument, "flags") and argument.ndim]
     values = vector(*(arrays or arguments))
     kernel = f"{name}<{type_name(arguments[0])}, {values}>"

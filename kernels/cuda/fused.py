@@ -1,9 +1,9 @@
-"""A convolution and its batch norm, and a whole block: with few passes over memory.
+"""A convolution and its batch norm, and a whole block, with few passes over memory.
 
 The moments of a convolution's result are taken while it is in registers. The map between a block's
-two convolutions is never in memory: batch norm and ReLU stay *pending* on z1, and who reads z1
-applies them. The gradient behind a ReLU is masked, and its sums are gathered, where it is made; so
-it arrives that way at the operation before (`../backward_link.py` begins with the idea).
+two convolutions is never in memory: batch norm and ReLU stay *pending* on z1, and the kernels that
+read z1 apply them. The kernel that makes the gradient of a ReLU's result also masks it and gathers
+its sums, so the operation before gets it in that form (`../backward_link.py` explains the idea).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .launch import empty
 
 Array = Any
 Pair = tuple[SavedNorm, SavedNorm]
-MOST_PENDING = 512  # channels whose statistics fit into shared memory beside the tiles
+MOST_PENDING = 512  # channels; their statistics fit into shared memory beside the tiles
 
 
 def conv2d_batch_norm(
@@ -40,19 +40,18 @@ def conv2d_batch_norm(
     relu: bool = False,
     running: Running | None = None,
 ) -> tuple[Array, SavedNorm]:
-    """`(y, saved)`."""
     saved = with_moments(x, layer, running)
     y = normalise(saved.z, norm_of(saved, layer), residual=residual, relu=relu)
     return y, saved._replace(y=y if relu else None)
 
 
 def norm_of(saved: SavedNorm, layer: ConvNorm) -> Norm:
-    """A layer's batch norm, its statistics being known."""
+    """A layer's batch norm, with its statistics."""
     return Norm(saved.mean, saved.var, layer.gamma, layer.beta, layer.eps)
 
 
 def with_moments(x: Array, layer: ConvNorm, running: Running | None) -> SavedNorm:
-    """A convolution's result, its mean and its variance; those of large kernels take a pass."""
+    """A convolution's result, its mean and variance; large kernels take a pass for them."""
     if by_columns("conv2d_batch_norm", "auto", layer.weight.shape[:2]):
         z = conv2d(x, layer.weight, **layer.geometry)
         return SavedNorm(z, *statistics(z, running))
@@ -77,7 +76,6 @@ def conv2d_batch_norm_eval(
     residual: Array | None = None,
     relu: bool = False,
 ) -> Array:
-    """The result y alone."""
     z = conv2d(x, layer.weight, **layer.geometry)
     settings: dict[str, Any] = {"eps": layer.eps, "residual": residual, "relu": relu}
     return batch_norm_eval(z, layer.gamma, layer.beta, mean, var, **settings)
@@ -93,7 +91,6 @@ def conv2d_batch_norm_grad(
     needs_dresidual: bool = True,
     links: Links = NO_LINKS,
 ) -> tuple[Array | None, Array, Array, Array, Array | None]:
-    """`(dx, dweight, dgamma, dbeta, dresidual)`."""
     sums = links.of_result.take(dy) if links.of_result else None
     settings: dict[str, Any] = {"sums": sums, "needs_dresidual": needs_dresidual}
     settings["grad_buffers"] = links.grad_buffers[1:3]
@@ -113,7 +110,7 @@ def conv2d_batch_norm_grad(
 def grad_of_weight(
     dz: Array, x: Array, layer: ConvNorm, grad_buffer: Array | None, pending: Norm | None = None
 ) -> Array:
-    """Of the weight of a convolution of x, or of relu(pending(x))."""
+    """Gradient of the weight of a convolution of x, or of relu(pending(x))."""
     kernel_size, geometry = layer.weight.shape[:2], (layer.stride, layer.padding)
     return weight_grad(dz, x, kernel_size, *geometry, pending, grad_buffer)
 
@@ -127,9 +124,9 @@ def grad_for(
 ) -> Array:
     """The gradient of a convolution's input, plus what came through the shortcut.
 
-    It is masked, and its sums are gathered, for the operation that made the input, if there is a
-    link to it. Not where the convolution strides, or where its filters keep it from packs of four:
-    it would sum in another order than `gradient_sums`, and recomputation give other bits.
+    If there is a link to the operation that made the input, the gradient is masked and its sums are
+    gathered. Not if the convolution has a stride, or if its filters prevent packs of four: then it
+    would sum in another order than `gradient_sums`, and recomputation would give other bits.
     """
     weight, geometry = layer.weight, (layer.stride, layer.padding)
     filters_do_not_fit = x.shape[3] % 4 == 0 and weight.shape[3] % 4 != 0
@@ -149,7 +146,7 @@ def basic_block(
     skip: bool,
     running: tuple[Running | None, Running | None] = (None, None),
 ) -> tuple[Array, Pair]:
-    """`(y, saved)`; shortcut A is a way of reading x."""
+    """`(y, saved)`; the last pass reads shortcut A's pixels from x itself."""
     saved1 = convolved(x, first, running[0])
     between, pending = between_of(saved1.z, norm_of(saved1, first))
     saved2 = convolved(between, second, running[1], pending)
@@ -176,7 +173,7 @@ def basic_block_grad(
     needs_dx: bool = True,
     links: Links = NO_LINKS,
 ) -> tuple[Array | None, Array, Array, Array, Array, Array, Array]:
-    """The skip connection's share is added where dx is made."""
+    """The skip connection's gradient is added where dx is made."""
     (saved1, saved2), buffers = saved, links.grad_buffers
     sums = links.of_result.take(dy) if links.of_result else None
     settings: dict[str, Any] = {"sums": sums, "needs_dresidual": skip and needs_dx}

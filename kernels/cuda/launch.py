@@ -1,8 +1,8 @@
-"""From Python to a kernel: compiled at its first use, kept, and launched without waiting.
+"""Launching kernels from Python: compiled at the first use, kept, and launched without waiting.
 
-What a launch passes has exactly the type that the kernel declares, since CuPy converts nothing:
-arrays and None as pointers, whole numbers as 64-bit integers, `bool`, and scalars of the array's
-dtype made by `scalar`.
+CuPy converts no arguments, so each must have exactly the type that the kernel declares: arrays and
+None are pointers, whole numbers 64-bit integers, and `scalar` makes numbers of the array's dtype;
+`bool` stays `bool`.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def launch(
     threads: int = THREADS,
     shared: int = 0,
 ) -> None:
-    """Start a kernel, with `shared` bytes of memory whose size it does not know; returns at once.
+    """Launch a kernel with `shared` bytes of dynamic shared memory; returns at once.
 
-    An empty grid starts nothing.
+    An empty grid launches nothing.
     """
     if all(grid):
         ready = function(cupy_of(arguments), module_name, kernel)
@@ -54,7 +54,7 @@ def launch(
 
 
 def launch_over(count: int, module_name: str, kernel: str, *arguments: Any) -> None:
-    """Start a kernel that gives a thread to each of `count` items."""
+    """Launch a kernel with a thread for each of `count` items."""
     launch(module_name, kernel, (blocks(count, THREADS),), *arguments)
 
 
@@ -64,7 +64,7 @@ def cupy_of(arguments: tuple[Any, ...]) -> Any:
 
 
 def blocks(count: int, each: int) -> int:
-    """How many blocks of `each` hold `count`."""
+    """The number of blocks of `each` that hold `count`."""
     return -(-count // each)
 
 
@@ -74,7 +74,7 @@ def type_name(array: Any) -> str:
 
 
 def scalar(value: float, array: Any) -> Any:
-    """A number of the array's dtype, as kernels of it expect."""
+    """A number of the array's dtype."""
     return array.dtype.type(value)
 
 
@@ -84,9 +84,9 @@ def empty(shape: tuple[int, ...], like: Any) -> Any:
 
 
 def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
-    """How many values a thread moves at once: 4 where float32 lies at whole multiples of 16 bytes.
+    """Values that a thread moves at once: 4 if float32 arrays lie at multiples of 16 bytes, else 1.
 
-    `sizes` are the lengths of the lines that must not be split: the channels.
+    `sizes` are the lengths of the lines that packs must not cross: the channels.
     """
     given = [array for array in arrays if array is not None]
     fits = all(size % 4 == 0 for size in sizes) and all(a.data.ptr % 16 == 0 for a in given)
@@ -97,9 +97,9 @@ def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
 
 
 def arithmetic(array: Any) -> str:
-    """How products of these arrays are computed: a variant of `source`.
+    """The arithmetic of products of this array: a variant of `source`.
 
-    `MINIRES_TENSOR_CORES=0` leaves them to the threads, for comparison.
+    `MINIRES_TENSOR_CORES=0` uses the threads' multiply-adds instead, for comparison.
     """
     if type_name(array) == "double":
         return "double"
@@ -121,7 +121,7 @@ COUNTERS = 1 << 16
 
 @functools.cache
 def counters_of_stream(cupy: Any, stream: int) -> Any:
-    """Counters of arrivals for the kernels of a stream, which run one after the other.
+    """Arrival counters for the kernels of a stream, which run one after the other.
 
     They are zero between launches: see `arrival.cuh`.
     """
@@ -129,7 +129,7 @@ def counters_of_stream(cupy: Any, stream: int) -> Any:
 
 
 def counters(like: Any, sums: int, parts: int, group: int = 32) -> Any:
-    """Counters for so many sums, each over so many parts, in groups."""
+    """Arrival counters for `sums` sums, each over `parts` parts in groups of `group`."""
     cupy = namespace(like)
     if (wanted := sums * (1 + blocks(parts, group))) > COUNTERS:
         return cupy.zeros(wanted, "uint32")

@@ -1,4 +1,4 @@
-// Softmax cross-entropy and counting, a warp an image, in one block: batches have few images.
+// Softmax cross-entropy and counting, one warp per image, in one block: batches have few images.
 
 constexpr int THREADS = 256;
 constexpr int WARPS = THREADS / 32;
@@ -17,7 +17,7 @@ __device__ T warp_max(T value) {
     return value;
 }
 
-// Add one value a warp, in the order of the warps; the first thread holds the sum.
+// Add one value per warp, in the order of the warps; the first thread holds the sum.
 template <typename T>
 __device__ T sum_over_warps(T value) {
     __shared__ T by_warp[WARPS];
@@ -28,8 +28,8 @@ __device__ T sum_over_warps(T value) {
     return value;
 }
 
-// The largest logit is subtracted first, so that exp cannot overflow; a NaN among them makes the
-// total NaN. So does a label that is no class to the loss: nobody can raise an error here.
+// The largest logit is subtracted first, so that exp cannot overflow. A NaN among the logits makes the
+// total NaN. A label that is no class makes the loss NaN, since a kernel can't raise an error.
 template <typename T>
 __global__ void __launch_bounds__(THREADS) softmax_cross_entropy(
     const T* __restrict__ logits, const index_t* __restrict__ labels, T* __restrict__ loss,
@@ -68,7 +68,7 @@ __global__ void softmax_cross_entropy_grad(
     grad[i] = (probabilities[i] - truth) / static_cast<T>(images);
 }
 
-// Whether class i is chosen over class j: the larger logit, or the first of equals, or the first NaN.
+// Whether class i is chosen over class j: the larger logit, the first of equals, or the first NaN.
 template <typename T>
 __device__ bool beats(const T* logits, index_t i, index_t j) {
     const T a = logits[i], b = logits[j];
@@ -77,7 +77,7 @@ __device__ bool beats(const T* logits, index_t i, index_t j) {
 }
 
 // totals[0] += loss * images; totals[1] += images whose chosen class is not their label. A label that
-// is no class is wrong, and is not followed into memory.
+// is no class counts as wrong, and no memory is read at it.
 template <typename T>
 __global__ void __launch_bounds__(THREADS) tally(
     double* __restrict__ totals, const T* __restrict__ loss, const T* __restrict__ logits,

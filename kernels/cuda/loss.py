@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, and the sums of a training's meter."""
+"""Softmax cross-entropy, and the sums of the training meter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ Array = Any
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Mean loss and probabilities."""
     loss, probabilities = empty((), logits), empty(logits.shape, logits)
     kernel = f"softmax_cross_entropy<{type_name(logits)}>"
     arrays = (logits, whole(labels), loss, probabilities)
@@ -19,7 +18,6 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def softmax_cross_entropy_grad(probabilities: Array, labels: Array) -> Array:
-    """(probabilities - one_hot) / N."""
     grad = empty(probabilities.shape, probabilities)
     kernel = f"softmax_cross_entropy_grad<{type_name(grad)}>"
     arrays = (probabilities, whole(labels), grad)
@@ -28,11 +26,11 @@ def softmax_cross_entropy_grad(probabilities: Array, labels: Array) -> Array:
 
 
 def tally(totals: Array, loss: Array, logits: Array, labels: Array) -> None:
-    """Add a batch to the totals, without anybody having to look at them."""
+    """Add a batch to the totals on the GPU, without waiting for them."""
     kernel = f"tally<{type_name(logits)}>"
     launch("loss", kernel, (1,), totals, loss, logits, whole(labels), *logits.shape)
 
 
 def whole(labels: Array) -> Array:
-    """Labels as the kernels read them: 64 bits wide."""
+    """Labels with 64 bits, as the kernels read them."""
     return labels.astype("int64", copy=False)

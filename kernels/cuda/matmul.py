@@ -1,6 +1,6 @@
-"""Matrix products of our own: neither cuBLAS nor its wheel of 444 MB is needed.
+"""Our own matrix products: cuBLAS, a wheel of 444 MB, is not needed.
 
-`MINIRES_CUBLAS=1` hands `matmul` to `cupy.matmul`, which needs cuBLAS; convolutions stay here.
+With `MINIRES_CUBLAS=1`, `matmul` calls `cupy.matmul`, which needs cuBLAS; convolutions do not.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .launch import arithmetic, blocks, counters, empty, launch, vector
 from .source import choose_engine, product
 
 Array = Any
-MOST_AT_ONCE = 65_535  # products that a launch may count
-GROUP = 16  # parts that are added first, then the sums of groups: as in product.cuh
-LONGEST_PART = 512  # terms that one block sums; a longer sum is cut, and its parts are then added
+MOST_AT_ONCE = 65_535  # products in a launch
+GROUP = 16  # parts of a group; the groups' sums are added afterwards: as in product.cuh
+LONGEST_PART = 512  # terms that one block sums; longer sums are cut into parts
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -36,7 +36,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def stacked(x: Array, stack: tuple[int, ...]) -> Array:
-    """The matrices of a stack as (count, rows, columns); one that all share stays alone."""
+    """The matrices of a stack as (count, rows, columns); a shared matrix has count 1."""
     matrix = x.shape[-2:]
     if x.ndim == 2 or x.shape[:-2] != stack:
         alone = all(size == 1 for size in x.shape[:-2])
@@ -45,7 +45,7 @@ def stacked(x: Array, stack: tuple[int, ...]) -> Array:
 
 
 def as_stored(x: Array) -> tuple[Array, bool]:
-    """The matrices in the order they have in memory, and whether that is transposed."""
+    """The matrices as they are stored, and whether that is transposed."""
     if x.flags.c_contiguous:
         return x, False
     if x.swapaxes(-1, -2).flags.c_contiguous:
@@ -54,10 +54,10 @@ def as_stored(x: Array) -> tuple[Array, bool]:
 
 
 def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = False) -> Array:
-    """`a @ b` for C-contiguous stacks (count, rows, columns); one of a single matrix serves all.
+    """`a @ b` for C-contiguous stacks (count, rows, columns); a single matrix serves all products.
 
-    A flag says that matrices are stored as their transposes. Long sums in a single product are cut
-    into parts, by its shape alone.
+    The flags say that matrices are stored transposed. The long sum of a single product is cut into
+    parts, which depend on the shape alone.
     """
     k, m = a.shape[1:] if a_transposed else a.shape[:0:-1]
     n = b.shape[1] if b_transposed else b.shape[2]
@@ -88,7 +88,7 @@ def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = Fa
 
 
 def space_for_parts(total: Array, parts: int, tiles: int) -> tuple[Array | None, Array | None]:
-    """Memory for the parts of a sum, and counters of those who have arrived; none for one part."""
+    """Memory for the parts of a sum, and arrival counters; None for a single part."""
     if parts <= 1:
         return None, None
     return empty((parts, *total.shape), total), counters(total, tiles, parts, GROUP)

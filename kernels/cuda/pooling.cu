@@ -1,5 +1,5 @@
-// Pooling, a thread a result; neighbouring threads take neighbouring channels. Gradients gather:
-// a thread asks every window that holds its pixel, so nothing is written twice.
+// Pooling, one thread per result; neighbouring threads take neighbouring channels. Gradients gather: a
+// thread reads every window that contains its pixel, so nothing is written twice.
 
 template <typename T>
 __device__ bool is_nan(T x) {
@@ -34,7 +34,7 @@ __global__ void max_pool(
     argmax[target] = winner;
 }
 
-// Visit the windows that hold pixel (h, w) of an image, in order: visit(window, place within it).
+// Visit the windows that contain pixel (h, w) of an image, in order: visit(window, place within it).
 template <class Visit>
 __device__ void each_window(
     index_t image, index_t h, index_t w, index_t rows, index_t columns, index_t size,

@@ -13,7 +13,6 @@ Shape = tuple[int, int, int, int]
 
 
 def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Array, Array]:
-    """Largest value of every window, and where it was."""
     y = empty(result_shape(x.shape, size, stride, padding), x)
     argmax = namespace(x).empty(y.shape, "int32")
     pool(
@@ -31,7 +30,7 @@ def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Arr
 def max_pool_grad(
     dy: Array, argmax: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0
 ) -> Array:
-    """Each dy back to its window's winner."""
+    """Each dy goes to its window's winner."""
     dx = empty(x_shape, dy)
     argmax = argmax.astype("int32", copy=False)
     pool(
@@ -47,14 +46,12 @@ def max_pool_grad(
 
 
 def avg_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> Array:
-    """Mean of every window."""
     y = empty(result_shape(x.shape, size, stride, padding), x)
     pool("avg_pool", x, y, count=y.size, shapes=(x.shape, y.shape), window=(size, stride, padding))
     return y
 
 
 def avg_pool_grad(dy: Array, *, x_shape: Shape, size: int, stride: int, padding: int = 0) -> Array:
-    """An equal share of dy to every pixel of the window."""
     dx = empty(x_shape, dy)
     pool(
         "avg_pool_grad",
@@ -79,13 +76,12 @@ def pool(
     shapes: tuple[Shape, Shape],
     window: tuple[int, int, int],
 ) -> None:
-    """Start a kernel with a thread for each of `count` results; shapes of x and y."""
+    """Launch a kernel with a thread for each of `count` results; `shapes` of x and y."""
     sizes = (*shapes[0][1:], *shapes[1][1:3], *map(int, window))
     launch_over(count, "pooling", f"{name}<{type_name(arrays[0])}>", *arrays, count, *sizes)
 
 
 def global_avg_pool(x: Array) -> Array:
-    """The mean of each channel's map."""
     n, height, width, channels = x.shape
     y = empty((n, channels), x)
     kernel = f"global_avg_pool<{type_name(x)}>"
@@ -94,7 +90,6 @@ def global_avg_pool(x: Array) -> Array:
 
 
 def global_avg_pool_grad(dy: Array, *, x_shape: Shape) -> Array:
-    """An equal share of dy to every pixel."""
     dx = empty(x_shape, dy)
     kernel = f"global_avg_pool_grad<{type_name(dy)}>"
     sizes = dx.size, x_shape[1] * x_shape[2], x_shape[3]

@@ -1,18 +1,18 @@
-// One matrix product for everything: sums of a(m, k) * b(k, n) over k, for a tile of M x N results a
-// block. Tiles of a and b, K long, pass through shared memory, so that a value read from global memory
-// is used N or M times. While one pair of tiles is multiplied, the next are on their way.
-// (In small: kernels/ladder/cuda2_shared.cu and cuda3_register_tile.cu.)
-// Who multiplies, an *engine* decides: `MultiplyAdds` of single threads, or `TensorCores`. What a and b
-// are, a *loader* decides: each(k, k_end, visit) calls visit(number, address, exists) for each pack of
-// values that the thread carries from global memory into a tile; what does not exist is zero. Tiles come
-// in the order of k, so a loader moves on without a division. If batch norm and ReLU are pending on its
-// values, normalise(values) applies them, and next_is_normalised() moves on.
+// One matrix product for everything: sums of a(m, k) * b(k, n) over k. A block makes a tile of M x N
+// results. Tiles of a and b, K long, pass through shared memory, so that a value read from global memory
+// is used N or M times. While one pair of tiles is multiplied, the next ones are being loaded.
+// (A small version: kernels/ladder/cuda2_shared.cu and cuda3_register_tile.cu.)
+// An *engine* multiplies: `MultiplyAdds` with the threads' own arithmetic, or `TensorCores`. A *loader*
+// provides a or b: each(k, k_end, visit) calls visit(number, address, exists) for each pack of values
+// that the thread moves from global memory into a tile; what does not exist is zero. Tiles are loaded in
+// the order of k, so a loader advances without a division. If batch norm and ReLU are pending on its
+// values, normalise(values) applies them, and next_is_normalised() advances.
 
 // ---------------------------------------------------------------- engines
 
-// An engine says which results a thread holds: sums[i][j] is that of row(i) and column(j) of the tile;
-// TOGETHER columns lie side by side. Lanes of a warp that are ACROSS apart share their columns;
-// warp_row() counts the warps that do.
+// An engine defines which results a thread holds: sums[i][j] belongs to row(i) and column(j) of the tile;
+// TOGETHER columns are adjacent. Lanes of a warp that are ACROSS apart share their columns; warp_row()
+// is the number of this warp among those with the same columns.
 //
 // Every thread holds TM x TN results, so that a value read from shared memory is used TN or TM times.
 template <typename Type, int BM, int BN, int BK, int TM, int TN>
@@ -21,8 +21,8 @@ struct MultiplyAdds {
     static constexpr int M = BM, N = BN, K = BK, ROWS = TM, COLUMNS = TN, TOGETHER = TN;
     static constexpr int ACROSS = BN / TN, THREADS = BM / TM * ACROSS, WARP_ROWS = THREADS / 32;
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
-    static constexpr int STAGES = 1;           // tiles in shared memory; the next is in registers
-    static constexpr int RESIDENT = 512 / THREADS;  // blocks for which there must be registers
+    static constexpr int STAGES = 1;           // tiles in shared memory; the next one is in registers
+    static constexpr int RESIDENT = 512 / THREADS;  // blocks per multiprocessor that registers must suffice for
 
     __device__ static int row(int i) { return threadIdx.x / ACROSS * TM + i; }
     __device__ static int column(int j) { return threadIdx.x % ACROSS * TN + j; }
@@ -44,18 +44,18 @@ struct MultiplyAdds {
     }
 };
 
-// A warp holds WM x WN results and multiplies 16 x 8 x 8 at a time on the tensor cores, in TF32: 10
-// bits behind the point. With three products a value is split into a TF32 number and the rest of it,
-// rounded to TF32; the product of the two rests alone is left out. Tensor cores cut a sum off where float32 rounds it, and so always towards zero;
-// therefore they sum 8 products at a time, and the threads add those (Ootomo & Yokota 2022).
+// A warp holds WM x WN results and multiplies 16 x 8 x 8 at a time on the tensor cores, in TF32, with 10
+// mantissa bits. With three products a value is split into a TF32 number and a remainder, rounded to
+// TF32; only the product of the two remainders is left out. Tensor cores truncate sums towards zero,
+// float32 rounds. So they sum only 8 products at a time; threads add these sums (Ootomo & Yokota 2022).
 template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
 struct TensorCores {
     using T = float;
     static constexpr int M = BM, N = BN, K = BK, ROWS = WM / 8, COLUMNS = WN / 4, TOGETHER = 2;
     static constexpr int ACROSS = 4, WARPS_ACROSS = BN / WN, WARP_ROWS = BM / WM;
     static constexpr int THREADS = WARP_ROWS * WARPS_ACROSS * 32;
-    static constexpr bool K_GOES_DOWN = false;  // a tile's lines are as in memory
-    static constexpr int STAGES = TILES;        // in shared memory, all but one on their way
+    static constexpr bool K_GOES_DOWN = false;  // a tile's lines are those of memory
+    static constexpr int STAGES = TILES;        // in shared memory; all but one are being loaded
     static constexpr int RESIDENT = (ROWS * COLUMNS > 16 ? 384 : 512) / THREADS;
 
     __device__ static int warp_row() { return threadIdx.x / 32 / WARPS_ACROSS; }
@@ -68,9 +68,9 @@ struct TensorCores {
         return threadIdx.x / 32 % WARPS_ACROSS * WN + j / 2 * 8 + threadIdx.x % 4 * 2 + j % 2;
     }
 
-    // A value rounded to TF32; or as the sum of two such numbers, the second at most 2^-11 times the
-    // value. To cut a number after adding that share of it rounds it well enough for that, and takes
-    // half as long as cvt.rna.tf32, which looks out for infinity. A NaN stays one.
+    // A value rounded to TF32; or the sum of two such numbers, the second at most 2^-11 times the value.
+    // Adding that share of a number and then truncating it rounds it well enough for the purpose, and
+    // takes half as long as cvt.rna.tf32, which checks for infinity. A NaN stays NaN.
     struct Split {
         static constexpr unsigned BITS = 0xffffe000, HALF_A_UNIT = 0x1000;
         unsigned part[PRODUCTS > 1 ? 2 : 1];
@@ -93,7 +93,7 @@ struct TensorCores {
     ) {
         const int lane = threadIdx.x % 4;                    // along k
         const int n = column(0) - lane * 2 + threadIdx.x % 32 / 4;
-#pragma unroll 2  // all at once would take more registers than there are
+#pragma unroll 2  // a full unroll would need more registers than there are
         for (int k = 0; k < BK; k += 8) {
             Split right[COLUMNS / 2][2], left[ROWS / 2][4];
 #pragma unroll
@@ -120,7 +120,7 @@ struct TensorCores {
             add_three_products(left, right, sums);
     }
 
-    // The small products first. A product waits for the one before it on the same results; so each
+    // The small products come first. A product waits for the one before it on the same results. So each
     // kind is computed for all results before the next kind.
     __device__ static void add_three_products(
         const Split (&left)[ROWS / 2][4], const Split (&right)[COLUMNS / 2][2],
@@ -160,9 +160,9 @@ struct TensorCores {
     }
 };
 
-// Hand the thread's results to change(m, n, j, pack), as many side by side as may be moved at once.
-// (m, n) is their place in the tile, of which `rows` and `columns` lie inside the matrix; j is the
-// first's place among the thread's columns.
+// Pass the thread's results to change(m, n, j, pack), in packs of as many as may be moved at once.
+// (m, n) is the pack's place in the tile, of which `rows` x `columns` lie inside the matrix; j is the
+// index of the first result among the thread's columns.
 template <class E, int V, class Change>
 __device__ void change_tile(
     typename E::T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, const Change& change
@@ -184,7 +184,7 @@ __device__ void change_tile(
         }
 }
 
-// Write a tile's results to where the first one belongs, in lines `pitch` values apart.
+// Write a tile's results to `to`, the place of the first one, in lines `pitch` values apart.
 template <class E, int V, typename T>
 __device__ void write_tile(
     T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, T* to, index_t pitch
@@ -194,7 +194,7 @@ __device__ void write_tile(
     });
 }
 
-// How many of `size` places, from `first` on, lie inside.
+// The number of places from `first` on that lie inside `size`, at most SIZE.
 template <int SIZE>
 __device__ int inside(index_t first, index_t size) {
     return static_cast<int>(min(size - first, static_cast<index_t>(SIZE)));
@@ -202,8 +202,8 @@ __device__ int inside(index_t first, index_t size) {
 
 constexpr int GROUP_OF_PARTS = 16;
 
-// Where blockIdx.z counts parts of a sum over k: write this block's part of the results or, if there
-// is no other, the results; the last blocks to arrive add the parts.
+// If blockIdx.z counts the parts of a sum over k: write this block's part; the last blocks to arrive add
+// the parts. A single part is the result.
 template <class E, int V, typename T>
 __device__ void add_parts(
     T (&sums)[E::ROWS][E::COLUMNS], T* results, T* parts, unsigned* counters,
@@ -244,9 +244,9 @@ __device__ void add_parts(
 
 // ---------------------------------------------------------------- loaders
 
-// How the threads of a block share the loading of a tile whose lines lie side by side along k, or
-// along m or n: each carries COUNT packs of V values, one every STEP lines. Rows of a tile are 16-byte
-// aligned; what makes them longer keeps the lanes that read it off the same memory bank.
+// How the threads of a block share the loading of a tile whose lines run along k (AlongK), or along m or
+// n (AlongSide). Each thread moves COUNT packs of V values, one every STEP lines. Rows of a tile begin at
+// 16 bytes and are 4 or 8 values longer than their contents: lanes then read different memory banks.
 template <class Engine, int SIDE, int WIDTH_OF_PACK>
 struct AlongK {
     using E = Engine;
@@ -257,9 +257,9 @@ struct AlongK {
     static constexpr int PITCH = (E::K_GOES_DOWN ? SIDE : K) + 4;
     static constexpr bool TURNED = E::K_GOES_DOWN;
 
-    // Where a tile is turned round as it is stored, a warp takes 8 values of each of its lines: 32
-    // bytes, no less than memory moves at once, and no more, so that it stores to 32 banks. Else it
-    // takes as much of a line as there is.
+    // If a tile is transposed while it is stored, a warp takes 8 values of each of its lines. That is 32
+    // bytes, the least that memory moves at once; with more, the warp would not store to 32 different
+    // banks. Otherwise it takes as much of a line as there is.
     static constexpr int WIDTH = TURNED ? 8 : K;
     static constexpr int LANES_ACROSS = WIDTH / V < 32 ? WIDTH / V : 32;
     static constexpr int WARPS_ACROSS = K / V / LANES_ACROSS;
@@ -300,7 +300,7 @@ struct AlongSide {
     }
 };
 
-// A thread's share of a tile, on its way in registers.
+// A thread's share of a tile, loaded through registers.
 template <class Loader>
 struct Carried {
     using T = typename Loader::T;
@@ -333,8 +333,8 @@ struct Carried {
     }
 };
 
-// A thread's share of a tile, on its way past the registers. What is pending waits until it is there:
-// only for what exists, which is remembered, a bit a pack, for as many tiles as are on their way.
+// A thread's share of a tile, copied past the registers. Pending steps are applied after the copy, and
+// only to packs that exist: `existing` has a bit per pack for all tiles that are being copied.
 template <class Loader>
 struct Copied {
     using T = typename Loader::T;
@@ -359,7 +359,7 @@ struct Copied {
         if constexpr (Loader::MAY_BE_PENDING) existing <<= COUNT;
     }
 
-    // The oldest tile on its way has come.
+    // The copy of the oldest tile is complete.
     __device__ void finish(Loader& loader, T (&tile)[Loader::LINES][Loader::PITCH]) {
         if constexpr (Loader::MAY_BE_PENDING) {
             if (!loader.pending()) return;
@@ -378,7 +378,7 @@ struct Copied {
 
 // ---------------------------------------------------------------- the product of two loaders
 
-// Through registers: the one way of older GPUs.
+// Through registers: the only way on older GPUs.
 template <class E, class A, class B>
 __device__ void multiply_by_turns(
     A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
@@ -403,8 +403,8 @@ __device__ void multiply_by_turns(
     }
 }
 
-// With copies past the registers, STAGES - 1 tiles ahead. A thread waits for its own copies, the
-// barrier for those of the others; behind it nobody reads the oldest tile any more.
+// With copies past the registers, STAGES - 1 tiles ahead. A thread waits for its own copies, and the
+// barrier for those of the others. After it no thread reads the tile before: its stage is copied into.
 template <class E, class A, class B>
 __device__ void multiply_in_stages(
     A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
@@ -448,7 +448,7 @@ __device__ void multiply(
 
 // ---------------------------------------------------------------- matrices
 
-// A matrix in memory, read from line `first` on: its lines are `pitch` values apart and hold k ...
+// A matrix in memory, read from line `first` on: its lines are `pitch` values apart and run along k ...
 template <class E, int SIDE, int V>
 struct LinesOfK : AlongK<E, SIDE, V> {
     using Share = AlongK<E, SIDE, V>;

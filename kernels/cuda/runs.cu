@@ -1,20 +1,20 @@
 // 3 x 3 convolutions that keep the size, and the gradient of their input, on tensor cores: a tile's
-// pixels are read once, not once for each of the nine taps that meet them.
+// pixels are read once, not once for each of the nine taps that use them.
 //
-// The trick is a way to count pixels. Put a column of zeros behind every row of an image, and a row of
-// zeros below it, and walk through all of that in one line: position q. The left neighbour of a row's
-// first pixel is then the zero behind the row before, and the pixel above the first row lies in the
+// The trick is a way to number pixels. Every row of an image is followed by a column of zeros, and every
+// image by a row of zeros; positions number all of these in one line. The left neighbour of a row's
+// first pixel is then the zero after the row before, and the pixel above the first row lies in the
 // zeros below the image before. So a tap is a distance along the line, the same for every pixel:
 //
 //     image 0, row 0   . . . . 0        a tile: M positions from `first` on
-//              row 1   . . . . 0        what its taps meet: a *run* from first - (width + 2) on,
+//              row 1   . . . . 0        what its taps read: a *run* from first - (width + 2) on,
 //              zeros   0 0 0 0 0        2 (width + 2) positions longer
 //     image 1, row 0   . . . . 0
 //
-// The run lies in shared memory, 16 channels at a time, split for the tensor cores already; what is
-// pending on x has been applied. Each tap then multiplies the same run, shifted, with its weights, which
-// come a row of three taps at a time. Positions that are zeros give results that nobody wants: one of
-// width + 1.
+// The run lies in shared memory, 16 channels at a time. It is already split for the tensor cores, and
+// what is pending on x has been applied. Each tap multiplies the same run, shifted, by its weights, which
+// are loaded a row of three taps at a time. Results at positions of zeros are discarded: one of
+// width + 1 in each row.
 
 template <int BM, int BN, int WM, int WN, int RUN, int PRODUCTS>
 struct Runs : TensorCores<BM, BN, 16, WM, WN, 2, PRODUCTS> {
@@ -23,16 +23,16 @@ struct Runs : TensorCores<BM, BN, 16, WM, WN, 2, PRODUCTS> {
 };
 
 constexpr int DEPTH = 16;           // channels at a time
-constexpr int RUN_PITCH = DEPTH + 4;  // keeps lanes off the same memory bank
-constexpr int SIDE = 3;             // taps of a row, and rows
+constexpr int RUN_PITCH = DEPTH + 4;  // 4 more: lanes then read different memory banks
+constexpr int SIDE = 3;             // taps in a row, and rows of taps
 
-// Images with their zeros.
+// Images with their zeros, as one line of positions.
 struct Line {
     int height, width;
 
     __device__ int pitch() const { return width + 1; }
 
-    // The pixel at a position, counted without zeros from image 0 on; -1 where there is none.
+    // The pixel at a position, counted without zeros from image 0 on; -1 if there is none.
     __device__ int pixel(int position, int positions) const {
         if (position < 0 || position >= positions) return -1;
         int row = position;
@@ -43,9 +43,9 @@ struct Line {
     }
 };
 
-// Add the products of a run with the nine taps. DIRECTION 1: weight(tap, k, n) are weight[tap][k][n];
-// -1, for the gradient: weight[tap][n][k], where n is a channel of x, and the taps are walked the other
-// way.
+// Add the products of a run with the nine taps. With DIRECTION 1, weight(tap, k, n) is
+// weight[tap][k][n]. With -1, for the gradient, it is weight[tap][n][k], where n is a channel of x, and
+// the taps run backward.
 template <class E, int DIRECTION>
 struct RunProduct {
     static constexpr int PARTS = sizeof(typename E::Split) / sizeof(unsigned);
@@ -68,14 +68,14 @@ struct RunProduct {
         : images(images), weight(weight), pixels(pixels), depth(depth), columns(columns),
           pitch(pitch), first_n(first_n) {}
 
-    // Which of the run's positions a pack belongs to, and its first channel of DEPTH.
+    // step: the position of a pack in the run; slot: its first channel of DEPTH.
     __device__ static int step(int number) {
         return (threadIdx.x + number * E::THREADS) / (DEPTH / 4);
     }
 
     __device__ static int slot() { return threadIdx.x % (DEPTH / 4) * 4; }
 
-    // Put channels `from` and on of the run into shared memory; change(pack) applies what is pending.
+    // Load the run's channels from `from` on into shared memory; change(pack) applies what is pending.
     template <class Change>
     __device__ void load_run(RunTile& run, int from, const Change& change) const {
         Pack<float, 4> packs[PACKS];
@@ -110,7 +110,7 @@ struct RunProduct {
         }
     }
 
-    // Where a pack of weights lies in a tile: along n for y, along k for dx, as in memory.
+    // The place of a pack of weights in a tile. Packs run along n for y and along k for dx, as in memory.
     __device__ static int weight_k(int number) {
         const int index = threadIdx.x + number * E::THREADS;
         return DIRECTION > 0 ? index / (E::N / 4) : index % (DEPTH / 4) * 4;
@@ -125,7 +125,7 @@ struct RunProduct {
         return DIRECTION > 0 ? weight_k(number) < DEPTH : weight_n(number) < E::N;
     }
 
-    // The weights of a row of taps, on their way in registers.
+    // Load the weights of a row of taps into registers; the current row is multiplied meanwhile.
     __device__ void fetch_weights(int row, int from) {
 #pragma unroll
         for (int tap = 0; tap < SIDE; ++tap)
@@ -209,7 +209,7 @@ struct RunProduct {
                     multiply_tap(run, tile, tap, down * pitch + across, sums);
                 }
                 __syncthreads();
-                if (is_last) continue;  // the next run and its weights come together
+                if (is_last) continue;  // the next run and its weights are stored together
                 store_weights(tile);
                 __syncthreads();
             }
@@ -217,8 +217,8 @@ struct RunProduct {
     }
 };
 
-// The pixels of the run of a tile that begins at position `first`, -1 where there is none. Results
-// belong to those from `pitch + 1` on; gives how many of them there are.
+// Find the pixels of the run of a tile that begins at position `first`; -1 if there is none. The tile's
+// own positions begin at `pitch + 1` of the run; returns the number of pixels among them.
 template <class E>
 __device__ int place_run(int (&pixels)[E::LONGEST], const Line& line, int first, int positions) {
     const int ahead = line.pitch() + 1;
@@ -233,7 +233,7 @@ __device__ int place_run(int (&pixels)[E::LONGEST], const Line& line, int first,
     return count;
 }
 
-// y, from x or from relu(norm(x)) where `x_mean` and its like are given, and its moments; as conv2d.
+// y from x, or from relu(norm(x)) if `x_mean` and its like are given, and its moments, as in conv2d.
 template <class E>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
     const float* __restrict__ x, const float* __restrict__ weight, float* __restrict__ y,
@@ -306,8 +306,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
     );
 }
 
-// dx, masked by the ReLU before x and summed for the batch norm before that, of z; as conv2d_input_grad
-// without a shortcut. x itself is not in memory, so norm(z) tells where it is positive.
+// dx, masked by the ReLU before x and summed for the batch norm, of z, before that, as in
+// conv2d_input_grad without a shortcut. x itself is not in memory; norm(z) tells where it is positive.
 template <class E>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
     const float* __restrict__ dy, const float* __restrict__ weight, float* __restrict__ dx,

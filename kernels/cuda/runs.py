@@ -1,4 +1,4 @@
-"""3 x 3 convolutions that keep the size, on tensor cores, by runs of pixels: see `runs.cu`."""
+"""3 x 3 convolutions that keep the size, on tensor cores, in runs of pixels: see `runs.cu`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DEPTH = 16  # channels at a time: as in runs.cu
 def run_for(
     images: Array, weight: Array, stride: int, padding: int, *, to_images: bool = False
 ) -> Runs | None:
-    """The engine for this convolution, or with `to_images` for its gradient; None: there is none.
+    """The engine for this convolution, or with `to_images` for its input gradient, or None.
 
-    Channels must come in whole sixteens, results in fours.
+    Channels must be a multiple of 16, result channels of 4.
     """
     depth, columns = weight.shape[2:] if not to_images else weight.shape[:1:-1]
     name = arithmetic(images)
@@ -78,7 +78,7 @@ def conv3x3_input_grad(
 
 
 def tiles_of(engine: Runs, shape: tuple[int, ...], columns: int) -> tuple[int, int]:
-    """Tiles of positions, a column and a row of zeros with each image, and of columns."""
+    """Tiles of positions (each image has a column and a row of zeros more), and of columns."""
     images, height, width = shape[:3]
     positions = images * (height + 1) * (width + 1)
     return blocks(positions, engine.m), blocks(columns, engine.n)

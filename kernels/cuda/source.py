@@ -1,8 +1,8 @@
-"""The CUDA C of this folder: which files make a module, and which kernels each is compiled for.
+"""The CUDA C of this folder: the files of each module, and the kernels it is compiled for.
 
 A kernel's name in `KERNELS` is a C++ name expression, such as `relu<float, 4>`. A module is
-compiled in variants, so that nobody waits for kernels that are not used. Nothing here needs CuPy, a
-GPU or a driver, so that a test can compile everything for every architecture.
+compiled in variants, so that unused kernels cost no time. Nothing here needs CuPy, a GPU or a
+driver, so a test can compile everything for every architecture.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FILES = {
 
 @dataclass(frozen=True)
 class MultiplyAdds:
-    """An engine of `product.cuh`: `m` x `n` results a block, `k` of the sum at a time in shared
-    memory, and `tm` x `tn` results a thread."""
+    """An engine of `product.cuh`: `m` x `n` results per block, `k` terms of the sum at a time in
+    shared memory, and `tm` x `tn` results per thread."""
 
     type_name: str
     m: int
@@ -44,12 +44,11 @@ class MultiplyAdds:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
         return self.m // self.tm * (self.n // self.tn)
 
     @property
     def resident(self) -> int:
-        """Blocks of a multiprocessor: RESIDENT in `product.cuh`."""
+        """Blocks per multiprocessor: RESIDENT in `product.cuh`."""
         return 512 // self.threads
 
     def __str__(self) -> str:
@@ -58,9 +57,9 @@ class MultiplyAdds:
 
 @dataclass(frozen=True)
 class TensorCores:
-    """An engine of `product.cuh`: `m` x `n` results a block, `k` of the sum at a time, `wm` x `wn`
-    results a warp, `stages` tiles in shared memory, and 3 products in TF32 for one of float32, or
-    1."""
+    """An engine of `product.cuh`: `m` x `n` results per block, `k` terms of the sum at a time,
+    `wm` x `wn` results per warp, `stages` tiles in shared memory, and 3 TF32 products for one in
+    float32, or 1."""
 
     m: int
     n: int
@@ -72,12 +71,11 @@ class TensorCores:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
         return self.m // self.wm * (self.n // self.wn) * 32
 
     @property
     def resident(self) -> int:
-        """Blocks of a multiprocessor: RESIDENT in `product.cuh`."""
+        """Blocks per multiprocessor: RESIDENT in `product.cuh`."""
         return (384 if self.wm * self.wn > 512 else 512) // self.threads
 
     def __str__(self) -> str:
@@ -86,8 +84,8 @@ class TensorCores:
 
 @dataclass(frozen=True)
 class Runs:
-    """An engine of `runs.cu`: `m` x `n` results a block, `wm` x `wn` a warp, of positions whose
-    taps meet a run of `longest` at most."""
+    """An engine of `runs.cu`: `m` x `n` results per block, `wm` x `wn` per warp; the taps of a
+    block's positions read a run of at most `longest`."""
 
     m: int
     n: int
@@ -98,11 +96,10 @@ class Runs:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
         return self.m // self.wm * (self.n // self.wn) * 32
 
     def holds(self, width: int) -> bool:
-        """Whether the run of a tile fits, in maps of this width."""
+        """Whether the run of a tile fits, for maps of this width."""
         return self.m + 2 * (width + 2) <= self.longest
 
     def __str__(self) -> str:
@@ -110,16 +107,16 @@ class Runs:
 
 
 Engine = MultiplyAdds | TensorCores
-Engines = dict[int, tuple[Engine, ...]]  # by how many values are moved at once
+Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
 def small(type_name: str) -> MultiplyAdds:
-    """The engine for float64 and odd matrices, where speed does not matter."""
+    """The engine for float64 and matrices without packs of four: speed does not matter there."""
     return MultiplyAdds(type_name, 32, 16, 16, 4, 1)
 
 
 def on_threads(kernel: str) -> Engines:
-    """float32, multiplied and added by threads."""
+    """Engines for float32 with the threads' multiply-adds."""
     shapes = {
         "conv2d_weight_grad": ((64, 16, 16, 2, 4), (64, 32, 16, 4, 4), (64, 64, 16, 8, 4)),
         "gemm": ((128, 16, 16, 4, 4), (64, 64, 16, 8, 4)),
@@ -130,7 +127,7 @@ def on_threads(kernel: str) -> Engines:
 
 
 def on_tensor_cores(kernel: str, products: int) -> Engines:
-    """float32 in three products of TF32, or in one; shapes as measured on a Hopper GPU."""
+    """Engines for float32 as three TF32 products, or one; shapes measured on a Hopper GPU."""
     pixels = ((128, 16, 16, 32, 16, 3), (128, 32, 16, 32, 16, 3), (64, 64, 16, 32, 32, 3))
     weights = ((48, 16, 32, 16, 16, 3), (64, 32, 32, 32, 16, 3), (64, 64, 16, 32, 32, 4))
     of_weights = kernel == "conv2d_weight_grad"
@@ -150,7 +147,7 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "tf32": functools.partial(on_tensor_cores, products=1),
 }
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
-WIDEST_OF_RUNS = 64  # columns: of wider ones, larger tiles of `convolution.cu` are as fast
+WIDEST_OF_RUNS = 64  # columns; for more, the larger tiles of `convolution.cu` are as fast
 
 
 def runs(arithmetic: str) -> tuple[Runs, ...]:
@@ -160,7 +157,7 @@ def runs(arithmetic: str) -> tuple[Runs, ...]:
 
 @functools.cache
 def choose_run(arithmetic: str, width: int, columns: int) -> Runs | None:
-    """The narrowest that holds all columns, else the widest, for maps of this width; or none."""
+    """The narrowest run that holds all columns, else the widest, for this map width; or None."""
     fitting = [run for run in runs(arithmetic) if run.holds(width)]
     if not fitting or columns > WIDEST_OF_RUNS:
         return None
@@ -168,15 +165,15 @@ def choose_run(arithmetic: str, width: int, columns: int) -> Runs | None:
 
 
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
-MULTIPROCESSORS = 132  # that work is cut for: those of an H100
+MULTIPROCESSORS = 132  # for which work is cut: those of an H100
 
 
 @functools.cache
 def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns: int) -> Engine:
     """The narrowest engine that holds all columns of a product, else the widest.
 
-    A wide product of few lines takes a smaller one, if there is a fourth, so that no
-    multiprocessor is idle.
+    A wide product of few lines takes the fourth engine, which is smaller, if there is one: so that
+    no multiprocessor is idle.
     """
     engines = ARITHMETIC[arithmetic](kernel)[vector]
     chosen = next((e for e in engines[:3] if e.n >= columns), engines[:3][-1])
@@ -186,12 +183,12 @@ def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns
 
 
 def resident_blocks(engine: Engine) -> int:
-    """How many of its blocks run at once on a large GPU."""
+    """The number of its blocks that run at once on a large GPU."""
     return MULTIPROCESSORS * engine.resident
 
 
 def vectors(type_name: str) -> tuple[int, ...]:
-    """How many values a thread may move at once."""
+    """The numbers of values that a thread may move at once."""
     return (1, 4) if type_name == "float" else (1,)
 
 
@@ -214,7 +211,7 @@ def packed(*names: str) -> NamesFor:
 
 
 def tiled(kernel: str, *rests: str) -> NamesFor:
-    """A tiled product, by its arithmetic."""
+    """A tiled product, for each engine of an arithmetic."""
     ends: list[tuple[str, ...]] = [(text,) for text in rests] or [()]
     return lambda arithmetic: [
         product(kernel, engine, vector, *end)
@@ -225,7 +222,6 @@ def tiled(kernel: str, *rests: str) -> NamesFor:
 
 
 def all_of(*parts: NamesFor) -> NamesFor:
-    """The kernels of several such lists."""
     return lambda type_name: [name for part in parts for name in part(type_name)]
 
 
@@ -262,7 +258,7 @@ PRODUCTS = ("convolution", "gemm")
 
 
 def variants(module: str) -> tuple[str, ...]:
-    """What a module is compiled for, each for itself: types or, of products, arithmetic."""
+    """The variants of a module, each compiled on its own: types, or kinds of arithmetic."""
     if module == "runs":
         return ("tf32x3", "tf32")
     return tuple(ARITHMETIC) if module in PRODUCTS else ("float", "double")
@@ -270,24 +266,21 @@ def variants(module: str) -> tuple[str, ...]:
 
 @functools.cache
 def kernels_of(module: str, variant: str) -> tuple[str, ...]:
-    """All name expressions of a module's variant."""
     return tuple(dict.fromkeys(KERNELS[module](variant)))
 
 
 def all_kernels() -> Iterator[str]:
-    """Every name expression there is."""
     for module in FILES:
         for variant in variants(module):
             yield from kernels_of(module, variant)
 
 
 def variant_of(module: str, kernel: str) -> str:
-    """The variant that holds a kernel."""
     return next(v for v in variants(module) if kernel in kernels_of(module, v))
 
 
 def text(module: str) -> str:
-    """The whole source of a module; compilers' messages name the file that a line comes from."""
+    """The whole source of a module. The `#line` makes compilers' messages name the file."""
     return "".join(
         f'#line 1 "{name}"\n{(FOLDER / name).read_text(encoding="utf-8")}' for name in FILES[module]
     )

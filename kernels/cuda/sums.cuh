@@ -1,9 +1,9 @@
-// Sums over the rows of a tile while it is in registers: what batch norm needs of a convolution's
-// result, or of the gradient of its input.
+// Sums over the rows of a tile while it is in registers: batch norm needs them of a convolution's result
+// or of the gradient of its input.
 
 constexpr unsigned ALL_LANES = 0xffffffff;
 
-// Add a pair of numbers a column over all rows of a tile: take(n, pair) gets the sums of column n.
+// Add a pair of numbers per column over all rows of a tile; take(n, pair) gets the sums of column n.
 template <class E, typename T, class Take>
 __device__ void sum_over_rows(Pack<T, 2> (&own)[E::COLUMNS], const Take& take) {
     __shared__ T by_warp[2][E::WARP_ROWS][E::N];
@@ -29,9 +29,9 @@ __device__ void sum_over_rows(Pack<T, 2> (&own)[E::COLUMNS], const Take& take) {
     }
 }
 
-// Mean and sum of squared distances of each column of a tile, over the rows that count(m): `number` of
-// them. take(n, pair) gets them. Distances are taken from the column's first value, small even where
-// the values are not.
+// Mean and sum of squared distances of each column of a tile, over the `number` rows m with counts(m).
+// take(n, pair) gets them. Distances are taken from the column's first value: they are small even if
+// the values are large.
 template <class E, typename T, class Counts, class Take>
 __device__ void moments_over_rows(
     const T (&values)[E::ROWS][E::COLUMNS], const Counts& counts, int number, const Take& take
@@ -57,8 +57,8 @@ __device__ void moments_over_rows(
     });
 }
 
-// Mask gradients to where the results of the ReLU before are positive, and add them, and their products
-// with z - mean, to their columns' sums.
+// Mask gradients: keep them where the results of the ReLU before are positive. Add them, and their
+// products with z - mean, to the sums of their columns.
 template <int V, typename T>
 __device__ void mask_and_sum(
     Pack<T, V>& grads, const Pack<T, V>& results, const Pack<T, V>& z, const T* mean,
@@ -72,7 +72,7 @@ __device__ void mask_and_sum(
     }
 }
 
-// From the sums of each thread's columns to those of all pixels: totals[2][channels].
+// Add the sums of each thread's columns over all pixels, to totals[2][channels].
 template <class E, typename T, class Meanwhile>
 __device__ void total_sums(
     Pack<T, 2> (&own)[E::COLUMNS], index_t part, index_t count, index_t first_n, int wide,

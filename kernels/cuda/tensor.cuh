@@ -1,8 +1,8 @@
-// Tensor cores and asynchronous copies, which CUDA C reaches by inline PTX only. They exist from
-// compute capability 8.0 on; for older GPUs this compiles, but stops the kernel that calls it.
+// Tensor cores and asynchronous copies, which need inline PTX in CUDA C. They exist from compute
+// capability 8.0 on. For older GPUs this file compiles, but traps in the kernel that calls it.
 //
-// A product adds a(16, K) * b(K, 8) to d(16, 8), all spread over the 32 lanes of a warp. With
-// g = lane / 4 and t = lane % 4 a lane holds, of each (PTX ISA, "Matrix Fragments for mma"):
+// A product adds a(16, K) * b(K, 8) to d(16, 8). The matrices are spread over the 32 lanes of a warp.
+// With g = lane / 4 and t = lane % 4 a lane holds (PTX ISA, "Matrix Fragments for mma"):
 //
 //     d    (g, 2t)  (g, 2t + 1)  (g + 8, 2t)  (g + 8, 2t + 1)
 //     a    (g, t)   (g + 8, t)   (g, t + 4)   (g + 8, t + 4)
@@ -49,7 +49,7 @@ __device__ __forceinline__ void mma_bf16(
     mma_bf16(d[0], d[1], d[2], d[3], a, b);
 }
 
-// To the nearest number of 10 bits behind the point, as mma_tf32 wants it.
+// Round to the nearest number with 10 mantissa bits, as mma_tf32 expects.
 __device__ __forceinline__ unsigned to_tf32(float value) {
     unsigned bits = 0;
     PTX_VALUE("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
@@ -58,7 +58,7 @@ __device__ __forceinline__ unsigned to_tf32(float value) {
 
 __device__ __forceinline__ float from_tf32(unsigned bits) { return __uint_as_float(bits); }
 
-// Two numbers of 7 bits behind the point in one register, each the upper half of its float.
+// Two numbers with 7 mantissa bits in one register, each the upper half of its float.
 __device__ __forceinline__ unsigned pack_bf16(float low, float high) {
     unsigned pair = 0;
     PTX_VALUE("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
@@ -71,9 +71,9 @@ __device__ __forceinline__ float high_of_bf16(unsigned pair) {
     return __uint_as_float(pair & 0xffff0000u);
 }
 
-// Copies 4, 8 or 16 bytes from global to shared memory past the registers; zeros where nothing
-// `exists`, and `global` is then not read. The thread goes on at once: it may use what it copied
-// behind wait_for_copies, other threads behind the barrier after that.
+// Copy 4, 8 or 16 bytes from global to shared memory past the registers; zeros unless it `exists`, and
+// then `global` is not read. The call returns at once. The thread may use the copy after
+// wait_for_copies, other threads after the next barrier.
 template <int BYTES>
 __device__ __forceinline__ void copy_async(void* shared, const void* global, bool exists) {
     static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "4, 8 or 16 bytes");
@@ -92,7 +92,7 @@ __device__ __forceinline__ void copy_async(void* shared, const void* global, boo
 // The copies since the last call become a group.
 __device__ __forceinline__ void commit_copies() { PTX("cp.async.commit_group;" ::: "memory"); }
 
-// Until no more than N groups, the latest, are on their way.
+// Wait until at most the N latest groups are incomplete.
 template <int N>
 __device__ __forceinline__ void wait_for_copies() {
     PTX("cp.async.wait_group %0;" ::"n"(N) : "memory");

@@ -1,20 +1,20 @@
-"""The ladder: from the definition to a fast kernel, one idea a rung.
+"""The ladder: from the definition to a fast kernel, one idea per rung.
 
-Between `reference.py`, which says what a kernel computes, and the fast kernels of `cpu/` and
-`cuda/` lie a few ideas. Here each has a file of its own that opens with it. A rung imports from
-those below it what it does not change, so its file holds what is new. All rungs of a ladder have
-the same signature.
+`reference.py` says what a kernel computes. A few ideas lead from there to the fast kernels of
+`cpu/` and `cuda/`. Here each idea has its own file, which begins by explaining it. A rung imports
+what it does not change from the rungs below, so its file holds only what is new. All rungs of a
+ladder have the same signature.
 
     conv1_seven_loops.py    the definition               norm1_three_passes.py   the definition
     conv2_im2col.py         a product of matrices        norm2_two_passes.py     fewer passes
-    conv3_blocks.py         columns stay in cache        norm3_fused.py          ReLU on the way
+    conv3_blocks.py         columns stay in cache        norm3_fused.py          ReLU fused in
     conv4_register_tile.py  sums stay in registers
     conv5_panels.py         a weight read in order       cuda1_thread.cu         the definition
     conv6_winograd.py       fewer multiplications        cuda2_shared.cu         shared memory
                                                          cuda3_register_tile.cu  registers
 
 A convolution is 3 x 3 at stride 1 with padding 1. `python examples/ladder.py` checks, times and
-draws all rungs; a page of the lesson (`docs/lesson/7-why-is-it-fast.md`) reads the pictures.
+draws all rungs; a page of the lesson (`docs/lesson/7-why-is-it-fast.md`) explains the pictures.
 Training does not use these kernels.
 """
 
@@ -34,11 +34,11 @@ class Rung:
     """A kernel of a ladder.
 
     Attributes:
-        name: of the idea, for tables and pictures.
+        name: the idea, for tables and pictures.
         file: the module of this package, without its ending.
         function: the name of the kernel.
-        bytes: how many it moves between memory and caches, if no cache keeps an array from one
-            pass to the next: a function of the shape of x and the number of filters.
+        bytes: a function of the shape of x and the number of filters: the bytes that it moves
+            between memory and caches, if no cache keeps an array from one pass to the next.
     """
 
     name: str
@@ -47,12 +47,11 @@ class Rung:
     bytes: Callable[[tuple[int, ...], int], int]
 
     def kernel(self) -> Callable[..., Any]:
-        """The function itself."""
         return getattr(importlib.import_module(f".{self.file}", __name__), self.function)
 
 
 def convolution(name: str, file: str, columns: int = 0, weights: int = 0) -> Rung:
-    """A rung that moves x, weight and y once, and further copies of x and of taps of the weight."""
+    """A rung that moves x, weight and y once, and more copies of x and of taps of the weight."""
 
     def moved(shape: tuple[int, ...], filters: int) -> int:
         pixels, channels = math.prod(shape[:3]), shape[3]
@@ -63,7 +62,7 @@ def convolution(name: str, file: str, columns: int = 0, weights: int = 0) -> Run
 
 
 def batch_norm(name: str, file: str, arrays: int) -> Rung:
-    """A rung that reads or writes so many arrays as large as x."""
+    """A rung that reads or writes `arrays` arrays as large as x."""
     return Rung(name, file, "batch_norm_relu", lambda shape, _: FLOAT * arrays * math.prod(shape))
 
 

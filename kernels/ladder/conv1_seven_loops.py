@@ -1,14 +1,14 @@
 """Convolution, rung 1: seven loops.
 
-The definition, written down. Every result is a sum over a window of 3 x 3 pixels and all channels;
-outside of the image there are zeros.
+The definition, written as loops. Every result is a sum over a window of 3 x 3 pixels and all
+channels; outside the image there are zeros.
 
     y[n, r, c, f] = sum over i, j, k of x[n, r + i - 1, c + j - 1, k] * weight[i, j, k, f]
 
 All rungs have this signature: x (N, H, W, C) and weight (3, 3, C, F), float32, give y (N, H, W, F),
 at stride 1 with padding 1.
 
-Why it is slow: an addition waits for the one before it (some 4 cycles), the weights of one filter
+Why it is slow: an addition waits for the one before it (about 4 cycles), the weights of one filter
 lie F floats apart, and each multiply-add loads two numbers. The processor could do 16 to 64
 multiply-adds in a cycle; here it does one in four.
 """

@@ -1,8 +1,8 @@
 """Convolution, rung 2: im2col in memory, and a product of matrices.
 
 Copy the window under each pixel into a row. The convolution is then one product, and the innermost
-loop can run over the filters, which lie side by side in the weight and in y: the compiler makes
-vectors of 8 or 16 floats of them, and no sum waits for another.
+loop can run over the filters, which are adjacent in the weight and in y: the compiler uses vectors
+of 8 or 16 floats, and no sum waits for another.
 
                        9 * C                        F
                   +-------------+              +---------+            F
@@ -11,7 +11,7 @@ vectors of 8 or 16 floats of them, and no sum waits for another.
                   | window of 2 |              +---------+       +---------+
                   |     ...     |
 
-The price is memory: the columns have nine times the floats of x. They are written, and read again.
+The price is memory: the columns have nine times the floats of x. They are written and read again.
 """
 
 import numpy as np

@@ -2,9 +2,9 @@
 
 In rung 3 each multiply-add loads a vector of the weight and one of y, and stores y again: three
 trips to the L1 cache for one instruction of arithmetic. A processor does two loads and two
-multiply-adds in a cycle, so they should be about equal. Hence a tile of y, 4 pixels by 2 vectors,
-stays in 8 registers from the first product to the last. A step loads 2 vectors of the weight and
-4 numbers of the columns, for 8 multiply-adds, none of which waits for another:
+multiply-adds in a cycle, so their numbers should be about equal. So a tile of y, 4 pixels by 2
+vectors, stays in 8 registers from the first product to the last. A step loads 2 vectors of the
+weight and 4 numbers of the columns, for 8 multiply-adds, none of which waits for another:
 
                      weight[k]:  w0      w1
     columns[0, k]  a0          [ y00 ][ y01 ]
@@ -12,8 +12,8 @@ stays in 8 registers from the first product to the last. A step loads 2 vectors 
     columns[2, k]  a2          [ y20 ][ y21 ]
     columns[3, k]  a3          [ y30 ][ y31 ]
 
-The compiler does not find this by itself. So vectors are a type of their own here (`cpu/simd.py`):
-a variable of it is a register. Sizes are rounded up to whole tiles; what is too much is cut off.
+The compiler does not find this by itself. So vectors are a type here (`cpu/simd.py`), and a
+variable of it is a register. Sizes are rounded up to whole tiles; the excess results are cut off.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Convolution, rung 5: packed panels.
 
 A tile reads 2 vectors of each row of the weight. The rows lie F floats apart, mostly a power of
-two, and a cache puts addresses that are a power of two apart into few of its sets: with 256 filters
-the rows of a tile share 4 of an L1 cache's 64 sets, so hardly any of them stay there. So the weight
-is copied once, into panels as wide as a tile:
+two, and a cache maps addresses that are a power of two apart to few of its sets. With 256 filters
+the rows of a tile share 4 of an L1 cache's 64 sets, so few of them stay there. So the weight is
+copied once, into panels as wide as a tile:
 
     weight (9 * C, F)                    panels (F / 32, 9 * C, 32)
 
@@ -11,8 +11,8 @@ is copied once, into panels as wide as a tile:
       | row 0    | row 0    |     -->      row 0 of panel 1, row 1 of panel 1, ...
       | row 1    | row 1    |
 
-The tile's loop then reads one stream, which begins at a cache line, so that no vector lies across
-two. The price is a copy of the weight, which is mostly small beside x. The sums are rung 4's, to
+The tile's loop then reads one stream. It begins at a cache line, so that no vector crosses two. The
+price is a copy of the weight, which is mostly small beside x. The sums are rung 4's, to
 the last bit.
 """
 
@@ -37,7 +37,7 @@ def conv2d(x, weight):
 
 
 def in_panels(matrix):
-    """(..., depth, F) -> (..., F / FILTERS, depth, FILTERS), with zeros behind the last filter."""
+    """(..., depth, F) -> (..., F / FILTERS, depth, FILTERS), with zeros after the last filter."""
     *more, depth, filters = matrix.shape
     whole = np.zeros((*more, depth, filters + -filters % FILTERS), np.float32)
     whole[..., :filters] = matrix

@@ -1,7 +1,7 @@
 """Convolution, rung 6: Winograd's F(2 x 2, 3 x 3), less than half of the multiplications.
 
-Two neighbouring results of a filter g of length 3 take 4 inputs d and 6 products. Arranged in
-another way they take 4, if sums of g are made beforehand:
+Two neighbouring results of a filter g of length 3 take 4 inputs d and 6 products. Rearranged they
+take 4 products, if sums of g are made beforehand:
 
     m0 = (d0 - d2) * g0                m1 = (d1 + d2) * (g0 + g1 + g2) / 2
     m3 = (d1 - d3) * g2                m2 = (d2 - d1) * (g0 - g1 + g2) / 2
@@ -10,7 +10,7 @@ another way they take 4, if sums of g are made beforehand:
 
 In two dimensions 2 x 2 results take 4 x 4 inputs and 16 products instead of 36. The sum over the
 channels comes before the last line, so each of the 16 places is a product of matrices for rung 4's
-tile, V (squares, C) times U (C, F). A strip, two rows of results, is taken through all steps:
+tile, V (squares, C) times U (C, F). A strip, two rows of results, goes through all steps:
 
     x --squares of 4 x 4--> V[16] --times U[16]--> M[16] --squares of 2 x 2--> y
 
@@ -39,7 +39,7 @@ def conv2d(x, weight):
 
 
 def filter_sums(g):
-    """What m0 to m3 take of the three numbers of a filter, along the first axis."""
+    """The factors in m0 to m3 made from the three numbers of a filter, along the first axis."""
     g0, g1, g2 = g
     return np.stack([g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2])
 
@@ -89,7 +89,7 @@ def transform_input(d, v):
 
 @helper
 def input_sums(d, at, step):
-    """What m0 to m3 take of four inputs."""
+    """The factors in m0 to m3 made from four inputs."""
     d0, d1 = load(d, at), load(d, at + step)
     d2, d3 = load(d, at + 2 * step), load(d, at + 3 * step)
     return d0 - d2, d1 + d2, d2 - d1, d1 - d3

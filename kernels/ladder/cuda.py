@@ -19,9 +19,9 @@ class CudaRung:
     """A kernel of the ladder for GPUs.
 
     Attributes:
-        name: of the idea, for tables and pictures.
+        name: the idea, for tables and pictures.
         file: the CUDA C of this folder, without its ending.
-        tile: pixels, and filters, whose results a block makes.
+        tile: the pixels, and the filters, of a block's results.
     """
 
     name: str
@@ -29,7 +29,7 @@ class CudaRung:
     tile: int
 
     def text(self) -> str:
-        """The whole module; a mistake is told with the file and the line it is in."""
+        """The whole module; the `#line` makes compilers' messages name the file and its line."""
         files = "cuda_window.cuh", f"{self.file}.cu"
         return "".join(f'#line 1 "{file}"\n{(FOLDER / file).read_text("utf-8")}' for file in files)
 
@@ -48,7 +48,6 @@ class CudaRung:
 
 @functools.cache
 def compiled(cupy: Any, rung: CudaRung) -> Any:
-    """The kernel, ready to launch."""
     return cupy.RawModule(code=rung.text(), options=("-std=c++17",)).get_function("conv2d")
 
 

@@ -1,8 +1,8 @@
 // Convolution on a GPU, rung 2: shared memory.
 //
 // A block's threads need the same numbers, so they fetch them together: 16 numbers of each pixel's
-// window and of each filter at a time, one of each a thread, into memory that the block shares, on the
-// chip. Each number is fetched once and used 16 times; global memory moves a sixteenth of the bytes.
+// window and of each filter at a time. Each thread fetches one of each, into the block's shared memory
+// on the chip. Each number is fetched once and used 16 times; global memory moves a sixteenth of the bytes.
 //
 //                        16 filters
 //                      +-----------+
@@ -13,8 +13,8 @@
 //   pi-|         |     |  results  |
 //  xels+---------+     +-----------+
 //
-// The first __syncthreads() waits until everything is there, the second until everybody has read it.
-// Now the way to shared memory is the narrow one: two numbers for each multiply-add.
+// The first __syncthreads() waits until all numbers are stored, the second until all threads have read
+// them. Now shared memory is the bottleneck: two numbers for each multiply-add.
 
 extern "C" __global__ void conv2d(
     const float* x, const float* weight, float* y, int pixels, int height, int width, int channels,

@@ -11,8 +11,8 @@
 //   a[p + 48]    sum        sum           sum           sum
 //
 // They lie 16 apart, so that neighbouring threads read neighbouring numbers of b, and write
-// neighbouring results. What comes next, wider reads, copies on their way during the arithmetic and
-// tensor cores, is in `kernels/cuda/product.cuh`.
+// neighbouring results. The next steps, wider reads, copies during the arithmetic and tensor cores,
+// are in `kernels/cuda/product.cuh`.
 
 extern "C" __global__ void conv2d(
     const float* x, const float* weight, float* y, int pixels, int height, int width, int channels,

@@ -1,6 +1,6 @@
 """Batch norm with ReLU, rung 1: three passes, and one for the ReLU.
 
-The definition, written down. For each channel, over all images and pixels:
+The definition, written as loops. For each channel, over all images and pixels:
 
     mean = average of x                 pass 1 reads x
     var  = average of (x - mean)^2      pass 2 reads x
@@ -10,13 +10,13 @@ The definition, written down. For each channel, over all images and pixels:
 All rungs have this signature: x (N, H, W, C), gamma and beta (C,), float32, give y, mean, var. They
 show the training's forward pass.
 
-Why it is slow: there are some ten operations for each number, and the processor could do them in a
-fraction of the time that memory takes to bring it. So what counts is the bytes that are moved. Here
-they are 24 for each number of x: 4 + 4 + 8 + 8.
+Why it is slow: there are about ten operations for each number. The processor could do them in a
+fraction of the time that memory takes to deliver it. So the bytes that are moved decide the time.
+Here they are 24 for each number of x: 4 + 4 + 8 + 8.
 
 A pass goes through x in chunks of PIXELS pixels, which threads share. Four pixels are added at a
-time, so that a sum waits less for the one before it. The chunks' sums are added in float64, in
-their order.
+time, so that a sum waits less for the one before it. The chunks' sums are added in order, in
+float64.
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ def batch_norm_relu(x, gamma, beta, *, eps):
 
 
 def scale_of(gamma, var, eps):
-    """What a distance from the mean is multiplied by."""
+    """The factor of a distance from the mean."""
     return (gamma / np.sqrt(var + eps)).astype(np.float32)
 
 
@@ -97,7 +97,7 @@ def normalise(pixels, mean, scale, beta, y):
 
 @parallel_kernel
 def relu(y):
-    """Set what is negative to 0; NaN stays NaN."""
+    """max(y, 0) in place; NaN stays NaN."""
     for p in prange(len(y)):
         for c in range(y.shape[1]):
             y[p, c] = np.float32(0) if y[p, c] <= 0 else y[p, c]

@@ -1,9 +1,9 @@
 """Batch norm with ReLU, rung 2: two passes, and one for the ReLU.
 
-The variance needs the mean, so it seems to need a pass of its own. The textbook's way out, average
-of x^2 minus the square of the average, subtracts two large numbers where the mean is large, and
-nothing may be left. But a *chunk* of x stays in cache, so that it costs nothing to go through it
-twice: its mean first, then the squared distances from that mean. Chunks are merged exactly:
+The variance needs the mean, so it seems to need another pass. The textbook's formula, average of
+x^2 minus the square of the average, subtracts two large numbers if the mean is large, and all
+digits may cancel. But a *chunk* of x stays in cache, so reading it twice costs nothing: its mean
+first, then the squared distances from that mean. Chunks are merged exactly:
 
     total = sum of n                                    n: pixels of a chunk
     mean  = sum of n * mean_of_chunk / total

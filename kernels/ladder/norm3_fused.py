@@ -1,16 +1,16 @@
 """Batch norm with ReLU, rung 3: two passes, the ReLU in the second.
 
-The ReLU of a number needs nothing but that number. So it is taken while the number is in a
-register, before it is written for the first time. A pass of its own would bring every y back from
-memory, only to write it again.
+The ReLU of a number needs only that number. So it is applied while the number is in a register,
+before it is written for the first time. A separate pass would read every y from memory only to
+write it again.
 
     rung 2:   x -> statistics      x -> y      y -> y
     rung 3:   x -> statistics      x -> y
 
 12 bytes for each number of x, 4 + 8: half of rung 1's, and the same arithmetic. It is the least for
-arrays that no cache holds, since the statistics must be known before the first y. To move fewer, x
-must not come to memory in between: the engine sums the moments of a convolution's result while it
-is in cache (`kernels/cpu/finish.py`).
+arrays larger than any cache, since the statistics must be known before the first y. To move fewer
+bytes, x must not go to memory in between: the engine sums the moments of a convolution's result
+while it is in cache (`kernels/cpu/finish.py`).
 """
 
 import numpy as np

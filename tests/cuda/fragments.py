@@ -18,13 +18,13 @@ def text():
 
 
 def tf32(x):
-    """To the nearest number with 10 bits behind the point, halves away from zero."""
+    """Round to 10 mantissa bits, halves away from zero."""
     bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x1000) & 0xFFFFE000).astype(np.uint32).view(np.float32)
 
 
 def bf16(x):
-    """To the nearest number with 7 bits behind the point, halves to even."""
+    """Round to 7 mantissa bits, halves to even."""
     bits = np.asarray(x, np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 

@@ -1,8 +1,7 @@
-"""A convolution of the CUDA kernels and what it does on the way, against the parts one by one.
+"""A CUDA convolution and the operations fused into it, against the separate operations.
 
-What is done on the way is done by the same operations in the same order, so most of it must give
-the same bits as a kernel of its own would. Sums over pixels are compared with exact ones, within
-bounds.
+The fused operations are the same, in the same order, so most of them must give the same bits as a
+separate kernel. Sums over pixels are compared with exact ones, within bounds.
 """
 
 from contextlib import contextmanager
@@ -64,7 +63,7 @@ class Bench:
         return self.put(self.rng.standard_normal(shape))
 
     def norm(self, z):
-        """A batch norm for a map: half of it is positive, and some values are just zero."""
+        """A batch norm for a map: half of the results are positive, and some are exactly zero."""
         c = z.shape[3]
         mean, beta = self.rng.standard_normal(c), self.rng.standard_normal(c)
         beta[::2] = 0
@@ -76,19 +75,19 @@ class Bench:
     # ------------------------------------------------------------------ pending
 
     def pending(self):
-        """A batch norm that x awaits, and x after it and ReLU."""
+        """A batch norm that is pending on x, and x after it and ReLU."""
         norm = self.norm(self.x)
         return norm, self.put(normalise(self.x, norm, relu=True).get())
 
     def check_pending_result(self):
-        """Batch norm and ReLU on the way give what they give before; the padding stays zero."""
+        """Pending batch norm and ReLU give the same as applied ones; the padding stays zero."""
         norm, between = self.pending()
         geometry = self.layer.stride, self.layer.padding
         plain = convolution.convolve(between, self.weight, *geometry)
         same(convolution.convolve(self.x, self.weight, *geometry, pending=norm), plain)
 
     def check_pending_weight_grad(self):
-        """So do they in the weight's gradient."""
+        """The same in the weight's gradient."""
         norm, between = self.pending()
         plain = self.weight_grad(between)
         same(self.weight_grad(self.x, pending=norm), plain)
@@ -96,7 +95,7 @@ class Bench:
     # ------------------------------------------------------------------ moments
 
     def check_moments(self):
-        """Of the result, and the running statistics that they move."""
+        """The moments of the result, and the running statistics that they move."""
         filters = self.layer.filters
         running = Running(self.normal(filters), self.put(self.rng.uniform(1, 2, filters)), 0.3)
         followed = [array.copy() for array in running[:2]]
@@ -123,20 +122,20 @@ class Bench:
         return convolution.input_grad(self.dy, self.weight, self.layer.shape, *geometry, **settings)
 
     def addend(self, stride, more):
-        """What came through a shortcut, and the same as an array like x."""
+        """A gradient from a shortcut, and the same as an array like x."""
         n, height, width, channels = self.layer.shape
         addend = self.normal(n, -(-height // stride), -(-width // stride), channels + more)
         shape = self.layer.shape
         return addend, reference.subsample_and_pad_grad(addend.get(), x_shape=shape, stride=stride)
 
     def check_addend(self, stride, more):
-        """Added where the shortcut read; the rest is as without it."""
+        """It is added where the shortcut read; the rest is as without it."""
         addend, spread = self.addend(stride, more)
         dx = self.input_grad(shortcut=convolution.ShortcutGrad(addend, stride))
         same(dx, self.input_grad().get() + spread)
 
     def check_mask(self, by_norm, addend=None):
-        """Masked by the ReLU before, after the addition, and summed."""
+        """After the addition the gradient is masked by the ReLU before, and summed."""
         z = self.normal(*self.layer.shape)
         norm = self.norm(z)
         result = normalise(z, norm, relu=True)
@@ -154,7 +153,7 @@ class Bench:
         return z, norm, result, dx, sums
 
     def check_mask_of_run(self):
-        """As `check_mask` by norm, but against the reference: no other kernel sums as runs do."""
+        """As `check_mask` by norm, but against the reference: no other kernel sums like runs."""
         z = self.normal(*self.layer.shape)
         norm = self.norm(z)
         sums = launch.empty((2, z.shape[3]), z)
@@ -167,7 +166,7 @@ class Bench:
         assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
 
     def check_sums_again(self, by_norm=False, addend=None):
-        """Whoever sums the gradient in memory gets the same bits, whether it is masked or not."""
+        """Summing the gradient from memory gives the same bits, whether it is masked or not."""
         z, norm, result, dx, sums = self.check_mask(by_norm, addend)
         if self.layer.stride == 1:
             placed = self.put(dx.get())
@@ -184,13 +183,11 @@ class Bench:
         self.compare(y, partial(reference.conv2d, **geometry), self.x, self.weight, terms)
 
     def check_input_grad(self):
-        """So the gradient of x."""
         product = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
         product = partial(product, **self.layer.geometry)
         self.compare(self.input_grad(), product, self.dy, self.weight, self.weight[:, :, 0].size)
 
     def check_weight_grad(self):
-        """So the gradient of the weight."""
         product = partial(reference.conv2d_weight_grad, kernel_size=self.layer.kernel)
         product = partial(product, **self.layer.geometry)
         self.compare(self.weight_grad(self.x), product, self.dy, self.x, self.dy[..., 0].size)
@@ -202,7 +199,7 @@ class Bench:
 
 
 def roundings(products, terms):
-    """As in suite.py, by how many products in TF32 one is made of; None: by multiply-adds.
+    """As in suite.py, by the number of TF32 products for one; None: multiply-adds.
 
     A single one rounds each factor to 11 bits, which is off by 2**-11 at most: 2**13 roundings.
     """
@@ -212,7 +209,6 @@ def roundings(products, terms):
 
 
 def same(actual, expected):
-    """The same bits."""
     np.testing.assert_array_equal(*map(to_host, (actual, expected)))
 
 
@@ -250,7 +246,7 @@ def assert_sums(grads, z, mean, sums):
 
 @contextmanager
 def forced_run(engine):
-    """Within, 3 x 3 convolutions take this engine of `runs.cu`; None: none of them."""
+    """A context in which 3 x 3 convolutions take this engine of `runs.cu`, or none of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "choose_run", lambda *_: engine)
         yield
@@ -258,7 +254,7 @@ def forced_run(engine):
 
 @contextmanager
 def forced(engine):
-    """Within, every product runs on this engine."""
+    """A context in which every product runs on this engine."""
     with pytest.MonkeyPatch.context() as patch:
         for function in (convolution.convolve, gradient_sums, gemm):
             patch.setitem(function.__globals__, "choose_engine", lambda *_: engine)

@@ -2,8 +2,8 @@
 
 A bound is derived, not tuned: a sum of n products, whatever its order, is off by at most
 (n + 2) * UNIT times the same sum of absolute values (Higham 2002, "Accuracy and stability of
-numerical algorithms", sec. 3.1). The right value is the reference in float64. What tensor cores add
-to that, `roundings` says.
+numerical algorithms", sec. 3.1). The right value is the reference in float64. `roundings` says
+what tensor cores add to that.
 """
 
 from functools import partial
@@ -32,7 +32,7 @@ IMPLEMENTATIONS = {
 
 
 def by(algorithm):
-    """The convolutions, by one algorithm whatever the shape."""
+    """The convolutions, by one algorithm for every shape."""
     names = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
     return SimpleNamespace(
         **{name: partial(getattr(convolution, name), algorithm=algorithm) for name in names}
@@ -54,14 +54,14 @@ winograd_only = by("winograd")
 
 
 def forget_choices():
-    """Let the CPU's convolutions choose anew what they remember by shape."""
+    """Clear the choices that the CPU's convolutions cache by shape."""
     for function in vars(convolution).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()
 
 
 def roundings(kernels, dtype, terms):
-    """By how many roundings a sum of so many products may be off.
+    """The number of roundings by which a sum of so many products may be off.
 
     Tensor cores cut sums off where others round, which is up to twice as much. And they split each
     number x into parts of 11 bits: the second part is at most 2**-11 x, and its own rounding 2**-22
@@ -103,7 +103,7 @@ def guarded(array):
 
 
 def normal(rng, dtype, *shape):
-    """Normal numbers between NaNs: who reads past an end shows it."""
+    """Normal numbers between NaNs: a read past an end shows up."""
     return guarded(rng.standard_normal(shape).astype(dtype))
 
 

@@ -1,4 +1,4 @@
-"""The CPU kernels beside PyTorch's: a second pair of eyes on the reference, too."""
+"""The CPU kernels against PyTorch's: an independent check, also of the reference."""
 
 import numpy as np
 import pytest

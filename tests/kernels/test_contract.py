@@ -1,4 +1,4 @@
-"""Every implementation of the contract but convolution's against the reference in float64."""
+"""Every implementation of every kernel except convolutions, against the reference in float64."""
 
 import numpy as np
 import pytest
@@ -282,7 +282,7 @@ def test_softmax_cross_entropy(kernels, dtype, scale, n, classes, rng):
 @implementations
 @given(n=st.integers(1, 9), classes=st.integers(1, 40), rng=generators)
 def test_tally(kernels, dtype, n, classes, rng):
-    """Ties go to the first class, and a NaN is the largest, as NumPy's argmax has it."""
+    """Ties go to the first class, and a NaN is the largest, as in NumPy's argmax."""
     logits = guarded(rng.integers(0, 4, (n, classes)).astype(dtype))
     logits[rng.random(logits.shape) < 0.05] = np.nan
     labels = rng.integers(0, classes, n)
@@ -345,7 +345,7 @@ def test_crop_flip(kernels, dtype, shape, padding, rng):
 @implementations
 @given(shape=images(), padding=st.integers(0, 4), place=st.integers(0, 2), rng=generators)
 def test_epoch_batch(kernels, dtype, shape, padding, place, rng):
-    """By hand: the images that are due, cropped and mirrored, and their labels."""
+    """Computed by hand: the images of the batch, cropped and mirrored, and their labels."""
     size, count = int(rng.integers(1, 4)), shape[0] + 1
     pixels = rng.integers(0, 256, (count, *shape[1:])).astype(np.uint8)
     labels, order = rng.integers(0, 99, count), rng.integers(0, count, 3 * size + 1)

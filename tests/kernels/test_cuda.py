@@ -185,7 +185,7 @@ def test_variance_far_from_zero(offset, rng):
 
 
 def test_variance_where_the_first_pixel_is_far_from_all_others(rng):
-    """Distances are taken from the first pixel: it may not matter which that is."""
+    """Distances are taken from the first pixel: its value must not matter."""
     x = rng.standard_normal((4, 16, 16, 8)).astype(np.float32)
     x[0, 0, 0] = 1e4
     ones = np.ones(8, np.float32)
@@ -225,7 +225,7 @@ def test_a_label_that_is_no_class_is_wrong_and_never_followed_into_memory(labels
 
 @pytest.mark.parametrize("algorithm", ["direct", "im2col"])
 def test_the_gradients_of_no_images_are_zeros(algorithm):
-    """As NumPy has it: the sum of nothing."""
+    """As in NumPy: the empty sum."""
     none, ones = np.ones((0, 4, 5, 3), np.float32), np.ones(3, np.float32)
     dweight = cuda.conv2d_weight_grad(
         none, none, kernel_size=(3, 3), padding=1, algorithm=algorithm

@@ -1,4 +1,4 @@
-"""What CUDA kernels do on the way of a convolution (see around.py), and how parts are combined."""
+"""Operations fused into CUDA convolutions (see around.py), and how parts are combined."""
 
 import itertools
 
@@ -161,7 +161,7 @@ def test_sums_of_many_tiles(tiles, arithmetic, bench):
 
 @on_gpu
 def test_a_nan_behind_a_relu_lets_nothing_through(bench):
-    """As `relu_grad` has it: only where the result is positive."""
+    """As in `relu_grad`: only where the result is positive."""
     made = bench(LAYERS[0])
     z = made.normal(*made.layer.shape)
     result = made.put(np.full(z.shape, np.nan))
@@ -215,7 +215,7 @@ def test_gathered_sums_give_the_same_bits_as_own_ones(stride, bench):
 
 @on_gpu
 def test_gradients_are_written_in_place(bench):
-    """Into the very arrays that are lent, where there are any."""
+    """Into the very arrays that are passed in, if there are any."""
     made = bench(Layer((2, 5, 6, 8), 8))
     block = block_of(made, [made.put(made.rng.uniform(0.5, 2, 8)) for _ in range(4)])
     _, saved = cuda.basic_block(*block, skip=True)
@@ -312,7 +312,7 @@ def test_large_kernels_with_batch_norm(kernels, dtype, size, rng):
 
 @on_gpu
 def test_counters_are_zero_after_a_launch(bench):
-    """So that the next launch finds them at zero; whoever runs twice gets the same twice."""
+    """The next launch must find the counters at zero; two runs give the same."""
     made = bench(Layer((2, 9, 40, 4), 20, (1, 1), 1, 0))
     for _ in range(2):
         made.check_moments()

@@ -1,7 +1,7 @@
-"""Fused kernels give what the kernels that they replace give, one after the other.
+"""Fused kernels give the same as the kernels that they replace.
 
-Every algorithm of the convolution is forced, whatever the shape: by itself the choice would leave
-Winograd's out for maps as small as these.
+Every algorithm of the convolution is forced for every shape: the automatic choice would never use
+Winograd's for maps as small as these.
 """
 
 import numpy as np

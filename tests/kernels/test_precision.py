@@ -1,4 +1,4 @@
-"""Products in TF32: those of rounded numbers, and nothing else is less exact."""
+"""TF32 products are those of rounded numbers, and nothing else is less exact."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LAYERS = [((2, 9, 7, 16), 24, 1), ((2, 9, 7, 20), 16, 2)]  # by runs of pixels, 
 
 
 def rounded(array):
-    """To 10 bits behind the point, halves away from zero: `cvt.rna.tf32.f32`."""
+    """Round to 10 mantissa bits, halves away from zero: `cvt.rna.tf32.f32`."""
     bits = array.view(np.uint32) + np.uint32(0x1000) & np.uint32(0xFFFFE000)
     return bits.view(np.float32)
 

@@ -1,4 +1,4 @@
-"""What shows only in processes of its own: thread counts, compiling, the cache; and writes."""
+"""Tests that need their own processes: thread counts, compiling, the cache; and writes."""
 
 import importlib
 import os

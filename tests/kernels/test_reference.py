@@ -1,4 +1,4 @@
-"""The reference itself: against loops that need no thought, and against its own transposes."""
+"""The reference itself, against plain loops and against its own transposes."""
 
 import itertools
 

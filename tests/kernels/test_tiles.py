@@ -1,6 +1,6 @@
-"""Every engine of the matrix products that `source.py` declares, and what it does on the way.
+"""Every engine of the matrix products in `source.py`, with the operations fused into it.
 
-Which engine a product runs on depends on its size, and the widest need large ones: so each is
+The size of a product decides its engine, and the widest engines need large products. So each is
 forced here, at shapes with several tiles of it on both sides, the last ones partly empty.
 """
 

@@ -172,12 +172,12 @@ MUTANTS = [
         MANY_TILES,
         {
             "arrival: what was written is not fenced before": (
-                "__threadfence();  // what this block has written comes before its arrival\n",
+                "__threadfence();  // this block's writes become visible before its arrival\n",
                 "\n",
             ),
             "arrival: it is not fenced behind": (
-                "__threadfence();  // the arrivals come before what is read behind",
-                "// the arrivals come before what is read behind",
+                "__threadfence();  // the arrivals precede the reads after",
+                "// the arrivals precede the reads after",
             ),
             "arrival: a block arrives before all its threads have": (
                 "    __shared__ bool is_last;\n    __syncthreads();\n",
