@@ -1,6 +1,6 @@
-// Asynchronous copies to shared memory: cp.async. A copy is made when its thread waits for it, no
-// sooner: so who does not wait finds what was there before. In mode check nobody may touch the place
-// in the meantime; after the wait the thread itself may, and others after a barrier.
+// Asynchronous copies to shared memory: cp.async. A copy is made only when its thread waits for it. So a
+// thread that does not wait reads the old contents. In mode check no thread may access the place in the
+// meantime; after the wait the thread itself may, and others after a barrier.
 
 #include <cstring>
 #include <deque>

@@ -105,7 +105,7 @@ class Taken:
         self.block, self.capture = weakref.ref(allocation.block), allocation.capture
 
     def __call__(self) -> None:
-        """Whether nobody else has it now; then it holds anything again."""
+        """Check that no other array owns the memory; its contents become undefined again."""
         block = self.block()
         if block is None:
             raise Misuse("memory of this graph has been freed: its pool must live as long as it")
