@@ -41,7 +41,8 @@ def kernel(contract: Contract) -> Contract:
         try:
             implementation = contract(*arguments, **settings)
         except (AttributeError, TypeError, ValueError) as error:
-            checks.are_arrays(a for a in arguments if not isinstance(a, tuple))  # may be the cause
+            # this may be the cause
+            checks.are_arrays(name, (a for a in arguments if not isinstance(a, tuple)))
             error.args = (f"{name}: {error}",)
             raise
         return getattr(implementation, name)(*arguments, **settings)

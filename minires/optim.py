@@ -130,6 +130,11 @@ def parameters_of(given: Any) -> list[Parameter]:
                 f"SGD takes parameters, but got {type(one).__name__} ({one!r:.60}): pass "
                 "model.parameters(); groups with settings of their own are an SGD each"
             )
+        if one.context is not None:
+            raise TypeError(
+                "SGD takes parameters, but got the result of an operation, whose gradient is not "
+                "kept: pass the tensors that it was computed from"
+            )
     return parameters
 
 

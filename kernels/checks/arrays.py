@@ -16,11 +16,13 @@ def fail_unless(condition: object, message: str) -> None:
         raise ValueError(message)
 
 
-def are_arrays(values: Iterable[Any]) -> None:
+def are_arrays(name: str, values: Iterable[Any]) -> None:
     """Refuse lists and the like; None stands for an array that is left out."""
     for value in values:
         if not (is_array(value) or value is None):
-            raise TypeError(f"a kernel takes NumPy or CuPy arrays, but got {type(value).__name__}")
+            raise TypeError(
+                f"{name}: a kernel takes NumPy or CuPy arrays, but got {type(value).__name__}"
+            )
 
 
 def contiguous(**arrays: np.ndarray | None) -> None:

@@ -37,7 +37,7 @@ def numeric(value: Any) -> Any:
     """A number or a list of numbers as it is; TypeError that names anything else."""
     if isinstance(value, int | float):
         return value
-    if isinstance(value, list | tuple) and any(map(is_tensor, value)):
+    if holds_tensors(value):
         raise TypeError("a list of tensors is not a tensor: minires.stack(tensors) makes one")
     if np.asarray(value).dtype.kind not in "biuf":
         raise TypeError(
@@ -47,14 +47,20 @@ def numeric(value: Any) -> Any:
     return value
 
 
+def holds_tensors(value: Any) -> bool:
+    """Whether it is a tensor, or a list with tensors in it, however deep."""
+    nested = isinstance(value, list | tuple)
+    return any(map(holds_tensors, value)) if nested else is_tensor(value)
+
+
 def exponent(value: Any) -> float:
-    """The exponent of a power; TypeError if it is not a number."""
+    """The exponent of a power as a number of Python's, which changes no dtype."""
     if not isinstance(value, numbers.Real):
         raise TypeError(
             f"a power's exponent must be a number, but is {type(value).__name__}: for a tensor b "
             "write (x.log() * b).exp()"
         )
-    return value  # type: ignore[return-value]
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:

@@ -86,6 +86,11 @@ class Sigmoid(Function):
         return grad * ctx.saved.result * (1 - ctx.saved.result)
 
 
+def only_where(mask: Array, grad: Array) -> Array:
+    """The gradient where the mask holds, else 0: a product would make NaN of an infinite one."""
+    return as_array(np.where(mask, grad, grad.dtype.type(0)))
+
+
 class Clip(Function):
     """min(max(a, low), high); the gradient passes where a was within, limits included."""
 
@@ -97,7 +102,7 @@ class Clip(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        return grad * ctx.saved.unchanged
+        return only_where(ctx.saved.unchanged, grad)
 
 
 class Max(Function):
@@ -113,7 +118,7 @@ class Max(Function):
     def backward(ctx: Context, grad: Array) -> Array:
         largest = ctx.saved.largest
         winners = largest.sum(ctx.saved.axis, keepdims=True, dtype=grad.dtype)
-        return largest * (grad.reshape(ctx.saved.kept_shape) / winners)
+        return only_where(largest, grad.reshape(ctx.saved.kept_shape) / winners)
 
 
 class Where(Function):
@@ -128,7 +133,8 @@ class Where(Function):
     def backward(ctx: Context, grad: Array) -> Gradients:
         chosen = ctx.saved.condition
         a_shape, b_shape = ctx.shapes
-        return unbroadcast(grad * chosen, a_shape), unbroadcast(grad * ~chosen, b_shape)
+        of_a, of_b = only_where(chosen, grad), only_where(~chosen, grad)
+        return unbroadcast(of_a, a_shape), unbroadcast(of_b, b_shape)
 
 
 class Concatenate(Function):

@@ -174,7 +174,7 @@ class Transpose(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, axes: tuple[int, ...]) -> Array:
-        ctx.save(inverse=tuple(np.argsort(axes).tolist()))
+        ctx.save(inverse=tuple(np.argsort([axis % a.ndim for axis in axes]).tolist()))
         return a.transpose(axes).copy()
 
     @staticmethod

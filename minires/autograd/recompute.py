@@ -74,8 +74,8 @@ def refuse_another_result(first: Array, second: Array) -> None:
     if not np.array_equal(first.ravel()[some], second.ravel()[some], equal_nan=True):
         raise RuntimeError(
             "recompute: the second run gave another result than the first, so its gradients would "
-            "be wrong: parameters, the mode (train or eval) and everything else that it uses must "
-            "stay as they are until backward() is done"
+            "be wrong: parameters, the mode (train or eval), hooks and everything else that it "
+            "uses must stay as they are until backward() is done"
         )
 
 

@@ -74,14 +74,15 @@ def make_shortcut(
 def recomputed(forward: Forward) -> Forward:
     """A block's `forward` that runs again for the gradient where `block.recompute` is true.
 
-    Fusing is on or off as it was the first time, so the bits are the same.
+    It runs fused or layer by layer as it did the first time, so the bits are the same even if the
+    hooks that watched it have been removed since.
     """
 
     @wraps(forward)
     def run(block: Any, x: Tensor) -> Tensor:
         if not block.recompute:
             return forward(block, x)
-        on = fusing.is_on()
+        on = fusing.is_on() and not fusing.is_watched_within(block)
 
         def both_times(x: Tensor) -> Tensor:
             with fusing.fusing(on):

@@ -34,6 +34,10 @@ class Convolve(Function):
         algorithm: str = "auto",
         **geometry: int,
     ) -> Array:
+        if bias is not None and bias.shape != weight.shape[3:]:
+            raise ValueError(
+                f"conv2d: bias must have shape {weight.shape[3:]}, but has {bias.shape}"
+            )
         if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
             return ConvolveAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
         x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..autograd import Tensor
+from ..kernels.checks import output_shape
 from .fused import ConvolveAdd, ConvolveNormalise, ConvolveNormaliseEval, RunBasicBlock
 from .layers import BatchNorm2d, Conv2d, Identity, ReLU, SubsampleAndPad
 from .module import Module
@@ -86,9 +87,9 @@ def is_as_built(block: Any) -> bool:
     )
 
 
-def is_watched_within(shortcut: Module | None) -> bool:
-    """Whether a hook watches a shortcut, or a layer of it."""
-    return shortcut is not None and any(part.is_watched for _, part in shortcut.named_modules())
+def is_watched_within(module: Module | None) -> bool:
+    """Whether a hook watches a block or a shortcut, or a layer of it."""
+    return module is not None and any(part.is_watched for _, part in module.named_modules())
 
 
 def branch(block: Any) -> list[tuple[Any, Any]]:
@@ -100,13 +101,15 @@ def branch(block: Any) -> list[tuple[Any, Any]]:
 def is_one_operation(block: Any) -> bool:
     """Whether a block that is as built may run whole.
 
-    That is two 3x3 convolutions with batch norm in training, and shortcut A or none.
+    That is two 3x3 convolutions to as many channels, with batch norm in training, and shortcut A or
+    none.
     """
     (conv1, bn1), (conv2, bn2), *more = branch(block)
     return (
         not more
         and all(is_3x3(conv) for conv in (conv1, conv2))
         and conv2.stride == 1
+        and conv2.weight.shape[2] == conv2.weight.shape[3]
         and all(type(norm) is BatchNorm2d and norm.training for norm in (bn1, bn2))
         and bn1.eps == bn2.eps
         and (block.downsample is None or is_shortcut_a(block.downsample, conv1))
@@ -158,7 +161,16 @@ def residual_block(block: Any, x: Tensor) -> Tensor:
     for pair in before:
         y = convolve(*pair, y, relu=True)
     shortcut = None if block.downsample is None else block.downsample(x)
-    return convolve(conv, norm, y, shortcut, relu=True)
+    if shortcut is None or is_map_of(shortcut, conv, y):
+        return convolve(conv, norm, y, shortcut, relu=True)
+    return block.relu(convolve(conv, norm, y, relu=False) + shortcut)
+
+
+def is_map_of(shortcut: Tensor, conv: Conv2d, x: Tensor) -> bool:
+    """Whether a shortcut's result is a map like conv(x), as one's own shortcut need not be."""
+    size = output_shape(x.shape, conv.weight.shape[:2], conv.stride, conv.padding)
+    same_shape = shortcut.shape == (len(x), *size, conv.weight.shape[3])
+    return same_shape and shortcut.data.flags.c_contiguous
 
 
 def whole(block: Any, x: Tensor) -> Tensor:

@@ -74,6 +74,11 @@ def test_a_power_of_a_tensor_says_what_to_write():
         leaf([1.0]) ** leaf([2.0])
 
 
+def test_a_tensor_deep_in_a_list_does_not_lose_its_history():
+    with pytest.raises(TypeError, match=r"a list of tensors is not a tensor: minires\.stack"):
+        Tensor([[leaf(1.0), leaf(2.0)]])
+
+
 @pytest.mark.parametrize("seed", ["1", {}, 1j])
 def test_a_gradient_that_is_no_number_is_named(seed):
     with pytest.raises(TypeError, match=f"but got {type(seed).__name__}"):

@@ -255,3 +255,27 @@ def test_a_large_tensor_has_a_short_repr():
     text = repr(leaf(np.ones((128, 32, 32, 3)), name="images") * 2)
     assert text == "<Tensor (128, 32, 32, 3) float64, made by Multiply: [2. 2. 2. ... 2. 2. 2.]>"
     assert repr(leaf([1.0], name="scale")) == "<Tensor scale (1,) float64: [1.]>"
+
+
+@pytest.mark.parametrize(
+    ("f", "expected"),
+    [
+        (lambda x: x.clip(0.0), [0, 0.25]),
+        (lambda x: minires.where(np.array([False, True]), x, Tensor(np.zeros(2))), [0, 0.25]),
+        (lambda x: minires.where(np.array([True, False]), Tensor(np.zeros(2)), x), [0, 0.25]),
+    ],
+)
+def test_an_infinite_gradient_reaches_only_what_was_chosen(f, expected):
+    """0 times it would be NaN."""
+    x = leaf([-1.0, 4.0])
+    with np.errstate(divide="ignore"):
+        f(x).sqrt().sum().backward()
+    np.testing.assert_array_equal(x.grad, expected)
+
+
+@pytest.mark.parametrize("exponent", [2, 2.0, np.float64(2), np.int64(2), np.float32(2)])
+def test_an_exponent_of_numpys_does_not_change_the_dtype(exponent):
+    x = leaf([3.0], dtype=np.float32)
+    (x**exponent).sum().backward()
+    assert x.grad.dtype == np.float32
+    assert x.grad == [6.0]

@@ -176,13 +176,17 @@ MUTANTS = [
                 "result = np.where(a >= 0, 1, small) / (1 + small)",
                 "result = np.exp(a) / (1 + np.exp(a))",
             ),
+            "an infinite gradient makes NaN of what was not chosen": (
+                "return as_array(np.where(mask, grad, grad.dtype.type(0)))",
+                "return grad * mask",
+            ),
             "clip: the gradient passes everywhere": ("unchanged=result == a", "unchanged=a == a"),
             "clip: values on a limit get no gradient": (
                 "unchanged=result == a",
                 "unchanged=(result == a) & (a != low) & (a != high)",
             ),
             "max: equal ones all get the whole gradient": (
-                "(grad.reshape(ctx.saved.kept_shape) / winners)",
+                "grad.reshape(ctx.saved.kept_shape) / winners",
                 "grad.reshape(ctx.saved.kept_shape)",
             ),
             "max: winners are counted over all axes": (
@@ -190,8 +194,8 @@ MUTANTS = [
                 "largest.sum(None, keepdims=True",
             ),
             "where: the two get each other's gradient": (
-                "unbroadcast(grad * chosen, a_shape), unbroadcast(grad * ~chosen, b_shape)",
-                "unbroadcast(grad * ~chosen, a_shape), unbroadcast(grad * chosen, b_shape)",
+                "only_where(chosen, grad), only_where(~chosen, grad)",
+                "only_where(~chosen, grad), only_where(chosen, grad)",
             ),
             "concatenate: every part gets the first gradient": (
                 "along[a:b].swapaxes",
@@ -251,8 +255,12 @@ MUTANTS = [
         {
             "numbers: nothing is NaN": ('not in "biuf"', 'not in "biufO"'),
             "numbers: tensors in a list lose their history": (
+                "return any(map(holds_tensors, value)) if nested",
+                "return False if nested",
+            ),
+            "numbers: tensors deep in a list lose their history": (
+                "any(map(holds_tensors, value))",
                 "any(map(is_tensor, value))",
-                "False",
             ),
             "operations: an array goes for a tensor": ("if not is_tensor(t):", "if False:"),
             "operations: a forward without return goes unnoticed": (

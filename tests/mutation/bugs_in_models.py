@@ -100,8 +100,17 @@ NETWORKS = [
     *planted_in(
         "minires/nn/fusing.py",
         f"{NN}/test_fusing.py::test_what_has_changed_since_is_seen "
-        f"{NN}/test_fusing.py::test_a_block_that_is_built_on_another_computes_what_it_says",
+        f"{NN}/test_fusing.py::test_a_block_that_is_built_on_another_computes_what_it_says "
+        f"{NN}/test_fusing.py::test_a_plain_block_of_several_widths_runs_layer_by_layer",
         {
+            "fusing: a block of several widths runs as one": (
+                "        and conv2.weight.shape[2] == conv2.weight.shape[3]\n",
+                "",
+            ),
+            "fusing: whatever a shortcut gives is added in the same pass": (
+                "shortcut is None or is_map_of(shortcut, conv, y)",
+                "True",
+            ),
             "fusing: anything stands for a block's ReLU": (
                 "        and is_just(block.relu, ReLU)\n",
                 "        and is_just(block.relu, ReLU, Identity)\n",

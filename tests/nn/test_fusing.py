@@ -332,6 +332,29 @@ class Halve(Module):
         return x * 0.5
 
 
+class Average(Module):
+    """A shortcut whose result must be broadcast."""
+
+    def forward(self, x):
+        return x.mean((1, 2), keepdims=True)
+
+
+class Reorder(Module):
+    """A shortcut whose result lies in another order."""
+
+    def forward(self, x):
+        return Tensor(np.asfortranarray(x.data))
+
+
+def widen(block):
+    """Between its first two convolutions."""
+    size = block.conv1.weight.shape[0]
+    options = {"padding": size // 2, "rng": np.random.default_rng(1), "dtype": np.float64}
+    block.conv1, block.bn1 = Conv2d(4, 6, size, **options), BatchNorm2d(6, dtype=np.float64)
+    size = block.conv2.weight.shape[0]
+    block.conv2 = Conv2d(6, 4, size, **options | {"padding": size // 2})
+
+
 CHANGES = {
     "evaluation": lambda block: block.eval(),
     "one norm in evaluation": lambda block: block.bn1.eval(),
@@ -353,6 +376,9 @@ CHANGES = {
         block.downsample, "forward", lambda x: x * 3.0
     ),
     "another shortcut": lambda block: setattr(block, "downsample", Halve()),
+    "a broadcast shortcut": lambda block: setattr(block, "downsample", Average()),
+    "a shortcut in another order": lambda block: setattr(block, "downsample", Reorder()),
+    "another width": widen,
 }
 
 
@@ -399,3 +425,22 @@ def test_a_recomputed_block_runs_both_times_alike(first, rng):
         assert any(step.function.__name__ in FUSED for step in steps) == (again and first)
         results.append([inputs.grad, *(p.grad for p in block.parameters())])
     assert all(map(np.array_equal, *results))
+
+
+def test_a_plain_block_of_several_widths_runs_layer_by_layer(rng):
+    block, x = make_block(BasicBlock, shortcut=None), Tensor(rng.standard_normal((2, 5, 4, 4)))
+    widen(block)
+    fused = block(x).data
+    with fusing(False):
+        np.testing.assert_allclose(fused, block(x).data, rtol=1e-9, atol=1e-11)
+
+
+def test_a_recomputed_block_runs_both_times_alike_if_a_hook_has_gone(rng):
+    block = make_block(BasicBlock, recompute=True, dtype=np.float32)
+    inputs = leaf(rng.standard_normal((4, 8, 8, 4)).astype(np.float32), dtype=np.float32)
+    handle = block.bn1.register_forward_hook(lambda *_: None)
+    y = block(inputs)
+    handle.remove()
+    with trace() as steps:
+        y.backward(np.ones(y.shape, np.float32))
+    assert not any(step.function.__name__ in FUSED for step in steps)

@@ -207,3 +207,8 @@ def test_what_is_no_parameter_is_named(given, sentence):
     with pytest.raises(TypeError) as caught:
         SGD(given, lr=0.1)
     assert sentence in str(caught.value)
+
+
+def test_the_result_of_an_operation_is_no_parameter():
+    with pytest.raises(TypeError, match="got the result of an operation, whose gradient is not"):
+        SGD([Parameter(np.ones(2)) * 2.0], lr=0.1)
