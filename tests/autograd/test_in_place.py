@@ -5,7 +5,7 @@ import pytest
 
 from minires import Tensor
 from minires.nn import Parameter
-from minires.nn import functional as F
+from minires.nn.fused import ConvolveNormalise
 from minires.optim import SGD
 from tests.helpers import leaf
 
@@ -74,7 +74,9 @@ def test_a_saved_result_is_guarded_too():
 
 def test_a_change_of_what_a_record_holds_is_noticed():
     x, weight = Tensor(np.ones((1, 2, 2, 3))), leaf(np.ones((1, 1, 3, 3)))
-    y, *_ = F.conv2d_batch_norm(x, weight, leaf(np.ones(3)), leaf(np.ones(3)))
+    affine, settings = (leaf(np.ones(3)), leaf(np.ones(3))), {"relu": False, "running": None}
+    settings |= {"eps": 1e-5, "stride": 1, "padding": 0}
+    y, *_ = ConvolveNormalise.apply(x, weight, *affine, None, **settings)
     weight += 1.0
     with pytest.raises(RuntimeError, match=r"ConvolveNormalise saved layer\.weight"):
         y.backward(np.ones(y.shape))
