@@ -142,8 +142,8 @@ NETWORKS = [
                 "",
             ),
             "fusing: a hook on a projection's layer leaves the branch fused": (
-                "any(part.is_watched for _, part in shortcut.named_modules())",
-                "shortcut.is_watched",
+                "any(part.is_watched for _, part in module.named_modules())",
+                "module.is_watched",
             ),
             "fusing: a hook on one layer leaves the others joined": (
                 "if not _on.get() or any(layer.is_watched for layer in layers):",
