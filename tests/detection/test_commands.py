@@ -53,6 +53,22 @@ class TestCheckBoxes:
         run("check-boxes", folder, "--pictures", tmp_path / "one", "--count", 1)
         assert len(list((tmp_path / "one").iterdir())) == 1
 
+    @pytest.mark.parametrize("taken", ["a.png", "b.png"])
+    def test_pictures_never_overwrite_images_of_the_set(self, taken, tmp_path):
+        """b.png is not chosen, but the picture of b.jpg would be called so."""
+        names = ["a.png", "c.jpg"] if taken == "a.png" else ["b.jpg", "b.png"]
+        content = coco([1, 2], annotations=[(1, 1, [0, 0, 9, 9])])
+        for entry, name in zip(content["images"], names, strict=True):
+            entry["file_name"] = name
+            Image.new("RGB", (60, 40)).save(tmp_path / name)
+        before = (tmp_path / taken).read_bytes()
+        (tmp_path / "link").symlink_to(tmp_path)
+        path = write(tmp_path / "set.json", content)
+        code, _, error = run("check-boxes", path, "--pictures", tmp_path / "link")
+        assert (code, type(error)) == (1, ValueError)
+        assert f"{taken} would overwrite an image of the input: name another folder" in str(error)
+        assert (tmp_path / taken).read_bytes() == before
+
     def test_a_picture_that_cannot_be_drawn_is_named(self, folder, tmp_path):
         (folder / "JPEGImages" / "b.jpg").write_bytes(b"")
         code, text, _ = run("check-boxes", folder, "--pictures", tmp_path / "out")

@@ -155,6 +155,16 @@ class TestClassify:
         assert pictures == {"1.png", "1-2.png", "1-2-2.png", "1-3.png"}
         assert all(f"out/{name}" in text for name in pictures)
 
+    @pytest.mark.parametrize("picture", ["", "x.png"])
+    def test_a_picture_never_overwrites_an_image(self, picture, weights, tmp_path, rng):
+        image = save(tmp_path / "x.png", photograph(rng, 40, 40))
+        before = image.read_bytes()
+        options = ("--weights", weights, "--picture", tmp_path / picture, *SMALL)
+        code, _, error = run("classify", image, *options)
+        assert code == 1
+        assert "x.png would overwrite an image of the input" in str(error)
+        assert image.read_bytes() == before
+
     def test_one_picture_may_be_called_anything(self, weights, tmp_path, rng):
         image = save(tmp_path / "x.png", photograph(rng, 40, 40))
         options = ("--weights", weights, "--picture", tmp_path / "guess.svg", *SMALL)

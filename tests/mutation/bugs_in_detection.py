@@ -188,8 +188,20 @@ MUTANTS = [
                 "fitting[min(fitting)]",
             ),
             "detections: ids count where names are listed": (
-                'by_listed_name(content.get("categories"), "name", names) or classes',
+                "listed_classes(path, content, names) or classes",
                 "classes",
+            ),
+            "detections: of images called alike the first counts": (
+                "        if others:\n",
+                "        if len(others) > 99:\n",
+            ),
+            "detections: names without folders count first": (
+                "self.whole.get(name) or self.stems.get(stem)",
+                "self.stems.get(stem) or self.whole.get(name)",
+            ),
+            "detections: two listed images are one": (
+                "if last[place] != key:",
+                "if last[place] is None:",
             ),
             "detections: scores of NaN": (
                 "for array in (box, score))",
