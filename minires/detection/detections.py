@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -171,8 +172,11 @@ def in_columns(
 ) -> Detections | None:
     """All entries, with image -1 and label 0 for unknown ones; None where one is no detection."""
     try:
-        box = np.array([entry["bbox"] for entry in entries], np.float64)
-        score = np.array([entry["score"] for entry in entries], np.float64)
+        boxes, scores = ([entry[field] for entry in entries] for field in ("bbox", "score"))
+        ids = (entry[field] for field in ("image_id", "category_id") for entry in entries)
+        if bool in set(map(type, ids)) or not set(map(type, chain(scores, *boxes))) <= {int, float}:
+            return None
+        box, score = np.array(boxes, np.float64), np.array(scores, np.float64)
         image = np.array([images.get(entry["image_id"], -1) for entry in entries])
         label = np.array([labels.get(entry["category_id"], 0) for entry in entries])
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -202,7 +206,7 @@ def is_detection(entry: Any) -> bool:
     ids = (entry.get("image_id", []), entry.get("category_id", []))
     numbers = [*entry["bbox"], entry.get("score")]
     return (
-        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict) for i in ids)
+        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict | bool) for i in ids)
     )
 
 

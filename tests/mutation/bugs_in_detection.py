@@ -207,6 +207,8 @@ MUTANTS = [
                 "for array in (box, score))",
                 "for array in (box,))",
             ),
+            "detections: texts and booleans are numbers": (" <= {int, float}:", " <= {object}:"),
+            "detections: true is image 1": ("if bool in set(map(type, ids)) or ", "if "),
             "detections: of no known class": ("    if not known.any():", "    if not len(known):"),
             "detections: those left out are not counted": ("int((~known).sum())", "0"),
             "detections: images that are not annotated are the last": (
