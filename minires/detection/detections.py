@@ -206,7 +206,9 @@ def is_detection(entry: Any) -> bool:
     ids = (entry.get("image_id", []), entry.get("category_id", []))
     numbers = [*entry["bbox"], entry.get("score")]
     return (
-        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict | bool) for i in ids)
+        len(numbers) == 5
+        and finite(numbers)
+        and not any(isinstance(i, list | dict | bool) for i in ids)
     )
 
 

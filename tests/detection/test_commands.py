@@ -36,6 +36,24 @@ class TestCheckBoxes:
         assert "dog 2 2 0 300 100%" in text
         assert text.endswith("nothing is wrong")
 
+    @pytest.mark.parametrize("name", ["cell[/x]", "[red]dog", ":dog:"])
+    def test_classes_are_called_as_they_are(self, name, tmp_path):
+        Image.new("RGB", (60, 40)).save(tmp_path / "1.png")
+        content = coco(categories=[(1, name)], annotations=[(1, 1, [0, 0, 30, 30])])
+        path = write(tmp_path / "set.json", content)
+        code, text, error = run("check-boxes", path)
+        assert code == 0, error
+        assert f"{name} 1 1 0" in text
+        found = write(tmp_path / "found.json", [result(1, 1, [0, 0, 30, 30], 0.5)])
+        code, text, error = run("evaluate-detector", path, found)
+        assert code == 0, error
+        assert f"{name} 1 100.0" in text
+
+    def test_a_set_of_nothing_is_wrong(self, tmp_path):
+        code, text, _ = run("check-boxes", write(tmp_path / "set.json", coco([])))
+        assert code == 1
+        assert text.endswith("2 faults")
+
     def test_a_bad_set_is_told_by_the_exit_code_too(self, folder):
         write(folder / "Annotations" / "b.xml", xml(*[("dog", 5, 5, 4, 9)] * 7))
         code, text, _ = run("check-boxes", folder)

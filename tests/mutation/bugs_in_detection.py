@@ -11,6 +11,27 @@ COMMANDS = "tests/detection/test_commands.py"
 
 MUTANTS = [
     *planted_in(
+        "minires/detection/tables.py",
+        COMMANDS,
+        {
+            "tables: classes are markup": ("Text(name), *(f", "name, *(f"),
+            "tables: evaluated classes are markup": ('Text(name), f"{coco', 'name, f"{coco'),
+        },
+    ),
+    *planted_in(
+        "minires/evaluation/commands.py",
+        COMMANDS,
+        {
+            "pictures: images of the set are overwritten": ("(*images, *kept)", "images"),
+            "pictures: links are other folders": ("if target.resolve() in", "if target in"),
+        },
+    ),
+    *planted_in(
+        "minires/detection/annotations.py",
+        COCO,
+        {"images: a long name ends the check": ("except OSError:", "except KeyError:")},
+    ),
+    *planted_in(
         "minires/detection/boxes.py",
         BOXES,
         {
@@ -348,6 +369,7 @@ MUTANTS = [
         "minires/detection/check.py",
         CHECK,
         {
+            "check: a set of nothing is right": ("*empty(annotations), ", ""),
             "check: boxes without area pass": (
                 '"boxes without area", sides <= 0',
                 '"boxes without area", sides < -9e9',
