@@ -142,7 +142,15 @@ class ImageFolder:
         inner = Path(inner.name) if inner.is_absolute() or ".." in inner.parts else inner
         parts = dict.fromkeys((inner, Path(inner.name)))
         candidates = (folder / part for folder in self.folders for part in parts)
-        return next((path for path in candidates if path.is_file()), None) if name else None
+        return next((path for path in candidates if is_file(path)), None) if name else None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; not where the name is too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def images_in(folder: Path) -> list[os.DirEntry[str]]:

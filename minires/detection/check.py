@@ -20,6 +20,7 @@ import numpy.typing as npt
 from .anchors import SIZES, STRIDE, best_iou, shapes
 from .annotations import AnnotatedImage, Annotations, Fault, images_in
 from .boxes import Array, area, clip_each, resized
+from .coco import shortened
 
 Flags = npt.NDArray[np.bool_]
 
@@ -102,10 +103,19 @@ def check(
         watch: wraps the images while their files are opened, for a progress bar.
     """
     sizes, of_files = image_sizes(annotations, watch)
-    wrong = [*annotations.faults, *of_files, *boxes_wrong(annotations, sizes)]
+    wrong = [*annotations.faults, *empty(annotations), *of_files]
+    wrong += boxes_wrong(annotations, sizes)
     strange = [*boxes_strange(annotations, sizes), *sets_strange(annotations)]
     strange += unused_files(annotations) if whole else []
     return Check(annotations, viewing or Viewing(), sizes, tuple(wrong), tuple(strange))
+
+
+def empty(annotations: Annotations) -> Iterator[Fault]:
+    """Sets that nobody can train with."""
+    if not annotations.images:
+        yield Fault("sets without images", annotations.name)
+    if not len(annotations):
+        yield Fault("sets without objects", annotations.name)
 
 
 def image_sizes(
@@ -124,7 +134,7 @@ def image_size(image: AnnotatedImage) -> tuple[tuple[int, int], Fault | None]:
     """The height and width of an image, and what is wrong with its file."""
     annotated = image.size or (0, 0)
     if image.path is None:
-        return annotated, Fault("images whose files are missing", image.name)
+        return annotated, Fault("images whose files are missing", shortened(image.name))
     try:
         size = size_of_file(image.path)
     except ValueError as error:

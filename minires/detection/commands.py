@@ -84,7 +84,8 @@ def draw_some(console: Console, annotations: Annotations, folder: Path, count: i
     files = {p: path for p in np.unique(annotations.image) if (path := annotations.images[p].path)}
     there = list(files)
     chosen = [there[i * len(there) // count] for i in range(count)] if len(there) > count else there
-    pictures = picture_paths(folder, [files[place] for place in chosen])
+    kept = [image.path for image in annotations.images if image.path]
+    pictures = picture_paths(folder, [files[place] for place in chosen], kept=kept)
     for place in chosen:
         try:
             draw_annotations(annotations, int(place), pictures[files[place]])

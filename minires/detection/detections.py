@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -73,9 +74,9 @@ def read_detections(path: Path, annotations: Annotations) -> Detections:
     images: dict[Any, int] = by_key(annotations)
     classes: dict[Any, int] = {c: label for label, c in enumerate(annotations.categories, 1)}
     if isinstance(content, dict):
-        images = by_listed_name(content.get("images"), "file_name", by_stem(annotations)) or images
+        images = listed_images(path, content, ImageNames(annotations)) or images
         names = {name: label for label, name in enumerate(annotations.classes, 1)}
-        classes = by_listed_name(content.get("categories"), "name", names) or classes
+        classes = listed_classes(path, content, names) or classes
         content = content.get("annotations")
     if not isinstance(content, list):
         raise ValueError(
@@ -91,20 +92,57 @@ def by_key(annotations: Annotations) -> dict[Any, int]:
     return numbers | {key: place for place, key in enumerate(keys)}
 
 
-def by_stem(annotations: Annotations) -> dict[str, int]:
-    """Places of images by their names without folder and suffix."""
-    return {Path(image.name).stem: place for place, image in enumerate(annotations.images)}
+class ImageNames:
+    """Finds images by their whole names, else by those without folder and suffix."""
+
+    def __init__(self, annotations: Annotations) -> None:
+        self.names = [image.name for image in annotations.images]
+        self.whole: dict[str, list[int]] = {}
+        self.stems: dict[str, list[int]] = {}
+        for place, name in enumerate(self.names):
+            self.whole.setdefault(name, []).append(place)
+            self.stems.setdefault(Path(name).stem, []).append(place)
+
+    def find(self, path: Path, name: str, stem: str) -> int:
+        """The place of an image that `path` names, or -1. Raises: ValueError for one of several."""
+        first, *others = self.whole.get(name) or self.stems.get(stem) or [-1]
+        if others:
+            raise ValueError(
+                f"{path}: image {shortened(name)} may be {shortened(self.names[first])} or "
+                f"{shortened(self.names[others[0]])}: give whole names, with folder and suffix"
+            )
+        return first
 
 
-def by_listed_name(entries: Any, field: str, places: dict[str, int]) -> dict[Any, int]:
-    """What the ids of a list mean here, by the names that it gives them."""
-    listed = [
-        e for e in entries or () if isinstance(e, dict) and isinstance(e.get("id"), str | int)
-    ]
-    names = {entry["id"]: str(entry.get(field)) for entry in listed}
-    if field == "file_name":
-        names = {key: Path(name).stem for key, name in names.items()}
-    return {key: places[name] for key, name in names.items() if name in places}
+def listed_names(path: Path, content: dict[str, Any], table: str, field: str) -> dict[Any, str]:
+    """The names that a list gives its ids. Raises: ValueError for what is no list."""
+    entries = content.get(table) or []
+    if not isinstance(entries, list):
+        raise ValueError(f"{path}: expected a list of {table}, but got {shortened(entries)}")
+    listed = [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str | int)]
+    return {entry["id"]: str(entry.get(field)) for entry in listed}
+
+
+def listed_classes(path: Path, content: dict[str, Any], labels: dict[str, int]) -> dict[Any, int]:
+    """Labels by the ids of the file's own classes."""
+    names = listed_names(path, content, "categories", "name")
+    return {key: labels[name] for key, name in names.items() if name in labels}
+
+
+def listed_images(path: Path, content: dict[str, Any], images: ImageNames) -> dict[Any, int]:
+    """Places by the ids of the file's own images; ValueError where two have the same place."""
+    names = listed_names(path, content, "images", "file_name")
+    places = {key: images.find(path, name, Path(name).stem) for key, name in names.items()}
+    found = {key: place for key, place in places.items() if place >= 0}
+    last = {place: key for key, place in found.items()}
+    for key, place in found.items():
+        if last[place] != key:
+            raise ValueError(
+                f"{path} lists {shortened(names[last[place]])} and {shortened(names[key])}, but of "
+                f"the annotated images only {shortened(images.names[place])} fits: name the images "
+                "as the annotations do"
+            )
+    return found
 
 
 def from_entries(
@@ -134,8 +172,11 @@ def in_columns(
 ) -> Detections | None:
     """All entries, with image -1 and label 0 for unknown ones; None where one is no detection."""
     try:
-        box = np.array([entry["bbox"] for entry in entries], np.float64)
-        score = np.array([entry["score"] for entry in entries], np.float64)
+        boxes, scores = ([entry[field] for entry in entries] for field in ("bbox", "score"))
+        ids = (entry[field] for field in ("image_id", "category_id") for entry in entries)
+        if bool in set(map(type, ids)) or not set(map(type, chain(scores, *boxes))) <= {int, float}:
+            return None
+        box, score = np.array(boxes, np.float64), np.array(scores, np.float64)
         image = np.array([images.get(entry["image_id"], -1) for entry in entries])
         label = np.array([labels.get(entry["category_id"], 0) for entry in entries])
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -165,7 +206,9 @@ def is_detection(entry: Any) -> bool:
     ids = (entry.get("image_id", []), entry.get("category_id", []))
     numbers = [*entry["bbox"], entry.get("score")]
     return (
-        len(numbers) == 5 and finite(numbers) and not any(isinstance(i, list | dict) for i in ids)
+        len(numbers) == 5
+        and finite(numbers)
+        and not any(isinstance(i, list | dict | bool) for i in ids)
     )
 
 
@@ -188,7 +231,7 @@ def read_texts(path: Path, annotations: Annotations) -> Detections:
             f"{path}: expected a text file a class, such as "
             f"comp4_det_test_{annotations.classes[0] if annotations.classes else 'dog'}.txt"
         )
-    images = by_stem(annotations)
+    images = ImageNames(annotations)
     rows = [row for p, label in files.items() if label for row in text_rows(p, label, images)]
     left_out = sum(len(read_text(p).splitlines()) for p, label in files.items() if not label)
     return Detections.of(rows, left_out)
@@ -204,13 +247,13 @@ def class_of(path: Path, classes: Iterable[str]) -> int:
     return fitting[max(fitting)] if fitting else 0
 
 
-def text_rows(path: Path, label: int, images: dict[str, int]) -> list[Detection]:
+def text_rows(path: Path, label: int, images: ImageNames) -> list[Detection]:
     """The detections of one class."""
     lines = enumerate(read_text(path).splitlines(), 1)
     return [text_row(path, number, line, label, images) for number, line in lines if line.strip()]
 
 
-def text_row(path: Path, number: int, line: str, label: int, images: dict[str, int]) -> Detection:
+def text_row(path: Path, number: int, line: str, label: int, images: ImageNames) -> Detection:
     """A line: the name of an image may hold blanks."""
     name, *rest = line.strip().rsplit(maxsplit=5)
     try:
@@ -223,7 +266,8 @@ def text_row(path: Path, number: int, line: str, label: int, images: dict[str, i
             f"{shortened(line)!r}"
         )
     score, x1, y1, x2, y2 = values
-    if name not in images:
+    place = images.find(path, name, name)
+    if place < 0:
         refuse_image(path, number, name)
     size = (x2 - x1 + 1) * (y2 - y1 + 1)
-    return Detection(images[name], label, (x1 - 1, y1 - 1, x2, y2), size, score)
+    return Detection(place, label, (x1 - 1, y1 - 1, x2, y2), size, score)

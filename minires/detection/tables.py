@@ -56,6 +56,8 @@ def plain_table(*columns: str) -> Table:
 
 def class_table(result: Check) -> Table:
     """For each class: objects, their side as the network sees them, the share with an anchor."""
+    from rich.text import Text
+
     columns = ("class", "objects", "images", "difficult", "side, px", "IoU >= .5", "IoU >= .7")
     table, a = plain_table(*columns), result.annotations
     overlap, labels = result.overlap(), a.label[result.usable]
@@ -67,7 +69,7 @@ def class_table(result: Check) -> Table:
             f"{share(overlap[seen] >= least):.0%}" if seen.any() else "-" for least in (0.5, 0.7)
         ]
         counts = (them.sum(), len(np.unique(a.image[them])), a.difficult[them].sum())
-        table.add_row(name, *(f"{int(count):,}" for count in counts), side, *shares)
+        table.add_row(Text(name), *(f"{int(count):,}" for count in counts), side, *shares)
     return table
 
 
@@ -103,13 +105,15 @@ def percent(value: float) -> str:
 
 def detection_table(coco: CocoEvaluation, voc: VocEvaluation) -> Table:
     """For each class, by COCO's rules: AP, of each size too, and recall; by VOC's: both AP."""
+    from rich.text import Text
+
     columns = ("class", "count", "AP", "AP50", "AP75", *AREAS[1:], "AR", "VOC07", "VOC")
     table = plain_table(*columns)
     for label, name in enumerate(coco.classes, 1):
         curve = voc.curves[name]
         figures = (curve.average_precision_11(), curve.average_precision())
         row = (*coco_figures(coco, label), *figures)
-        table.add_row(name, f"{coco.objects[label - 1, 0]:,}", *map(percent, row))
+        table.add_row(Text(name), f"{coco.objects[label - 1, 0]:,}", *map(percent, row))
     table.add_section()
     row = (*coco_figures(coco, None), voc.mean_11, voc.mean)
     table.add_row("all", f"{coco.objects[:, 0].sum():,}", *map(percent, row))

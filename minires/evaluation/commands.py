@@ -58,7 +58,7 @@ def evaluate_files(
 
 def progress(console: Console) -> Progress:
     """How many images are done, and how long the rest will take."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
 
@@ -122,11 +122,26 @@ def classify_files(
         raise BrokenImageError("\n".join(faults))
 
 
-def picture_paths(picture: Path, images: Sequence[Path]) -> dict[Path, Path]:
+def picture_paths(
+    picture: Path, images: Sequence[Path], *, kept: Sequence[Path] = ()
+) -> dict[Path, Path]:
     """The picture's own name for one image; a file in a folder for each of several.
 
     It has the image's name; several images of one name give `1.png`, `1-2.png`, `1-3.png`.
+    Raises: ValueError where a picture would overwrite one of the images or of those `kept`.
     """
+    pictures = named_pictures(picture, images)
+    inputs = {path.resolve() for path in (*images, *kept)}
+    for target in pictures.values():
+        if target.resolve() in inputs:
+            raise ValueError(
+                f"the picture {target} would overwrite an image of the input: name another folder"
+            )
+    return pictures
+
+
+def named_pictures(picture: Path, images: Sequence[Path]) -> dict[Path, Path]:
+    """The picture of each image, whatever is there already."""
     if len(images) == 1 and picture.suffix:
         return {images[0]: picture}
     taken: dict[str, Path] = {}

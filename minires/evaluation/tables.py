@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def evaluation_table(result: Evaluation) -> Table:
     """One row a network, and one for the ensemble."""
+    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
-        title=f"{result.data}: {result.images:,} images, {result.protocol}",
+        title=f"{escape(result.data)}: {result.images:,} images, {result.protocol}",
         caption=(
             f"{result.seconds:.0f} s, {result.images / result.seconds:.1f} images/s; "
             f"{share_waited(result):.1%} of the time spent waiting for images"
@@ -27,7 +29,7 @@ def evaluation_table(result: Evaluation) -> Table:
     table.add_column("top-1 error", justify="right")
     table.add_column("top-5 error", justify="right")
     for name, score in result.scores.items():
-        table.add_row(name, f"{score.top1_error:.2%}", top5(score, result.classes))
+        table.add_row(Text(name), f"{score.top1_error:.2%}", top5(score, result.classes))
     return table
 
 
@@ -45,6 +47,7 @@ def bars(guesses: list[Guess], width: int = 40) -> Table:
     """A bar for each class, as long as its probability."""
     from rich.bar import Bar
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(overflow="fold", max_width=40)
@@ -52,5 +55,5 @@ def bars(guesses: list[Guess], width: int = 40) -> Table:
     table.add_column()
     for guess in guesses:
         bar = Bar(1, 0, guess.probability, width=width, color="cyan")
-        table.add_row(guess.name, f"{guess.probability:.1%}", bar)
+        table.add_row(Text(guess.name), f"{guess.probability:.1%}", bar)
     return table

@@ -82,6 +82,15 @@ class TestImages:
         assert kinds(made.wrong) == ["images whose files are missing", "images that can't be read"]
         assert "b.jpg: not an image of any kind" in made.wrong[1].text
 
+    @pytest.mark.parametrize(
+        ("images", "kinds_expected"),
+        [((), ["sets without images", "sets without objects"]), ((1,), ["sets without objects"])],
+    )
+    def test_sets_of_nothing(self, images, kinds_expected, tmp_path):
+        Image.new("RGB", (60, 40)).save(tmp_path / "1.png")
+        made = check(read_coco(write(tmp_path / "a.json", coco(images))))
+        assert faults(made.wrong) == [(kind, "a") for kind in kinds_expected]
+
     def test_another_size_than_annotated(self, tmp_path):
         made = checked(tmp_path, DOG, size=(70, 40))
         kind, text = faults(made.wrong)[0]

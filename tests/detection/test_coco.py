@@ -6,6 +6,7 @@ from PIL import Image
 
 from minires.detection import coco as reader
 from minires.detection import read_annotations, read_coco
+from minires.detection.check import check
 from tests.detection.sets import coco, write
 
 BOX = [10, 5, 20, 20]
@@ -123,6 +124,15 @@ class TestHostileFiles:
         made = read(tmp_path, content)
         assert len(made.faults) == len(made) == 1
         assert len(made.faults[0].text) < 300
+
+    def test_a_name_of_thousands_of_characters_is_one_fault(self, tmp_path):
+        content = coco([1, 2], annotations=[(2, 1, BOX)])
+        content["images"][0]["file_name"] = "x" * 5000
+        Image.new("RGB", (60, 40)).save(tmp_path / "2.png")
+        made = check(read(tmp_path, content))
+        [fault] = made.wrong
+        assert fault.kind == "images whose files are missing"
+        assert len(fault.text) < 300
 
     @pytest.mark.parametrize("name", ["../1.png", "{}/1.png", "", None, 7])
     def test_names_that_lead_elsewhere_find_nothing(self, name, tmp_path):

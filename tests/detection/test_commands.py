@@ -36,6 +36,24 @@ class TestCheckBoxes:
         assert "dog 2 2 0 300 100%" in text
         assert text.endswith("nothing is wrong")
 
+    @pytest.mark.parametrize("name", ["cell[/x]", "[red]dog", ":dog:"])
+    def test_classes_are_called_as_they_are(self, name, tmp_path):
+        Image.new("RGB", (60, 40)).save(tmp_path / "1.png")
+        content = coco(categories=[(1, name)], annotations=[(1, 1, [0, 0, 30, 30])])
+        path = write(tmp_path / "set.json", content)
+        code, text, error = run("check-boxes", path)
+        assert code == 0, error
+        assert f"{name} 1 1 0" in text
+        found = write(tmp_path / "found.json", [result(1, 1, [0, 0, 30, 30], 0.5)])
+        code, text, error = run("evaluate-detector", path, found)
+        assert code == 0, error
+        assert f"{name} 1 100.0" in text
+
+    def test_a_set_of_nothing_is_wrong(self, tmp_path):
+        code, text, _ = run("check-boxes", write(tmp_path / "set.json", coco([])))
+        assert code == 1
+        assert text.endswith("2 faults")
+
     def test_a_bad_set_is_told_by_the_exit_code_too(self, folder):
         write(folder / "Annotations" / "b.xml", xml(*[("dog", 5, 5, 4, 9)] * 7))
         code, text, _ = run("check-boxes", folder)
@@ -52,6 +70,22 @@ class TestCheckBoxes:
         assert "2 pictures in" in text
         run("check-boxes", folder, "--pictures", tmp_path / "one", "--count", 1)
         assert len(list((tmp_path / "one").iterdir())) == 1
+
+    @pytest.mark.parametrize("taken", ["a.png", "b.png"])
+    def test_pictures_never_overwrite_images_of_the_set(self, taken, tmp_path):
+        """b.png is not chosen, but the picture of b.jpg would be called so."""
+        names = ["a.png", "c.jpg"] if taken == "a.png" else ["b.jpg", "b.png"]
+        content = coco([1, 2], annotations=[(1, 1, [0, 0, 9, 9])])
+        for entry, name in zip(content["images"], names, strict=True):
+            entry["file_name"] = name
+            Image.new("RGB", (60, 40)).save(tmp_path / name)
+        before = (tmp_path / taken).read_bytes()
+        (tmp_path / "link").symlink_to(tmp_path)
+        path = write(tmp_path / "set.json", content)
+        code, _, error = run("check-boxes", path, "--pictures", tmp_path / "link")
+        assert (code, type(error)) == (1, ValueError)
+        assert f"{taken} would overwrite an image of the input: name another folder" in str(error)
+        assert (tmp_path / taken).read_bytes() == before
 
     def test_a_picture_that_cannot_be_drawn_is_named(self, folder, tmp_path):
         (folder / "JPEGImages" / "b.jpg").write_bytes(b"")

@@ -22,6 +22,20 @@ def folder(tmp_path):
     return read_voc(voc_folder(tmp_path / "voc", files, pictures=False))
 
 
+def named(*names, objects=()):
+    """COCO's content with images of these names, whose ids are 1 .. N."""
+    content = coco(range(1, len(names) + 1), annotations=objects)
+    for entry, name in zip(content["images"], names, strict=True):
+        entry["file_name"] = name
+    return content
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """Images of one name in two folders."""
+    return read_coco(write(tmp_path / "alike.json", named("train/a.jpg", "val/a.jpg", "val/b.jpg")))
+
+
 def read(tmp_path, content, annotations):
     return read_detections(write(tmp_path / "found.json", content), annotations)
 
@@ -44,6 +58,28 @@ class TestJson:
         content["images"][0]["file_name"] = "elsewhere/5.jpg"
         made = read(tmp_path, content, annotations)
         assert (made.image, made.label) == (1, 2)
+
+    def test_images_of_one_name_in_several_folders(self, tmp_path, alike):
+        found = named("val/a.jpg", "train/a.jpg", "b.png")
+        found["annotations"] = [result(number, 1, BOX, 0.5) for number in (1, 2, 3)]
+        assert read(tmp_path, found, alike).image.tolist() == [1, 0, 2]
+
+    def test_a_name_that_several_images_have_is_refused(self, tmp_path, alike):
+        found = named("a.jpg") | {"annotations": [result(1, 1, BOX, 0.5)]}
+        with pytest.raises(ValueError, match=r"image a\.jpg may be train/a\.jpg or val/a\.jpg"):
+            read(tmp_path, found, alike)
+
+    def test_two_listed_images_are_never_the_same_annotated_one(self, tmp_path, alike):
+        found = named("train/b.jpg", "val/b.jpg") | {"annotations": [result(1, 1, BOX, 0.5)]}
+        with pytest.raises(ValueError, match=r"lists val/b\.jpg and train/b\.jpg, .* val/b\.jpg"):
+            read(tmp_path, found, alike)
+
+    @pytest.mark.parametrize("table", ["images", "categories"])
+    @pytest.mark.parametrize("value", [5, {"id": 1}, "x"])
+    def test_tables_that_are_no_lists(self, table, value, tmp_path, annotations):
+        content = {table: value, "annotations": [result(3, 18, BOX, 0.5)]}
+        with pytest.raises(ValueError, match=f"expected a list of {table}, but got "):
+            read(tmp_path, content, annotations)
 
     def test_a_voc_folders_images_go_by_their_names_or_numbers(self, tmp_path, folder):
         made = read(tmp_path, [result(12, 1, BOX, 0.5), result("a b", 2, BOX, 0.5)], folder)
@@ -78,6 +114,13 @@ class TestJson:
             {"bbox": [1, 2, 10**400, 4]},
             {"bbox": [1, 2, 10**10, 4]},
             {"category_id": [1]},
+            {"bbox": ["1", 2, 3, 4]},
+            {"bbox": ["1", "2", "3", "4"]},
+            {"bbox": [True, 2, 3, 4]},
+            {"score": "0.5"},
+            {"score": True},
+            {"image_id": True},
+            {"category_id": False},
         ],
     )
     def test_entries_that_are_no_detections(self, fields, tmp_path, annotations):
@@ -120,6 +163,13 @@ class TestText:
     def test_images_of_coco_go_by_their_files_names(self, tmp_path, annotations):
         made = read_detections(write(tmp_path / "dog.txt", "5 0.5 1 1 2 2"), annotations)
         assert (made.image, made.label) == (1, 2)
+
+    def test_images_of_one_name_in_several_folders(self, tmp_path, alike):
+        text = "val/a.jpg 0.5 1 1 2 2\ntrain/a.jpg 0.5 1 1 2 2\nb 0.5 1 1 2 2\n"
+        made = read_detections(write(tmp_path / "dog.txt", text), alike)
+        assert made.image.tolist() == [1, 0, 2]
+        with pytest.raises(ValueError, match=r"image a may be train/a\.jpg or val/a\.jpg"):
+            read_detections(write(tmp_path / "dog.txt", "a 0.5 1 1 2 2"), alike)
 
     @pytest.mark.parametrize("line", ["000012 0.5 1 1 2", "000012 x 1 1 2 2", "000012 nan 1 1 2 2"])
     def test_lines_that_are_none(self, line, tmp_path, folder):

@@ -60,6 +60,16 @@ class TestEvaluate:
         assert "can't be read (1):" in text
         assert "ant0.jpg: not an image" in text
 
+    def test_folders_and_networks_are_called_as_they_are(self, weights, zoo):
+        folder = zoo.rename(zoo.parent / "[red]zoo[x]")
+        named = [weights.with_name(f"[red]{name}.safetensors") for name in "ab"]
+        for path in named:
+            path.write_bytes(weights.read_bytes())
+        code, text, error = run("evaluate", *named, "--data", folder, *SMALL)
+        assert code == 0, error
+        assert "[red]zoo[x]: 6 images" in text
+        assert "[red]a" in text
+
     def test_a_part_of_the_images(self, weights, zoo):
         code, text, error = run("evaluate", weights, "--data", zoo, "--limit", 3, *SMALL)
         assert code == 0, error
@@ -108,6 +118,14 @@ class TestClassify:
         assert code == 0, error
         assert sum(f"{name} " in text for name in CLASSES) == 1
 
+    def test_classes_are_called_as_they_are(self, weights, zoo, tmp_path):
+        names = ["cell[/x]", "[red]bee", ":cat:"]
+        (tmp_path / "classes.json").write_text(json.dumps(names))
+        options = ("--weights", weights, "--classes", tmp_path / "classes.json", *SMALL)
+        code, text, error = run("classify", zoo / "ant" / "ant0.jpg", *options)
+        assert code == 0, error
+        assert all(name in text for name in names)
+
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
@@ -154,6 +172,16 @@ class TestClassify:
         pictures = {path.name for path in (tmp_path / "out").iterdir()}
         assert pictures == {"1.png", "1-2.png", "1-2-2.png", "1-3.png"}
         assert all(f"out/{name}" in text for name in pictures)
+
+    @pytest.mark.parametrize("picture", ["", "x.png"])
+    def test_a_picture_never_overwrites_an_image(self, picture, weights, tmp_path, rng):
+        image = save(tmp_path / "x.png", photograph(rng, 40, 40))
+        before = image.read_bytes()
+        options = ("--weights", weights, "--picture", tmp_path / picture, *SMALL)
+        code, _, error = run("classify", image, *options)
+        assert code == 1
+        assert "x.png would overwrite an image of the input" in str(error)
+        assert image.read_bytes() == before
 
     def test_one_picture_may_be_called_anything(self, weights, tmp_path, rng):
         image = save(tmp_path / "x.png", photograph(rng, 40, 40))

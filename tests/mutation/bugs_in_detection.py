@@ -11,6 +11,27 @@ COMMANDS = "tests/detection/test_commands.py"
 
 MUTANTS = [
     *planted_in(
+        "minires/detection/tables.py",
+        COMMANDS,
+        {
+            "tables: classes are markup": ("Text(name), *(f", "name, *(f"),
+            "tables: evaluated classes are markup": ('Text(name), f"{coco', 'name, f"{coco'),
+        },
+    ),
+    *planted_in(
+        "minires/evaluation/commands.py",
+        COMMANDS,
+        {
+            "pictures: images of the set are overwritten": ("(*images, *kept)", "images"),
+            "pictures: links are other folders": ("if target.resolve() in", "if target in"),
+        },
+    ),
+    *planted_in(
+        "minires/detection/annotations.py",
+        COCO,
+        {"images: a long name ends the check": ("except OSError:", "except KeyError:")},
+    ),
+    *planted_in(
         "minires/detection/boxes.py",
         BOXES,
         {
@@ -188,13 +209,27 @@ MUTANTS = [
                 "fitting[min(fitting)]",
             ),
             "detections: ids count where names are listed": (
-                'by_listed_name(content.get("categories"), "name", names) or classes',
+                "listed_classes(path, content, names) or classes",
                 "classes",
+            ),
+            "detections: of images called alike the first counts": (
+                "        if others:\n",
+                "        if len(others) > 99:\n",
+            ),
+            "detections: names without folders count first": (
+                "self.whole.get(name) or self.stems.get(stem)",
+                "self.stems.get(stem) or self.whole.get(name)",
+            ),
+            "detections: two listed images are one": (
+                "if last[place] != key:",
+                "if last[place] is None:",
             ),
             "detections: scores of NaN": (
                 "for array in (box, score))",
                 "for array in (box,))",
             ),
+            "detections: texts and booleans are numbers": (" <= {int, float}:", " <= {object}:"),
+            "detections: true is image 1": ("if bool in set(map(type, ids)) or ", "if "),
             "detections: of no known class": ("    if not known.any():", "    if not len(known):"),
             "detections: those left out are not counted": ("int((~known).sum())", "0"),
             "detections: images that are not annotated are the last": (
@@ -334,6 +369,7 @@ MUTANTS = [
         "minires/detection/check.py",
         CHECK,
         {
+            "check: a set of nothing is right": ("*empty(annotations), ", ""),
             "check: boxes without area pass": (
                 '"boxes without area", sides <= 0',
                 '"boxes without area", sides < -9e9',
