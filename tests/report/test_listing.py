@@ -177,6 +177,20 @@ def test_where_there_are_none_a_sentence_says_so(tmp_path):
         list_runs(tmp_path)
 
 
+def test_what_cannot_be_printed_is_escaped(tmp_path):
+    make(tmp_path / "uni\xe9", HALF)
+    for arguments in (["runs", str(tmp_path)], ["runs", str(tmp_path / "uni\xe9" / "none")]):
+        done = subprocess.run(
+            [sys.executable, "-m", "minires.cli", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+            env=os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "200"},
+        )
+        assert b"Traceback" not in done.stderr
+        assert b"uni\\xe9" in done.stdout
+
+
 CLAIM = """
 import sys, time
 from pathlib import Path
