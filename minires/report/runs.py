@@ -18,8 +18,8 @@ from ..training.records import read_records
 Curve = tuple[np.ndarray, np.ndarray]
 REQUIRED = {"network": str, "seed": int, "data": str}
 REQUIRED_OF_RECIPE = {"name": str, "iterations": int, "batch_size": int}
-NUMBERS = ("seconds", "epoch", "lr", "gradient_norm", "loss", "test_loss")
-NUMBERS += ("training_error", "test_error")
+NUMBERS = ("seconds", "epoch", "lr", "gradient_norm")
+LOSSES_AND_ERRORS = ("loss", "test_loss", "training_error", "test_error")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def lacking(found: Any, required: dict[str, type]) -> list[str]:
 
 def faulty(record: dict[str, Any]) -> list[str]:
     """Names of a record's values that nobody can count with, or show."""
-    names = [name for name in NUMBERS if not is_number(record.get(name, 0))]
+    names = [name for name in NUMBERS + LOSSES_AND_ERRORS if not is_number(record.get(name, 0))]
     if record.get("kind") == "diverged" and not isinstance(record.get("reason"), str):
         names.append("reason")
     return names
