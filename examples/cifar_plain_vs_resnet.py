@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import minires
+from minires.common.output import escape_what_cannot_be_printed
 from minires.data import Dataset, how_to_get_cifar10, load
 from minires.report import (
     draw_error_curves,
@@ -84,6 +85,7 @@ def main(
         with minires.precision(precision.value):
             train(folder, options, choose(device.value), command)
     except KeyboardInterrupt as stopped:
+        keep(folder, options, command)  # while the data is being loaded, nobody has done so yet
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     show_results(folder)
@@ -108,10 +110,15 @@ def train(folder: Path, options: Options, device: str, command: str) -> None:
             )
             for entry in plain_and_residual(options.depths, options.seeds)
         ]
-        options.save(folder)
-        keep_command(folder, command)
+        keep(folder, options, command)
         display.add(trainers)
         run_all(trainers)
+
+
+def keep(folder: Path, options: Options, command: str) -> None:
+    """Write down in the folder what going on needs."""
+    options.save(folder)
+    keep_command(folder, command)
 
 
 def read_options(folder: Path) -> Options:
@@ -170,6 +177,7 @@ def show_results(folder: Path) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         typer.run(main)
     except (DivergedError, ValueError, OSError) as error:

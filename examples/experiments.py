@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from minires.common.files import atomic
+from minires.common.output import escape_what_cannot_be_printed
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
 from minires.training import DivergedError
 from minires.training.going_on import keep_command
@@ -95,6 +96,7 @@ def write_document(folder: Path, path: Path, head: str) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         typer.run(main)
     except (DivergedError, ValueError, OSError) as error:

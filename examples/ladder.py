@@ -34,6 +34,7 @@ from rich.table import Table
 from minires import kernels
 from minires.analysis.roofline import Ceilings, Point, draw_roofline, draw_traffic
 from minires.common.json_files import write_json
+from minires.common.output import escape_what_cannot_be_printed
 from minires.common.pictures import save
 from minires.environment import available_cores, processor
 
@@ -336,6 +337,7 @@ def times_on_gpu(shape: tuple[int, ...], filters: int) -> list[float]:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         typer.run(main)
     except KeyboardInterrupt:

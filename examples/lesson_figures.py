@@ -24,6 +24,7 @@ from PIL import Image
 from minires.analysis import PROBES, Lab
 from minires.common.files import atomic
 from minires.common.json_files import read_json
+from minires.common.output import escape_what_cannot_be_printed
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
 
@@ -99,6 +100,7 @@ def with_measurements(page: Path) -> str:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         typer.run(main)
     except KeyboardInterrupt:

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from minires.analysis import PROBES, Lab, Probe
 from minires.common.json_files import read_json
+from minires.common.output import escape_what_cannot_be_printed
 from minires.training import PRESETS, DivergedError, Trainer
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
@@ -105,6 +106,7 @@ def say(text: str) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         typer.run(main)
     except KeyboardInterrupt:

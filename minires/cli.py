@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from .common.output import escape_what_cannot_be_printed
 from .exercises.commands import app as exercises
 
 app = typer.Typer(
@@ -219,6 +220,7 @@ def evaluate_detector(
 
 def main() -> None:
     """Turn expected failures into one sentence each."""
+    escape_what_cannot_be_printed()
     try:
         app()
     except (ValueError, OSError) as error:

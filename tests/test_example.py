@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from minires.training.going_on import command_for
+from minires.training.main_job import Options
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = "examples/cifar_plain_vs_resnet.py"
@@ -98,6 +99,35 @@ class TestMainJob:
         whole = toy[0] / "ResNet-14-seed0" / "checkpoint.safetensors"
         resumed = folder / "ResNet-14-seed0" / "checkpoint.safetensors"
         assert arrays(whole) == arrays(resumed)
+
+
+STOPPED_AT_ONCE = """
+import runpy, sys
+import minires.data
+
+def load(*a, load=minires.data.load, **k):
+    minires.data.load = load
+    raise KeyboardInterrupt
+
+minires.data.load = load
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_the_data_is_loaded_leaves_a_command_that_works(tmp_path):
+    folder = tmp_path / "stopped"
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_ONCE, SCRIPT, *TOY, "--out", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert f"To go on: python {SCRIPT} --resume {folder}" in done.stdout
+    assert command_for(folder) == f"python {SCRIPT} --resume {folder}"
+    assert Options.load(folder).depths == [8, 14]
 
 
 def arrays(path):

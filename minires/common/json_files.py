@@ -19,5 +19,5 @@ def read_json(path: Path, advice: str = "delete the folder or its run") -> Any:
     """Read a JSON file; ValueError says which file is damaged, and what to do."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}): {advice}") from None

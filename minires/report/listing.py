@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
+from ..training.checkpoints import CHECKPOINT
 from ..training.claim import is_claimed
 from ..training.going_on import command_for
 from ..training.pace import duration
 from .runs import Run, read_run
 
-BY_HAND = "call resume() and run() of the same Trainer"
+BY_HAND = "call {} of the same Trainer"
 
 
 class Listed(NamedTuple):
@@ -36,7 +38,7 @@ def list_runs(folder: Path) -> tuple[list[Listed], list[str]]:
         try:
             found.append(listed(read_run(config.parent), config.parent, folder))
         except (ValueError, OSError) as error:
-            notes.append(f"Left out: {error}")
+            notes.append(f"{config.parent} is left out: {error}")
     if not found and not notes:
         raise FileNotFoundError(f"there are no runs below {folder}: name their folder")
     return found, notes
@@ -67,8 +69,13 @@ def state_of(run: Run, place: Path) -> str:
 def remark(run: Run, place: Path, state: str) -> str:
     """What to know of a run that has ended early."""
     if state == "interrupted":
-        return f"To go on: {command_for(place) or BY_HAND}"
+        return f"To go on: {command_for(place) or by_hand(place)}"
     return f"{place.name} diverged: {reasons(run)[-1]}" if state == "diverged" else ""
+
+
+def by_hand(place: Path) -> str:
+    """What to call where no command is kept; before the first checkpoint a run begins anew."""
+    return BY_HAND.format("resume() and run()" if (place / CHECKPOINT).exists() else "run()")
 
 
 def reasons(run: Run) -> list[str]:
@@ -95,5 +102,5 @@ def listing_table(runs: list[Listed]) -> Table:
     for heading in ("iterations", "time left"):
         table.add_column(heading, justify="right")
     for run in runs:
-        table.add_row(run.name, run.state, run.done, run.left)
+        table.add_row(Text(run.name), run.state, run.done, run.left)
     return table

@@ -16,7 +16,10 @@ from ..common.json_files import read_json
 from ..training.records import read_records
 
 Curve = tuple[np.ndarray, np.ndarray]
-REQUIRED = ("network", "seed", "data", "name", "iterations", "batch_size")
+REQUIRED = {"network": str, "seed": int, "data": str}
+REQUIRED_OF_RECIPE = {"name": str, "iterations": int, "batch_size": int}
+NUMBERS = ("seconds", "epoch", "lr", "gradient_norm")
+LOSSES_AND_ERRORS = ("loss", "test_loss", "training_error", "test_error")
 
 
 @dataclass(frozen=True)
@@ -132,16 +135,48 @@ def read_run(folder: Path) -> Run:
     """
     config = read_json(folder / "config.json")
     recipe = config.get("recipe") if isinstance(config, dict) else None
-    given = [*config, *recipe] if isinstance(recipe, dict) else []
-    missing = [key for key in REQUIRED if key not in given]
+    missing = [*lacking(config, REQUIRED), *lacking(recipe, REQUIRED_OF_RECIPE)]
     if missing:
         raise ValueError(
             f"{folder / 'config.json'} is not the configuration of a minires run: it lacks "
-            f"{', '.join(missing)}"
+            f"{', '.join(missing)}, or has something of another type there"
         )
     records = read_records(folder / "records.jsonl")
-    known = [r for r in records if isinstance(r.get("step"), int) and "kind" in r]
-    return Run(config, known, folder)
+    for number, record in enumerate(records, 1):
+        if faults := faulty(record):
+            raise ValueError(
+                f"line {number} of {folder / 'records.jsonl'} is damaged: {', '.join(faults)} "
+                "missing or of another type"
+            )
+    return Run(config, [r for r in records if is_count(r.get("step")) and "kind" in r], folder)
+
+
+def lacking(found: Any, required: dict[str, type]) -> list[str]:
+    """Names whose values are not there, or of another type."""
+    values = found if isinstance(found, dict) else {}
+    return [
+        name
+        for name, kind in required.items()
+        if not (is_count(values.get(name)) if kind is int else isinstance(values.get(name), kind))
+    ]
+
+
+def faulty(record: dict[str, Any]) -> list[str]:
+    """Names of a record's values that nobody can count with, or show."""
+    names = [name for name in NUMBERS + LOSSES_AND_ERRORS if not is_number(record.get(name, 0))]
+    if record.get("kind") == "diverged" and not isinstance(record.get("reason"), str):
+        names.append("reason")
+    return names
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value can be counted with."""
+    return isinstance(value, float) or is_count(value)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a whole number, none that overflows."""
+    return type(value) is int and 0 <= value < 2**63
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:

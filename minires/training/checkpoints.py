@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 Arrays = dict[str, np.ndarray]
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
 METADATA_KEY = "minires"
 METERS = ("since_record", "since_evaluation")
 STATE = {"identity": dict, "step": int, "seconds": float, **dict.fromkeys(METERS, dict)}

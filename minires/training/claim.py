@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 MARK = "running"  # a file that is there, and locked, as long as a process trains the run
 
@@ -17,34 +18,56 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises: ValueError if it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / MARK).open("w")
-    if not lock(file):
-        file.close()
-        raise ValueError(f"another process is training in {folder}: wait for it, or stop it")
+    file = locked(folder)
     try:
         yield
     finally:
+        if os.name == "nt":
+            file.close()  # Windows removes no open file
+        (folder / MARK).unlink(missing_ok=True)  # before another process can lock it
         file.close()
-        (folder / MARK).unlink(missing_ok=True)
+
+
+def locked(folder: Path) -> IO[str]:
+    """The mark, opened and locked; again if its last holder has removed it in between."""
+    while True:
+        file = (folder / MARK).open("w")
+        if not lock(file):
+            file.close()
+            raise ValueError(f"another process is training in {folder}: wait for it, or stop it")
+        if is_at(file, folder / MARK):
+            return file
+        file.close()
+
+
+def is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one with this name."""
+    try:
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def is_claimed(folder: Path) -> bool:
     """Whether a process is training there; one that was killed is not."""
     try:
         with (folder / MARK).open() as file:
-            return not lock(file)
+            return not lock(file, shared=True)
     except FileNotFoundError:
         return False
 
 
-def lock(file: IO[Any]) -> bool:
-    """Lock a file as long as it is open, if nobody else has."""
+def lock(file: IO[str], *, shared: bool = False) -> bool:
+    """Lock a file as long as it is open, if nobody else has.
+
+    A file that is open for reading takes a shared lock only, on NFS.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

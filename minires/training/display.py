@@ -27,8 +27,8 @@ FIRST = 5  # seconds of training from which the whole time is estimated
 class Display:
     """Shows trainers that run one after the other; pass `display.watch` to each.
 
-    After the first seconds it says how long all of them will take. Where the output is no terminal
-    (nohup, a batch system, a pipe), lines take the place of bars.
+    After the first seconds it says how long all of them will still take. Where the output is no
+    terminal (nohup, a batch system, a pipe), lines take the place of bars.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Display:
             self.say(self.line(trainer))
 
     def estimate(self) -> str:
-        """How long everything will take."""
-        return f"By the first iterations, all of it will take about {duration(self.pace.left())}."
+        """How long everything will still take."""
+        return f"By the first iterations, about {duration(self.pace.left())} are left."
 
     def line(self, trainer: Trainer) -> str:
         """How far a trainer has come, in plain text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from ..common.files import atomic
@@ -32,6 +33,15 @@ def command_to_resume(script: str, folder: Path, device: str, precision: str) ->
 def command_for(run: Path) -> str:
     """The command that goes on with the run in this folder; "" if nobody has kept one."""
     for folder in [run, *run.resolve().parents[:LEVELS]]:
-        if (folder / COMMAND).exists():
-            return (folder / COMMAND).read_text(encoding="utf-8").strip()
+        with suppress(OSError, ValueError):  # none, or one that nobody can read
+            return moved((folder / COMMAND).read_text(encoding="utf-8").strip(), folder)
     return ""
+
+
+def moved(command: str, folder: Path) -> str:
+    """The command, with the folder where it was found: the job may have been copied there."""
+    words = shlex.split(command)
+    if "--resume" not in words:
+        return command
+    after = words.index("--resume") + 1
+    return shlex.join([*words[:after], str(folder), *words[after + 1 :]])

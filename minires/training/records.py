@@ -97,7 +97,7 @@ def read_record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     """One line of a file of records."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise ValueError(f"line {number} of {path} is damaged: it is not a record of a run")

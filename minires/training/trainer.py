@@ -185,7 +185,7 @@ class Trainer:
     @property
     def checkpoint_path(self) -> Path:
         """Where the last good state lies."""
-        return self.folder / "checkpoint.safetensors"
+        return self.folder / checkpoints.CHECKPOINT
 
     def begin(self) -> None:
         """Write the configuration of a new run; an older one in the folder makes way."""

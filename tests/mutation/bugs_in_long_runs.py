@@ -69,8 +69,20 @@ MUTANTS = [
         "minires/training/claim.py",
         LISTING,
         {
-            "claim: a killed process claims for ever": ("return not lock(file)", "return True"),
+            "claim: a killed process claims for ever": (
+                "return not lock(file, shared=True)",
+                "return True",
+            ),
             "claim: two processes train in one folder": ("if not lock(file):", "if False:"),
+            "claim: whoever looks asks for a lock that NFS refuses": (
+                "lock(file, shared=True)",
+                "lock(file)",
+            ),
+            "claim: a file that was removed is locked": (
+                "if is_at(file, folder / MARK):",
+                "if True:",
+            ),
+            "claim: the lock ends before the file is removed": ('os.name == "nt"', "True"),
         },
     ),
     *planted_in(
@@ -78,6 +90,10 @@ MUTANTS = [
         LISTING,
         {
             "runs: only the next folder has the command": ("parents[:LEVELS]", "parents[:1]"),
+            "runs: a moved job goes on in its old folder": (
+                'if "--resume" not in words:',
+                "if True:",
+            ),
             "runs: a resumed run computes on another device": (
                 'if device != "auto" else',
                 'if device == "cuda" else',
@@ -89,11 +105,31 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/report/runs.py",
+        LISTING,
+        {
+            "runs: an odd record ends the list": ("if faults := faulty(record):", "if False:"),
+            "runs: an odd configuration ends the list": ("    if missing:", "    if False:"),
+        },
+    ),
+    *planted_in(
+        "minires/common/json_files.py",
+        LISTING,
+        {
+            "json: a deep list is a traceback": ("(ValueError, RecursionError)", "ValueError"),
+        },
+    ),
+    *planted_in(
         "minires/report/listing.py",
         LISTING,
         {
             "runs: the time left is that of the whole": ("* (iterations - done)", "* iterations"),
             "runs: what is being trained seems interrupted": ("if is_claimed(place):", "if False:"),
+            "runs: brackets in a folder's name are markup": ("Text(run.name)", "run.name"),
+            "runs: a run without a checkpoint shall be resumed": (
+                "if (place / CHECKPOINT).exists()",
+                "if True",
+            ),
             "runs: a finished run is told how to go on": (
                 'if state == "interrupted":',
                 'if state != "diverged":',

@@ -58,19 +58,19 @@ def test_a_short_training_says_only_that_it_has_ended(tmp_path):
     assert [line[:24] for line in lines] == ["a: iteration 20 of 20, l", "b: iteration 20 of 20, l"]
 
 
-def test_the_whole_time_is_told_once_after_the_first_seconds(tmp_path):
+def test_the_time_left_is_told_once_after_the_first_seconds(tmp_path):
     """Two networks of 20 iterations of 7 s; the first two iterations count for nothing."""
     trainers = [small.trainer(tmp_path / name, evaluate_every=20) for name in "ab"]
     lines = shown(trainers, 7.0).splitlines()
     assert FIRST < 7
-    assert lines[0] == "By the first iterations, all of it will take about 4 min."
-    assert sum("all of it" in line for line in lines) == 1
+    assert lines[0] == "By the first iterations, about 4 min are left."
+    assert sum("By the first" in line for line in lines) == 1
     assert lines[1].endswith("left, 4 min left for all")
 
 
 def test_a_terminal_gets_bars_and_the_estimate_but_no_lines(tmp_path):
     text = shown([small.trainer(tmp_path / "net")], 7.0, terminal=True)
-    assert "all of it will take about 2 min" in text
+    assert "about 2 min are left" in text
     assert "net: iteration" not in text
     assert "━" in text
 
