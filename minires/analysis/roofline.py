@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 APART = 1.3  # times as high: two labels that do not touch
-LEFT = 0.3  # of the last point's intensity: a point that is labelled on its other side
+LEFT = 0.8  # of the last point's intensity: a point that is labelled on its other side
 
 
 @dataclass(frozen=True)
