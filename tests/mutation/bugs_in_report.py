@@ -141,4 +141,25 @@ MUTANTS = [
             ),
         },
     ),
+    *planted_in(
+        "minires/report/runs.py",
+        "tests/report/test_report.py",
+        {
+            "report: the spread divides by n": ("np.std(values, ddof=1)", "np.std(values)"),
+        },
+    ),
+    *planted_in(
+        "minires/report/runs.py",
+        "tests/report/test_report.py",
+        {
+            "report: the best test error instead of the last": (
+                '"test_error")[1][-1])',
+                '"test_error")[1].min())',
+            ),
+            "report: the last loss instead of the mean over the last eighth": (
+                "float(late.mean())",
+                "values[-1]",
+            ),
+        },
+    ),
 ]
