@@ -266,7 +266,7 @@ def main(
     print(gpu_page.page(record))
     if page:
         try:
-            gpu_page.put(page, record)
+            gpu_page.put(page, gpu_page.page(record))
         except (OSError, ValueError) as error:
             raise typer.BadParameter(str(error)) from None
 

@@ -8,7 +8,7 @@ from typing import Any
 from gpu_steps import OURS, PRECISIONS, THEIRS
 
 Record = dict[str, Any]
-BEGIN, END = "<!-- made by benchmarks/gpu.py: begin -->", "<!-- made by benchmarks/gpu.py: end -->"
+MAKER = "benchmarks/gpu.py"
 NAMES = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
 MOST_ROWS = 16  # of a profile
 WHOLE = (  # columns of the first table
@@ -20,14 +20,20 @@ WHOLE = (  # columns of the first table
 )
 
 
-def put(path: Path, record: Record) -> None:
-    """Write the tables between the markers of a file; ValueError where it has none."""
+def markers(maker: str) -> tuple[str, str]:
+    """The lines around what a script writes."""
+    return f"<!-- made by {maker}: begin -->", f"<!-- made by {maker}: end -->"
+
+
+def put(path: Path, made: str, maker: str = MAKER) -> None:
+    """Write what a script made between its markers of a file; ValueError where it has none."""
+    begin, end = markers(maker)
     text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path} must hold the line {BEGIN}, and behind it {END}, each once")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{page(record)}\n{END}{after}", encoding="utf-8")
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{path} must hold the line {begin}, and behind it {end}, each once")
+    before, rest = text.split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n\n{made}\n{end}{after}", encoding="utf-8")
 
 
 def page(record: Record) -> str:

@@ -246,13 +246,14 @@ def test_the_page_of_a_record():
 def test_json_goes_between_the_markers_of_a_page(tmp_path):
     kept, page = tmp_path / "record.json", tmp_path / "page.md"
     kept.write_text(json.dumps(record()))
-    page.write_text(f"before\n{gpu_page.BEGIN}\nold\n{gpu_page.END}\nafter\n")
+    begin, end = gpu_page.markers(gpu_page.MAKER)
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     for _ in range(2):  # a second time it replaces what it wrote
         done = run(SCRIPT, "--from", kept, "--write", page)
         assert done.returncode == 0, done.stderr
     text = page.read_text()
-    assert text.startswith(f"before\n{gpu_page.BEGIN}\n\nMeasured on")
-    assert text.endswith(f"\n{gpu_page.END}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n\nMeasured on")
+    assert text.endswith(f"\n{end}\nafter\n")
     assert "old" not in text
     assert text.count("ResNet-20, batch 128 | float32") == 2  # times, and launches
 
