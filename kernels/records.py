@@ -5,7 +5,7 @@ The arrays of a record are NumPy or CuPy arrays of one dtype. Compiled kernels g
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 Array = Any
@@ -64,11 +64,13 @@ class Epoch(NamedTuple):
     flips: Array
 
 
-def arrays_within(named: Iterable[tuple[Any, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def arrays_within(named: Iterable[tuple[Any, Any]], prefix: str = "") -> list[tuple[str, Any]]:
     """Names and values; fields of a record or tuple are named "record.field" and "tuple.0"."""
+    found = []
     for name, value in named:
         if isinstance(value, tuple):
             fields = getattr(value, "_fields", range(len(value)))
-            yield from arrays_within(zip(fields, value, strict=True), f"{prefix}{name}.")
+            found += arrays_within(zip(fields, value, strict=True), f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            found.append((f"{prefix}{name}", value))
+    return found

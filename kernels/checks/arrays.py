@@ -54,10 +54,8 @@ def same_shape(**arrays: np.ndarray) -> None:
 
 def shape(argument: str, array: np.ndarray, expected: tuple[int, ...]) -> None:
     """Refuse an array of another shape, or one that is not C-contiguous."""
-    fail_unless(
-        array.shape == expected,
-        f"{argument} must have shape {expected}, but has {array.shape}",
-    )
+    if array.shape != expected:
+        raise ValueError(f"{argument} must have shape {expected}, but has {array.shape}")
     contiguous(**{argument: array})
 
 

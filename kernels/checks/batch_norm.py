@@ -35,8 +35,9 @@ def batch_norm(x: np.ndarray, *per_channel: np.ndarray, **like_x: np.ndarray | N
 
 def running(gamma: np.ndarray, *statistics: Running | None) -> None:
     """Refuse running statistics without the shape and the dtype of gamma."""
+    like = gamma.shape, gamma.dtype
     for one in statistics:
-        if one and any(a.shape != gamma.shape or a.dtype != gamma.dtype for a in one[:2]):
+        if one and not (one.mean.shape, one.mean.dtype) == (one.var.shape, one.var.dtype) == like:
             raise ValueError(
                 f"running statistics must be {gamma.shape} {gamma.dtype} like gamma, but "
                 f"are {one.mean.shape} {one.mean.dtype} and {one.var.shape} {one.var.dtype}"

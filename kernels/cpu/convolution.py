@@ -10,7 +10,6 @@ The argument `algorithm` overrides the choice, so that algorithms can be compare
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from types import ModuleType
@@ -27,10 +26,9 @@ from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
 from .partial_sums import at_most
 from .shortcut import add_shortcut_grad
-from .window import window
+from .window import by_shape, window
 
 FEW_TILES = 64
-by_shape = functools.lru_cache(maxsize=256)  # for what every training step computes again
 OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
 
 
@@ -52,7 +50,7 @@ def conv2d_input_grad(
     padding: int = 0,
     algorithm: str = "auto",
 ) -> Array:
-    return input_grad(OutputGrad(dy), weight, x_shape, stride, padding, algorithm)
+    return input_grad(OutputGrad(dy), weight, tuple(x_shape), stride, padding, algorithm)
 
 
 def conv2d_weight_grad(
@@ -71,6 +69,7 @@ def conv2d_weight_grad(
 # ------------------------------------------------------------------------ the choice
 
 
+@by_shape
 def choice(
     x_shape: Sequence[int],
     weight_shape: Sequence[int],

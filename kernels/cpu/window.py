@@ -10,6 +10,7 @@ pixels of C channels. It is a run in the columns too. So copying a window means 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ from .simd import (
     store_lanes,
     store_some,
 )
+
+
+by_shape = functools.lru_cache(maxsize=256)  # for what every training step computes again
 
 
 class Window(NamedTuple):

@@ -30,8 +30,6 @@ The idea with tiles of 2 x 2, forward alone: `kernels/ladder/conv6_winograd.py`.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numba import prange
 
@@ -81,7 +79,7 @@ from .transforms import (
     transform_weight,
     transform_weight_grad,
 )
-from .window import Window, fill_zero, prefetch_share, window
+from .window import Window, by_shape, fill_zero, prefetch_share, window
 
 NO_STARTS = np.empty(0, np.int64)
 # Floats between frequencies. A transform writes to all 36 matrices; at a distance of whole
@@ -101,7 +99,7 @@ def conv2d(source: Input, weight: Array, *, padding: int = 1, finish: Finish = N
     return y
 
 
-@functools.lru_cache(maxsize=64)
+@by_shape
 def chunk_starts(w: Window) -> Ints:
     """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
     strips = np.arange(
@@ -184,11 +182,13 @@ def number_of_tiles(w: Window) -> int:
     return w.images * tiles_down.py_func(w) * tiles_across.py_func(w)
 
 
+@by_shape
 def part_size(depth: int, channels: int) -> int:
     rows, width = round_up.py_func(depth, ROWS), round_up.py_func(channels, COLUMNS)
     return FREQUENCIES * weight_step.py_func(rows, width)
 
 
+@by_shape
 def number_of_parts(w: Window, size: int) -> int:
     """The number of ranges of images in the backward pass, each with a partial sum.
 
@@ -199,7 +199,7 @@ def number_of_parts(w: Window, size: int) -> int:
     return 1 << max(0, most.bit_length() - 1)
 
 
-@functools.lru_cache(maxsize=64)
+@by_shape
 def sum_starts(w: Window, parts: int) -> Ints:
     """The pixel before which dx is complete when a block begins, for all blocks and parts.
 

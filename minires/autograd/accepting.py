@@ -19,11 +19,11 @@ def is_tensor(value: Any) -> bool:
 
 def float_array(data: Any) -> np.ndarray:
     """Numbers and lists as float32; arrays as they are, if they hold float32 or float64."""
-    if is_tensor(data):
-        raise TypeError(
-            "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
-        )
     if not is_array(data) and not isinstance(data, np.generic):
+        if is_tensor(data):
+            raise TypeError(
+                "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
+            )
         return np.asarray(numeric(data), np.float32)
     if data.dtype not in (np.float32, np.float64):
         raise TypeError(
@@ -68,25 +68,29 @@ def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
 
 
-def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
-    """Refuse anything but tensors of one dtype on one device: nothing is cast or copied silently.
+def arrays_of(name: str, inputs: tuple[Any, ...]) -> list[np.ndarray | None]:
+    """The arrays of tensors, which share dtype and device: nothing is cast or copied silently.
 
     None stands for an input left out.
     """
-    tensors = [t for t in inputs if t is not None]
-    for t in tensors:
-        if not is_tensor(t):
+    from .tensor import Tensor  # as in is_tensor, but once for all inputs
+
+    for t in inputs:
+        if not isinstance(t, Tensor) and t is not None:
             raise TypeError(
                 f"{name} takes tensors, but got {type(t).__name__}: make one of an array, "
                 "Tensor(array)"
             )
-    shared_device(name, *(t.data for t in tensors))
-    dtypes = [t.dtype for t in tensors]
-    if any(dtype != dtypes[0] for dtype in dtypes):
+    arrays = [None if t is None else t.data for t in inputs]
+    given = [array for array in arrays if array is not None]
+    shared_device(name, *given)
+    dtypes = [array.dtype for array in given]
+    if len(set(dtypes)) > 1:
         raise TypeError(
             f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "
             "make them with the same dtype"
         )
+    return arrays
 
 
 def result_of(what: str, result: Any) -> np.ndarray:

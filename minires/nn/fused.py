@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Context, Function
-from ..autograd.function import Array
+from ..autograd.function import Array, Edge
 from ..autograd.ops import Gradients
 from ..kernels.backward_link import BackwardLink, Links
 from ..kernels.records import ConvNorm
@@ -88,7 +88,7 @@ class ConvolveNormalise(Function):
     def backward(ctx: Context, grad: Array) -> Gradients:
         s, (needs_dx, *_, needs_dresidual) = ctx.saved, ctx.needs_grad
         needs = {"needs_dx": needs_dx, "needs_dresidual": needs_dresidual}
-        links = links_of(ctx, 1, 2, 3)
+        links = links_of(ctx, ctx.parents[1:4])
         return kernels.conv2d_batch_norm_grad(grad, s.x, s.layer, s.saved, **needs, links=links)
 
 
@@ -158,16 +158,15 @@ class RunBasicBlock(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        s, links = ctx.saved, links_of(ctx, 1, 2, 3, 4, 5, 6)
+        s, links = ctx.saved, links_of(ctx, ctx.parents[1:])
         arrays = grad, s.x, s.first, s.second, s.saved
         settings = {"skip": s.skip, "needs_dx": ctx.needs_grad[0]}
         return kernels.basic_block_grad(*arrays, **settings, links=links)
 
 
-def links_of(ctx: Context, *parameters: int) -> Links:
-    """What ties an operation's backward pass to others; `parameters` are positions of inputs."""
-    parents = [ctx.parents[position] for position in parameters]
-    buffers = (p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parents)
+def links_of(ctx: Context, parameters: tuple[Edge, ...]) -> Links:
+    """What ties an operation's backward pass to others; `parameters` are some of its parents."""
+    buffers = [p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parameters]
     return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers))
 
 

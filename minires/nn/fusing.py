@@ -107,7 +107,8 @@ def is_one_operation(block: Any) -> bool:
     (conv1, bn1), (conv2, bn2), *more = branch(block)
     return (
         not more
-        and all(is_3x3(conv) for conv in (conv1, conv2))
+        and is_3x3(conv1)
+        and is_3x3(conv2)
         and conv2.stride == 1
         and conv2.weight.shape[2] == conv2.weight.shape[3]
         and all(type(norm) is BatchNorm2d and norm.training for norm in (bn1, bn2))

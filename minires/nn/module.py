@@ -123,8 +123,8 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         for registry in ("_parameters", "_buffers", "_children"):
-            if name in self.__dict__.get(registry, {}):
-                return self.__dict__[registry][name]
+            if name in (registered := self.__dict__.get(registry, {})):
+                return registered[name]
         advice = ADVICE["Module"].get(name)
         raise AttributeError(
             f"{type(self).__name__} has no attribute '{name}'" + (f": {advice}" if advice else "")

@@ -262,7 +262,10 @@ MUTANTS = [
                 "any(map(holds_tensors, value))",
                 "any(map(is_tensor, value))",
             ),
-            "operations: an array goes for a tensor": ("if not is_tensor(t):", "if False:"),
+            "operations: an array goes for a tensor": (
+                "if not isinstance(t, Tensor) and t is not None:",
+                "if False:",
+            ),
             "operations: a forward without return goes unnoticed": (
                 "if not is_array(result) and",
                 "if result is not None and not is_array(result) and",
