@@ -31,16 +31,16 @@ RECIPE |= {"checkpoint_every": 7, "test_images": 4}
 RECIPE |= {"schedule": LinearDecay(peak=0.05, start=4, stop=14)}
 
 
-def trainer(folder, *, model=None, **settings):
+def trainer(folder, *, model=None, seed=0, **settings):
     """On the GPU; an epoch has five batches."""
     watch, data = settings.pop("watch", None), tiny_data(train=21)
-    made = small.trainer(folder, data=data, **(RECIPE | settings))
+    made = small.trainer(folder, seed=seed, data=data, **(RECIPE | settings))
     return type(made)(
         model or made.model,
         made.dataset,
         made.recipe,
         folder=folder,
-        seed=0,
+        seed=seed,
         name="net",
         device="cuda",
         watch=watch,
