@@ -38,8 +38,8 @@ def verdict(groups: list[Group]) -> str:
     ]
     if len(deep.runs) == 1:
         sentences.append(
-            f"This is one seed, one draw: only differences above {WITHOUT_SPREAD:.0%} were counted, "
-            "twice the spread of `quick`. --seeds 3 shows the spread of these networks."
+            f"This is one seed, one draw: only differences above {WITHOUT_SPREAD:.0%} were "
+            "counted, twice the spread of `quick`. --seeds 3 shows the spread of these networks."
         )
     return "\n".join(sentences)
 

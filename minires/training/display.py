@@ -101,7 +101,7 @@ class Display:
         return ", ".join(parts)
 
     def speed(self, trainer: Trainer) -> str:
-        """The throughput, with evaluations included, of a trainer that has the machine for itself."""
+        """The throughput, with evaluations included; "" if others have the GPU as well."""
         if self.side_by_side:
             return ""
         return f"{trainer.step * trainer.recipe.batch_size / trainer.seconds:.0f} images/s"

@@ -1,4 +1,4 @@
-"""How a network is trained: the presets `toy`, `quick`, `standard` and `paper`."""
+"""How a network is trained: the presets `toy`, `quick`, `depth`, `standard` and `paper`."""
 
 from __future__ import annotations
 
@@ -80,18 +80,30 @@ def quick(depth: int, training_images: int) -> Recipe:
     )
 
 
+def depth(depth: int, training_images: int) -> Recipe:
+    """Ten to fifteen minutes: `quick` four times as long, by which more depth pays on drawings."""
+    return Recipe(
+        name="depth",
+        iterations=1920,
+        batch_size=64,
+        schedule=LinearWarmUp(384, LinearDecay(peak=0.05, start=384, stop=1920)),
+        record_every=40,
+        evaluate_every=240,
+        checkpoint_every=120,
+        test_images=2000,
+    )
+
+
 def standard(depth: int, training_images: int) -> Recipe:
-    """About 20 epochs: the paper's recipe with its 64,000 iterations shrunk to that."""
-    epoch = max(1, training_images // 128)
-    drops = (10 * epoch, 15 * epoch)
+    """About an hour for four networks: 12 epochs of CIFAR-10, by which more depth pays there."""
     return Recipe(
         name="standard",
-        iterations=20 * epoch,
+        iterations=4680,
         batch_size=128,
-        schedule=LinearWarmUp(epoch, StepDecay(peak=0.1, drops=drops)),
-        record_every=max(1, epoch // 10),
-        evaluate_every=epoch,
-        checkpoint_every=epoch,
+        schedule=LinearWarmUp(468, LinearDecay(peak=0.1, start=468, stop=4680)),
+        record_every=39,
+        evaluate_every=468,
+        checkpoint_every=234,
     )
 
 
@@ -118,6 +130,7 @@ def paper(depth: int, training_images: int, iterations: int = OF_THE_PAPER) -> R
 PRESETS: dict[str, Callable[[int, int], Recipe]] = {
     "toy": toy,
     "quick": quick,
+    "depth": depth,
     "standard": standard,
     "paper": paper,
 }

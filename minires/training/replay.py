@@ -76,7 +76,7 @@ class Replay:
         return self.graphs[part]
 
     def forget(self) -> None:
-        """Let all recordings go, once they have run: their stream's counters may be the next one's."""
+        """Let all recordings go, once they have run: the next may get their stream's counters."""
         if self.graphs:
             wait_for_stream()
         self.graphs = {}

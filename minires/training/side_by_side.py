@@ -1,9 +1,9 @@
 """Several networks trained at once on a GPU, each on a stream of its own.
 
-The kernels of a small network do not fill a GPU; those of several networks fill it better. One thread
-serves all of them in turns: an iteration is one launch of a graph, so the host is far ahead of the
-GPU, and nothing in Python has to be safe for threads. The bits are those of a network trained alone,
-since no two streams write to the same memory: each has its own counters of arrivals
+The kernels of a small network do not fill a GPU; those of several networks fill it better. One
+thread serves all of them in turns: an iteration is one launch of a graph, so the host is far ahead
+of the GPU, and nothing in Python has to be safe for threads. The bits are those of a network
+trained alone, since no two streams write to the same memory: each has its own counters of arrivals
 (`kernels/cuda/launch.py`), each recording its own pool, and CuPy's common pool gives what a stream
 has freed to that stream alone.
 """

@@ -13,7 +13,7 @@ from tests.cuda import fake_cupy
 from tests.device import gpu, is_real
 
 from . import small
-from .test_replay import at, trainer
+from .test_replay import trainer
 
 SEEDS = (0, 1)
 
