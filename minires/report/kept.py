@@ -15,7 +15,7 @@ from ..common.files import atomic
 from ..common.json_files import read_json
 from .runs import REQUIRED, Run, lacking
 
-CURVE = ("step", "loss", "training_error", "test_loss", "test_error")
+CURVE = ("step", "training_error", "test_error")
 ADVICE = "make the file anew from the runs"
 
 
