@@ -117,7 +117,7 @@ def paper(depth: int, training_images: int, iterations: int = OF_THE_PAPER) -> R
     if depth >= 110:
         schedule = ConstantWarmUp(steps=400, lr=0.01, then=schedule)
     return Recipe(
-        name="paper" if iterations == OF_THE_PAPER else "the paper's, shortened",
+        name="paper" if iterations == OF_THE_PAPER else "paper, shortened",
         iterations=iterations,
         batch_size=128,
         schedule=schedule,

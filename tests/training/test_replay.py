@@ -372,6 +372,23 @@ def test_a_stop_looks_at_the_last_gradients(tmp_path, replays):
     assert replays
 
 
+@counted
+@pytest.mark.parametrize("let_go", [lambda made: made.model.eval(), lambda made: None])
+def test_recordings_are_let_go_only_when_they_have_run(let_go, tmp_path):
+    """After a change, and at the end: what they use may be given to others then."""
+    made = trainer(tmp_path, record_every=14, evaluate_every=14, checkpoint_every=14)
+    with made.replay:
+        for _ in range(5):
+            made.train_step()
+        assert made.replay.graphs
+        let_go(made)
+        counts = fake_cupy.machine.counts = fake_cupy.Counts()
+        if not made.model.training:
+            made.train_step()
+            assert counts.synchronisations == 1
+    assert counts.synchronisations >= 1
+
+
 def test_memory_is_given_back_after_the_run(tmp_path):
     made = trainer(tmp_path)
     made.run()
