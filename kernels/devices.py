@@ -117,6 +117,27 @@ def upload(arrays: tuple[np.ndarray, ...], device: str) -> tuple[Any, ...]:
     )
 
 
+# ------------------------------------------------------------------- streams of work
+
+
+def own_stream() -> Any:
+    """A new stream: within `with stream:` a GPU's work runs in order, beside that of other streams.
+
+    What was made before it must be finished: see `wait_for_all`.
+    """
+    return cupy().cuda.Stream(non_blocking=True)
+
+
+def wait_for_stream() -> None:
+    """Wait until all work of the current stream is done."""
+    cupy().cuda.get_current_stream().synchronize()
+
+
+def wait_for_all() -> None:
+    """Wait until all work of the GPU is done."""
+    cupy().cuda.Device().synchronize()
+
+
 # ------------------------------------------------------------------- which device to use
 
 

@@ -14,7 +14,7 @@ from ..data import Dataset
 from ..nn import Module, summary
 from ..report import Group, Run
 from ..report.tables import final_figures, over_seeds
-from ..report.verdict import compare, nothing_learned
+from ..report.verdict import WITHOUT_SPREAD, compare, nothing_learned
 from ..training import Trainer, run_all
 from ..training.display import Display
 from ..training.records import read_records
@@ -154,6 +154,6 @@ def ranking(groups: list[Group]) -> str:
     rule = (
         "`<` where the difference is more than twice its standard error"
         if len(groups[0].runs) > 1
-        else "`<` where the difference is more than a twentieth, for one seed has no spread"
+        else f"`<` where the difference is more than {WITHOUT_SPREAD:.0%}: one seed has no spread"
     )
     return f"By training loss: {text} ({rule})."

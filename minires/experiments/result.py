@@ -48,14 +48,12 @@ class Result:
 
     def markdown(self) -> str:
         """A section of a document."""
-        rule = ["---", *["---:"] * (len(self.columns) - 1)]
-        lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
         blocks = [
             f"## {self.title}",
             f"    python examples/experiments.py {self.key}{self.options}",
             f"*The paper:* {self.paper}",
             f"*Here:* {self.here}",
-            "\n".join(lines),
+            markdown_table(self.columns, self.rows),
             *self.findings,
         ]
         return "\n\n".join(blocks) + "\n"
@@ -63,6 +61,12 @@ class Result:
     def save(self, folder: Path) -> None:
         """Keep it beside the runs that it comes from."""
         write_json(result_path(folder, self.key), asdict(self))
+
+
+def markdown_table(columns: list[str], rows: list[list[str]]) -> str:
+    """A table of a document; all columns but the first to the right."""
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (columns, rule, *rows))
 
 
 def load_result(folder: Path, key: str) -> Result | None:

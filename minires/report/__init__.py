@@ -2,6 +2,7 @@
 
 from .architecture import draw_architectures
 from .figures import draw_error_curves, draw_gradient_norms
+from .kept import keep_runs, kept_runs
 from .page import write_report
 from .runs import Group, Run, group_runs, load_runs
 from .tables import results_table
@@ -14,6 +15,8 @@ __all__ = [
     "draw_error_curves",
     "draw_gradient_norms",
     "group_runs",
+    "keep_runs",
+    "kept_runs",
     "load_runs",
     "results_table",
     "verdict",

@@ -5,6 +5,7 @@ from .interrupt import InterruptedTraining
 from .meters import Meter, evaluate_split
 from .recipes import PRESETS, Recipe
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
+from .side_by_side import run_side_by_side
 from .trainer import Trainer, run_all
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "Trainer",
     "evaluate_split",
     "run_all",
+    "run_side_by_side",
 ]

@@ -32,6 +32,7 @@ def write_configuration(trainer: Trainer) -> None:
     about = {
         "classes": len(trainer.dataset.classes),
         "begun": time.strftime("%Y-%m-%d %H:%M %Z"),
+        "device": trainer.model.device,
         "precision": precision.current(),
         "made with": environment(),
     }

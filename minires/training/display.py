@@ -27,14 +27,21 @@ FIRST = 5  # seconds of training from which the whole time is estimated
 class Display:
     """Shows trainers that run one after the other; pass `display.watch` to each.
 
+    Trainers that run `side_by_side` are shown without a speed and a time left of their own.
+
     After the first seconds it says how long all of them will still take. Where the output is no
     terminal (nohup, a batch system, a pipe), lines take the place of bars.
     """
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        console: Console | None = None,
+        *,
+        side_by_side: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.console, self.clock = console or Console(), clock
+        self.side_by_side = side_by_side
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -67,7 +74,7 @@ class Display:
         self.pace.note(trainer)
         task = self.tasks[trainer]
         self.progress.start_task(task)
-        note = f"{loss(trainer):<10} {speed(trainer):>14}"
+        note = f"{loss(trainer):<10} {self.speed(trainer):>14}"
         self.progress.update(task, completed=trainer.step, note=note)
         self.progress.update(self.everything, completed=self.pace.done())
         if not self.is_estimated and self.pace.measured[0] >= FIRST:
@@ -86,12 +93,18 @@ class Display:
         """How far a trainer has come, in plain text."""
         iterations, left = trainer.recipe.iterations, self.pace.left(trainer)
         parts = [f"{trainer.folder.name}: iteration {trainer.step} of {iterations}"]
-        parts += filter(None, (loss(trainer), speed(trainer)))
-        if trainer.step < iterations and not math.isnan(left):
+        parts += filter(None, (loss(trainer), self.speed(trainer)))
+        if trainer.step < iterations and not math.isnan(left) and not self.side_by_side:
             parts.append(f"{duration(left)} left")
         if len(self.tasks) > 1 and (everything := self.pace.left()) > 0:
             parts.append(f"{duration(everything)} left for all")
         return ", ".join(parts)
+
+    def speed(self, trainer: Trainer) -> str:
+        """The throughput, with evaluations included; "" if others have the GPU as well."""
+        if self.side_by_side:
+            return ""
+        return f"{trainer.step * trainer.recipe.batch_size / trainer.seconds:.0f} images/s"
 
     def say(self, text: str) -> None:
         """A line of its own, above the bars if there are any."""
@@ -108,8 +121,3 @@ class Display:
 def loss(trainer: Trainer) -> str:
     """The latest mean loss; "" before the first record."""
     return "" if trainer.loss is None else f"loss {trainer.loss:.2f}"
-
-
-def speed(trainer: Trainer) -> str:
-    """The throughput, with evaluations included."""
-    return f"{trainer.step * trainer.recipe.batch_size / trainer.seconds:.0f} images/s"

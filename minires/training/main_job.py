@@ -11,8 +11,10 @@ from ..common.json_files import read_json, write_json
 from ..data import Dataset
 from ..models import cifar_resnet
 from ..nn import Shortcut
-from .recipes import PRESETS
+from .recipes import PRESETS, Recipe
 from .trainer import Trainer
+
+DEEPEST_KEPT = 110  # layers; deeper networks recompute their blocks, as memory would not do
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,31 @@ def make_trainer(
     """The trainer of one entry, in its own folder below `folder`."""
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, but is {preset!r}")
+    recipe = PRESETS[preset](entry.depth, len(dataset.train_images))
+    return trainer_of(entry, dataset, recipe, folder=folder, device=device, watch=watch)
+
+
+def trainer_of(
+    entry: Entry,
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    device: str = "cpu",
+    watch: Callable[[Trainer], None] | None = None,
+) -> Trainer:
+    """The trainer of one entry by any recipe, in its own folder below `folder`."""
     model = cifar_resnet(
-        entry.depth, shortcut=entry.shortcut, seed=entry.seed, classes=len(dataset.classes)
+        entry.depth,
+        shortcut=entry.shortcut,
+        seed=entry.seed,
+        classes=len(dataset.classes),
+        recompute=entry.depth > DEEPEST_KEPT,
     )
     return Trainer(
         model,
         dataset,
-        PRESETS[preset](entry.depth, len(dataset.train_images)),
+        recipe,
         folder=folder / entry.folder,
         seed=entry.seed,
         name=model.name,

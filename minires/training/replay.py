@@ -19,6 +19,7 @@ from ..cuda_graph import CudaGraph, GraphError
 from ..data import Batches
 from ..data.resident import ResidentBatches
 from ..kernels import precision
+from ..kernels.devices import wait_for_stream
 from ..kernels.recording import Recorder
 from ..nn import Module
 from ..nn.fusing import is_on
@@ -63,7 +64,8 @@ class Replay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seen, self.graphs = [], {}
+        self.seen = []
+        self.forget()
 
     def graph_of(self, part: Callable[[], None]) -> CudaGraph[Left]:
         """The part's graph. Graphs share their memory: only one of them runs at a time."""
@@ -72,6 +74,12 @@ class Replay:
             recorder = others[0].recorder if others else Recorder()
             self.graphs[part] = CudaGraph(lambda: self.left_by(part), recorder)
         return self.graphs[part]
+
+    def forget(self) -> None:
+        """Let all recordings go, once they have run: the next may get their stream's counters."""
+        if self.graphs:
+            wait_for_stream()
+        self.graphs = {}
 
     def left_by(self, part: Callable[[], None]) -> Left:
         """Run the part; returns what it leaves in Python objects."""
@@ -84,7 +92,8 @@ class Replay:
         if len(now) == len(self.seen) and all(map(operator.is_, now, self.seen)):
             self.changes = 0
             return False
-        self.seen, self.graphs = now, {}
+        self.seen = now
+        self.forget()
         self.changes += 1
         self.reason = ""
         if reason := why_not(self.model, self.optimizer, self.batches):
@@ -95,7 +104,8 @@ class Replay:
 
     def give_up(self, reason: str) -> None:
         """Run as it is until something changes."""
-        self.graphs, self.reason = {}, reason
+        self.forget()
+        self.reason = reason
         self.tell(reason)
 
     def tell(self, reason: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,17 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end of the recipe, from wherever the trainer stands."""
-        with claimed(self.folder), StopRequest() as stop, self.replay:
+        with StopRequest() as stop, closing(self.iterations()) as iterations:
+            for _ in iterations:
+                if stop.requested:
+                    self.stop()
+
+    def iterations(self) -> Generator[None, None, None]:
+        """The training as `run` does it, with a pause after every iteration: others may take turns.
+
+        Nobody else may train in the folder until the generator is closed.
+        """
+        with claimed(self.folder), self.replay:
             if self.step == 0:
                 self.begin()
             self.model.train()
@@ -106,8 +116,7 @@ class Trainer:
                     self.train_step()
                 self.do_what_is_due()
                 self.watch(self)
-                if stop.requested:
-                    self.stop()
+                yield
 
     def train_step(self) -> None:
         """One iteration: gradients, a look at them where one is wanted, update."""
@@ -217,10 +226,14 @@ class Trainer:
         with claimed(self.folder):
             self.records.go_back_to(self.step)
 
+    def resume_if_begun(self) -> None:
+        """Go back to the folder's checkpoint if there is one; see `resume`."""
+        if self.checkpoint_path.exists():
+            self.resume()
+
 
 def run_all(trainers: Iterable[Trainer]) -> None:
     """Run each trainer to its end, from its checkpoint where its folder has one."""
     for trainer in trainers:
-        if trainer.checkpoint_path.exists():
-            trainer.resume()
+        trainer.resume_if_begun()
         trainer.run()

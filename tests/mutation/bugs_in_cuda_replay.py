@@ -3,6 +3,7 @@
 from .mutants import planted_in
 
 REPLAY, GRAPH = "tests/training/test_replay.py", "tests/test_cuda_graph.py"
+SIDE = "tests/training/test_side_by_side.py"
 BITS = f"{REPLAY}::test_a_run_gives_the_same_bits"
 BY_HAND = f"{REPLAY}::test_a_run_is_the_loop_that_one_would_write"
 CHANGES = f"{REPLAY}::test_a_change_is_followed"
@@ -92,8 +93,8 @@ MUTANTS = [
                 "(parameter, parameter.requires_grad)",
             ),
             "replay: old recordings are kept after a change": (
-                "        self.seen, self.graphs = now, {}\n        self.changes",
-                "        self.seen = now\n        self.changes",
+                "        self.seen = now\n        self.forget()\n",
+                "        self.seen = now\n",
             ),
         },
     ),
@@ -149,8 +150,38 @@ MUTANTS = [
                 "            pass\n",
             ),
             "replay: memory is kept after the run": (
-                "        self.seen, self.graphs = [], {}\n",
+                "        self.seen = []\n        self.forget()\n",
                 "        self.seen = []\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/replay.py",
+        f"{REPLAY}::test_recordings_are_let_go_only_when_they_have_run",
+        {
+            "replay: recordings are let go while they run": (
+                "            wait_for_stream()\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/side_by_side.py",
+        f"{SIDE}::TestOnAGPU::test_each_has_a_stream_of_its_own",
+        {
+            "side by side: all on one stream": (
+                "            self.stream = own_stream()\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/launch.py",
+        f"{SIDE}::TestOnAGPU::test_recordings_of_two_networks_have_no_memory_in_common",
+        {
+            "side by side: streams count their arrivals together": (
+                "counters_of_stream(cupy, cupy.cuda.get_current_stream().ptr)",
+                "counters_of_stream(cupy, 0)",
             ),
         },
     ),

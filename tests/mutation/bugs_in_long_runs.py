@@ -40,6 +40,28 @@ MUTANTS = [
                 "",
             ),
             "display: the end is not told": ("(is_finished or", "(False or"),
+            "display: a network among others has all the time for itself": (
+                "not math.isnan(left) and not self.side_by_side:",
+                "not math.isnan(left):",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/side_by_side.py",
+        "tests/training/test_side_by_side.py::TestInTurns",
+        {
+            "side by side: who diverges ends it for all": (
+                "            self.fault, self.farewell = error, str(error)\n",
+                "            raise\n",
+            ),
+            "side by side: a stop saves the first alone": (
+                "for lane in running:\n                lane.do(",
+                "for lane in running[:1]:\n                lane.do(",
+            ),
+            "side by side: nobody goes on from a checkpoint": (
+                "lane.do(lane.trainer.resume_if_begun)",
+                "lane.do(lambda: None)",
+            ),
         },
     ),
     *planted_in(

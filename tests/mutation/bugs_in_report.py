@@ -45,6 +45,14 @@ MUTANTS = [
         REPORT,
         {
             "report: a guess is always one among ten": ("math.log(classes)", "math.log(10)"),
+            "report: depth pays where it does no harm": (
+                "if against_residual == 1:",
+                "if against_residual > -1:",
+            ),
+            "report: one seed decides within the spread": (
+                "WITHOUT_SPREAD = 0.06",
+                "WITHOUT_SPREAD = 0.04",
+            ),
         },
     ),
     *planted_in(

@@ -113,6 +113,10 @@ SCHEDULES_AND_DATA = [
         "tests/training/test_schedules.py",
         {
             "recipe: a warm-up for 110 layers and no more": ("depth >= 110", "depth == 110"),
+            "recipe: a shortened one keeps the paper's drops": (
+                "drops=(iterations // 2, iterations * 3 // 4)",
+                "drops=(32_000, 48_000)",
+            ),
         },
     ),
     *planted_in(

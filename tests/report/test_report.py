@@ -90,7 +90,19 @@ class TestVerdict:
 
     def test_depth_that_pays(self, make_groups):
         text = verdict(make_groups(LOSSES | {"ResNet-56": 1.2}))
-        assert text.splitlines()[2].endswith("ahead of ResNet-20 (1.40).")
+        assert text.splitlines()[2].endswith(
+            "ahead of ResNet-20 (1.40). More depth pays here, where there are shortcuts."
+        )
+
+    def test_depth_that_pays_within_the_spread_does_not(self, make_groups):
+        text = verdict(make_groups(LOSSES | {"ResNet-56": 1.2}, seeds=3, spread=1.0))
+        assert "More depth does not pay here" in text
+
+    @pytest.mark.parametrize(("loss", "pays"), [(1.33, False), (1.30, True)])
+    def test_one_seed_must_differ_by_twice_the_spread_of_quick(self, loss, pays, make_groups):
+        text = verdict(make_groups(LOSSES | {"ResNet-56": loss}))
+        assert ("More depth pays here" in text) == pays
+        assert "only differences above 6% were counted" in text
 
     def test_nothing_learned(self, make_groups):
         text = verdict(make_groups(dict.fromkeys(LOSSES, 2.29)))

@@ -23,10 +23,12 @@ class Clock:
         return self.now
 
 
-def shown(trainers, seconds, *, terminal=False):
+def shown(trainers, seconds, *, terminal=False, **settings):
     """What is printed while each iteration takes so many seconds."""
     clock, file = Clock(), io.StringIO()
-    display = Display(Console(file=file, force_terminal=terminal, width=100), clock=clock)
+    display = Display(
+        Console(file=file, force_terminal=terminal, width=100), clock=clock, **settings
+    )
 
     def watch(trainer):
         clock.now += seconds
@@ -66,6 +68,12 @@ def test_the_time_left_is_told_once_after_the_first_seconds(tmp_path):
     assert lines[0] == "By the first iterations, about 4 min are left."
     assert sum("By the first" in line for line in lines) == 1
     assert lines[1].endswith("left, 4 min left for all")
+
+
+def test_a_network_among_others_has_no_speed_of_its_own(tmp_path):
+    trainers = [small.trainer(tmp_path / name) for name in "ab"]
+    lines = shown(trainers, 7.0, side_by_side=True).splitlines()
+    assert re.fullmatch(r"a: iteration 10 of 20, loss \d\.\d\d, \d min left for all", lines[2])
 
 
 def test_a_terminal_gets_bars_and_the_estimate_but_no_lines(tmp_path):

@@ -31,16 +31,16 @@ RECIPE |= {"checkpoint_every": 7, "test_images": 4}
 RECIPE |= {"schedule": LinearDecay(peak=0.05, start=4, stop=14)}
 
 
-def trainer(folder, *, model=None, **settings):
+def trainer(folder, *, model=None, seed=0, **settings):
     """On the GPU; an epoch has five batches."""
     watch, data = settings.pop("watch", None), tiny_data(train=21)
-    made = small.trainer(folder, data=data, **(RECIPE | settings))
+    made = small.trainer(folder, seed=seed, data=data, **(RECIPE | settings))
     return type(made)(
         model or made.model,
         made.dataset,
         made.recipe,
         folder=folder,
-        seed=0,
+        seed=seed,
         name="net",
         device="cuda",
         watch=watch,
@@ -370,6 +370,23 @@ def test_a_stop_looks_at_the_last_gradients(tmp_path, replays):
     with pytest.raises(DivergedError, match="gradient norm is nan at iteration 9"):
         trainer(tmp_path, watch=spoil_and_stop).run()
     assert replays
+
+
+@counted
+@pytest.mark.parametrize("let_go", [lambda made: made.model.eval(), lambda made: None])
+def test_recordings_are_let_go_only_when_they_have_run(let_go, tmp_path):
+    """After a change, and at the end: what they use may be given to others then."""
+    made = trainer(tmp_path, record_every=14, evaluate_every=14, checkpoint_every=14)
+    with made.replay:
+        for _ in range(5):
+            made.train_step()
+        assert made.replay.graphs
+        let_go(made)
+        counts = fake_cupy.machine.counts = fake_cupy.Counts()
+        if not made.model.training:
+            made.train_step()
+            assert counts.synchronisations == 1
+    assert counts.synchronisations >= 1
 
 
 def test_memory_is_given_back_after_the_run(tmp_path):

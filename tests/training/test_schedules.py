@@ -8,6 +8,7 @@ from minires.training import (
     Recipe,
     StepDecay,
 )
+from minires.training.recipes import paper
 
 PINNED = {0: 0.1, 399: 0.1, 400: 0.1, 31_999: 0.1, 32_000: 0.01, 47_999: 0.01, 48_000: 0.001}
 
@@ -35,11 +36,28 @@ def test_the_quick_preset_goes_up_and_down_in_straight_lines():
     assert rates == pytest.approx([0.05 / 96, 0.025, 0.05, 0.05, 0.025, 0.05 / 384])
 
 
-def test_the_standard_preset_is_twenty_epochs():
-    recipe = PRESETS["standard"](20, 50_000)
-    assert recipe.iterations == 20 * 390
-    rates = [recipe.schedule(step) for step in (0, 389, 3899, 3900, 5849, 5850)]
-    assert rates == pytest.approx([0.1 / 390, 0.1, 0.1, 0.01, 0.01, 0.001])
+@pytest.mark.parametrize(
+    ("preset", "rise", "iterations", "peak"),
+    [("depth", 384, 1920, 0.05), ("standard", 468, 4680, 0.1)],
+)
+def test_presets_by_which_depth_pays_go_up_and_down_in_straight_lines(
+    preset, rise, iterations, peak
+):
+    recipe = PRESETS[preset](20, 50_000)
+    assert recipe.iterations == iterations
+    middle = (rise + iterations) // 2
+    rates = [recipe.schedule(step) for step in (0, rise - 1, rise, middle, iterations - 1)]
+    assert rates == pytest.approx([peak / rise, peak, peak, peak / 2, peak / (iterations - rise)])
+
+
+@pytest.mark.parametrize("depth", [20, 110])
+def test_the_papers_recipe_shortened(depth):
+    recipe = paper(depth, 50_000, 8000)
+    steps = (400, 3999, 4000, 5999, 6000)
+    assert [recipe.schedule(step) for step in steps] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3])
+    assert recipe.schedule(0) == pytest.approx(0.01 if depth == 110 else 0.1)
+    assert (recipe.iterations, recipe.batch_size) == (8000, 128)
+    assert recipe.name != "paper"
 
 
 def test_schedules_compose():

@@ -1,0 +1,81 @@
+"""The page of `examples/table6.py`: the paper's table 6 and figure 6 beside our runs."""
+
+from __future__ import annotations
+
+from ..report import Group, verdict
+from ..report.paper import counted, printed_parameters, printed_test_error, schedule_in_words
+from ..report.tables import with_spread
+from ..training.pace import duration
+from .result import markdown_table
+
+HEADINGS = ["network", "parameters", "paper", "here", "training error", "training loss", "seeds"]
+FACTS = {"machine": "machine", "python": "Python", "numpy": "NumPy"}
+ON_GPU = {"kernels for cuda": "GPU"}
+
+
+def page(groups: list[Group], picture: str) -> str:
+    """Markdown: what was done, the table, what the numbers say, the curves."""
+    blocks = [
+        "# Table 6 and figure 6: CIFAR-10 by depth",
+        "This page is made by `examples/table6.py`, from the records of its runs.",
+        what_was_done(groups),
+        markdown_table(HEADINGS, [row(group) for group in groups]),
+        "Errors in %: the paper's on the test images, the best of five runs for 110 layers (mean ± "
+        "standard deviation in brackets); ours on the test images after the last iteration. "
+        "Training figures are means over the last eighth of the iterations, on augmented batches. "
+        "The paper prints no numbers for its plain networks, but draws their curves.",
+        verdict(groups).replace("\n", " "),
+        f"![Error of all networks]({picture})",
+        "Dashed: training; solid: test.",
+        where(groups),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def what_was_done(groups: list[Group]) -> str:
+    """Data, recipe and how it differs from the paper's."""
+    config, recipe = groups[0].config, groups[0].config["recipe"]
+    share = recipe["iterations"] / 64_000
+    schedules = dict.fromkeys(g.config["recipe"]["schedule"] for g in groups)
+    return (
+        f"{config['data']}, {counted(recipe['iterations'])} iterations of {recipe['batch_size']} "
+        f"images, {'as' if share == 1 else f'{share:.3g} times as many as'} in the paper; learning "
+        f"rate {'; or '.join(map(schedule_in_words, schedules))}. Mean ± standard deviation where "
+        "there are several seeds."
+    )
+
+
+def row(group: Group) -> list[str]:
+    """A network's line."""
+    return [
+        group.name,
+        f"{group.config['parameters']:,} (paper: {printed_parameters(group)})",
+        printed_test_error(group).replace("%", ""),
+        in_percent(group, "test_error"),
+        in_percent(group, "training_error"),
+        with_spread(group, "training_loss", "{:.3f}"),
+        str(len(group.runs)),
+    ]
+
+
+def in_percent(group: Group, value: str) -> str:
+    """An error as the paper prints it."""
+    return with_spread(group, value, "{:.2%}").replace("%", "")
+
+
+def where(groups: list[Group]) -> str:
+    """Machine, precision, date, versions, time."""
+    runs = [run for group in groups for run in group.runs]
+    configs = [run.config for run in runs]
+    places = {config.get("device", "not recorded") for config in configs}
+    facts = [
+        f"{name}: {' or '.join(dict.fromkeys(c['made with'][key] for c in configs))}"
+        for key, name in (FACTS | (ON_GPU if places == {"cuda"} else {})).items()
+        if all(key in c.get("made with", {}) for c in configs)
+    ]
+    for key, name in {"device": "trained on", "precision": "precision", "begun": "begun"}.items():
+        values = sorted({str(c.get(key, "not recorded")) for c in configs})
+        facts.append(f"{name}: {values[0]}" + (f" to {values[-1]}" if len(values) > 1 else ""))
+    seconds = sum(run.results["seconds"] for run in runs)
+    facts.append(f"{len(runs)} trainings took {duration(seconds)} together")
+    return "; ".join(facts) + "."
