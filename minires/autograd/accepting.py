@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.devices import as_array, is_array, shared_device
+from ..kernels.dtypes import FLOAT32, is_bfloat16
 
 
 def is_tensor(value: Any) -> bool:
@@ -25,7 +26,7 @@ def float_array(data: Any) -> np.ndarray:
         )
     if not is_array(data) and not isinstance(data, np.generic):
         return np.asarray(numeric(data), np.float32)
-    if data.dtype not in (np.float32, np.float64):
+    if data.dtype not in (np.float32, np.float64) and not is_bfloat16(data.dtype):
         raise TypeError(
             f"a Tensor holds float32 or float64, but got {data.dtype}: "
             "convert with .astype(np.float32) (labels stay plain integer arrays)"
@@ -68,10 +69,11 @@ def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
 
 
-def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
+def same_kind(name: str, inputs: tuple[Any, ...], takes_parameters: bool = False) -> None:
     """Refuse anything but tensors of one dtype on one device: nothing is cast or copied silently.
 
-    None stands for an input left out.
+    None stands for an input left out. An operation that `takes_parameters` takes float32 beside
+    maps in bfloat16; its kernels look which is which.
     """
     tensors = [t for t in inputs if t is not None]
     for t in tensors:
@@ -82,6 +84,8 @@ def same_kind(name: str, inputs: tuple[Any, ...]) -> None:
             )
     shared_device(name, *(t.data for t in tensors))
     dtypes = [t.dtype for t in tensors]
+    if takes_parameters and is_bfloat16(dtypes[0]):
+        dtypes = [d for d in dtypes if d != FLOAT32]
     if any(dtype != dtypes[0] for dtype in dtypes):
         raise TypeError(
             f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "
