@@ -98,7 +98,8 @@ def empty_numbers(shape: tuple[int, ...], like: Any) -> Any:
 def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
     """Values that a thread moves at once: 16 bytes of the first array, or 1 value.
 
-    All arrays must lie at multiples of 16 bytes. `sizes` are the lengths of the lines that packs must not cross: the channels.
+    All arrays must lie at multiples of 16 bytes. `sizes` are the lengths of the lines that packs
+    must not cross: the channels.
     """
     given = [array for array in arrays if array is not None]
     pack = PACKS[type_name(given[0])]

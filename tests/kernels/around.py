@@ -181,7 +181,8 @@ class Bench:
         """
         if not is_bfloat16(self.dtype):
             whole = self.input_grad().get() + spread
-            return same(dx, np.where(passes, whole, self.dtype.type(0)))
+            same(dx, np.where(passes, whole, self.dtype.type(0)))
+            return
         product = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
         product = partial(product, **self.layer.geometry)
         spread = np.asarray(spread, np.float64)
@@ -190,7 +191,7 @@ class Bench:
             more = spread if (a < 0).any() else np.abs(spread)
             return np.where(passes, product(a, b) + more, 0)
 
-        return self.compare(dx, whole, self.dy, self.weight, self.weight[:, :, 0].size + 1)
+        self.compare(dx, whole, self.dy, self.weight, self.weight[:, :, 0].size + 1)
 
     def assert_sums(self, dx, z, norm, sums):
         dx, z = (a.get().astype(self.computed) for a in (dx, z))
@@ -225,10 +226,11 @@ class Bench:
 
     def compare(self, actual, product, a, b, terms):
         if is_bfloat16(self.dtype):
-            return assert_of_bfloat16(actual, product, a.get(), b.get(), terms)
+            assert_of_bfloat16(actual, product, a.get(), b.get(), terms)
+            return
         a, b = (array.get().astype(np.float64) for array in (a, b))
         bound = roundings(self.products, terms) * product(np.abs(a), np.abs(b))
-        return assert_within(actual.get(), product(a, b), bound, self.dtype.type)
+        assert_within(actual.get(), product(a, b), bound, self.dtype.type)
 
 
 def assert_of_bfloat16(actual, product, a, b, terms):
@@ -241,7 +243,8 @@ def assert_of_bfloat16(actual, product, a, b, terms):
     exact, actual = product(a, b), actual.get()
     sums = 2 * (terms + terms / 16 + 2) * 2.0**-24 * product(np.abs(a), np.abs(b))
     if not is_bfloat16(actual.dtype):
-        return assert_within(actual, exact, sums * 2.0**24, np.float32)
+        assert_within(actual, exact, sums * 2.0**24, np.float32)
+        return
     error = np.abs(actual.astype(np.float64) - exact)
     assert (error <= sums + 2.0**-8 * (np.abs(exact) + sums)).all(), error.max()
 
