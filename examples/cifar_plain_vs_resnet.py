@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 from minires.kernels.devices import DEVICES, choose, describe_cuda
-from minires.kernels.precision import PRECISIONS, current
+from minires.kernels.precision import PRECISIONS, current, why_no_bfloat16
 from rich.console import Console
 from rich.markup import escape
 
@@ -60,7 +60,7 @@ def main(
         Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
     ] = Device["auto"],
     precision: Annotated[
-        Precision, typer.Option(help="of products on a GPU: tf32 is faster, with 10 bits")
+        Precision, typer.Option(help="on a GPU: tf32 multiplies 11 bits, bfloat16 also stores 8")
     ] = Precision["float32"],
     out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
     resume: Annotated[
@@ -95,6 +95,8 @@ def train(folder: Path, options: Options, device: str, command: str) -> None:
     """Train every network to its end, from its checkpoint where it has one; keep the command."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
+    elif current() == "bfloat16":
+        raise ValueError(why_no_bfloat16(device))
     elif current() != "float32":
         console.print(f"Precision: on the CPU, {current()} is float32.")
     dataset = load_data(options.data, Path(options.data_dir) if options.data_dir else None)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from . import checks, devices, reference
+from .dtypes import FLOAT32, is_bfloat16
 
 # OpenMP's threads wait for work in a busy loop by default. On a machine with other work, that loop
 # takes the core that the last chunk needs: with both cores of a two-core machine busy, a training
@@ -23,7 +24,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
-FLOAT32 = np.dtype(np.float32)
 Contract = TypeVar("Contract", bound=Callable[..., Any])
 
 
@@ -50,17 +50,35 @@ def kernel(contract: Contract) -> Contract:
     return cast(Contract, call)
 
 
-def implementation_for(*arrays: Any, others: Iterable[Any] = ()) -> Any:
+def implementation_for(
+    *arrays: Any, parameters: Iterable[Any] = (), others: Iterable[Any] = ()
+) -> Any:
     """The module that serves a call with these arrays (None stands for an array left out).
 
-    `others` are arrays of other dtypes, which must be on the same device.
+    `parameters`, and statistics, are float32 where the other arrays, maps, are bfloat16. `others`
+    are arrays of other dtypes. All must be on one device.
     """
-    dtype = shared_dtype(arrays)
+    parameters = tuple(parameters)
+    dtype = dtypes_of(arrays, parameters)
     if devices.may_be_cuda():
-        given = [array for array in (*arrays, *others) if array is not None]
+        given = [array for array in (*arrays, *parameters, *others) if array is not None]
         if devices.shared_device("a kernel", *given) == "cuda":
             return importlib.import_module(".cuda", __package__)
+    if is_bfloat16(dtype):
+        raise TypeError(
+            "on the cpu there are no maps in bfloat16: convert with .astype(np.float32)"
+        )
     return reference if dtype != FLOAT32 else cpu_module() or reference
+
+
+def dtypes_of(arrays: tuple[Any, ...], parameters: tuple[Any, ...]) -> np.dtype:
+    """The dtype of all arrays, maps, and of parameters: float32 if maps are bfloat16."""
+    maps = [array for array in arrays if array is not None]
+    if not maps or not is_bfloat16(maps[0].dtype):
+        return shared_dtype((*arrays, *parameters))
+    if parameters and (dtype := shared_dtype(parameters)) != FLOAT32:
+        raise TypeError(f"beside maps in bfloat16 parameters must be float32, but are {dtype}")
+    return shared_dtype(arrays)
 
 
 def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
@@ -74,7 +92,7 @@ def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
         elif array.dtype != dtype:
             names = ", ".join(str(a.dtype) for a in arrays if a is not None)
             raise TypeError(f"the arrays of one call must share a dtype, but have {names}")
-    if dtype.kind != "f":
+    if dtype.kind != "f" and not is_bfloat16(dtype):
         raise TypeError(
             f"a kernel takes float32 or float64, but got {dtype}: convert with .astype(np.float32)"
         )

@@ -6,18 +6,24 @@
 - "float32", the default. On tensor cores each number is split into two TF32 numbers, and three
   products replace one: as exact as float32 (Ootomo & Yokota 2022).
 - "tf32": one product of numbers rounded to 10 mantissa bits. Sums stay float32.
+- "bfloat16": maps and their gradients are stored in 16 bits, 7 of them mantissa, and convolutions
+  multiply such numbers; linear layers, which read no maps, as "tf32". Half as many bytes move.
 
-All other values are float32 in both: maps, weights, statistics, loss, steps. On a CPU, and on GPUs
-without TF32 (before Ampere), "tf32" is float32.
+All other values are float32 always: weights, statistics, sums, logits, loss, steps (Micikevicius et
+al. 2018). Gradients need no loss scaling: bfloat16 has the exponents of float32, so what is no zero
+there is none here. On a CPU, and on GPUs without tensor cores for them (before Ampere), "tf32" is
+float32, and "bfloat16" is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-PRECISIONS = ("float32", "tf32")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 _current: ContextVar[str] = ContextVar("precision", default="float32")
 
@@ -37,3 +43,17 @@ def precision(name: str) -> Iterator[None]:
 def current() -> str:
     """The precision in force."""
     return _current.get()
+
+
+def why_no_bfloat16(device: str) -> str:
+    """A sentence that says what this device lacks for "bfloat16", or an empty string."""
+    if device == "cpu":
+        return 'precision "bfloat16" is for GPUs: on the cpu choose float32'
+    if importlib.util.find_spec("ml_dtypes") is None:
+        return 'precision "bfloat16" needs the package ml_dtypes: pip install ml_dtypes'
+    cupy = sys.modules["cupy"]
+    if int(cupy.__version__.split(".")[0]) < 14:
+        return f'precision "bfloat16" needs CuPy 14 or newer, but this is {cupy.__version__}'
+    if int(cupy.cuda.Device().compute_capability) < 80:
+        return 'precision "bfloat16" needs a GPU of compute capability 8.0 (Ampere) or newer'
+    return ""

@@ -105,7 +105,7 @@ def place(cupy: Any, value: Any, offset: int = 64) -> Any:
         return same_kind(value, (place(cupy, item, offset) for item in value))
     if not isinstance(value, np.ndarray):
         return value
-    outside = np.nan if value.dtype.kind == "f" else 0
+    outside = np.nan if value.dtype.kind in "fV" else 0  # V: bfloat16
     buffer = np.full(value.size + offset + 64, outside, value.dtype)
     turned = value.ndim > 1 and not value.flags.c_contiguous
     stored = value.swapaxes(-1, -2) if turned else value

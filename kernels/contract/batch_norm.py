@@ -33,7 +33,7 @@ def batch_norm(
     checks.batch_norm(x, gamma, beta, residual=residual)
     checks.several_values(x.shape)
     checks.running(gamma, running)
-    return implementation_for(x, gamma, beta, residual)
+    return implementation_for(x, residual, parameters=(gamma, beta))
 
 
 @kernel
@@ -54,7 +54,7 @@ def batch_norm_grad(
     that masked dy (the same array as dy if y is None).
     """
     checks.batch_norm(x, gamma, mean, var, dy=dy, y=y)
-    return implementation_for(dy, x, gamma, mean, var, y)
+    return implementation_for(dy, x, y, parameters=(gamma, mean, var))
 
 
 @kernel
@@ -71,7 +71,7 @@ def batch_norm_eval(
 ) -> Array:
     """Normalise `x` by a given mean and variance (C,), such as the running statistics."""
     checks.batch_norm(x, gamma, beta, mean, var, residual=residual)
-    return implementation_for(x, gamma, beta, mean, var, residual)
+    return implementation_for(x, residual, parameters=(gamma, beta, mean, var))
 
 
 @kernel
@@ -87,7 +87,7 @@ def batch_norm_eval_grad(
 ) -> tuple[Array, Array, Array, Array]:
     """Gradients of `batch_norm_eval`, as in `batch_norm_grad`; `mean` and `var` are constants."""
     checks.batch_norm(x, gamma, mean, var, dy=dy, y=y)
-    return implementation_for(dy, x, gamma, mean, var, y)
+    return implementation_for(dy, x, y, parameters=(gamma, mean, var))
 
 
 @kernel

@@ -31,7 +31,7 @@ def conv2d_batch_norm(
     shape = checks.conv2d_batch_norm(x, layer, residual=residual)
     checks.several_values(shape)
     checks.running(layer.gamma, running)
-    return implementation_for(x, *layer.arrays, residual)
+    return implementation_for(x, residual, parameters=layer.arrays)
 
 
 @kernel
@@ -54,7 +54,8 @@ def conv2d_batch_norm_grad(
     z, mean, var, y = saved
     checks.conv2d_batch_norm(x, layer, mean, var, dy=dy, y=y, z=z)
     linked = checks.link_of_input(x, links.of_input)
-    return implementation_for(dy, x, *layer.arrays, *saved, *linked)
+    maps, statistics = (dy, x, z, y, *linked[:1]), (mean, var, *linked[1:])
+    return implementation_for(*maps, parameters=(*layer.arrays, *statistics))
 
 
 @kernel
@@ -69,8 +70,7 @@ def conv2d_batch_norm_eval(
 ) -> Array:
     """`batch_norm_eval` of `conv2d` in one pass over memory: the result y alone."""
     checks.conv2d_batch_norm(x, layer, mean, var, residual=residual)
-    arrays = (*layer.arrays, mean, var, residual)
-    return implementation_for(x, *arrays)
+    return implementation_for(x, residual, parameters=(*layer.arrays, mean, var))
 
 
 @kernel
@@ -91,7 +91,7 @@ def basic_block(
     """
     checks.basic_block(x, first, second, skip)
     checks.running(first.gamma, *running)
-    return implementation_for(x, *first.arrays, *second.arrays)
+    return implementation_for(x, parameters=(*first.arrays, *second.arrays))
 
 
 @kernel
@@ -115,5 +115,6 @@ def basic_block_grad(
     checks.basic_block(x, first, second, skip, dy=dy, y=y, z1=z1, z2=z2)
     checks.channels("the block's result", y.shape, mean1, var1, mean2, var2)
     linked = checks.link_of_input(x, links.of_input)
-    arrays = (*first.arrays, *second.arrays, *saved[0], *saved[1], *linked)
-    return implementation_for(dy, x, *arrays)
+    maps, statistics = (dy, x, z1, z2, y, *linked[:1]), (mean1, var1, mean2, var2, *linked[1:])
+    parameters = (*first.arrays, *second.arrays, *statistics)
+    return implementation_for(*maps, parameters=parameters)

@@ -51,7 +51,7 @@ def conv2d(
     im2col.
     """
     checks.convolution(x, weight, stride, padding, algorithm)
-    return implementation_for(x, weight)
+    return implementation_for(x, parameters=[weight])
 
 
 @kernel
@@ -67,7 +67,7 @@ def conv2d_input_grad(
     """Gradient of `conv2d` with respect to `x`, of shape `x_shape`, for dy (N, OH, OW, C_out)."""
     geometry = (weight.shape, stride, padding, algorithm)
     checks.convolution_grad(dy, x_shape, *geometry, weight=weight)
-    return implementation_for(dy, weight)
+    return implementation_for(dy, parameters=[weight])
 
 
 @kernel

@@ -78,7 +78,7 @@ def avg_pool_grad(
 
 @kernel
 def global_avg_pool(x: Array) -> Array:
-    """Mean of each channel's map, (N, H, W, C) -> (N, C)."""
+    """Mean of each channel's map, (N, H, W, C) -> (N, C); float32 for maps in bfloat16."""
     checks.images(x.shape)
     checks.contiguous(x=x)
     return implementation_for(x)

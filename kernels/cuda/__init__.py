@@ -1,10 +1,11 @@
-"""The kernels in CUDA C for NVIDIA GPUs, through CuPy; float32 and float64.
+"""The kernels in CUDA C for NVIDIA GPUs, through CuPy; float32, float64, maps also in bfloat16.
 
     source.py        which files make a module, and which kernels each is compiled for
     launch.py        compiling at the first use, launching
     common.cuh       code that all kernels share
     tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
+    bfloat16.cuh     products of maps in bfloat16
     sums.cuh         batch norm's sums, taken while results are in registers
     arrival.cuh      sums over blocks: the last blocks to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py

@@ -53,9 +53,9 @@ __device__ S over_pixels(S own, int width) {
 
 // Mean and biased variance of every channel; the running statistics, if given, move. Values are taken
 // relative to the first pixel, so they are small even if x is large.
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void __launch_bounds__(THREADS, 4) moments(
-    const T* __restrict__ x, T* __restrict__ parts, unsigned* __restrict__ counters,
+    const S* __restrict__ x, T* __restrict__ parts, unsigned* __restrict__ counters,
     T* __restrict__ mean, T* __restrict__ var, T* __restrict__ running_mean,
     T* __restrict__ running_var, T momentum, T unbiased, index_t pixels, index_t channels,
     index_t width, index_t chunk
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(THREADS, 4) moments(
     const index_t first = blockIdx.y * width, channel = first + threadIdx.x % width;
     const index_t begin = blockIdx.x * chunk, end = min(begin + chunk, pixels);
     Moments<T> own = {};
-    const T origin = channel < channels ? x[channel] : T(0);
+    const T origin = channel < channels ? static_cast<T>(x[channel]) : T(0);
     if (channel < channels)
         for (index_t pixel = begin + threadIdx.x / width; pixel < end; pixel += down)
             own.add(x[pixel * channels + channel] - origin);
@@ -100,12 +100,12 @@ struct Residual {
 
 // y = (x - mean) / sqrt(var + eps) * gamma + beta, then + residual, then ReLU. The residual of a strided
 // shortcut is every stride-th pixel of a larger map; channels that this map lacks are zero.
-template <typename T, int V>
+template <typename S, int V, typename T = Computed<S>>
 __global__ void __launch_bounds__(THREADS, 4) normalise(
-    const T* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
-    const T* __restrict__ mean, const T* __restrict__ var, const T* __restrict__ residual,
+    const S* __restrict__ x, const T* __restrict__ gamma, const T* __restrict__ beta,
+    const T* __restrict__ mean, const T* __restrict__ var, const S* __restrict__ residual,
     index_t residual_stride, index_t residual_rows, index_t residual_columns,
-    index_t residual_channels, T* __restrict__ y, T eps, bool relu, index_t rows, index_t columns,
+    index_t residual_channels, S* __restrict__ y, T eps, bool relu, index_t rows, index_t columns,
     index_t pixels, index_t channels, index_t width
 ) {
     const Residual shortcut{residual_stride, residual_rows, residual_columns, residual_channels};
@@ -122,28 +122,28 @@ __global__ void __launch_bounds__(THREADS, 4) normalise(
     for (index_t pixel = blockIdx.x * down + threadIdx.x / width; pixel < pixels;
          pixel += gridDim.x * down) {
         const index_t place = pixel * channels + channel;
-        Pack<T, V> values = load<V>(x + place);
+        Pack<T, V> values = load_map<V>(x + place);
         Pack<T, V> more = {};
         if (residual && channel < residual_channels)
-            more = load<V>(residual + shortcut.place(pixel, rows, columns) + channel);
+            more = load_map<V>(residual + shortcut.place(pixel, rows, columns) + channel);
 #pragma unroll
         for (int v = 0; v < V; ++v) {
             const T z = normalised(values.at[v], centre[v], scale[v], shift[v]) + more.at[v];
             values.at[v] = relu ? positive_part(z) : z;
         }
-        store<V>(y + place, values);
+        store_map(y + place, values);
     }
 }
 
 // dx = gamma / std * (dz - average(dz) - x_hat * average(dz * x_hat)). In evaluation, with mean and
 // variance constant, it is gamma / std * dz. `sums` are those of dz and of dz * (x - mean). The first
 // blocks also write the gradients of gamma and beta, made from them. `dresidual`, if wanted, is dz.
-template <typename T, int V>
+template <typename S, int V, typename T = Computed<S>>
 __global__ void __launch_bounds__(THREADS, 4) normalise_grad(
-    const T* __restrict__ dy, const T* __restrict__ x, const T* __restrict__ y,
+    const S* __restrict__ dy, const S* __restrict__ x, const S* __restrict__ y,
     const T* __restrict__ gamma, const T* __restrict__ mean, const T* __restrict__ var,
-    const T* __restrict__ sums, T* __restrict__ dgamma, T* __restrict__ dbeta, T* __restrict__ dx,
-    T* __restrict__ dresidual, T eps, bool training, index_t pixels, index_t channels,
+    const T* __restrict__ sums, T* __restrict__ dgamma, T* __restrict__ dbeta, S* __restrict__ dx,
+    S* __restrict__ dresidual, T eps, bool training, index_t pixels, index_t channels,
     index_t width
 ) {
     const index_t down = THREADS / width;
@@ -166,19 +166,19 @@ __global__ void __launch_bounds__(THREADS, 4) normalise_grad(
     for (index_t pixel = blockIdx.x * down + threadIdx.x / width; pixel < pixels;
          pixel += gridDim.x * down) {
         const index_t place = pixel * channels + channel;
-        Pack<T, V> dz = load<V>(dy + place);
-        const Pack<T, V> values = load<V>(x + place);
+        Pack<T, V> dz = load_map<V>(dy + place);
+        const Pack<T, V> values = load_map<V>(x + place);
         if (y) {
-            const Pack<T, V> results = load<V>(y + place);
+            const Pack<T, V> results = load_map<V>(y + place);
 #pragma unroll
             for (int v = 0; v < V; ++v)
                 if (!(results.at[v] > T(0))) dz.at[v] = T(0);
         }
-        if (dresidual) store<V>(dresidual + place, dz);
+        if (dresidual) store_map(dresidual + place, dz);
 #pragma unroll
         for (int v = 0; v < V; ++v)
             dz.at[v] = scale[v] * (dz.at[v] - average[v] - (values.at[v] - centre[v]) * slope[v]);
-        store<V>(dx + place, dz);
+        store_map(dx + place, dz);
     }
 }
 

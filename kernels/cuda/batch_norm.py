@@ -12,6 +12,7 @@ from .launch import (
     blocks,
     counters,
     empty,
+    empty_numbers,
     launch,
     launch_over,
     scalar,
@@ -58,7 +59,8 @@ class Moments(NamedTuple):
 
 
 def fresh_moments(channels: int, like: Array, running: Running | None) -> Moments:
-    return Moments(empty((channels,), like), empty((channels,), like), running)
+    mean, var = (empty_numbers((channels,), like) for _ in range(2))
+    return Moments(mean, var, running)
 
 
 def batch_norm(
@@ -87,7 +89,7 @@ def statistics(x: Array, running: Running | None) -> tuple[Array, Array]:
         "batch_norm",
         f"moments<{type_name(x)}>",
         (count, across),
-        *(x, empty((count, 2, channels), x), counters(x, across, count)),
+        *(x, empty_numbers((count, 2, channels), x), counters(x, across, count)),
         *following(moments, pixels, x),
         *(pixels, channels, width, chunk),
     )
@@ -186,7 +188,7 @@ def gradients(
     x, mean, var, y = saved if sums is None else saved._replace(y=None)
     if sums is None:
         sums = gradient_sums(dy, x, y, mean)
-    dgamma, dbeta = (empty(gamma.shape, x) if b is None else b for b in grad_buffers)
+    dgamma, dbeta = (empty(gamma.shape, gamma) if b is None else b for b in grad_buffers)
     dx = empty(x.shape, x)
     if x.size == 0:  # an empty grid: nothing is launched
         dgamma.fill(0)
@@ -210,7 +212,7 @@ def gradient_sums(dy: Array, x: Array, y: Array | None, mean: Array) -> Array:
     The engine that would make this gradient in a convolution adds them, so in the same order.
     """
     channels = x.shape[3]
-    pixels, sums = x.size // channels, empty((2, channels), x)
+    pixels, sums = x.size // channels, empty_numbers((2, channels), x)
     values = vector(dy, x, y, sizes=(channels,))
     engine = choose_engine("conv2d_input_grad", arithmetic(x), values, pixels, channels)
     grid = blocks(pixels, engine.m), blocks(channels, engine.n)
@@ -219,7 +221,7 @@ def gradient_sums(dy: Array, x: Array, y: Array | None, mean: Array) -> Array:
         product("gradient_sums", engine, values),
         grid,
         *(dy, x, y, mean),
-        *(empty((grid[0], 2, channels), x), counters(x, grid[1], grid[0]), sums),
+        *(empty_numbers((grid[0], 2, channels), x), counters(x, grid[1], grid[0]), sums),
         *(pixels, channels),
         threads=engine.threads,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import output_shape
-from .launch import empty, launch_over, type_name, vector
+from .launch import empty, launch_over, refuse_bfloat16, type_name, vector
 
 Array = Any
 
@@ -44,6 +44,7 @@ def copy(
     padding: int,
 ) -> None:
     """Launch either kernel, with a thread for every value of the target, or for every four."""
+    refuse_bfloat16(name, source)
     values = vector(source, target, sizes=x_shape[3:])
     geometry = (*x_shape[1:], *size, *map(int, kernel_size), int(stride), int(padding))
     count //= values

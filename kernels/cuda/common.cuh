@@ -20,6 +20,64 @@ __device__ void store(T* to, const Pack<T, V>& values) {
     *reinterpret_cast<Pack<T, V>*>(to) = values;
 }
 
+// The upper half of a float: its exponent, and 7 mantissa bits. Maps and their gradients may be stored
+// so; what a kernel computes with them is float.
+struct bfloat16 {
+    unsigned short bits;
+
+    bfloat16() = default;
+
+    // To the nearest, halves to even, as cvt.rn.bf16.f32; that instruction came with Ampere.
+    __device__ explicit bfloat16(float x) {
+        const unsigned whole = __float_as_uint(x);
+        bits = x != x ? 0x7fff : (whole + 0x7fff + (whole >> 16 & 1)) >> 16;
+    }
+
+    __device__ operator float() const {
+        return __uint_as_float(static_cast<unsigned>(bits) << 16);
+    }
+};
+
+// The type that a kernel computes with, for maps of type S.
+template <typename S>
+struct Computing {
+    typedef S T;
+};
+
+template <>
+struct Computing<bfloat16> {
+    typedef float T;
+};
+
+template <typename S>
+using Computed = typename Computing<S>::T;
+
+// V values of a map, as numbers to compute with.
+template <int V, typename S>
+__device__ Pack<Computed<S>, V> load_map(const S* from) {
+    const Pack<S, V> stored = load<V>(from);
+    Pack<Computed<S>, V> values;
+#pragma unroll
+    for (int v = 0; v < V; ++v) values.at[v] = stored.at[v];
+    return values;
+}
+
+template <typename S, typename T, int V>
+__device__ void store_map(S* to, const Pack<T, V>& values) {
+    Pack<S, V> stored;
+#pragma unroll
+    for (int v = 0; v < V; ++v) stored.at[v] = static_cast<S>(values.at[v]);
+    store<V>(to, stored);
+}
+
+// Results as they will be stored. What is computed from a map must see these, whether it is made from
+// registers or from memory.
+template <typename S, typename T, int V>
+__device__ void round_as_stored(Pack<T, V>& values) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) values.at[v] = static_cast<S>(values.at[v]);
+}
+
 __device__ index_t thread_index() {
     return static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }

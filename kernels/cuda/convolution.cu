@@ -45,20 +45,21 @@ struct WindowPlace {
 // half. For dx the taps run backward: under tap i, a row of x uses row `top` - i of dy. Kernels have
 // fewer than 16 rows and columns, so no mask has all bits, and ~0u in `wanted` matches no pixel.
 template <class E, int V, int DIRECTION>
-struct Windows : AlongK<E, E::M, V> {
-    using Share = AlongK<E, E::M, V>;
-    using T = typename E::T;
+struct Windows : AlongK<E, E::M, V, typename E::Map> {
+    using S = typename E::Map;
+    using Share = AlongK<E, E::M, V, S>;
+    using Number = typename E::T;
     static constexpr bool MAY_BE_PENDING = DIRECTION > 0;
-    const T* images;
-    const T* norm;  // if batch norm is pending: centre, scale and shift of all channels, else null
+    const S* images;
+    const Number* norm;  // if batch norm is pending: centre, scale and shift of all channels, else null
     int width, channels, taps_across;
     WindowPlace next, next_norm;
     int start[Share::COUNT];
     unsigned inside[Share::COUNT];
 
     __device__ Windows(
-        const T* images, const int* starts, const unsigned* insides, const T* norm, int width,
-        int channels, int taps_across
+        const S* images, const int* starts, const unsigned* insides, const Number* norm,
+        int width, int channels, int taps_across
     )
         : images(images), norm(norm), width(width), channels(channels), taps_across(taps_across),
           next(Share::slot(), channels, taps_across), next_norm(next) {
@@ -85,14 +86,15 @@ struct Windows : AlongK<E, E::M, V> {
     __device__ bool pending() const { return norm != nullptr; }
     __device__ void next_is_normalised() { next_norm.move_on(E::K, channels, taps_across); }
 
-    __device__ void normalise(Pack<T, V>& values) const {
-        const T* from = norm + next_norm.channel;
-        const Pack<T, V> centre = load<V>(from), scale = load<V>(from + channels);
-        const Pack<T, V> shift = load<V>(from + 2 * channels);
+    __device__ void normalise(Pack<S, V>& values) const {
+        const Number* from = norm + next_norm.channel;
+        const Pack<Number, V> centre = load<V>(from), scale = load<V>(from + channels);
+        const Pack<Number, V> shift = load<V>(from + 2 * channels);
 #pragma unroll
         for (int v = 0; v < V; ++v)
-            values.at[v] =
-                positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
+            values.at[v] = static_cast<S>(positive_part(
+                normalised<Number>(values.at[v], centre.at[v], scale.at[v], shift.at[v])
+            ));
     }
 };
 
@@ -100,9 +102,9 @@ struct Windows : AlongK<E, E::M, V> {
 
 // If x_mean and its like are given, batch norm and ReLU are pending on x. If `parts` is given, the
 // moments of y are taken, and the running statistics, if given, move.
-template <class E, int V, typename T = typename E::T>
+template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
-    const T* __restrict__ x, const T* __restrict__ weight, T* __restrict__ y,
+    const S* __restrict__ x, const T* __restrict__ weight, S* __restrict__ y,
     const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
     const T* __restrict__ x_beta, T* __restrict__ parts, unsigned* __restrict__ counters,
     T* __restrict__ mean, T* __restrict__ var, T* __restrict__ running_mean,
@@ -146,6 +148,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     T sums[E::ROWS][E::COLUMNS] = {};
     const int k = kernel_height * kernel_width * channels;
     multiply<E>(left_side, right_side, 0, k, sums);
+    round_tile<E, S>(sums);
     const auto write = [&] {
         write_tile<E, V>(sums, lines, wide, y + first_m * filters + first_n, filters);
     };
@@ -215,12 +218,12 @@ struct Taps : AlongK<E, E::N, V> {
 // If `z` is given, x is the result of batch norm, of z, and ReLU. Then the gradient is masked to where x
 // is positive (x is `result`, or else z is normalised again). The sums that the gradient of the batch
 // norm needs are taken with it: of the gradient, and of its product with z - mean.
-template <class E, int V, typename T = typename E::T>
+template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
-    const T* __restrict__ dy, const T* __restrict__ weight, T* __restrict__ dx,
-    const T* __restrict__ addend, index_t addend_stride, index_t addend_rows,
-    index_t addend_columns, index_t addend_channels, const T* __restrict__ z,
-    const T* __restrict__ result, const T* __restrict__ mean, const T* __restrict__ var,
+    const S* __restrict__ dy, const T* __restrict__ weight, S* __restrict__ dx,
+    const S* __restrict__ addend, index_t addend_stride, index_t addend_rows,
+    index_t addend_columns, index_t addend_channels, const S* __restrict__ z,
+    const S* __restrict__ result, const T* __restrict__ mean, const T* __restrict__ var,
     const T* __restrict__ gamma, const T* __restrict__ beta, T eps, T* __restrict__ parts,
     unsigned* __restrict__ counters, T* __restrict__ totals, index_t images, index_t height,
     index_t width, index_t channels, index_t rows, index_t columns, index_t filters,
@@ -292,15 +295,16 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
             const index_t place = corner + target[m] + n;
             const int from = source[m];
             if (addend && from >= 0) {
-                const auto more = load<TOGETHER>(addend + from + n);
+                const auto more = load_map<TOGETHER>(addend + from + n);
 #pragma unroll
                 for (int v = 0; v < TOGETHER; ++v) values.at[v] += more.at[v];
             }
+            round_as_stored<S>(values);
             if (!z) return;
-            const auto before = load<TOGETHER>(z + place);
+            const auto before = load_map<TOGETHER>(z + place);
             auto after = before;
             if (result) {
-                after = load<TOGETHER>(result + place);
+                after = load_map<TOGETHER>(result + place);
             } else {
 #pragma unroll
                 for (int v = 0; v < TOGETHER; ++v) {
@@ -313,7 +317,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     );
     const auto write = [&] {
         change_tile<E, V>(sums, lines, wide, [&](int m, int n, int, auto& values) {
-            store(dx + corner + target[m] + n, values);
+            store_map(dx + corner + target[m] + n, values);
         });
     };
     if (!z) {
@@ -326,9 +330,9 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
 
 // The same sums for a gradient dy in memory, added in the same order: so the sums have the same bits
 // wherever they are taken. Without `result` there was no ReLU, so nothing is masked.
-template <class E, int V, typename T = typename E::T>
+template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
-    const T* __restrict__ dy, const T* __restrict__ z, const T* __restrict__ result,
+    const S* __restrict__ dy, const S* __restrict__ z, const S* __restrict__ result,
     const T* __restrict__ mean, T* __restrict__ parts, unsigned* __restrict__ counters,
     T* __restrict__ totals, index_t pixels, index_t channels
 ) {
@@ -343,12 +347,12 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
         [&](int m, int n, int j, auto& values) {
             constexpr int TOGETHER = sizeof(values) / sizeof(T);
             const index_t place = corner + m * channels + n;
-            values = load<TOGETHER>(dy + place);
-            const auto before = load<TOGETHER>(z + place);
+            values = load_map<TOGETHER>(dy + place);
+            const auto before = load_map<TOGETHER>(z + place);
             auto after = before;
 #pragma unroll
             for (int v = 0; v < TOGETHER; ++v) after.at[v] = T(1);
-            if (result) after = load<TOGETHER>(result + place);
+            if (result) after = load_map<TOGETHER>(result + place);
             mask_and_sum(values, after, before, mean + first_n + n, own + j);
         }
     );
@@ -362,21 +366,22 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) gradient_sums(
 // Line k is the window of pixel k; m is (tap row, tap column, channel). A thread keeps its place in the
 // window, and its pixels advance by K with every tile: only the first position needs divisions.
 template <class E, int V>
-struct WindowForEachK : AlongSide<E, E::M, V> {
-    using Share = AlongSide<E, E::M, V>;
-    using T = typename E::T;
+struct WindowForEachK : AlongSide<E, E::M, V, typename E::Map> {
+    using S = typename E::Map;
+    using Share = AlongSide<E, E::M, V, S>;
+    using Number = typename E::T;
     static constexpr bool MAY_BE_PENDING = true;
-    const T* images;
+    const S* images;
     int height, width, channels, rows, columns, stride;
     int channel, down, across;                  // this thread's place in every window
     int image[Share::COUNT];                    // of its pixels: image, row and column of y
     int row[Share::COUNT], column[Share::COUNT];
     int step_images, step_rows, step_columns;   // an advance by K pixels
     bool exists, awaits_norm = false;           // whether batch norm and ReLU are pending on x
-    Pack<T, V> centre, scale, shift;            // these, of the thread's channels
+    Pack<Number, V> centre, scale, shift;       // these, of the thread's channels
 
     __device__ WindowForEachK(
-        const T* images, index_t first_m, index_t m_end, int first_k, index_t height,
+        const S* images, index_t first_m, index_t m_end, int first_k, index_t height,
         index_t width, index_t channels, index_t rows, index_t columns, index_t kernel_width,
         index_t stride, index_t padding
     )
@@ -403,7 +408,8 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     }
 
     __device__ void normalise_by(
-        const T* mean, const T* var, const T* gamma, const T* beta, T eps
+        const Number* mean, const Number* var, const Number* gamma, const Number* beta,
+        Number eps
     ) {
         awaits_norm = exists;
         if (!exists) return;
@@ -431,11 +437,12 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
     __device__ bool pending() const { return awaits_norm; }
     __device__ void next_is_normalised() const {}
 
-    __device__ void normalise(Pack<T, V>& values) const {
+    __device__ void normalise(Pack<S, V>& values) const {
 #pragma unroll
         for (int v = 0; v < V; ++v)
-            values.at[v] =
-                positive_part(normalised(values.at[v], centre.at[v], scale.at[v], shift.at[v]));
+            values.at[v] = static_cast<S>(positive_part(
+                normalised<Number>(values.at[v], centre.at[v], scale.at[v], shift.at[v])
+            ));
     }
 
     __device__ void move_on(int number) {
@@ -456,9 +463,9 @@ struct WindowForEachK : AlongSide<E, E::M, V> {
 // The sum over all pixels is cut into parts of `part` pixels, counted by blockIdx.z. Each block writes
 // its part, and the last blocks to arrive add the parts in order. If x_mean and its like are given,
 // batch norm and ReLU are pending on x, as in conv2d.
-template <class E, int V, typename T = typename E::T>
+template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_weight_grad(
-    const T* __restrict__ dy, const T* __restrict__ x, T* __restrict__ dweight,
+    const S* __restrict__ dy, const S* __restrict__ x, T* __restrict__ dweight,
     const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
     const T* __restrict__ x_beta, T eps, T* __restrict__ parts, unsigned* __restrict__ counters,
     index_t pixels, index_t part, index_t height, index_t width, index_t channels, index_t rows,
@@ -474,7 +481,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_weight_grad(
         padding
     );
     if (x_mean) left_side.normalise_by(x_mean, x_var, x_gamma, x_beta, eps);
-    LineForEachK<E, E::N, V> right_side(dy, filters, first_n, filters, begin);
+    LineForEachK<E, E::N, V, S> right_side(dy, filters, first_n, filters, begin);
     T sums[E::ROWS][E::COLUMNS] = {};
     multiply<E>(left_side, right_side, begin, end, sums);
     add_parts<E, V>(sums, dweight, parts, counters, first_m, m_end, first_n, filters);

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..checks import output_shape
 from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
-from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
+from .launch import arithmetic, blocks, counters, empty, empty_numbers, launch, scalar, vector
 from .matmul import gemm, space_for_parts
 from .runs import conv3x3, conv3x3_input_grad, run_for
 from .source import choose_engine, product, resident_blocks
@@ -84,7 +84,7 @@ def convolve(
     tiles = blocks(pixels, engine.m), blocks(filters, engine.n)
     parts = (None, None)
     if moments:
-        parts = empty((tiles[0], 2, filters), x), counters(x, tiles[1], tiles[0])
+        parts = empty_numbers((tiles[0], 2, filters), x), counters(x, tiles[1], tiles[0])
     launch(
         "convolution",
         product("conv2d", engine, values),
@@ -94,7 +94,7 @@ def convolve(
         scalar(pending.eps if pending else 0, x),
         *(pixels, *x.shape[1:], *size, filters, *map(int, kernel_size), int(stride), int(padding)),
         threads=engine.threads,
-        shared=3 * x.shape[3] * x.itemsize if pending else 0,
+        shared=3 * x.shape[3] * weight.itemsize if pending else 0,
     )
     return y
 
@@ -168,7 +168,8 @@ def input_grad(
     parts = (None, None, None)
     if mask:
         count = grid[0] * grid[2]
-        parts = empty((count, 2, channels), dy), counters(dy, grid[1], count), mask.sums
+        space = empty_numbers((count, 2, channels), dy)
+        parts = space, counters(dy, grid[1], count), mask.sums
     launch(
         "convolution",
         product("conv2d_input_grad", engine, values),
@@ -217,7 +218,7 @@ def weight_grad(
     channels, filters = x.shape[3], dy.shape[3]
     dweight = grad_buffer
     if dweight is None:
-        dweight = empty((*kernel_size, channels, filters), x)
+        dweight = empty_numbers((*kernel_size, channels, filters), x)
     pixels, lines = dy.size // filters, dweight.size // filters
     values = vector(dy, x, dweight, sizes=(channels, filters))
     engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters)

@@ -1,32 +1,32 @@
 // ReLU and the step of SGD, V values per thread; the last thread takes what is left one by one.
 
-template <typename T, int V>
-__global__ void relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {
+template <typename S, int V, typename T = Computed<S>>
+__global__ void relu(const S* __restrict__ x, S* __restrict__ y, index_t size) {
     index_t i = thread_index() * V;
     if (i + V <= size) {
-        Pack<T, V> values = load<V>(x + i);
+        Pack<T, V> values = load_map<V>(x + i);
 #pragma unroll
         for (int v = 0; v < V; ++v) values.at[v] = positive_part(values.at[v]);
-        store<V>(y + i, values);
+        store_map(y + i, values);
     } else {
-        for (; i < size; ++i) y[i] = positive_part(x[i]);
+        for (; i < size; ++i) y[i] = static_cast<S>(positive_part<T>(x[i]));
     }
 }
 
-template <typename T, int V>
+template <typename S, int V, typename T = Computed<S>>
 __global__ void relu_grad(
-    const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ dx, index_t size
+    const S* __restrict__ dy, const S* __restrict__ y, S* __restrict__ dx, index_t size
 ) {
     index_t i = thread_index() * V;
     if (i + V <= size) {
-        Pack<T, V> values = load<V>(dy + i);
-        const Pack<T, V> results = load<V>(y + i);
+        Pack<T, V> values = load_map<V>(dy + i);
+        const Pack<T, V> results = load_map<V>(y + i);
 #pragma unroll
         for (int v = 0; v < V; ++v)
             if (!(results.at[v] > T(0))) values.at[v] = T(0);
-        store<V>(dx + i, values);
+        store_map(dx + i, values);
     } else {
-        for (; i < size; ++i) dx[i] = y[i] > T(0) ? dy[i] : T(0);
+        for (; i < size; ++i) dx[i] = y[i] > T(0) ? dy[i] : static_cast<S>(T(0));
     }
 }
 

@@ -25,7 +25,7 @@ from .convolution import (
     input_grad,
     weight_grad,
 )
-from .launch import empty
+from .launch import empty_numbers
 
 Array = Any
 Pair = tuple[SavedNorm, SavedNorm]
@@ -132,7 +132,7 @@ def grad_for(
     filters_do_not_fit = x.shape[3] % 4 == 0 and weight.shape[3] % 4 != 0
     if link is None or layer.stride != 1 or filters_do_not_fit:
         return input_grad(dz, weight, x.shape, *geometry, shortcut)
-    mask = MaskAndSum(link.z, link.mean, empty((2, x.shape[3]), x), y=x)
+    mask = MaskAndSum(link.z, link.mean, empty_numbers((2, x.shape[3]), x), y=x)
     dx = input_grad(dz, weight, x.shape, *geometry, shortcut, mask)
     link.put(dx, mask.sums)
     return dx
@@ -180,7 +180,7 @@ def basic_block_grad(
     settings["grad_buffers"] = buffers[4:]
     dz2, dgamma2, dbeta2, dresidual = gradients(dy, saved2, second.gamma, second.eps, **settings)
     z1, norm1 = saved1.z, norm_of(saved1, first)
-    mask = MaskAndSum(z1, saved1.mean, empty((2, z1.shape[3]), z1), norm=norm1)
+    mask = MaskAndSum(z1, saved1.mean, empty_numbers((2, z1.shape[3]), z1), norm=norm1)
     dbetween = input_grad(dz2, second.weight, z1.shape, 1, 1, mask=mask)
     between, pending = between_of(z1, norm1)
     dweight2 = grad_of_weight(dz2, between, second, buffers[3], pending)

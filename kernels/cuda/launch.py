@@ -13,10 +13,12 @@ from typing import Any
 
 from .. import precision
 from ..devices import namespace
+from ..dtypes import FLOAT32, is_bfloat16
 from . import source
 
 THREADS = 256
-TYPE_NAMES = {"f": "float", "d": "double"}  # by dtype.char
+TYPE_NAMES = {"f": "float", "d": "double", "E": "bfloat16"}  # by dtype.char
+PACKS = {"float": 4, "double": 1, "bfloat16": 8}  # values of 16 bytes; doubles move one by one
 
 
 @functools.cache
@@ -73,9 +75,14 @@ def type_name(array: Any) -> str:
     return TYPE_NAMES[array.dtype.char]
 
 
+def computed(array: Any) -> Any:
+    """The dtype that kernels compute with: float32 for maps in bfloat16, else the array's."""
+    return FLOAT32 if is_bfloat16(array.dtype) else array.dtype
+
+
 def scalar(value: float, array: Any) -> Any:
-    """A number of the array's dtype."""
-    return array.dtype.type(value)
+    """A number of the dtype that kernels compute with, for this array."""
+    return computed(array).type(value)
 
 
 def empty(shape: tuple[int, ...], like: Any) -> Any:
@@ -83,14 +90,21 @@ def empty(shape: tuple[int, ...], like: Any) -> Any:
     return namespace(like).empty(shape, like.dtype)
 
 
-def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
-    """Values that a thread moves at once: 4 if float32 arrays lie at multiples of 16 bytes, else 1.
+def empty_numbers(shape: tuple[int, ...], like: Any) -> Any:
+    """The same, of the dtype that kernels compute with: for what is no map."""
+    return namespace(like).empty(shape, computed(like))
 
-    `sizes` are the lengths of the lines that packs must not cross: the channels.
+
+def vector(*arrays: Any, sizes: tuple[int, ...] = ()) -> int:
+    """Values that a thread moves at once: 16 bytes of the first array, or 1 value.
+
+    All arrays must lie at multiples of 16 bytes. `sizes` are the lengths of the lines that packs
+    must not cross: the channels.
     """
     given = [array for array in arrays if array is not None]
-    fits = all(size % 4 == 0 for size in sizes) and all(a.data.ptr % 16 == 0 for a in given)
-    return 4 if fits and type_name(given[0]) == "float" else 1
+    pack = PACKS[type_name(given[0])]
+    fits = all(size % pack == 0 for size in sizes) and all(a.data.ptr % 16 == 0 for a in given)
+    return pack if fits else 1
 
 
 # ------------------------------------------------------------------- arithmetic
@@ -101,11 +115,20 @@ def arithmetic(array: Any) -> str:
 
     `MINIRES_TENSOR_CORES=0` uses the threads' multiply-adds instead, for comparison.
     """
-    if type_name(array) == "double":
-        return "double"
+    if (name := type_name(array)) != "float":
+        return name
     if os.environ.get("MINIRES_TENSOR_CORES") == "0" or not has_tensor_cores(namespace(array)):
         return "float"
-    return "tf32" if precision.current() == "tf32" else "tf32x3"
+    return "tf32x3" if precision.current() == "float32" else "tf32"
+
+
+def refuse_bfloat16(name: str, array: Any) -> None:
+    """Refuse maps in bfloat16 where there is no kernel for them."""
+    if is_bfloat16(array.dtype):
+        raise ValueError(
+            f'{name} takes no bfloat16: convolve with algorithm "auto", and at most 15 x 15 taps, '
+            "or convert with .astype(np.float32)"
+        )
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import namespace
-from .launch import arithmetic, blocks, counters, empty, launch, vector
+from .launch import arithmetic, blocks, counters, empty, launch, refuse_bfloat16, vector
 from .source import choose_engine, product
 
 Array = Any
@@ -59,6 +59,7 @@ def gemm(a: Array, b: Array, a_transposed: bool = False, b_transposed: bool = Fa
     The flags say that matrices are stored transposed. The long sum of a single product is cut into
     parts, which depend on the shape alone.
     """
+    refuse_bfloat16("a matrix product", a)
     k, m = a.shape[1:] if a_transposed else a.shape[:0:-1]
     n = b.shape[1] if b_transposed else b.shape[2]
     count = max(len(a), len(b)) if len(a) and len(b) else 0

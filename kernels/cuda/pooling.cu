@@ -7,9 +7,9 @@ __device__ bool is_nan(T x) {
 }
 
 // The first of the largest, or the first NaN; padding counts as minus infinity.
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void max_pool(
-    const T* __restrict__ x, T* __restrict__ y, int* __restrict__ argmax, index_t count,
+    const S* __restrict__ x, S* __restrict__ y, int* __restrict__ argmax, index_t count,
     index_t height, index_t width, index_t channels, index_t rows, index_t columns, index_t size,
     index_t stride, index_t padding
 ) {
@@ -30,7 +30,7 @@ __global__ void max_pool(
                 winner = static_cast<int>((h - top) * size + (w - left));
             }
         }
-    y[target] = best;
+    y[target] = static_cast<S>(best);
     argmax[target] = winner;
 }
 
@@ -48,9 +48,9 @@ __device__ void each_window(
         }
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void max_pool_grad(
-    const T* __restrict__ dy, const int* __restrict__ argmax, T* __restrict__ dx, index_t count,
+    const S* __restrict__ dy, const int* __restrict__ argmax, S* __restrict__ dx, index_t count,
     index_t height, index_t width, index_t channels, index_t rows, index_t columns, index_t size,
     index_t stride, index_t padding
 ) {
@@ -62,14 +62,14 @@ __global__ void max_pool_grad(
     T total = 0;
     each_window(index, h, w, rows, columns, size, stride, [&](index_t window, index_t place) {
         const index_t from = window * channels + channel;
-        if (argmax[from] == place) total += dy[from];
+        if (argmax[from] == place) total += static_cast<T>(dy[from]);
     });
-    dx[target] = total;
+    dx[target] = static_cast<S>(total);
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void avg_pool(
-    const T* __restrict__ x, T* __restrict__ y, index_t count, index_t height, index_t width,
+    const S* __restrict__ x, S* __restrict__ y, index_t count, index_t height, index_t width,
     index_t channels, index_t rows, index_t columns, index_t size, index_t stride, index_t padding
 ) {
     const index_t target = thread_index();
@@ -82,13 +82,13 @@ __global__ void avg_pool(
     T total = 0;
     for (index_t h = max(top, index_t(0)); h < bottom; ++h)
         for (index_t w = max(left, index_t(0)); w < right; ++w)
-            total += x[((index * height + h) * width + w) * channels + channel];
-    y[target] = total / static_cast<T>(size * size);
+            total += static_cast<T>(x[((index * height + h) * width + w) * channels + channel]);
+    y[target] = static_cast<S>(total / static_cast<T>(size * size));
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void avg_pool_grad(
-    const T* __restrict__ dy, T* __restrict__ dx, index_t count, index_t height, index_t width,
+    const S* __restrict__ dy, S* __restrict__ dx, index_t count, index_t height, index_t width,
     index_t channels, index_t rows, index_t columns, index_t size, index_t stride, index_t padding
 ) {
     const index_t target = thread_index();
@@ -98,35 +98,36 @@ __global__ void avg_pool_grad(
     const index_t w = take(index, width) + padding, h = take(index, height) + padding;
     T total = 0;
     each_window(index, h, w, rows, columns, size, stride, [&](index_t window, index_t) {
-        total += dy[window * channels + channel];
+        total += static_cast<T>(dy[window * channels + channel]);
     });
-    dx[target] = total / static_cast<T>(size * size);
+    dx[target] = static_cast<S>(total / static_cast<T>(size * size));
 }
 
-// The mean of each channel's map, (N, pixels, C) -> (N, C), and its gradient.
-template <typename T>
+// The mean of each channel's map, (N, pixels, C) -> (N, C), and its gradient. The mean is a
+// number to compute with, whatever the maps are stored as.
+template <typename S, typename T = Computed<S>>
 __global__ void global_avg_pool(
-    const T* __restrict__ x, T* __restrict__ y, index_t count, index_t pixels, index_t channels
+    const S* __restrict__ x, T* __restrict__ y, index_t count, index_t pixels, index_t channels
 ) {
     const index_t target = thread_index();
     if (target >= count) return;
     index_t image = target;
     const index_t channel = take(image, channels);
-    const T* from = x + image * pixels * channels + channel;
+    const S* from = x + image * pixels * channels + channel;
     T total = 0;
 #pragma unroll 4
-    for (index_t pixel = 0; pixel < pixels; ++pixel) total += from[pixel * channels];
+    for (index_t pixel = 0; pixel < pixels; ++pixel) total += static_cast<T>(from[pixel * channels]);
     y[target] = total / static_cast<T>(pixels);
 }
 
-template <typename T>
+template <typename S, typename T = Computed<S>>
 __global__ void global_avg_pool_grad(
-    const T* __restrict__ dy, T* __restrict__ dx, index_t count, index_t pixels, index_t channels
+    const S* __restrict__ dy, S* __restrict__ dx, index_t count, index_t pixels, index_t channels
 ) {
     const index_t target = thread_index();
     if (target >= count) return;
     index_t image = target;
     const index_t channel = take(image, channels);
     take(image, pixels);
-    dx[target] = dy[image * channels + channel] / static_cast<T>(pixels);
+    dx[target] = static_cast<S>(static_cast<T>(dy[image * channels + channel]) / static_cast<T>(pixels));
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checks import output_shape
 from ..devices import namespace
-from .launch import empty, launch_over, type_name
+from .launch import empty, empty_numbers, launch_over, type_name
 
 Array = Any
 Shape = tuple[int, int, int, int]
@@ -83,7 +83,7 @@ def pool(
 
 def global_avg_pool(x: Array) -> Array:
     n, height, width, channels = x.shape
-    y = empty((n, channels), x)
+    y = empty_numbers((n, channels), x)
     kernel = f"global_avg_pool<{type_name(x)}>"
     launch_over(y.size, "pooling", kernel, x, y, y.size, height * width, channels)
     return y

@@ -18,9 +18,11 @@
 template <typename Type, int BM, int BN, int BK, int TM, int TN>
 struct MultiplyAdds {
     using T = Type;
+    using Map = Type;  // what maps are stored as
     static constexpr int M = BM, N = BN, K = BK, ROWS = TM, COLUMNS = TN, TOGETHER = TN;
     static constexpr int ACROSS = BN / TN, THREADS = BM / TM * ACROSS, WARP_ROWS = THREADS / 32;
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
+    static constexpr bool PAIRS = false;       // whether a fragment holds two adjacent k in a register
     static constexpr int STAGES = 1;           // tiles in shared memory; the next one is in registers
     static constexpr int RESIDENT = 512 / THREADS;  // blocks per multiprocessor that registers must suffice for
 
@@ -51,10 +53,12 @@ struct MultiplyAdds {
 template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
 struct TensorCores {
     using T = float;
+    using Map = float;
     static constexpr int M = BM, N = BN, K = BK, ROWS = WM / 8, COLUMNS = WN / 4, TOGETHER = 2;
     static constexpr int ACROSS = 4, WARPS_ACROSS = BN / WN, WARP_ROWS = BM / WM;
     static constexpr int THREADS = WARP_ROWS * WARPS_ACROSS * 32;
     static constexpr bool K_GOES_DOWN = false;  // a tile's lines are those of memory
+    static constexpr bool PAIRS = false;
     static constexpr int STAGES = TILES;        // in shared memory; all but one are being loaded
     static constexpr int RESIDENT = (ROWS * COLUMNS > 16 ? 384 : 512) / THREADS;
 
@@ -185,13 +189,22 @@ __device__ void change_tile(
 }
 
 // Write a tile's results to `to`, the place of the first one, in lines `pitch` values apart.
-template <class E, int V, typename T>
+template <class E, int V, typename T, typename S>
 __device__ void write_tile(
-    T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, T* to, index_t pitch
+    T (&sums)[E::ROWS][E::COLUMNS], int rows, int columns, S* to, index_t pitch
 ) {
     change_tile<E, V>(sums, rows, columns, [&](int m, int n, int, auto& values) {
-        store(to + m * pitch + n, values);
+        store_map(to + m * pitch + n, values);
     });
+}
+
+// Round a tile's results as they will be stored.
+template <class E, typename S>
+__device__ void round_tile(typename E::T (&sums)[E::ROWS][E::COLUMNS]) {
+#pragma unroll
+    for (int i = 0; i < E::ROWS; ++i)
+#pragma unroll
+        for (int j = 0; j < E::COLUMNS; ++j) sums[i][j] = static_cast<S>(sums[i][j]);
 }
 
 // The number of places from `first` on that lie inside `size`, at most SIZE.
@@ -209,6 +222,7 @@ __device__ void add_parts(
     T (&sums)[E::ROWS][E::COLUMNS], T* results, T* parts, unsigned* counters,
     index_t first_m, index_t m_end, index_t first_n, index_t n_end
 ) {
+    constexpr int W = V < 4 ? V : 4;  // with more, the parts would need too many registers
     const index_t size = m_end * n_end, count = gridDim.z, tile = blockIdx.y * gridDim.x + blockIdx.x;
     const index_t corner = first_m * n_end + first_n;
     const int rows = inside<E::M>(first_m, m_end), columns = inside<E::N>(first_n, n_end);
@@ -218,22 +232,22 @@ __device__ void add_parts(
     combine_parts<GROUP_OF_PARTS>(
         blockIdx.z, count, counters + tile * counters_for<GROUP_OF_PARTS>(count),
         [=](index_t first, index_t step, index_t number, bool is_total) {
-            for (int i = threadIdx.x * V; i < E::M * E::N; i += E::THREADS * V) {
+            for (int i = threadIdx.x * W; i < E::M * E::N; i += E::THREADS * W) {
                 const int m = i / E::N, n = i % E::N;
                 if (m >= rows || n >= columns) continue;
                 const index_t target = corner + m * n_end + n;
                 T* place = parts + first * size + target;
-                Pack<T, V> sum = {};
+                Pack<T, W> sum = {};
                 for (index_t begin = 0; begin < number; begin += GROUP_OF_PARTS) {
-                    Pack<T, V> some[GROUP_OF_PARTS] = {};
+                    Pack<T, W> some[GROUP_OF_PARTS] = {};
 #pragma unroll
                     for (int p = 0; p < GROUP_OF_PARTS; ++p)
                         if (begin + p < number)
-                            some[p] = load_from_others<V>(place + (begin + p) * step * size);
+                            some[p] = load_from_others<W>(place + (begin + p) * step * size);
 #pragma unroll
                     for (int p = 0; p < GROUP_OF_PARTS; ++p)
 #pragma unroll
-                        for (int v = 0; v < V; ++v) sum.at[v] += some[p].at[v];
+                        for (int v = 0; v < W; ++v) sum.at[v] += some[p].at[v];
                 }
                 store(is_total ? results + target : place, sum);
             }
@@ -247,14 +261,15 @@ __device__ void add_parts(
 // How the threads of a block share the loading of a tile whose lines run along k (AlongK), or along m or
 // n (AlongSide). Each thread moves COUNT packs of V values, one every STEP lines. Rows of a tile begin at
 // 16 bytes and are 4 or 8 values longer than their contents: lanes then read different memory banks.
-template <class Engine, int SIDE, int WIDTH_OF_PACK>
+template <class Engine, int SIDE, int WIDTH_OF_PACK, typename Type = typename Engine::T>
 struct AlongK {
     using E = Engine;
-    using T = typename E::T;
+    using T = Type;
+    static constexpr bool LINES_OF_K = true;
     static constexpr int V = WIDTH_OF_PACK, K = E::K;
     static constexpr int STEP = E::THREADS / (K / V), COUNT = (SIDE + STEP - 1) / STEP;
     static constexpr int LINES = E::K_GOES_DOWN ? K : SIDE;
-    static constexpr int PITCH = (E::K_GOES_DOWN ? SIDE : K) + 4;
+    static constexpr int PITCH = (E::K_GOES_DOWN ? SIDE : K) + (E::PAIRS ? 8 : 4);
     static constexpr bool TURNED = E::K_GOES_DOWN;
 
     // If a tile is transposed while it is stored, a warp takes 8 values of each of its lines. That is 32
@@ -281,14 +296,15 @@ struct AlongK {
     }
 };
 
-template <class Engine, int SIDE, int WIDTH_OF_PACK>
+template <class Engine, int SIDE, int WIDTH_OF_PACK, typename Type = typename Engine::T>
 struct AlongSide {
     using E = Engine;
-    using T = typename E::T;
+    using T = Type;
+    static constexpr bool LINES_OF_K = false;
     static constexpr int V = WIDTH_OF_PACK, K = E::K;
     static constexpr int SLOTS = SIDE / V, STEP = E::THREADS / SLOTS;
     static constexpr int COUNT = (K + STEP - 1) / STEP;
-    static constexpr int LINES = K, PITCH = SIDE + (E::K_GOES_DOWN ? 4 : 8);
+    static constexpr int LINES = K, PITCH = SIDE + (E::K_GOES_DOWN || (E::PAIRS && sizeof(T) == 4) ? 4 : 8);
     static constexpr bool TURNED = false;
 
     __device__ static int slot() { return threadIdx.x % SLOTS * V; }
@@ -349,7 +365,10 @@ struct Copied {
         loader.each(k, k_end, [&](int number, const T* from, bool exists) {
             if (!Loader::holds(number)) return;
             T* to = &tile[Loader::line(number)][Loader::slot()];
-            copy_async<V * sizeof(T)>(to, from, exists);
+            constexpr int BYTES = V * sizeof(T), PIECE = BYTES < 16 ? BYTES : 16;
+#pragma unroll
+            for (int v = 0; v < V; v += PIECE / sizeof(T))
+                copy_async<PIECE>(to + v, from + v, exists);
             if constexpr (Loader::MAY_BE_PENDING)
                 existing |= static_cast<unsigned long long>(exists) << number;
         });
@@ -383,9 +402,8 @@ template <class E, class A, class B>
 __device__ void multiply_by_turns(
     A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
 ) {
-    using T = typename E::T;
-    __shared__ alignas(16) T a_tile[A::LINES][A::PITCH];
-    __shared__ alignas(16) T b_tile[B::LINES][B::PITCH];
+    __shared__ alignas(16) typename A::T a_tile[A::LINES][A::PITCH];
+    __shared__ alignas(16) typename B::T b_tile[B::LINES][B::PITCH];
     Carried<A> left;
     Carried<B> right;
     left.fetch(a, k, k_end);
@@ -409,10 +427,9 @@ template <class E, class A, class B>
 __device__ void multiply_in_stages(
     A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
 ) {
-    using T = typename E::T;
     constexpr int AHEAD = E::STAGES - 1;
-    __shared__ alignas(16) T a_tiles[E::STAGES][A::LINES][A::PITCH];
-    __shared__ alignas(16) T b_tiles[E::STAGES][B::LINES][B::PITCH];
+    __shared__ alignas(16) typename A::T a_tiles[E::STAGES][A::LINES][A::PITCH];
+    __shared__ alignas(16) typename B::T b_tiles[E::STAGES][B::LINES][B::PITCH];
     Copied<A> left;
     Copied<B> right;
     const auto copy = [&](int stage, int from) {
@@ -474,10 +491,10 @@ struct LinesOfK : AlongK<E, SIDE, V> {
 };
 
 // ... or there is a line for each k.
-template <class E, int SIDE, int V>
-struct LineForEachK : AlongSide<E, SIDE, V> {
-    using Share = AlongSide<E, SIDE, V>;
-    using T = typename E::T;
+template <class E, int SIDE, int V, typename Type = typename E::T>
+struct LineForEachK : AlongSide<E, SIDE, V, Type> {
+    using Share = AlongSide<E, SIDE, V, Type>;
+    using T = Type;
     static constexpr bool MAY_BE_PENDING = false;
     const T* next;
     index_t pitch;

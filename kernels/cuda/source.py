@@ -21,7 +21,7 @@ FILES = {
     "augment": ("common.cuh", "augment.cu"),
     "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),
     "columns": ("common.cuh", "columns.cu"),
-    "convolution": (*PRODUCT_FILES, "sums.cuh", "convolution.cu"),
+    "convolution": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "convolution.cu"),
     "elementwise": ("common.cuh", "elementwise.cu"),
     "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
@@ -83,6 +83,23 @@ class TensorCores:
 
 
 @dataclass(frozen=True)
+class Bfloat16Cores:
+    """The engine of `bfloat16.cuh`; the numbers are those of `TensorCores`."""
+
+    m: int
+    n: int
+    k: int
+    wm: int
+    wn: int
+    stages: int
+    threads = TensorCores.threads
+    resident = TensorCores.resident
+
+    def __str__(self) -> str:
+        return f"Bfloat16Cores<{', '.join(map(str, astuple(self)))}>"
+
+
+@dataclass(frozen=True)
 class Runs:
     """An engine of `runs.cu`: `m` x `n` results per block, `wm` x `wn` per warp; the taps of a
     block's positions read a run of at most `longest`."""
@@ -106,7 +123,7 @@ class Runs:
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
-Engine = MultiplyAdds | TensorCores
+Engine = MultiplyAdds | TensorCores | Bfloat16Cores
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
@@ -140,11 +157,26 @@ def on_tensor_cores(kernel: str, products: int) -> Engines:
     }
 
 
+def on_bfloat16(kernel: str) -> Engines:
+    """Engines for maps in bfloat16. Copies past the registers move 4 bytes at least, so single
+    values pass through them, in one stage."""
+    if kernel == "gemm":
+        return {}  # linear layers compute with float32
+    pixels = ((128, 16, 32, 32, 16, 3), (128, 32, 32, 32, 16, 2), (64, 64, 32, 32, 32, 2))
+    weights = ((48, 16, 64, 16, 16, 3), (64, 32, 64, 32, 16, 3), (64, 64, 32, 32, 32, 4))
+    if kernel == "conv2d_weight_grad":
+        shapes, single = weights, Bfloat16Cores(64, 16, 16, 16, 16, 1)
+    else:
+        shapes, single = (*pixels, (64, 32, 32, 32, 16, 3)), Bfloat16Cores(128, 16, 16, 32, 16, 1)
+    return {1: (single,), 8: tuple(Bfloat16Cores(*shape) for shape in shapes)}
+
+
 ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "double": lambda kernel: {1: (small("double"),)},
     "float": on_threads,
     "tf32x3": functools.partial(on_tensor_cores, products=3),
     "tf32": functools.partial(on_tensor_cores, products=1),
+    "bfloat16": on_bfloat16,
 }
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
 WIDEST_OF_RUNS = 64  # columns; for more, the larger tiles of `convolution.cu` are as fast
@@ -189,7 +221,7 @@ def resident_blocks(engine: Engine) -> int:
 
 def vectors(type_name: str) -> tuple[int, ...]:
     """The numbers of values that a thread may move at once."""
-    return (1, 4) if type_name == "float" else (1,)
+    return (1, *{"float": (4,), "bfloat16": (8,)}.get(type_name, ()))
 
 
 @functools.cache
@@ -221,6 +253,11 @@ def tiled(kernel: str, *rests: str) -> NamesFor:
     ]
 
 
+def of_numbers(names: NamesFor) -> NamesFor:
+    """Kernels that touch no map."""
+    return lambda type_name: [] if type_name == "bfloat16" else names(type_name)
+
+
 def all_of(*parts: NamesFor) -> NamesFor:
     return lambda type_name: [name for part in parts for name in part(type_name)]
 
@@ -228,14 +265,15 @@ def all_of(*parts: NamesFor) -> NamesFor:
 KERNELS: dict[str, NamesFor] = {
     "augment": plain("crop_flip", "epoch_batch"),
     "batch_norm": all_of(
-        plain("moments", "update_running_statistics"),
+        plain("moments"),
         packed("normalise", "normalise_grad"),
+        of_numbers(plain("update_running_statistics")),
     ),
     "columns": packed("im2col", "col2im"),
     "convolution": all_of(
         *map(tiled, ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "gradient_sums"))
     ),
-    "elementwise": packed("relu", "relu_grad", "sgd_step"),
+    "elementwise": all_of(packed("relu", "relu_grad"), of_numbers(packed("sgd_step"))),
     "gemm": tiled("gemm", *TRANSPOSED),
     "loss": plain("softmax_cross_entropy", "softmax_cross_entropy_grad", "tally"),
     "runs": lambda arithmetic: [
@@ -254,14 +292,18 @@ KERNELS: dict[str, NamesFor] = {
 }
 
 
-PRODUCTS = ("convolution", "gemm")
+ARITHMETIC_OF = {
+    "convolution": tuple(ARITHMETIC),
+    "gemm": tuple(name for name in ARITHMETIC if name != "bfloat16"),
+    "runs": ("tf32x3", "tf32"),
+}
+OF_MAPS = ("batch_norm", "elementwise", "pooling")
 
 
 def variants(module: str) -> tuple[str, ...]:
     """The variants of a module, each compiled on its own: types, or kinds of arithmetic."""
-    if module == "runs":
-        return ("tf32x3", "tf32")
-    return tuple(ARITHMETIC) if module in PRODUCTS else ("float", "double")
+    types = ("float", "double", *(("bfloat16",) if module in OF_MAPS else ()))
+    return ARITHMETIC_OF.get(module, types)
 
 
 @functools.cache

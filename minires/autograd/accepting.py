@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.devices import as_array, is_array, shared_device
+from ..kernels.dtypes import FLOAT32, is_bfloat16
 
 
 def is_tensor(value: Any) -> bool:
@@ -25,7 +26,7 @@ def float_array(data: Any) -> np.ndarray:
                 "Tensor(...) takes an array, but got a Tensor: use it as it is, or .detach()"
             )
         return np.asarray(numeric(data), np.float32)
-    if data.dtype not in (np.float32, np.float64):
+    if data.dtype not in (np.float32, np.float64) and not is_bfloat16(data.dtype):
         raise TypeError(
             f"a Tensor holds float32 or float64, but got {data.dtype}: "
             "convert with .astype(np.float32) (labels stay plain integer arrays)"
@@ -68,10 +69,13 @@ def one_by_one(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
 
 
-def arrays_of(name: str, inputs: tuple[Any, ...]) -> list[np.ndarray | None]:
+def arrays_of(
+    name: str, inputs: tuple[Any, ...], takes_parameters: bool = False
+) -> list[np.ndarray | None]:
     """The arrays of tensors, which share dtype and device: nothing is cast or copied silently.
 
-    None stands for an input left out.
+    None stands for an input left out. An operation that `takes_parameters` takes float32 beside
+    maps in bfloat16; its kernels look which is which.
     """
     from .tensor import Tensor  # as in is_tensor, but once for all inputs
 
@@ -85,6 +89,8 @@ def arrays_of(name: str, inputs: tuple[Any, ...]) -> list[np.ndarray | None]:
     given = [array for array in arrays if array is not None]
     shared_device(name, *given)
     dtypes = [array.dtype for array in given]
+    if takes_parameters and is_bfloat16(dtypes[0]):
+        dtypes = [dtype for dtype in dtypes if dtype != FLOAT32]
     if len(set(dtypes)) > 1:
         raise TypeError(
             f"{name}: all tensors must share a dtype, but have {', '.join(map(str, dtypes))}: "

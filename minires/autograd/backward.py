@@ -102,7 +102,8 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
     for position, (parent, parent_grad) in enumerate(zip(node.parents, grads, strict=True)):
         if parent is None:
             continue
-        check_gradient(name, position, parent_grad, grad.dtype, node.shapes[position])
+        expected = node.dtypes[position], node.shapes[position]
+        check_gradient(name, position, parent_grad, *expected)
         yield parent, as_array(parent_grad)
 
 

@@ -24,7 +24,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import numpy as np
 
@@ -79,6 +79,7 @@ class Context:
         "_inputs",
         "_saved",
         "_versions",
+        "dtypes",
         "function",
         "hooks",
         "needs_grad",
@@ -95,6 +96,7 @@ class Context:
             [None if t is None or not t.requires_grad else t.context or t for t in inputs]
         )
         self.shapes: tuple[Any, ...] = tuple([None if t is None else t.data.shape for t in inputs])
+        self.dtypes: tuple[Any, ...] = tuple([None if t is None else t.data.dtype for t in inputs])
         self.hooks = Hooks()
         self._saved = SimpleNamespace()
         self._versions: list[tuple[str, Version, int]] = []
@@ -135,6 +137,8 @@ class Context:
 class Function:
     """Base of every operation; see the module's text for how to write one."""
 
+    takes_parameters: ClassVar[bool] = False  # which are float32 beside maps in bfloat16
+
     @staticmethod
     def forward(ctx: Context, *arrays: Any, **settings: Any) -> Any:
         """Compute the result; `ctx.save` what `backward` needs.
@@ -163,7 +167,7 @@ class Function:
         """
         from .tensor import Tensor  # here the circle closes, see the package's text
 
-        arrays = arrays_of(cls.__name__, inputs)
+        arrays = arrays_of(cls.__name__, inputs, cls.takes_parameters)
         ctx = Context(cls, inputs)
         result = cls.forward(ctx, *arrays, **settings)
         data, *extras = result if isinstance(result, tuple) else (result,)

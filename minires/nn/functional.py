@@ -19,10 +19,13 @@ from ..from_pytorch import missing_from
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
 from .fused import ConvolveAdd
+from .storing import as_map, as_numbers
 
 
 class Convolve(Function):
     """Convolution, perhaps with a bias; keeps its input, never the columns."""
+
+    takes_parameters = True
 
     @staticmethod
     def forward(
@@ -43,7 +46,7 @@ class Convolve(Function):
         x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
         ctx.save(x=x_saved, weight=weight, geometry=settings)
         y = kernels.conv2d(x, weight, **geometry, algorithm=algorithm)
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias.astype(y.dtype, copy=False)
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
@@ -53,11 +56,14 @@ class Convolve(Function):
             dx = kernels.conv2d_input_grad(grad, weight, x_shape=ctx.shapes[0], **geometry)
         if ctx.needs_grad[1]:
             dweight = kernels.conv2d_weight_grad(grad, x, kernel_size=weight.shape[:2], **geometry)
-        return dx, dweight, grad.sum((0, 1, 2)) if ctx.needs_grad[2] else None
+        dbias = grad.sum((0, 1, 2), dtype=weight.dtype) if ctx.needs_grad[2] else None
+        return dx, dweight, dbias
 
 
 class BatchNormalise(Function):
     """Batch norm by the batch's own statistics, which are also returned."""
+
+    takes_parameters = True
 
     @staticmethod
     def forward(
@@ -81,6 +87,8 @@ class BatchNormalise(Function):
 
 class BatchNormaliseEval(Function):
     """Batch norm by given statistics, constants to the gradient."""
+
+    takes_parameters = True
 
     @staticmethod
     def forward(
@@ -132,6 +140,7 @@ class AverageMaps(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
+        grad = grad.astype(ctx.dtypes[0], copy=False)
         return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
 
 
@@ -178,7 +187,7 @@ def conv2d(
     `algorithm` is "auto", or one to compare: "im2col", "direct" or "winograd" (`kernels.conv2d`).
     """
     geometry = {"stride": stride, "padding": padding}
-    return Convolve.apply(x, weight, bias, **geometry, algorithm=algorithm)
+    return Convolve.apply(as_map(x), weight, bias, **geometry, algorithm=algorithm)
 
 
 def batch_norm(
@@ -265,7 +274,7 @@ def cross_entropy(logits: Tensor, labels: Array) -> Tensor:
     if isinstance(labels, Tensor):
         raise TypeError("labels are a plain array of whole numbers, np.array(labels), not a Tensor")
     labels = move(labels if is_array(labels) else np.asarray(labels), logits.device)
-    return SoftmaxCrossEntropy.apply(logits, labels=labels)
+    return SoftmaxCrossEntropy.apply(as_numbers(logits), labels=labels)
 
 
 __getattr__ = missing_from("minires.nn.functional")

@@ -27,6 +27,8 @@ class ConvolveAdd(Function):
     It is batch norm's kernel with the mean 0 and the variance 1.
     """
 
+    takes_parameters = True
+
     @staticmethod
     def forward(
         ctx: Context,
@@ -56,12 +58,14 @@ class ConvolveAdd(Function):
             kernel_size = s.weight.shape[:2]
             dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **s.geometry)
         if ctx.needs_grad[2]:
-            dbias = dz.sum((0, 1, 2))
+            dbias = dz.sum((0, 1, 2), dtype=s.weight.dtype)
         return dx, dweight, dbias, dz if ctx.needs_grad[3] else None
 
 
 class ConvolveNormalise(Function):
     """A convolution and batch norm by the batch's own statistics, which are also returned."""
+
+    takes_parameters = True
 
     @staticmethod
     def forward(
@@ -97,6 +101,8 @@ class ConvolveNormaliseEval(Function):
 
     The convolution's result is not kept: backward, which evaluation seldom needs, makes it anew.
     """
+
+    takes_parameters = True
 
     @staticmethod
     def forward(
@@ -137,6 +143,8 @@ class ConvolveNormaliseEval(Function):
 
 class RunBasicBlock(Function):
     """A residual block with shortcut A, or its plain twin; also returns its statistics."""
+
+    takes_parameters = True
 
     @staticmethod
     def forward(

@@ -25,6 +25,7 @@ from ..kernels.checks import output_shape
 from .fused import ConvolveAdd, ConvolveNormalise, ConvolveNormaliseEval, RunBasicBlock
 from .layers import BatchNorm2d, Conv2d, Identity, ReLU, SubsampleAndPad
 from .module import Module
+from .storing import as_map
 
 VARIABLE = "MINIRES_FUSING"
 Layers = Iterable[Callable[[Tensor], Tensor]]
@@ -155,6 +156,7 @@ def joined(*layers: Module) -> Layers:
 
 def residual_block(block: Any, x: Tensor) -> Tensor:
     """A residual block that is as built: whole, or each convolution with all that follows it."""
+    x = as_map(x)  # for the shortcut, too
     if is_one_operation(block):
         return whole(block, x)
     *before, (conv, norm) = branch(block)
@@ -193,6 +195,7 @@ def convolve(
     relu: bool,
 ) -> Tensor:
     """relu(norm(conv(x)) + shortcut), or parts of it, as one operation."""
+    x = as_map(x)
     settings: dict[str, Any] = {"stride": conv.stride, "padding": conv.padding, "relu": relu}
     if not isinstance(norm, BatchNorm2d):
         return ConvolveAdd.apply(x, conv.weight, conv.bias, shortcut, **settings)

@@ -15,6 +15,7 @@ from . import functional as F
 from .geometry import Size, one, pair
 from .init import Rng, he_normal
 from .module import Module, Parameter, must_be_module
+from .storing import as_numbers
 
 DType = np.typing.DTypeLike
 
@@ -137,7 +138,7 @@ class Linear(Module):
                 f"Linear: x must be (N, {len(self.weight)}), but has shape {x.shape}: "
                 "images need GlobalAvgPool or Flatten first"
             )
-        y = x @ self.weight
+        y = as_numbers(x) @ self.weight
         return y if self.bias is None else y + self.bias
 
     def settings(self) -> str:

@@ -129,6 +129,14 @@ def test_what_is_no_scalar_is_refused_alike(real, value):
     assert type(ours) is type(theirs)
 
 
+def test_real_cupy_adds_bfloat16(real):
+    """Gradients that meet are added by it; it computes in float, and rounds once."""
+    bfloat16 = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    signatures = [(loop.in_types, loop.out_types) for loop in real.add._ops.ops]
+    assert ((bfloat16, bfloat16), (bfloat16,)) in signatures
+    assert bfloat16.char == array.BFLOAT16
+
+
 def test_modules_refuse_the_same_arguments(real):
     for keywords in ({}, {"code": "", "path": "x"}, {"code": "", "options": "-D"}):
         theirs = without_device(lambda k=keywords: real.RawModule(**k))

@@ -15,6 +15,7 @@ from minires.kernels.checks import output_shape
 from minires.kernels.cuda import convolution, launch, runs
 from minires.kernels.cuda.batch_norm import Norm, fresh_moments, gradient_sums, normalise
 from minires.kernels.cuda.matmul import gemm
+from minires.kernels.dtypes import bfloat16, is_bfloat16
 from minires.kernels.running import Running
 
 from ..device import place, to_host
@@ -47,30 +48,37 @@ class Bench:
 
     def __init__(self, cupy, rng, layer: Layer, dtype=np.float32, *, offset=64, products=None):
         self.cupy, self.rng, self.layer, self.dtype = cupy, rng, layer, np.dtype(dtype)
+        self.computed = np.dtype(np.float32 if is_bfloat16(self.dtype) else dtype)
         self.offset, self.products = offset, products
-        self.x, self.weight = self.normal(*layer.shape), self.normal(*layer.kernel, *self.channels)
-        self.dy = self.normal(*layer.result)
+        self.x, self.dy = self.normal(*layer.shape), self.normal(*layer.result)
+        self.weight = self.numbers(rng.standard_normal((*layer.kernel, *self.channels)))
 
     @property
     def channels(self):
         return self.layer.shape[3], self.layer.filters
 
     def put(self, array) -> Any:
-        """On the device, between NaNs, at a multiple of 16 bytes or not."""
-        return place(self.cupy, np.asarray(array, self.dtype), self.offset)
+        """A map on the device, between NaNs, at a multiple of 16 bytes or not."""
+        return place(self.cupy, np.asarray(array).astype(self.dtype), self.offset)
+
+    def numbers(self, array) -> Any:
+        """The same for what is no map: of the dtype that is computed with."""
+        return place(self.cupy, np.asarray(array, self.computed), self.offset)
 
     def normal(self, *shape):
-        return self.put(self.rng.standard_normal(shape))
+        """A random map, or numbers of channels."""
+        place = self.put if len(shape) == 4 else self.numbers
+        return place(self.rng.standard_normal(shape))
 
     def norm(self, z):
         """A batch norm for a map: half of the results are positive, and some are exactly zero."""
         c = z.shape[3]
         mean, beta = self.rng.standard_normal(c), self.rng.standard_normal(c)
         beta[::2] = 0
-        mean = self.put(mean)
-        z[0, 0, 0] = mean
+        mean = mean.astype(self.dtype)  # as it can stand in the map
+        z[0, 0, 0] = self.put(mean)
         var, gamma = self.rng.uniform(0.5, 2, c), self.rng.uniform(-1, 2, c)
-        return Norm(mean, *map(self.put, (var, gamma, beta)), EPS)
+        return Norm(*map(self.numbers, (mean, var, gamma, beta)), EPS)
 
     # ------------------------------------------------------------------ pending
 
@@ -97,19 +105,21 @@ class Bench:
     def check_moments(self):
         """The moments of the result, and the running statistics that they move."""
         filters = self.layer.filters
-        running = Running(self.normal(filters), self.put(self.rng.uniform(1, 2, filters)), 0.3)
+        statistics = self.rng.standard_normal(filters), self.rng.uniform(1, 2, filters)
+        running = Running(*map(self.numbers, statistics), 0.3)
         followed = [array.copy() for array in running[:2]]
         sizes = [np.abs(array.get()) for array in followed]
         moments = fresh_moments(filters, self.x, running)
         geometry = self.layer.stride, self.layer.padding
         y = convolution.convolve(self.x, self.weight, *geometry, moments=moments)
         same(y, convolution.convolve(self.x, self.weight, *geometry))
-        assert_moments(y.get(), moments.mean.get(), moments.var.get())
+        values = y.get().astype(self.computed)
+        assert_moments(values, moments.mean.get(), moments.var.get())
         settings = {"momentum": 0.3, "count": y.size // filters}
         cuda.update_running_statistics(*followed, moments.mean, moments.var, **settings)
         for i, (array, expected) in enumerate(zip(running[:2], followed, strict=True)):
             bound = 4 * (sizes[i] + 2 * np.abs(moments[i].get()))  # compilers fuse, or don't
-            assert_within(array.get(), expected.get(), bound, self.dtype.type)
+            assert_within(array.get(), expected.get(), bound, self.computed.type)
 
     # ------------------------------------------------------------------ shortcut and mask
 
@@ -132,7 +142,7 @@ class Bench:
         """It is added where the shortcut read; the rest is as without it."""
         addend, spread = self.addend(stride, more)
         dx = self.input_grad(shortcut=convolution.ShortcutGrad(addend, stride))
-        same(dx, self.input_grad().get() + spread)
+        self.compare_with_addend(dx, spread)
 
     def check_mask(self, by_norm, addend=None):
         """After the addition the gradient is masked by the ReLU before, and summed."""
@@ -143,27 +153,49 @@ class Bench:
         if addend:
             more, spread = self.addend(*addend)
             shortcut = convolution.ShortcutGrad(more, addend[0])
-        sums = launch.empty((2, z.shape[3]), z)
+        sums = launch.empty_numbers((2, z.shape[3]), z)
         proof = {"norm": norm} if by_norm else {"y": self.put(result.get())}
         mask = convolution.MaskAndSum(z, norm.mean, sums, **proof)
         dx = self.input_grad(shortcut=shortcut, mask=mask)
-        whole = self.input_grad().get() + spread
-        same(dx, np.where(result.get() > 0, whole, self.dtype.type(0)))
-        assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
+        self.compare_with_addend(dx, spread, result.get() > 0)
+        self.assert_sums(dx, z, norm, sums)
         return z, norm, result, dx, sums
 
     def check_mask_of_run(self):
         """As `check_mask` by norm, but against the reference: no other kernel sums like runs."""
         z = self.normal(*self.layer.shape)
         norm = self.norm(z)
-        sums = launch.empty((2, z.shape[3]), z)
+        sums = launch.empty_numbers((2, z.shape[3]), z)
         dx = self.input_grad(mask=convolution.MaskAndSum(z, norm.mean, sums, norm=norm))
         passes = normalise(z, norm, relu=True).get() > 0
         whole = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
         whole = partial(whole, **self.layer.geometry)
         terms = self.weight[:, :, 0].size
         self.compare(dx, lambda a, b: whole(a, b) * passes, self.dy, self.weight, terms)
-        assert_sums(dx.get(), z.get(), norm.mean.get(), sums.get())
+        self.assert_sums(dx, z, norm, sums)
+
+    def compare_with_addend(self, dx, spread, passes=True):
+        """dx is as without the shortcut, plus the gradient from it, where it passes.
+
+        In bfloat16 that is rounded once, after the addition.
+        """
+        if not is_bfloat16(self.dtype):
+            whole = self.input_grad().get() + spread
+            same(dx, np.where(passes, whole, self.dtype.type(0)))
+            return
+        product = partial(reference.conv2d_input_grad, x_shape=self.layer.shape)
+        product = partial(product, **self.layer.geometry)
+        spread = np.asarray(spread, np.float64)
+
+        def whole(a, b):  # of the absolute values, too, which bound
+            more = spread if (a < 0).any() else np.abs(spread)
+            return np.where(passes, product(a, b) + more, 0)
+
+        self.compare(dx, whole, self.dy, self.weight, self.weight[:, :, 0].size + 1)
+
+    def assert_sums(self, dx, z, norm, sums):
+        dx, z = (a.get().astype(self.computed) for a in (dx, z))
+        assert_sums(dx, z, norm.mean.get(), sums.get())
 
     def check_sums_again(self, by_norm=False, addend=None):
         """Summing the gradient from memory gives the same bits, whether it is masked or not."""
@@ -193,9 +225,28 @@ class Bench:
         self.compare(self.weight_grad(self.x), product, self.dy, self.x, self.dy[..., 0].size)
 
     def compare(self, actual, product, a, b, terms):
+        if is_bfloat16(self.dtype):
+            assert_of_bfloat16(actual, product, a.get(), b.get(), terms)
+            return
         a, b = (array.get().astype(np.float64) for array in (a, b))
         bound = roundings(self.products, terms) * product(np.abs(a), np.abs(b))
         assert_within(actual.get(), product(a, b), bound, self.dtype.type)
+
+
+def assert_of_bfloat16(actual, product, a, b, terms):
+    """A product of numbers rounded to bfloat16, on tensor cores.
+
+    Products of such numbers are exact in float32. A warp adds 16 of them and the sum before, 17
+    terms, each cut off by at most two roundings. A map is then rounded to 8 bits, by at most 2**-8.
+    """
+    a, b = (array.astype(bfloat16()).astype(np.float64) for array in (a, b))
+    exact, actual = product(a, b), actual.get()
+    sums = 2 * (terms + terms / 16 + 2) * 2.0**-24 * product(np.abs(a), np.abs(b))
+    if not is_bfloat16(actual.dtype):
+        assert_within(actual, exact, sums * 2.0**24, np.float32)
+        return
+    error = np.abs(actual.astype(np.float64) - exact)
+    assert (error <= sums + 2.0**-8 * (np.abs(exact) + sums)).all(), error.max()
 
 
 def roundings(products, terms):

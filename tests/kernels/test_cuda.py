@@ -242,8 +242,8 @@ def test_every_kernel_that_is_launched_is_declared():
     names = set(source.all_kernels())
     for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "gemm"):
         rest = ("false, true",) if kernel == "gemm" else ()
-        for arithmetic in source.ARITHMETIC:
-            for vector in (1,) if arithmetic == "double" else (1, 4):
+        for arithmetic in source.ARITHMETIC_OF["gemm" if rest else "convolution"]:
+            for vector in source.ARITHMETIC[arithmetic](kernel):
                 for lines, columns in itertools.product((1, 10**6), (1, 16, 17, 32, 33, 64, 500)):
                     engine = source.choose_engine(kernel, arithmetic, vector, lines, columns)
                     assert source.product(kernel, engine, vector, *rest) in names

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from minires.kernels.cuda import source
 from minires.kernels.cuda.matmul import gemm
+from minires.kernels.dtypes import bfloat16
 
 from ..cuda import fake_cupy
 from ..device import gpu, is_real, place
@@ -19,6 +20,7 @@ from .suite import assert_within
 pytestmark = pytest.mark.cuda
 ORDERS = itertools.cycle(range(4))
 PRODUCTS = {"tf32x3": 3, "tf32": 1}
+DTYPES = {"double": np.float64, "bfloat16": bfloat16()}  # of maps, else float32
 CONVOLUTIONS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad", "gradient_sums")
 
 
@@ -30,20 +32,20 @@ def engines(kernel):
             for engine in engines:
                 name = source.product(kernel, engine, vector)
                 products = None if "MultiplyAdds" in name else PRODUCTS.get(arithmetic)
-                dtype = np.float64 if arithmetic == "double" else np.float32
+                dtype = DTYPES.get(arithmetic, np.float32)
                 cases.setdefault(name, (engine, vector, products, dtype))
     return [pytest.param(*case, id=name) for name, case in cases.items()]
 
 
 def layer_for(engine, vector, stride=1, kernel=(2, 3)):
-    """More than one tile of pixels, of filters and of channels, in fours or not."""
-    size = engine.n + 4 if vector == 4 else engine.n + 3
+    """More than one tile of pixels, of filters and of channels, in whole packs or not."""
+    size = engine.n + (vector if vector > 1 else 3)
     rows = 2 * engine.m // 33 + 1
     return Layer((3, rows * stride, 11 * stride, size), size, kernel, stride, 1)
 
 
 def offset_for(vector):
-    return 64 if vector == 4 else 19
+    return 64 if vector > 1 else 19
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_input_gradient(engine, vector, products, dtype, bench):
         made = bench(layer, dtype, offset=offset_for(vector), products=products)
         with forced(engine):
             made.check_input_grad()
-            made.check_mask(by_norm=stride == 1, addend=(stride, 4))
+            made.check_mask(by_norm=stride == 1, addend=(stride, max(4, vector)))
             assert launched("conv2d_input_grad", engine, vector)
 
 
@@ -93,7 +95,7 @@ def test_sums_of_a_gradient(engine, vector, products, dtype, bench):
 
 @pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("conv2d_weight_grad"))
 def test_weight_gradient(engine, vector, products, dtype, bench):
-    size = (2, 5, 7, engine.n + 4 if vector == 4 else engine.n + 3)
+    size = (2, 5, 7, engine.n + (vector if vector > 1 else 3))
     made = bench(Layer(size, size[3]), dtype, offset=offset_for(vector), products=products)
     with forced(engine):
         made.check_weight_grad()
@@ -171,6 +173,6 @@ def test_these_are_all_engines():
         for rest in source.TRANSPOSED
     }
     names |= {f"{kernel}<{run}>" for kernel in ("conv3x3", "conv3x3_input_grad") for run, _ in RUNS}
-    modules = (*source.PRODUCTS, "runs")
+    modules = source.ARITHMETIC_OF
     products = [(module, v) for module in modules for v in source.variants(module)]
     assert names == {n for pair in products for n in source.kernels_of(*pair)}

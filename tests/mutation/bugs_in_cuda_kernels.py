@@ -108,9 +108,9 @@ MUTANTS = [
         on_gpu("test_relu", "test_sgd_step"),
         {
             "relu: a pack crosses the end of the array": (
-                "relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {\n"
+                "relu(const S* __restrict__ x, S* __restrict__ y, index_t size) {\n"
                 "    index_t i = thread_index() * V;\n    if (i + V <= size) {",
-                "relu(const T* __restrict__ x, T* __restrict__ y, index_t size) {\n"
+                "relu(const S* __restrict__ x, S* __restrict__ y, index_t size) {\n"
                 "    index_t i = thread_index() * V;\n    if (i < size) {",
             ),
             "sgd_step: the velocity is not kept": (

@@ -32,7 +32,7 @@ MUTANTS = [
         on_gpu("test_im2col_and_col2im"),
         {
             "launch: packs cross the ends of the channels": (
-                "fits = all(size % 4 == 0 for size in sizes) and all(",
+                "fits = all(size % pack == 0 for size in sizes) and all(",
                 "fits = all(",
             ),
         },
@@ -42,7 +42,7 @@ MUTANTS = [
         NORM,
         {
             "launch: a Python number for a float": (
-                "    return array.dtype.type(value)",
+                "    return computed(array).type(value)",
                 "    return value",
             ),
         },
@@ -70,8 +70,8 @@ MUTANTS = [
         f"{FUSED}::test_a_pending_batch_norm_is_as_good_as_one_before",
         {
             "pending: too little shared memory for its statistics": (
-                "shared=3 * x.shape[3] * x.itemsize",
-                "shared=2 * x.shape[3] * x.itemsize",
+                "shared=3 * x.shape[3] * weight.itemsize",
+                "shared=2 * x.shape[3] * weight.itemsize",
             ),
         },
     ),

@@ -106,8 +106,8 @@ MUTANTS = [
                 "copy(stage, k",
             ),
             "copies: what does not exist is not made zero": (
-                "            copy_async<V * sizeof(T)>(to, from, exists);",
-                "            if (exists) copy_async<V * sizeof(T)>(to, from, true);",
+                "                copy_async<PIECE>(to + v, from + v, exists);",
+                "                if (exists) copy_async<PIECE>(to + v, from + v, true);",
             ),
         },
     ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import (
+    bugs_in_cuda_bfloat16,
     bugs_in_cuda_kernels,
     bugs_in_cuda_ladder,
     bugs_in_cuda_launches,
@@ -20,6 +21,7 @@ TABLES = (
     bugs_in_cuda_kernels,
     bugs_in_cuda_products,
     bugs_in_cuda_launches,
+    bugs_in_cuda_bfloat16,
     bugs_in_cuda_replay,
     bugs_in_cuda_ladder,
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from minires.kernels.recording import Recording
 
+import minires
 from minires import Tensor, fusing, kernels, nn
 from minires.data import Batches, resident
 from minires.models import cifar_resnet
@@ -128,6 +129,12 @@ def test_a_run_is_the_loop_that_one_would_write(tmp_path, replays):
 def test_in_float64_too(both, replays):
     assert_same(both(lambda folder: trainer(folder, model=cifar_resnet(8, dtype=np.float64))))
     assert replays
+
+
+def test_in_bfloat16_too(both, replays):
+    with minires.precision("bfloat16"):
+        assert_same(both(trainer))
+    assert len(replays) >= 5
 
 
 def test_recomputed_blocks_give_the_same_bits(both, replays):

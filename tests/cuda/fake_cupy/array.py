@@ -9,6 +9,7 @@ import numpy as np
 
 from .machine import Allocation, Misuse, machine, mark_written
 
+BFLOAT16 = "E"  # the character of ml_dtypes.bfloat16, which CuPy knows since 14
 SCALARS = (bool, int, float, complex, np.generic)
 
 
@@ -32,7 +33,7 @@ def value_of(argument):
 def new(shape, dtype) -> ndarray:
     """An array of fresh memory."""
     dtype = np.dtype(dtype)
-    if dtype.kind not in "biufc":
+    if dtype.kind not in "biufc" and dtype.char != BFLOAT16:
         raise ValueError(f"Unsupported dtype {dtype}")
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(map(int, shape))
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import emulator
 from ..emulator import Argument, Parameter
-from .array import ndarray
+from .array import BFLOAT16, ndarray
 from .machine import CUDARuntimeError, Misuse, machine
 
 MAX_GRID, MAX_BLOCK, MAX_THREADS = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024
@@ -210,7 +210,8 @@ def _argument(name: str, parameter: Parameter, value):
 
 
 def _pointer(name, parameter, array) -> Argument:
-    code = f"{array.dtype.kind}{array.dtype.itemsize}"
+    kind = "s" if array.dtype.char == BFLOAT16 else array.dtype.kind  # a struct of the kernel's
+    code = f"{kind}{array.dtype.itemsize}"
     where = f"{name}, {parameter.name}"
     if not parameter.pointer:
         raise Misuse(f"{where}: the kernel takes {parameter.code}, but got an array of {code}")
