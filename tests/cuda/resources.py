@@ -54,7 +54,7 @@ MULTIPROCESSORS = {
 
 
 def occupancy(architecture: int, needs: Resources, dynamic: int = 0) -> float:
-    """Resident warps of the most that a multiprocessor can hold; `dynamic` shared memory in bytes."""
+    """Resident warps of the most that a multiprocessor can hold; `dynamic`: shared bytes."""
     limits = MULTIPROCESSORS[architecture]
     warps = -(-threads_of(needs) // WARP)
     registers_of_warp = -(-needs.registers * WARP // 256) * 256

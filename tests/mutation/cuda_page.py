@@ -9,6 +9,7 @@ from pathlib import Path
 from . import (
     bugs_in_cuda_kernels,
     bugs_in_cuda_ladder,
+    bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_products,
     bugs_in_cuda_replay,
@@ -19,6 +20,7 @@ PLACE = Path(__file__).parents[2] / "docs" / "cuda-mutations.md"
 TABLES = (
     bugs_in_cuda_kernels,
     bugs_in_cuda_products,
+    bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_replay,
     bugs_in_cuda_ladder,
