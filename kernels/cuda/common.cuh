@@ -116,7 +116,7 @@ __device__ T positive_part(T x) {
 // Shared memory whose size is set at the launch.
 template <typename T>
 __device__ T* dynamic_memory() {
-    extern __shared__ double memory[];
+    extern __shared__ __align__(16) double memory[];
     return reinterpret_cast<T*>(memory);
 }
 

@@ -100,6 +100,16 @@ struct Windows : AlongK<E, E::M, V, typename E::Map> {
 
 // ---------------------------------------------------------------- y
 
+// The place of this block's tile among gridDim.x x gridDim.y, in tiles. Blocks start in the order of their
+// numbers. Those that read the same pixels are neighbours, so that the L2 cache still holds these.
+struct Tile {
+    int down, across;
+
+    __device__ Tile() : down(blockIdx.y * gridDim.x + blockIdx.x) {
+        across = take(down, static_cast<int>(gridDim.y));
+    }
+};
+
 // If x_mean and its like are given, batch norm and ReLU are pending on x. If `parts` is given, the
 // moments of y are taken, and the running statistics, if given, move.
 template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
@@ -114,8 +124,9 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
 ) {
     __shared__ int starts[E::M];
     __shared__ unsigned taps[E::M];
-    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
-    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const Tile tile;
+    const index_t first_m = static_cast<index_t>(tile.down) * E::M;
+    const index_t first_n = static_cast<index_t>(tile.across) * E::N;
     const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, filters);
     int first_image = first_m;
     take(first_image, static_cast<int>(rows * columns));
@@ -132,7 +143,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     x += first_image * height * width * channels;
     T* norm = nullptr;
     if (x_mean) {
-        norm = dynamic_memory<T>();
+        norm = dynamic_memory<T>() + E::TILE_VALUES;
         for (int c = threadIdx.x; c < channels; c += E::THREADS) {
             norm[c] = x_mean[c];
             norm[channels + c] = scale_of(x_gamma[c], x_var[c], eps);
@@ -158,11 +169,11 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     }
     const MomentParts<T> tiles{{parts, filters}, pixels, E::M};
     moments_over_rows<E>(sums, [=](int m) { return m < lines; }, lines, [&](int n, const Pack<T, 2>& pair) {
-        if (n < wide) tiles.put(blockIdx.x, first_n + n, pair);
+        if (n < wide) tiles.put(tile.down, first_n + n, pair);
     });
     combine_pairs<E::THREADS>(
-        tiles, blockIdx.x, gridDim.x, first_n, first_n + wide, E::N,
-        counters + blockIdx.y * counters_for(gridDim.x),
+        tiles, tile.down, gridDim.x, first_n, first_n + wide, E::N,
+        counters + tile.across * counters_for(gridDim.x),
         [=](index_t c, const Pack<T, 2>& total) {
             mean[c] = total.at[0];
             var[c] = total.at[1] / static_cast<T>(pixels);
@@ -239,8 +250,9 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     const int down = (height - class_row + stride - 1) / stride;
     const int across = (width - class_column + stride - 1) / stride;
     const index_t pixels = images * down * across;
-    const index_t first_m = static_cast<index_t>(blockIdx.x) * E::M;
-    const index_t first_n = static_cast<index_t>(blockIdx.y) * E::N;
+    const Tile tile;
+    const index_t first_m = static_cast<index_t>(tile.down) * E::M;
+    const index_t first_n = static_cast<index_t>(tile.across) * E::N;
     const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, channels);
     int first_image = first_m;
     take(first_image, max(down * across, 1));
@@ -324,7 +336,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
         write();
         return;
     }
-    const index_t part = blockIdx.z * gridDim.x + blockIdx.x, count = gridDim.x * gridDim.z;
+    const index_t part = blockIdx.z * gridDim.x + tile.down, count = gridDim.x * gridDim.z;
     total_sums<E>(own, part, count, first_n, wide, channels, parts, counters, totals, write);
 }
 

@@ -221,7 +221,7 @@ def weight_grad(
         dweight = empty_numbers((*kernel_size, channels, filters), x)
     pixels, lines = dy.size // filters, dweight.size // filters
     values = vector(dy, x, dweight, sizes=(channels, filters))
-    engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters)
+    engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters, pixels)
     tiles = blocks(lines, engine.m), blocks(filters, engine.n)
     part = pixels_of_a_part(pixels, resident_blocks(engine) // (tiles[0] * tiles[1]), engine.k)
     parts = blocks(pixels, part)

@@ -17,6 +17,7 @@ from ..dtypes import FLOAT32, is_bfloat16
 from . import source
 
 THREADS = 256
+MOST_BESIDE_TILES = 8 << 10  # bytes of dynamic shared memory
 TYPE_NAMES = {"f": "float", "d": "double", "E": "bfloat16"}  # by dtype.char
 PACKS = {"float": 4, "double": 1, "bfloat16": 8}  # values of 16 bytes; doubles move one by one
 
@@ -35,7 +36,10 @@ def module(cupy: Any, name: str, variant: str) -> Any:
 def function(cupy: Any, module_name: str, kernel: str) -> Any:
     """A kernel, ready to launch."""
     variant = source.variant_of(module_name, kernel)
-    return module(cupy, module_name, variant).get_function(kernel)
+    ready = module(cupy, module_name, variant).get_function(kernel)
+    if tiles := source.dynamic_memory(kernel):
+        ready.max_dynamic_shared_size_bytes = tiles + MOST_BESIDE_TILES
+    return ready
 
 
 def launch(
@@ -46,13 +50,14 @@ def launch(
     threads: int = THREADS,
     shared: int = 0,
 ) -> None:
-    """Launch a kernel with `shared` bytes of dynamic shared memory; returns at once.
+    """Launch a kernel, with `shared` bytes of shared memory besides its tiles; returns at once.
 
     An empty grid launches nothing.
     """
     if all(grid):
         ready = function(cupy_of(arguments), module_name, kernel)
-        ready(grid, (threads,), arguments, shared_mem=shared)
+        tiles = source.dynamic_memory(kernel)
+        ready(grid, (threads,), arguments, shared_mem=tiles + shared)
 
 
 def launch_over(count: int, module_name: str, kernel: str, *arguments: Any) -> None:

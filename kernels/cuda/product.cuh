@@ -24,6 +24,7 @@ struct MultiplyAdds {
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
     static constexpr bool PAIRS = false;       // whether a fragment holds two adjacent k in a register
     static constexpr int STAGES = 1;           // tiles in shared memory; the next one is in registers
+    static constexpr int TILE_VALUES = 0;      // in dynamic shared memory; else a tile's is static
     static constexpr int RESIDENT = 512 / THREADS;  // blocks per multiprocessor that registers must suffice for
 
     __device__ static int row(int i) { return threadIdx.x / ACROSS * TM + i; }
@@ -60,6 +61,7 @@ struct TensorCores {
     static constexpr bool K_GOES_DOWN = false;  // a tile's lines are those of memory
     static constexpr bool PAIRS = false;
     static constexpr int STAGES = TILES;        // in shared memory; all but one are being loaded
+    static constexpr int TILE_VALUES = 0;
     static constexpr int RESIDENT = (ROWS * COLUMNS > 16 ? 384 : 512) / THREADS;
 
     __device__ static int warp_row() { return threadIdx.x / 32 / WARPS_ACROSS; }
@@ -398,10 +400,8 @@ struct Copied {
 // ---------------------------------------------------------------- the product of two loaders
 
 // Through registers: the only way on older GPUs.
-template <class E, class A, class B>
-__device__ void multiply_by_turns(
-    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
-) {
+template <class E, class A, class B, typename T = typename E::T>
+__device__ void multiply_by_turns(A& a, B& b, int k, int k_end, T (&sums)[E::ROWS][E::COLUMNS]) {
     __shared__ alignas(16) typename A::T a_tile[A::LINES][A::PITCH];
     __shared__ alignas(16) typename B::T b_tile[B::LINES][B::PITCH];
     Carried<A> left;
@@ -423,13 +423,13 @@ __device__ void multiply_by_turns(
 
 // With copies past the registers, STAGES - 1 tiles ahead. A thread waits for its own copies, and the
 // barrier for those of the others. After it no thread reads the tile before: its stage is copied into.
-template <class E, class A, class B>
+template <class E, class A, class B, typename T = typename E::T>
 __device__ void multiply_in_stages(
-    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
+    A& a, B& b, int k, int k_end, T (&sums)[E::ROWS][E::COLUMNS],
+    typename A::T (&a_tiles)[E::STAGES][A::LINES][A::PITCH],
+    typename B::T (&b_tiles)[E::STAGES][B::LINES][B::PITCH]
 ) {
     constexpr int AHEAD = E::STAGES - 1;
-    __shared__ alignas(16) typename A::T a_tiles[E::STAGES][A::LINES][A::PITCH];
-    __shared__ alignas(16) typename B::T b_tiles[E::STAGES][B::LINES][B::PITCH];
     Copied<A> left;
     Copied<B> right;
     const auto copy = [&](int stage, int from) {
@@ -453,14 +453,17 @@ __device__ void multiply_in_stages(
     }
 }
 
-template <class E, class A, class B>
-__device__ void multiply(
-    A& a, B& b, int k, int k_end, typename E::T (&sums)[E::ROWS][E::COLUMNS]
-) {
-    if constexpr (E::STAGES > 1)
-        multiply_in_stages<E>(a, b, k, k_end, sums);
-    else
+template <class E, class A, class B, typename T = typename E::T>
+__device__ void multiply(A& a, B& b, int k, int k_end, T (&sums)[E::ROWS][E::COLUMNS]) {
+    if constexpr (E::TILE_VALUES > 0) {
+        E::template multiply_in_dynamic_memory<A, B>(a, b, k, k_end, sums);
+    } else if constexpr (E::STAGES > 1) {
+        __shared__ alignas(16) typename A::T a_tiles[E::STAGES][A::LINES][A::PITCH];
+        __shared__ alignas(16) typename B::T b_tiles[E::STAGES][B::LINES][B::PITCH];
+        multiply_in_stages<E>(a, b, k, k_end, sums, a_tiles, b_tiles);
+    } else {
         multiply_by_turns<E>(a, b, k, k_end, sums);
+    }
 }
 
 // ---------------------------------------------------------------- matrices

@@ -21,7 +21,7 @@ FILES = {
     "augment": ("common.cuh", "augment.cu"),
     "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),
     "columns": ("common.cuh", "columns.cu"),
-    "convolution": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "convolution.cu"),
+    "convolution": (*PRODUCT_FILES, "large.cuh", "bfloat16.cuh", "sums.cuh", "convolution.cu"),
     "elementwise": ("common.cuh", "elementwise.cu"),
     "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
@@ -100,6 +100,28 @@ class Bfloat16Cores:
 
 
 @dataclass(frozen=True)
+class LargeTensorCores(TensorCores):
+    """An engine of `large.cuh`: `blocks` run on a multiprocessor at once; tiles of the left and of
+    the right matrix have a line for each row or column that goes along k, or else for each k."""
+
+    blocks: int
+    left_along_k: bool
+    right_along_k: bool
+
+    @property
+    def resident(self) -> int:
+        return self.blocks
+
+    @property
+    def dynamic_memory(self) -> int:
+        """Bytes of dynamic shared memory for the tiles."""
+        return 4 * self.stages * (self.m + self.n) * (self.k + 4)
+
+    def __str__(self) -> str:
+        return f"LargeTensorCores<{', '.join(map(str, astuple(self))).lower()}>"
+
+
+@dataclass(frozen=True)
 class Runs:
     """An engine of `runs.cu`: `m` x `n` results per block, `wm` x `wn` per warp; the taps of a
     block's positions read a run of at most `longest`."""
@@ -151,9 +173,11 @@ def on_tensor_cores(kernel: str, products: int) -> Engines:
     fours = tuple(TensorCores(*shape, products) for shape in (weights if of_weights else pixels))
     first = TensorCores(64, 16, 16, 16, 16, 2, products) if of_weights else fours[0]
     singles = (replace(first, stages=2),)
+    if not of_weights:
+        fours = (*fours, TensorCores(64, 32, 16, 32, 16, 4, products))
     return {
         1: (small("float"),) if kernel == "gemm" else singles,
-        4: fours if of_weights else (*fours, TensorCores(64, 32, 16, 32, 16, 4, products)),
+        4: (*fours, *large_engines(kernel, products)),
     }
 
 
@@ -169,6 +193,29 @@ def on_bfloat16(kernel: str) -> Engines:
     else:
         shapes, single = (*pixels, (64, 32, 32, 32, 16, 3)), Bfloat16Cores(128, 16, 16, 32, 16, 1)
     return {1: (single,), 8: tuple(Bfloat16Cores(*shape) for shape in shapes)}
+
+
+LAYOUTS = {  # of tiles: whether the left and the right one go along k
+    "conv2d": (True, False),
+    "conv2d_input_grad": (True, True),
+    "conv2d_weight_grad": (False, False),
+}
+
+
+def large_engines(kernel: str, products: int) -> tuple[LargeTensorCores, ...]:
+    """Engines for products so large that their tiles fill the GPU, the widest first."""
+    kernel = "conv2d_input_grad" if kernel == "gradient_sums" else kernel
+    if kernel not in LAYOUTS:
+        return ()
+    left, right = LAYOUTS[kernel]
+    if products == 3:
+        blocks = 2 if right else 3  # as registers suffice for
+        return (LargeTensorCores(128, 64, 16, 64, 32, 3, 3, blocks, left, right),)
+    stages = (32, 64, 32, 2) if left else (16, 64, 32, 4)
+    return tuple(
+        LargeTensorCores(128, n, *stages, 1, blocks, left, right)
+        for n, blocks in ((128, 2), (64, 3))
+    )
 
 
 ARITHMETIC: dict[str, Callable[[str], Engines]] = {
@@ -200,14 +247,26 @@ TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
 MULTIPROCESSORS = 132  # for which work is cut: those of an H100
 
 
+TERMS_OF_A_PART = 1024  # at least, if a large engine cuts a sum into parts
+
+
 @functools.cache
-def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns: int) -> Engine:
+def choose_engine(
+    kernel: str, arithmetic: str, vector: int, lines: int, columns: int, terms: int = 0
+) -> Engine:
     """The narrowest engine that holds all columns of a product, else the widest.
 
     A wide product of few lines takes the fourth engine, which is smaller, if there is one: so that
-    no multiprocessor is idle.
+    no multiprocessor is idle. The first large engine that leaves none idle comes before them. Sums
+    of so many `terms` may be cut into parts, 0 may not.
     """
     engines = ARITHMETIC[arithmetic](kernel)[vector]
+    large = [e for e in engines if isinstance(e, LargeTensorCores)]
+    for engine in large:
+        tiles = -(-lines // engine.m) * -(-columns // engine.n) * max(1, terms // TERMS_OF_A_PART)
+        if engine.n <= columns and engine.m <= lines and tiles >= MULTIPROCESSORS:
+            return engine
+    engines = tuple(e for e in engines if e not in large)
     chosen = next((e for e in engines[:3] if e.n >= columns), engines[:3][-1])
     blocks = -(-lines // chosen.m) * -(-columns // chosen.n)
     is_small = engines[2:3] == (chosen,) and blocks < 2 * MULTIPROCESSORS
@@ -217,6 +276,13 @@ def choose_engine(kernel: str, arithmetic: str, vector: int, lines: int, columns
 def resident_blocks(engine: Engine) -> int:
     """The number of its blocks that run at once on a large GPU."""
     return MULTIPROCESSORS * engine.resident
+
+
+@functools.cache
+def dynamic_memory(kernel: str) -> int:
+    """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
+    engines = (e for products in (1, 3) for name in LAYOUTS for e in large_engines(name, products))
+    return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
 
 
 def vectors(type_name: str) -> tuple[int, ...]:

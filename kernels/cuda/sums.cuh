@@ -84,7 +84,7 @@ __device__ void total_sums(
     });
     combine_pairs<E::THREADS>(
         tiles, part, count, first_n, first_n + wide, E::N,
-        counters + blockIdx.y * counters_for(count),
+        counters + first_n / E::N * counters_for(count),
         [=](index_t c, const Pack<T, 2>& total) {
             totals[c] = total.at[0];
             totals[channels + c] = total.at[1];

@@ -98,5 +98,18 @@ __device__ __forceinline__ void wait_for_copies() {
     PTX("cp.async.wait_group %0;" ::"n"(N) : "memory");
 }
 
+// Each register i gets lane / 4's row and lane % 4's value of the matrix of 8 x 4 values whose row n lies
+// at the `row` of lane 8 i + n: that is the layout of the fragments of mma_tf32. A row is a multiple of
+// 16 bytes from the beginning of shared memory. (ldmatrix, which says: 8 x 8 values of 16 bits.)
+__device__ __forceinline__ void load_matrices(float (&values)[4], const float* row) {
+    unsigned bits[4] = {};
+    PTX("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(bits[0]), "=r"(bits[1]), "=r"(bits[2]), "=r"(bits[3])
+        : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+        : "memory");
+#pragma unroll
+    for (int i = 0; i < 4; ++i) values[i] = __uint_as_float(bits[i]);
+}
+
 #undef PTX
 #undef PTX_VALUE

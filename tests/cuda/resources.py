@@ -24,7 +24,8 @@ HEAD = """# What the CUDA kernels need
 
 Compiled by NVRTC {version} with CuPy's options. A cell holds the registers of a thread and the
 occupancy of a multiprocessor with the kernel's blocks. No kernel spills registers or uses local
-memory. `python -m tests.cuda resources` writes this page, and the tests compare it.
+memory. What is behind a plus is dynamic shared memory. `python -m tests.cuda resources` writes this
+page, and the tests compare it.
 
 | kernel | threads | shared, bytes | {heads} |
 |---|---|---|{rule}|
@@ -52,13 +53,14 @@ MULTIPROCESSORS = {
 }
 
 
-def occupancy(architecture: int, needs: Resources) -> float:
-    """Resident warps of the most that a multiprocessor can hold, with static shared memory."""
+def occupancy(architecture: int, needs: Resources, dynamic: int = 0) -> float:
+    """Resident warps of the most that a multiprocessor can hold; `dynamic`: shared bytes."""
     limits = MULTIPROCESSORS[architecture]
     warps = -(-threads_of(needs) // WARP)
     registers_of_warp = -(-needs.registers * WARP // 256) * 256
     by_registers = REGISTERS // registers_of_warp // 4 * 4 // warps  # 4 schedulers share them
-    by_shared = limits.shared // max(-(-needs.shared // 128) * 128 + limits.reserved, 1)
+    shared = needs.shared + dynamic
+    by_shared = limits.shared // max(-(-shared // 128) * 128 + limits.reserved, 1)
     by_threads = limits.threads // (warps * WARP)
     blocks = min(by_registers, by_shared, by_threads, limits.blocks)
     return blocks * warps / (limits.threads // WARP)
@@ -105,8 +107,11 @@ def rows(table: Table) -> Iterator[str]:
     for kernel in sorted(table):
         needs = table[kernel]
         first = needs[ARCHITECTURES[0]]
-        cells = [f"{needs[a].registers}, {occupancy(a, needs[a]):.0%}" for a in ARCHITECTURES]
-        yield f"| `{kernel}` | {threads_of(first)} | {first.shared} | {' | '.join(cells)} |\n"
+        tiles = source.dynamic_memory(kernel)
+        shares = {a: occupancy(a, needs[a], tiles) for a in ARCHITECTURES}
+        cells = [f"{needs[a].registers}, {shares[a]:.0%}" for a in ARCHITECTURES]
+        shared = f"{first.shared} + {tiles}" if tiles else str(first.shared)
+        yield f"| `{kernel}` | {threads_of(first)} | {shared} | {' | '.join(cells)} |\n"
 
 
 def parse(text: str) -> dict[str, str]:

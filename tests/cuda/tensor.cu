@@ -25,6 +25,18 @@ extern "C" __global__ void rounded(const float* x, float* y) {
   y[2 * n + i] = high_of_bf16(pair);
 }
 
+// Four matrices of 8 rows, each of 4 numbers, PITCH numbers apart; lane `absent` does not come.
+template <int PITCH>
+__global__ void matrices(const float* x, float* y, int absent) {
+  extern __shared__ __align__(16) float rows[];
+  int i = threadIdx.x;
+  for (int j = 0; j < 4; j++) rows[i * PITCH + j] = x[i * 4 + j];
+  __syncwarp();
+  float values[4];
+  if (i != absent) load_matrices(values, &rows[i * PITCH]);
+  for (int j = 0; j < 4; j++) y[i * 4 + j] = values[j];
+}
+
 enum Mistake {
   NONE,
   SWAPPED,          // two registers of a fragment

@@ -174,6 +174,17 @@ def test_sizes_of_shared_memory(kernel, arrays, size):
         kernel("with_shared")((1,), (8,), (arrays[0],), shared_mem=size)
 
 
+def test_a_kernel_must_ask_for_more_than_48_kilobytes(kernel, arrays):
+    large, row = kernel("with_shared"), (arrays[0],)
+    assert large.max_dynamic_shared_size_bytes == 48 << 10
+    with pytest.raises(RuntimeError, match="49168 bytes of shared memory, where 49152 are"):
+        large((1,), (8,), row, shared_mem=49168)
+    large.max_dynamic_shared_size_bytes = 100 << 10
+    large((1,), (8,), row, shared_mem=100 << 10)
+    with pytest.raises(RuntimeError, match="where a block can have 232448"):
+        large.max_dynamic_shared_size_bytes = 228 << 10
+
+
 def test_writes_beyond_an_array(cp, kernel):
     x = cp.ones(4, np.float32)
     error, message = {

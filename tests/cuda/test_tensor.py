@@ -101,6 +101,40 @@ def test_nan_stays_nan(mode):
     assert np.isnan(y).all()
 
 
+# ------------------------------------------------------------------------------- matrices
+
+
+def matrices(mode, seed=0, *, pitch=4, absent=-1, shared=32 * 5 * 4):
+    x, y = random(32, 4), np.zeros((32, 4), np.float32)
+    kernel = load(text(), ("matrices<4>", "matrices<5>"), (), mode, "tensor.cu")[
+        f"matrices<{pitch}>"
+    ]
+    arguments = [x, y, np.int32(absent)]
+    kernel.launch((1, 1, 1), (32, 1, 1), arguments, seed=seed, shared=shared)
+    return x, y
+
+
+@pytest.mark.parametrize("shared", [640, 100 << 10])
+def test_matrices_are_handed_out_as_fragments(mode, order, shared):
+    """Register i of lane 4 g + t is number t of row g of matrix i."""
+    x, y = matrices(mode, order, shared=shared)
+    np.testing.assert_array_equal(y.reshape(8, 4, 4), x.reshape(4, 8, 4).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "sentence"),
+    [
+        ({"pitch": 5}, "misaligned", "reads 16 bytes at shared rows"),
+        ({"absent": 7}, "warp-missing", "waits for lane 7, which has ended"),
+    ],
+    ids=["rows that are not multiples of 16 bytes", "a lane that does not come"],
+)
+def test_check_finds_wrong_matrices(settings, kind, sentence):
+    with pytest.raises(KernelError, match=sentence) as raised:
+        matrices("check", **settings)
+    assert raised.value.kind == kind
+
+
 # --------------------------------------------------------------- products of whole tiles
 
 
@@ -176,6 +210,6 @@ def test_a_copy_to_global_memory_is_refused(mode):
 @pytest.mark.skipif(bool(nvrtc.why_not()), reason=nvrtc.why_not() or "-")
 @pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
 def test_nvrtc_compiles_it(architecture):
-    names = ("staged<NONE>", "fragments<false>", "fragments<true>", "rounded")
+    names = ("staged<NONE>", "matrices<4>", "fragments<false>", "fragments<true>", "rounded")
     needs = nvrtc.compile_module(text(), names, architecture)
     assert {name: n for name, n in needs.items() if n.spills or n.local} == {}

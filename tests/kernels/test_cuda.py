@@ -249,6 +249,24 @@ def test_every_kernel_that_is_launched_is_declared():
                     assert source.product(kernel, engine, vector, *rest) in names
 
 
+LARGE = ((50176, 128), (25088, 256), (200704, 64))  # pixels and columns in ResNet-50, 64 images
+
+
+@pytest.mark.parametrize("arithmetic", ["tf32", "tf32x3"])
+def test_large_products_have_large_engines(arithmetic):
+    """Those of ResNet-50, if their tiles fill the GPU; none of the paper's for CIFAR-10."""
+    for kernel in ("conv2d", "conv2d_input_grad", "gradient_sums"):
+        assert all(is_large(kernel, arithmetic, *size) for size in LARGE)
+        assert not is_large(kernel, arithmetic, 128 * 64, 64)
+    assert is_large("conv2d_weight_grad", arithmetic, 9 * 128, 128, 50176)
+    assert not is_large("conv2d_weight_grad", arithmetic, 64, 64, 10**6)
+    assert not is_large("conv2d_weight_grad", arithmetic, 9 * 64, 64, 128 * 64)
+
+
+def is_large(kernel, arithmetic, *sizes):
+    return isinstance(source.choose_engine(kernel, arithmetic, 4, *sizes), source.LargeTensorCores)
+
+
 @pytest.mark.parametrize(
     ("x_shape", "y_shape", "lines"),
     [

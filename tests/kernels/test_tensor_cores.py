@@ -14,10 +14,10 @@ from ..cuda.fragments import (
 from ..device import gpu
 
 pytestmark = pytest.mark.cuda
-NAMES = ("fragments<false>", "fragments<true>", "staged<NONE>")
+NAMES = ("fragments<false>", "fragments<true>", "staged<NONE>", "matrices<4>")
 
 
-def run(name, threads, results, *arguments):
+def run(name, threads, results, *arguments, shared=0):
     """The results, of a shape, that one block leaves behind the arguments."""
     with gpu("check") as cupy:
         if int(cupy.cuda.Device().compute_capability) < 80:
@@ -26,7 +26,7 @@ def run(name, threads, results, *arguments):
         sizes = [a for a in arguments if not isinstance(a, np.ndarray)]
         arrays = [cupy.asarray(a) for a in arguments if isinstance(a, np.ndarray)]
         d = cupy.zeros(results, np.float32)
-        module.get_function(name)((1,), (threads,), (*arrays, d, *sizes))
+        module.get_function(name)((1,), (threads,), (*arrays, d, *sizes), shared_mem=shared)
         return d.get()
 
 
@@ -51,6 +51,12 @@ def test_a_product_of_a_warp(rng, name, k, rounded, fragments):
     lane, i = np.arange(32)[:, None], np.arange(4)
     whole[lane // 4 + 8 * (i // 2), lane % 4 * 2 + i % 2] = d
     assert_near(whole, a, b, c)
+
+
+def test_matrices_are_handed_out_as_fragments(rng):
+    x = rng.normal(size=(32, 4)).astype(np.float32)
+    y = run("matrices<4>", 32, (32, 4), x, np.int32(-1), shared=512)
+    np.testing.assert_array_equal(y.reshape(8, 4, 4), x.reshape(4, 8, 4).transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("size", [4, 20, 256])

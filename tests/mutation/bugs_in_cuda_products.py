@@ -370,7 +370,7 @@ MUTANTS = [
             ),
             "mask: products are those with z": ("z.at[v] - mean[v], sums", "z.at[v], sums"),
             "mask: all tiles of channels count their arrivals together": (
-                "counters + blockIdx.y * counters_for(count)",
+                "counters + first_n / E::N * counters_for(count)",
                 "counters",
             ),
         },
@@ -388,8 +388,8 @@ MUTANTS = [
                 "            if (addend && from >= 0 && !z) {\n",
             ),
             "mask: the classes of a stride share their parts": (
-                "part = blockIdx.z * gridDim.x + blockIdx.x, count",
-                "part = blockIdx.x, count",
+                "part = blockIdx.z * gridDim.x + tile.down, count",
+                "part = tile.down, count",
             ),
         },
     ),

@@ -10,6 +10,7 @@ from . import (
     bugs_in_cuda_bfloat16,
     bugs_in_cuda_kernels,
     bugs_in_cuda_ladder,
+    bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_products,
     bugs_in_cuda_replay,
@@ -20,6 +21,7 @@ PLACE = Path(__file__).parents[2] / "docs" / "cuda-mutations.md"
 TABLES = (
     bugs_in_cuda_kernels,
     bugs_in_cuda_products,
+    bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_bfloat16,
     bugs_in_cuda_replay,

@@ -9,12 +9,14 @@ STATEMENT = re.compile(r"\b(?:asm|__asm__)\b\s*(?:volatile\b|__volatile__\b)?\s*
 LITERAL = re.compile(r'\s*"((?:[^"\\]|\\.)*)"')
 OPENED = re.compile(r"\s*\(")
 SUMS = "+f +f +f +f r r r r r r"
+LOADED, QUAD = "=r =r =r =r r", "{%0,%1,%2,%3}"
 PRODUCT = "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3}"
 KNOWN = {  # an instruction: the function, its operands' constraints, what else it changes
     f"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {PRODUCT}": ("mma_tf32", SUMS, ""),
     f"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {PRODUCT}": ("mma_bf16", SUMS, ""),
     "cvt.rna.tf32.f32 %0,%1": ("cvt_rna_tf32", "=r f", ""),
     "cvt.rn.bf16x2.f32 %0,%1,%2": ("cvt_rn_bf16x2", "=r f f", ""),
+    f"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {QUAD},[%4]": ("ldmatrix_x4", LOADED, "memory"),
     "cp.async.ca.shared.global [%0],[%1],%2,%3": ("cp_async_ca", "r l n r", "memory"),
     "cp.async.cg.shared.global [%0],[%1],%2,%3": ("cp_async_cg", "r l n r", "memory"),
     "cp.async.commit_group": ("cp_async_commit_group", "", "memory"),

@@ -216,7 +216,7 @@ void begin_block_checks() {
   begin_block_order();
   block_serial++;
   emulator_shared_count = 0;
-  memset(shared_written, 0, sizeof shared_written);
+  memset(shared_written, 0, reachable_shared());
 }
 
 void share_region(Region region) {

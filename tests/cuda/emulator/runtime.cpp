@@ -26,6 +26,11 @@ Thread* threads;
 u32 thread_count, block_number, epoch;
 alignas(256) char arena[arena_size + 256];
 
+size_t reachable_shared() {
+  size_t reachable = most_static + launch->dynamic_shared;
+  return reachable < arena_size ? reachable : arena_size;
+}
+
 // ---------------------------------------------------------------------- fibers
 
 namespace {
@@ -309,7 +314,7 @@ void begin_block(u32 number) {
   }
   shared_entries = 0;
   shared_used = (launch->dynamic_shared + 15) / 16 * 16;
-  memset(arena, 0xff, arena_size);  // NaN
+  memset(arena, 0xff, reachable_shared());  // NaN
   begin_block_copies();
   if (launch->checked) begin_block_checks();
   if (launch->traffic) begin_block_traffic();
@@ -404,7 +409,7 @@ void* emulator_shared(const char* function, int number, u64 size, int alignment,
     if (entry.function == function && entry.number == number) return arena + entry.offset;
   }
   u64 start = (shared_used + u64(alignment) - 1) / u64(alignment) * u64(alignment);
-  if (start + size > arena_size || shared_entries == 64) {
+  if (start + size > reachable_shared() || shared_entries == 64) {
     launch->report.size = u32(start + size);
     stop(Mistake::too_much_shared);
   }

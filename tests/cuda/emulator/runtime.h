@@ -15,11 +15,18 @@ struct Builtins {
   Index thread, block, block_size, grid_size;
 };
 
-enum class Warp : u32 { shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync, tf32, bf16 };
+enum class Warp : u32 {
+  shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync, tf32, bf16, matrices
+};
 
 // A lane's share of the sums on a tensor core.
 struct Sums {
   float at[4];
+};
+
+// A row of 8 x 8 numbers of 16 bits, or what a lane gets of four such matrices.
+struct alignas(16) MatrixRow {
+  u32 at[4];
 };
 
 // One kernel of a module: what the compiler knows of it.
@@ -47,6 +54,8 @@ void emulator_fence();
 emulator::Sums emulator_multiply(float d0, float d1, float d2, float d3, emulator::u32 a0,
                                  emulator::u32 a1, emulator::u32 a2, emulator::u32 a3,
                                  emulator::u32 b0, emulator::u32 b1, emulator::Warp operation);
+emulator::MatrixRow emulator_load_matrices(emulator::MatrixRow own);
+const void* emulator_shared_pointer(emulator::u32 address);
 emulator::u64 emulator_shared_address(const void* pointer, int line);
 void emulator_copy(emulator::u32 to, const void* from, int size, emulator::u32 bytes, int past_l1,
                    const void* site);

@@ -119,14 +119,17 @@ extern Thread* threads;
 extern u32 thread_count, block_number, epoch;
 constexpr u32 most_threads = 1024;
 constexpr size_t stack_size = 64 << 10;
-constexpr size_t arena_size = 48 << 10;
+constexpr size_t most_static = 48 << 10;   // bytes of shared memory: what a block may declare,
+constexpr size_t arena_size = 227 << 10;  // and all together
 extern char arena[];
+size_t reachable_shared();  // bytes of it, in this launch
 
 [[noreturn]] void stop(Mistake mistake);
 void report_wait(const Thread& waits, const Thread& other);
 void wait(State state, int line);
 void meet(const void* site, int line, u32 mask, Warp operation, u64 deposit);
 void multiply(Thread* warp);
+void hand_out_matrices(Thread* warp);
 void begin_block_copies();
 bool find_copy(const char* address, u32 size, u32& thread, const void*& site);
 void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site);

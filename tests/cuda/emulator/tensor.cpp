@@ -121,6 +121,16 @@ void multiply(Thread* warp) {
     multiply_as<16, take_bf16>(warp);
 }
 
+// ldmatrix (9.7.14.5.15): lane 8 i + n has brought row n of matrix i; register i of a lane gets word
+// lane % 4 of row lane / 4.
+void hand_out_matrices(Thread* warp) {
+  MatrixRow rows[32];
+  auto own = [&](u32 lane) { return reinterpret_cast<MatrixRow*>(warp[lane].deposit); };
+  for (u32 lane = 0; lane < 32; lane++) rows[lane] = *own(lane);
+  for (u32 lane = 0; lane < 32; lane++)
+    for (u32 i = 0; i < 4; i++) own(lane)->at[i] = rows[8 * i + lane / 4].at[lane % 4];
+}
+
 }  // namespace emulator
 
 using namespace emulator;
@@ -132,4 +142,12 @@ extern "C" Sums emulator_multiply(float d0, float d1, float d2, float d3, u32 a0
   Fragments mine = {sums.at, {a0, a1, a2, a3}, {b0, b1}};
   meet(site, 0, 0xffffffff, operation, reinterpret_cast<u64>(&mine));
   return sums;
+}
+
+extern "C" const void* emulator_shared_pointer(u32 address) { return arena + address; }
+
+extern "C" MatrixRow emulator_load_matrices(MatrixRow own) {
+  const void* site = __builtin_return_address(0);
+  meet(site, 0, 0xffffffff, Warp::matrices, reinterpret_cast<u64>(&own));
+  return own;
 }

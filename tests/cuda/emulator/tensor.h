@@ -41,6 +41,14 @@ inline void cvt_rn_bf16x2(u32& result, float high, float low) {
   result = bf16(high) << 16 | bf16(low);
 }
 
+// Each lane reads a row: as of itself, so that its access is checked like any other.
+__attribute__((always_inline)) inline void ldmatrix_x4(u32& r0, u32& r1, u32& r2, u32& r3,
+                                                       u32 address) {
+  MatrixRow own = *static_cast<const MatrixRow*>(emulator_shared_pointer(address));
+  MatrixRow result = emulator_load_matrices(own);
+  r0 = result.at[0], r1 = result.at[1], r2 = result.at[2], r3 = result.at[3];
+}
+
 // ------------------------------------------------------------ asynchronous copies
 
 #define FROM_HERE __attribute__((noinline, no_sanitize("thread", "undefined"))) inline

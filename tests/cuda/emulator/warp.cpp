@@ -51,6 +51,8 @@ void finish_lane(Thread* warp, u32 lane, u32 mask) {
 void finish_exchange(Thread* warp, u32 mask, Warp operation) {
   if (operation == Warp::tf32 || operation == Warp::bf16)
     multiply(warp);
+  else if (operation == Warp::matrices)
+    hand_out_matrices(warp);
   else
     for (u32 lane = 0; lane < 32; lane++)
       if (mask >> lane & 1) finish_lane(warp, lane, mask);

@@ -18,7 +18,7 @@ from .array import BFLOAT16, ndarray
 from .machine import CUDARuntimeError, Misuse, machine
 
 MAX_GRID, MAX_BLOCK, MAX_THREADS = (2**31 - 1, 65535, 65535), (1024, 1024, 64), 1024
-SHARED_MEMORY = 48 << 10
+SHARED_MEMORY, MOST_SHARED_MEMORY = 48 << 10, 227 << 10  # at a launch; if the kernel asks for it
 
 
 class CUDADriverError(RuntimeError):
@@ -73,6 +73,8 @@ class RawModule:
 class RawKernel:
     """One kernel."""
 
+    _most_shared = SHARED_MEMORY
+
     def __init__(self, code, name, options=(), backend="nvrtc"):
         self._module = RawModule(code=code, options=options, backend=backend)
         self.name = name
@@ -83,11 +85,25 @@ class RawKernel:
         kernel._module, kernel.name = module, name
         return kernel
 
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        """What a launch may give at most."""
+        return self._most_shared
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        if not 0 <= size <= MOST_SHARED_MEMORY:
+            raise CUDADriverError(
+                f"CUDA_ERROR_INVALID_VALUE: invalid argument: {self.name}: {size} bytes of "
+                f"shared memory, where a block can have {MOST_SHARED_MEMORY}"
+            )
+        self._most_shared = size
+
     def __call__(self, grid, block, args, *, shared_mem=0):
         """Launch: `kernel((blocks,), (threads,), (array, np.int32(n)), shared_mem=bytes)`."""
         kernel = self._module._load()[self.name]
         grid, block = _extent("grid", grid, MAX_GRID), _extent("block", block, MAX_BLOCK)
-        _check_sizes(self.name, block, shared_mem)
+        _check_sizes(self.name, block, shared_mem, self._most_shared)
         arguments = _arguments(self.name, kernel.parameters, args)
         _check_overlaps(self.name, kernel.parameters, args)
         machine.counts.launches[self.name] += 1
@@ -143,7 +159,7 @@ def _extent(what, value, limits) -> tuple[int, int, int]:
     return full
 
 
-def _check_sizes(name, block, shared_mem):
+def _check_sizes(name, block, shared_mem, most):
     if block[0] * block[1] * block[2] > MAX_THREADS:
         raise CUDADriverError(
             f"CUDA_ERROR_INVALID_VALUE: invalid argument: {name}: a block of {block} has more "
@@ -151,10 +167,10 @@ def _check_sizes(name, block, shared_mem):
         )
     if isinstance(shared_mem, bool) or not isinstance(shared_mem, (int, np.integer)):
         raise TypeError(f"shared_mem must be a whole number of bytes, but is {shared_mem!r}")
-    if not 0 <= shared_mem <= SHARED_MEMORY:
+    if not 0 <= shared_mem <= most:
         raise CUDADriverError(
             f"CUDA_ERROR_INVALID_VALUE: invalid argument: {name}: {shared_mem} bytes of shared "
-            f"memory, where {SHARED_MEMORY} are allowed"
+            f"memory, where {most} are allowed"
         )
 
 

@@ -1,0 +1,112 @@
+"""CUDA C of the large engines, and of what starts them."""
+
+from .mutants import planted_in
+
+LARGE = "tests/kernels/test_large.py::test_a_large_engine"
+CONV2D, INPUT_GRAD, WEIGHT_GRAD = (
+    f"{LARGE}[{kernel}-64x3-0]" for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+)
+CHOICE = "tests/kernels/test_cuda.py::test_large_products_have_large_engines"
+
+MUTANTS = [
+    *planted_in(
+        "kernels/cuda/large.cuh",
+        CONV2D,
+        {
+            "large: the matrices of a left fragment come in another order": (
+                "lane % 16][k + lane / 16 * 4]",
+                "lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 4]",
+            ),
+            "large: four columns read at once are taken for neighbouring products": (
+                "2 * j + second : j / 4 * 8 + second * 4 + j % 4",
+                "2 * j + second : 2 * j + second",
+            ),
+            "large: a lane's columns lie by twos": (
+                "in_group() * 8 + j % 8",
+                "in_group() * 2 + j % 2 + j % 8 / 2 * 8",
+            ),
+            "large: the small products of the left side are forgotten": (
+                "            add_products_of<1, 0>(left, right, parts[0], parts[1]);\n",
+                "",
+            ),
+            "large: all warps make the first rows": (
+                "return Base::warp_row() * WM;",
+                "return 0 * WM;",
+            ),
+            "large: both tiles lie at the same place": (
+                "Right*>(memory + sizeof(Left) / sizeof(T))",
+                "Right*>(memory)",
+            ),
+            "large: only the first eight terms of a tile are read on the left": (
+                "read_rows<A>(a, k, first, left)",
+                "read_rows<A>(a, 0, first, left)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/large.cuh",
+        INPUT_GRAD,
+        {
+            "large: the matrices of two right fragments are mixed": (
+                "lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 4]",
+                "lane / 8 % 2 * 8 + lane % 8][k + lane / 16 * 4]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/large.cuh",
+        WEIGHT_GRAD,
+        {
+            "large: rows read by fours are taken for those of one product": (
+                "left[i / 2][2 * q + i % 2] = four.at[i]",
+                "left[i % 2][2 * q + i / 2] = four.at[i]",
+            ),
+            "large: a lane's rows are adjacent by twos": (
+                "i / 4 * 32 + group() * 4 + i % 4",
+                "i / 2 * 16 + group() * 2 + i % 2",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.cu",
+        CONV2D,
+        {
+            "tile: blocks below each other take the same columns": (
+                "down(blockIdx.y * gridDim.x + blockIdx.x)",
+                "down(blockIdx.x)",
+            ),
+            "large: the statistics that are pending lie among the tiles": (
+                "dynamic_memory<T>() + E::TILE_VALUES",
+                "dynamic_memory<T>()",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/launch.py",
+        CONV2D,
+        {
+            "launch: a kernel does not ask for its memory": (
+                "        ready.max_dynamic_shared_size_bytes = tiles + MOST_BESIDE_TILES\n",
+                "        pass\n",
+            ),
+            "launch: memory for tiles is forgotten": (
+                "shared_mem=tiles + shared",
+                "shared_mem=max(tiles, shared)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/source.py",
+        CHOICE,
+        {
+            "engines: a large one leaves multiprocessors idle": (
+                " and tiles >= MULTIPROCESSORS:",
+                ":",
+            ),
+            "engines: parts of a sum do not count": (
+                " * max(1, terms // TERMS_OF_A_PART)",
+                "",
+            ),
+        },
+    ),
+]
