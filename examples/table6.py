@@ -15,6 +15,8 @@ makes page and picture anew from the runs that were kept.
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +42,7 @@ from minires.report import (
 )
 from minires.training import DivergedError, run_side_by_side
 from minires.training.display import Display
+from minires.training.going_on import keep_command
 from minires.training.main_job import Entry, trainer_of
 from minires.training.recipes import OF_THE_PAPER, paper
 
@@ -115,6 +118,7 @@ def train(
 ) -> None:
     """All entries to their ends, seed by seed."""
     dataset = load(data, data_dir=data_dir)
+    keep_command(folder, shlex.join(["python", *sys.argv]))
     console.print(f"Data: {dataset.name}; device: {device}; runs in {folder}.", markup=False)
     with Display(console, side_by_side=device == "cuda") as display:
         trainers = [

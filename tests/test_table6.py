@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from minires.training.going_on import command_for
+
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "table6.py"
 TOY = ("--networks", "plain-8,ResNet-8,ResNet-14", "--iterations", "8", "--data", "builtin")
@@ -62,6 +64,7 @@ def test_after_a_stop_the_same_command_goes_on(tmp_path):
     assert process.returncode == 130, text
     assert "plain-8: stopped after" in text
     assert "The same command goes on." in text
+    assert "--iterations 30" in command_for(tmp_path / "plain-8-seed0")
     code, text = run(*options)
     assert code == 0, text
     last = (tmp_path / "plain-8-seed0" / "records.jsonl").read_text().splitlines()[-1]

@@ -1,5 +1,6 @@
 """Networks that take turns learn what each learns alone, bit for bit."""
 
+import dataclasses
 import os
 import signal
 
@@ -32,6 +33,14 @@ def assert_same(trainers, others):
     ):
         assert records == expected_records
         assert small.same(state, expected)
+
+
+def of_full_size(folder, seed):
+    """ResNet-20 with batches of 128 images, on the GPU."""
+    made = small.trainer(folder, depth=20, seed=seed, data=small.dataset(train=1000))
+    recipe = dataclasses.replace(made.recipe, iterations=60, batch_size=128, record_every=20)
+    settings = {"folder": folder, "seed": seed, "name": "net", "device": "cuda"}
+    return type(made)(made.model, made.dataset, recipe, **settings)
 
 
 class TestInTurns:
@@ -97,6 +106,17 @@ class TestOnAGPU:
             one.run()
         assert_same(trainers, alone)
         assert not any(one.replay.graphs for one in trainers)
+
+    @pytest.mark.skipif(not is_real(), reason="the stand-in does one thing at a time")
+    def test_networks_whose_kernels_overlap_give_the_same_bits(self, tmp_path):
+        trainers, alone = (
+            [of_full_size(tmp_path / place / str(seed), seed) for seed in range(4)]
+            for place in ("together", "alone")
+        )
+        run_side_by_side(trainers)
+        for one in alone:
+            one.run()
+        assert_same(trainers, alone)
 
     @pytest.mark.skipif(is_real(), reason="only the stand-in tells what a kernel works on")
     def test_recordings_of_two_networks_have_no_memory_in_common(self, tmp_path, monkeypatch):
