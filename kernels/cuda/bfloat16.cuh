@@ -52,14 +52,21 @@ struct Bfloat16Cores : TensorCores<BM, BN, BK, WM, WN, TILES, 1> {
 #pragma unroll
                 for (int q = 0; q < 4; ++q)
                     left[i][q] = pair_of<A>(a, k + pair + q / 2 * 8, Base::row(2 * i + q % 2));
-#pragma unroll
-            for (int i = 0; i < ROWS / 2; ++i)
-#pragma unroll
-                for (int j = 0; j < COLUMNS / 2; ++j)
-                    mma_bf16(
-                        sums[2 * i][2 * j], sums[2 * i][2 * j + 1], sums[2 * i + 1][2 * j],
-                        sums[2 * i + 1][2 * j + 1], left[i], right[j]
-                    );
+            add_products(left, right, sums);
         }
+    }
+
+    __device__ static void add_products(
+        const unsigned (&left)[ROWS / 2][4], const unsigned (&right)[COLUMNS / 2][2],
+        float (&sums)[ROWS][COLUMNS]
+    ) {
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; ++i)
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 2; ++j)
+                mma_bf16(
+                    sums[2 * i][2 * j], sums[2 * i][2 * j + 1], sums[2 * i + 1][2 * j],
+                    sums[2 * i + 1][2 * j + 1], left[i], right[j]
+                );
     }
 };

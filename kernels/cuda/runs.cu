@@ -22,6 +22,12 @@ struct Runs : TensorCores<BM, BN, 16, WM, WN, 2, PRODUCTS> {
     static constexpr int RESIDENT = 5;  // blocks: as many as shared memory holds
 };
 
+template <int BM, int BN, int WM, int WN, int RUN>
+struct Bfloat16Runs : Bfloat16Cores<BM, BN, 16, WM, WN, 2> {
+    static constexpr int LONGEST = RUN;
+    static constexpr int RESIDENT = 5;
+};
+
 constexpr int DEPTH = 16;           // channels at a time
 constexpr int RUN_PITCH = DEPTH + 4;  // 4 more: lanes then read different memory banks
 constexpr int SIDE = 3;             // taps in a row, and rows of taps
@@ -43,18 +49,139 @@ struct Line {
     }
 };
 
+// What lies in shared memory, and its products. For TF32: numbers split into parts.
+template <class E, bool PAIRS = E::PAIRS>
+struct RunTiles {
+    static constexpr int PARTS = sizeof(typename E::Split) / sizeof(unsigned);
+    typedef unsigned RunTile[PARTS][E::LONGEST][RUN_PITCH];
+    typedef unsigned WeightTile[SIDE][PARTS][DEPTH][E::N + 8];
+
+    template <class Put>
+    __device__ static void store_split(const Pack<float, 4>& values, const Put& put) {
+        typename E::Split split[4];
+#pragma unroll
+        for (int v = 0; v < 4; ++v) split[v] = typename E::Split(values.at[v]);
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) {
+            Pack<unsigned, 4> bits;
+#pragma unroll
+            for (int v = 0; v < 4; ++v) bits.at[v] = split[v].part[part];
+            put(part, bits);
+        }
+    }
+
+    __device__ static void put_run(
+        RunTile& run, int step, int slot, const Pack<float, 4>& values
+    ) {
+        store_split(values, [&](int part, const Pack<unsigned, 4>& bits) {
+            store(&run[part][step][slot], bits);
+        });
+    }
+
+    // With DIRECTION 1 the pack runs along n, else along k.
+    template <int DIRECTION>
+    __device__ static void put_weights(
+        WeightTile& tile, int tap, int k, int n, const Pack<float, 4>& values
+    ) {
+        store_split(values, [&](int part, const Pack<unsigned, 4>& bits) {
+            if constexpr (DIRECTION > 0) {
+                store(&tile[tap][part][k][n], bits);
+            } else {
+#pragma unroll
+                for (int v = 0; v < 4; ++v) tile[tap][part][k + v][n] = bits.at[v];
+            }
+        });
+    }
+
+    __device__ static void multiply_tap(
+        const RunTile& run, const WeightTile& tile, int tap, int shift,
+        float (&sums)[E::ROWS][E::COLUMNS]
+    ) {
+        const int lane = threadIdx.x % 4, n = E::column(0) - lane * 2 + threadIdx.x % 32 / 4;
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 8) {
+            typename E::Split right[E::COLUMNS / 2][2], left[E::ROWS / 2][4];
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) {
+#pragma unroll
+                for (int j = 0; j < E::COLUMNS / 2; ++j)
+#pragma unroll
+                    for (int q = 0; q < 2; ++q)
+                        right[j][q].part[part] = tile[tap][part][k + lane + 4 * q][n + 8 * j];
+#pragma unroll
+                for (int i = 0; i < E::ROWS / 2; ++i)
+#pragma unroll
+                    for (int q = 0; q < 4; ++q) {
+                        const int step = E::row(2 * i + q % 2) + shift;
+                        left[i][q].part[part] = run[part][step][k + lane + q / 2 * 4];
+                    }
+            }
+            E::add_split_products(left, right, sums);
+        }
+    }
+};
+
+// For bfloat16: lines of both tiles run along k, so that two adjacent values are a register.
+template <class E>
+struct RunTiles<E, true> {
+    static constexpr int PITCH = DEPTH + 8;
+    typedef bfloat16 RunTile[E::LONGEST][PITCH];
+    typedef bfloat16 WeightTile[SIDE][E::N][PITCH];
+
+    __device__ static void put_run(
+        RunTile& run, int step, int slot, const Pack<float, 4>& values
+    ) {
+        store_map(&run[step][slot], values);
+    }
+
+    template <int DIRECTION>
+    __device__ static void put_weights(
+        WeightTile& tile, int tap, int k, int n, const Pack<float, 4>& values
+    ) {
+        if constexpr (DIRECTION > 0) {
+#pragma unroll
+            for (int v = 0; v < 4; ++v) tile[tap][n + v][k] = static_cast<bfloat16>(values.at[v]);
+        } else {
+            store_map(&tile[tap][n][k], values);
+        }
+    }
+
+    __device__ static unsigned pair(const bfloat16 (&line)[PITCH], int k) {
+        return *reinterpret_cast<const unsigned*>(&line[k]);
+    }
+
+    __device__ static void multiply_tap(
+        const RunTile& run, const WeightTile& tile, int tap, int shift,
+        float (&sums)[E::ROWS][E::COLUMNS]
+    ) {
+        const int k = threadIdx.x % 4 * 2, n = E::column(0) - k + threadIdx.x % 32 / 4;
+        unsigned right[E::COLUMNS / 2][2], left[E::ROWS / 2][4];
+#pragma unroll
+        for (int j = 0; j < E::COLUMNS / 2; ++j)
+#pragma unroll
+            for (int q = 0; q < 2; ++q) right[j][q] = pair(tile[tap][n + 8 * j], k + 8 * q);
+#pragma unroll
+        for (int i = 0; i < E::ROWS / 2; ++i)
+#pragma unroll
+            for (int q = 0; q < 4; ++q)
+                left[i][q] = pair(run[E::row(2 * i + q % 2) + shift], k + q / 2 * 8);
+        E::add_products(left, right, sums);
+    }
+};
+
 // Add the products of a run with the nine taps. With DIRECTION 1, weight(tap, k, n) is
 // weight[tap][k][n]. With -1, for the gradient, it is weight[tap][n][k], where n is a channel of x, and
 // the taps run backward.
 template <class E, int DIRECTION>
 struct RunProduct {
-    static constexpr int PARTS = sizeof(typename E::Split) / sizeof(unsigned);
+    using Map = typename E::Map;
+    using Tiles = RunTiles<E>;
+    using RunTile = typename Tiles::RunTile;
+    using WeightTile = typename Tiles::WeightTile;
     static constexpr int PACKS = (E::LONGEST * DEPTH / 4 + E::THREADS - 1) / E::THREADS;
     static constexpr int WEIGHT_PACKS = (DEPTH * E::N / 4 + E::THREADS - 1) / E::THREADS;
-    typedef unsigned RunTile[PARTS][E::LONGEST][RUN_PITCH];
-    typedef unsigned WeightTile[SIDE][PARTS][DEPTH][E::N + 8];
 
-    const float* images;
+    const Map* images;
     const float* weight;
     const int* pixels;          // of the run
     int depth, columns, pitch;  // channels of the images, and of the result; positions of a row
@@ -62,7 +189,7 @@ struct RunProduct {
     Pack<float, 4> weights[SIDE][WEIGHT_PACKS];
 
     __device__ RunProduct(
-        const float* images, const float* weight, const int* pixels, int pitch, int depth,
+        const Map* images, const float* weight, const int* pixels, int pitch, int depth,
         int columns, int first_n
     )
         : images(images), weight(weight), pixels(pixels), depth(depth), columns(columns),
@@ -84,29 +211,13 @@ struct RunProduct {
             packs[number] = {};
             const int pixel = step(number) < E::LONGEST ? pixels[step(number)] : -1;
             if (pixel < 0) continue;
-            packs[number] = load<4>(images + static_cast<index_t>(pixel) * depth + from + slot());
+            packs[number] = load_map<4>(images + static_cast<index_t>(pixel) * depth + from + slot());
             change(packs[number]);
         }
 #pragma unroll
         for (int number = 0; number < PACKS; ++number) {
-            if (step(number) >= E::LONGEST) continue;
-            store_split<4>(packs[number], [&](int part, const Pack<unsigned, 4>& values) {
-                store(&run[part][step(number)][slot()], values);
-            });
-        }
-    }
-
-    template <int V, class Put>
-    __device__ static void store_split(const Pack<float, V>& values, const Put& put) {
-        typename E::Split split[V];
-#pragma unroll
-        for (int v = 0; v < V; ++v) split[v] = typename E::Split(values.at[v]);
-#pragma unroll
-        for (int part = 0; part < PARTS; ++part) {
-            Pack<unsigned, V> bits;
-#pragma unroll
-            for (int v = 0; v < V; ++v) bits.at[v] = split[v].part[part];
-            put(part, bits);
+            if (step(number) < E::LONGEST)
+                Tiles::put_run(run, step(number), slot(), packs[number]);
         }
     }
 
@@ -147,45 +258,10 @@ struct RunProduct {
 #pragma unroll
             for (int number = 0; number < WEIGHT_PACKS; ++number) {
                 if (!holds_weight(number)) continue;
-                const int k = weight_k(number), n = weight_n(number);
-                store_split<4>(
-                    weights[tap][number], [&](int part, const Pack<unsigned, 4>& values) {
-                        if constexpr (DIRECTION > 0) {
-                            store(&tile[tap][part][k][n], values);
-                        } else {
-#pragma unroll
-                            for (int v = 0; v < 4; ++v) tile[tap][part][k + v][n] = values.at[v];
-                        }
-                    }
+                Tiles::template put_weights<DIRECTION>(
+                    tile, tap, weight_k(number), weight_n(number), weights[tap][number]
                 );
             }
-    }
-
-    __device__ static void multiply_tap(
-        const RunTile& run, const WeightTile& tile, int tap, int shift,
-        float (&sums)[E::ROWS][E::COLUMNS]
-    ) {
-        const int lane = threadIdx.x % 4, n = E::column(0) - lane * 2 + threadIdx.x % 32 / 4;
-#pragma unroll
-        for (int k = 0; k < DEPTH; k += 8) {
-            typename E::Split right[E::COLUMNS / 2][2], left[E::ROWS / 2][4];
-#pragma unroll
-            for (int part = 0; part < PARTS; ++part) {
-#pragma unroll
-                for (int j = 0; j < E::COLUMNS / 2; ++j)
-#pragma unroll
-                    for (int q = 0; q < 2; ++q)
-                        right[j][q].part[part] = tile[tap][part][k + lane + 4 * q][n + 8 * j];
-#pragma unroll
-                for (int i = 0; i < E::ROWS / 2; ++i)
-#pragma unroll
-                    for (int q = 0; q < 4; ++q) {
-                        const int step = E::row(2 * i + q % 2) + shift;
-                        left[i][q].part[part] = run[part][step][k + lane + q / 2 * 4];
-                    }
-            }
-            E::add_split_products(left, right, sums);
-        }
     }
 
     template <class Norm>
@@ -206,7 +282,7 @@ struct RunProduct {
 #pragma unroll 1
                 for (int tap = 0; tap < SIDE; ++tap) {
                     const int across = DIRECTION > 0 ? tap : SIDE - 1 - tap;
-                    multiply_tap(run, tile, tap, down * pitch + across, sums);
+                    Tiles::multiply_tap(run, tile, tap, down * pitch + across, sums);
                 }
                 __syncthreads();
                 if (is_last) continue;  // the next run and its weights are stored together
@@ -234,9 +310,9 @@ __device__ int place_run(int (&pixels)[E::LONGEST], const Line& line, int first,
 }
 
 // y from x, or from relu(norm(x)) if `x_mean` and its like are given, and its moments, as in conv2d.
-template <class E>
+template <class E, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
-    const float* __restrict__ x, const float* __restrict__ weight, float* __restrict__ y,
+    const S* __restrict__ x, const float* __restrict__ weight, S* __restrict__ y,
     const float* __restrict__ x_mean, const float* __restrict__ x_var,
     const float* __restrict__ x_gamma, const float* __restrict__ x_beta,
     float* __restrict__ parts, unsigned* __restrict__ counters, float* __restrict__ mean,
@@ -274,9 +350,10 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
                 );
         };
     });
+    round_tile<E, S>(sums);
     const auto write = [&] {
         change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int, auto& values) {
-            if (target[m] >= 0) store(y + target[m] * filters + first_n + n, values);
+            if (target[m] >= 0) store_map(y + target[m] * filters + first_n + n, values);
         });
     };
     if (!parts) {
@@ -308,10 +385,10 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3(
 
 // dx, masked by the ReLU before x and summed for the batch norm, of z, before that, as in
 // conv2d_input_grad without a shortcut. x itself is not in memory; norm(z) tells where it is positive.
-template <class E>
+template <class E, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
-    const float* __restrict__ dy, const float* __restrict__ weight, float* __restrict__ dx,
-    const float* __restrict__ z, const float* __restrict__ mean, const float* __restrict__ var,
+    const S* __restrict__ dy, const float* __restrict__ weight, S* __restrict__ dx,
+    const S* __restrict__ z, const float* __restrict__ mean, const float* __restrict__ var,
     const float* __restrict__ gamma, const float* __restrict__ beta, float eps,
     float* __restrict__ parts, unsigned* __restrict__ counters, float* __restrict__ totals,
     index_t images, index_t height, index_t width, index_t channels, index_t filters
@@ -335,11 +412,12 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
     );
     float sums[E::ROWS][E::COLUMNS] = {};
     product.multiply(sums, [](int) { return [](Pack<float, 4>&) {}; });
+    round_tile<E, S>(sums);
     Pack<float, 2> own[E::COLUMNS] = {};
     change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int j, auto& values) {
         constexpr int TOGETHER = sizeof(values) / sizeof(float);
         if (target[m] < 0) return;
-        const auto before = load<TOGETHER>(z + target[m] * channels + first_n + n);
+        const auto before = load_map<TOGETHER>(z + target[m] * channels + first_n + n);
         auto after = before;
 #pragma unroll
         for (int v = 0; v < TOGETHER; ++v)
@@ -349,7 +427,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_input_grad(
     total_sums<E>(
         own, blockIdx.x, gridDim.x, first_n, wide, channels, parts, counters, totals, [&] {
             change_tile<E, 4>(sums, E::M, wide, [&](int m, int n, int, auto& values) {
-                if (target[m] >= 0) store(dx + target[m] * channels + first_n + n, values);
+                if (target[m] >= 0) store_map(dx + target[m] * channels + first_n + n, values);
             });
         }
     );

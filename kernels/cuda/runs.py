@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .batch_norm import Moments, Norm, following
-from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
-from .source import Runs, choose_run
+from .launch import arithmetic, blocks, counters, empty, empty_numbers, launch, scalar, vector
+from .source import PRODUCTS_OF_RUNS, Runs, choose_run
 
 if TYPE_CHECKING:
     from .convolution import MaskAndSum
@@ -20,14 +20,14 @@ def run_for(
 ) -> Runs | None:
     """The engine for this convolution, or with `to_images` for its input gradient, or None.
 
-    Channels must be a multiple of 16, result channels of 4.
+    Channels must be a multiple of 16, result channels of a pack: 4, or 8 in bfloat16.
     """
     depth, columns = weight.shape[2:] if not to_images else weight.shape[:1:-1]
     name = arithmetic(images)
     if (
         (*weight.shape[:2], stride, padding) != (3, 3, 1, 1)
         or depth % DEPTH
-        or not name.startswith("tf32")
+        or name not in PRODUCTS_OF_RUNS
         or vector(images, weight, sizes=(columns,)) == 1
     ):
         return None
@@ -43,7 +43,7 @@ def conv3x3(
     tiles = tiles_of(engine, x.shape, filters)
     parts = (None, None)
     if moments:
-        parts = empty((tiles[0], 3, filters), x), counters(x, tiles[1], tiles[0])
+        parts = empty_numbers((tiles[0], 3, filters), x), counters(x, tiles[1], tiles[0])
     launch(
         "runs",
         f"conv3x3<{engine}>",
@@ -70,7 +70,7 @@ def conv3x3_input_grad(
         f"conv3x3_input_grad<{engine}>",
         tiles,
         *(dy, weight, dx, mask.z, mask.mean, var, gamma, beta, scalar(eps, dy)),
-        *(empty((tiles[0], 2, channels), dy), counters(dy, tiles[1], tiles[0]), mask.sums),
+        *(empty_numbers((tiles[0], 2, channels), dy), counters(dy, tiles[1], tiles[0]), mask.sums),
         *(*dx.shape, dy.shape[3]),
         threads=engine.threads,
     )

@@ -26,7 +26,7 @@ FILES = {
     "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
     "pooling": ("common.cuh", "pooling.cu"),
-    "runs": (*PRODUCT_FILES, "sums.cuh", "runs.cu"),
+    "runs": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "runs.cu"),
 }
 
 
@@ -83,20 +83,13 @@ class TensorCores:
 
 
 @dataclass(frozen=True)
-class Bfloat16Cores:
-    """The engine of `bfloat16.cuh`; the numbers are those of `TensorCores`."""
+class Bfloat16Cores(TensorCores):
+    """The engine of `bfloat16.cuh`; it makes one product."""
 
-    m: int
-    n: int
-    k: int
-    wm: int
-    wn: int
-    stages: int
-    threads = TensorCores.threads
-    resident = TensorCores.resident
+    products: int = 1
 
     def __str__(self) -> str:
-        return f"Bfloat16Cores<{', '.join(map(str, astuple(self)))}>"
+        return f"Bfloat16Cores<{', '.join(map(str, astuple(self)[:-1]))}>"
 
 
 @dataclass(frozen=True)
@@ -124,7 +117,7 @@ class LargeTensorCores(TensorCores):
 @dataclass(frozen=True)
 class Runs:
     """An engine of `runs.cu`: `m` x `n` results per block, `wm` x `wn` per warp; the taps of a
-    block's positions read a run of at most `longest`."""
+    block's positions read a run of at most `longest`. Without TF32 products, maps are bfloat16."""
 
     m: int
     n: int
@@ -142,10 +135,12 @@ class Runs:
         return self.m + 2 * (width + 2) <= self.longest
 
     def __str__(self) -> str:
+        if not self.products:
+            return f"Bfloat16Runs<{', '.join(map(str, astuple(self)[:-1]))}>"
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
-Engine = MultiplyAdds | TensorCores | Bfloat16Cores
+Engine = MultiplyAdds | TensorCores
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
@@ -186,13 +181,13 @@ def on_bfloat16(kernel: str) -> Engines:
     values pass through them, in one stage."""
     if kernel == "gemm":
         return {}  # linear layers compute with float32
+    of_weights = kernel == "conv2d_weight_grad"
     pixels = ((128, 16, 32, 32, 16, 3), (128, 32, 32, 32, 16, 2), (64, 64, 32, 32, 32, 2))
     weights = ((48, 16, 64, 16, 16, 3), (64, 32, 64, 32, 16, 3), (64, 64, 32, 32, 32, 4))
-    if kernel == "conv2d_weight_grad":
-        shapes, single = weights, Bfloat16Cores(64, 16, 16, 16, 16, 1)
-    else:
-        shapes, single = (*pixels, (64, 32, 32, 32, 16, 3)), Bfloat16Cores(128, 16, 16, 32, 16, 1)
-    return {1: (single,), 8: tuple(Bfloat16Cores(*shape) for shape in shapes)}
+    packs = tuple(Bfloat16Cores(*shape) for shape in (weights if of_weights else pixels))
+    single = Bfloat16Cores(*((64, 16, 16, 16, 16, 1) if of_weights else (128, 16, 16, 32, 16, 1)))
+    small = Bfloat16Cores(64, 32, 32, 32, 16, 3)
+    return {1: (single,), 8: packs if of_weights else (*packs, small)}
 
 
 LAYOUTS = {  # of tiles: whether the left and the right one go along k
@@ -226,12 +221,13 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
     "bfloat16": on_bfloat16,
 }
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
+PRODUCTS_OF_RUNS = {"tf32x3": 3, "tf32": 1, "bfloat16": 0}
 WIDEST_OF_RUNS = 64  # columns; for more, the larger tiles of `convolution.cu` are as fast
 
 
 def runs(arithmetic: str) -> tuple[Runs, ...]:
     """The engines of `runs.cu`, narrowest first."""
-    return tuple(Runs(*shape, 3 if arithmetic == "tf32x3" else 1) for shape in RUNS)
+    return tuple(Runs(*shape, PRODUCTS_OF_RUNS[arithmetic]) for shape in RUNS)
 
 
 @functools.cache
@@ -361,7 +357,7 @@ KERNELS: dict[str, NamesFor] = {
 ARITHMETIC_OF = {
     "convolution": tuple(ARITHMETIC),
     "gemm": tuple(name for name in ARITHMETIC if name != "bfloat16"),
-    "runs": ("tf32x3", "tf32"),
+    "runs": tuple(PRODUCTS_OF_RUNS),
 }
 OF_MAPS = ("batch_norm", "elementwise", "pooling")
 

@@ -67,7 +67,8 @@ def hard_numbers(rng):
     bits = np.concatenate([bits[0] - 1, bits[1], bits[2] + 1, rng.integers(0, 2**32, 333)])
     numbers = bits.astype(np.uint32).view(np.float32)
     ends = np.float32([0, -0.0, np.inf, -np.inf, np.nan, 3.4e38, -3.4e38, 1.2e-38])
-    numbers = np.concatenate([numbers, ends])
+    every_bit = np.uint32([0x7FFFFFFF]).view(np.float32)  # a NaN, as GPUs make it
+    numbers = np.concatenate([every_bit, numbers, ends])
     normal = ~(np.abs(numbers) < 2**-126)  # GPUs take smaller ones as zeros
     return numbers[normal | (numbers == 0)]
 

@@ -103,24 +103,29 @@ def test_weight_gradient(engine, vector, products, dtype, bench):
         assert launched("conv2d_weight_grad", engine, vector)
 
 
-RUNS = [(run, PRODUCTS[a]) for a in source.variants("runs") for run in source.runs(a)]
+RUNS = [
+    (run, PRODUCTS.get(a), DTYPES.get(a, np.float32))
+    for a in source.variants("runs")
+    for run in source.runs(a)
+]
 
 
-@pytest.mark.parametrize(("engine", "products"), RUNS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("engine", "products", "dtype"), RUNS, ids=str)
 @pytest.mark.parametrize("size", [(4, 3), (1, 1), (3, 17)], ids=str)
-def test_runs(engine, products, size, bench):
+def test_runs(engine, products, dtype, size, bench):
     """Several tiles, some of all zeros' rows; maps of one pixel, and as wide as a run holds."""
     width = min(size[1], (engine.longest - engine.m) // 2 - 2)
     assert engine.holds(width)
     images = 2 * engine.m // ((size[0] + 1) * (width + 1)) + 1
-    made = bench(Layer((images, size[0], width, 32), engine.n + 4), products=products)
+    more = 4 if products else 8
+    made = bench(Layer((images, size[0], width, 32), engine.n + more), dtype, products=products)
     with forced_run(engine):
         made.check_result()
         made.check_pending_result()
         made.check_moments()
         assert launched_run("conv3x3", engine)
-    turned = Layer((images, size[0], width, engine.n + 4), 32)
-    made = bench(turned, products=products)
+    turned = Layer((images, size[0], width, engine.n + more), 32)
+    made = bench(turned, dtype, products=products)
     with forced_run(engine):
         made.check_mask_of_run()
         assert launched_run("conv3x3_input_grad", engine)
@@ -172,7 +177,9 @@ def test_these_are_all_engines():
         for p in engines("gemm")
         for rest in source.TRANSPOSED
     }
-    names |= {f"{kernel}<{run}>" for kernel in ("conv3x3", "conv3x3_input_grad") for run, _ in RUNS}
+    names |= {
+        f"{kernel}<{run}>" for kernel in ("conv3x3", "conv3x3_input_grad") for run, *_ in RUNS
+    }
     modules = source.ARITHMETIC_OF
     products = [(module, v) for module in modules for v in source.variants(module)]
     assert names == {n for pair in products for n in source.kernels_of(*pair)}
