@@ -1,4 +1,4 @@
-// Pooling, one thread per result; neighbouring threads take neighbouring channels. Gradients gather: a
+// Pooling, one thread per result or pack of results; neighbouring threads take neighbouring channels. Gradients gather: a
 // thread reads every window that contains its pixel, so nothing is written twice.
 
 template <typename T>
@@ -6,65 +6,75 @@ __device__ bool is_nan(T x) {
     return x != x;
 }
 
-// The first of the largest, or the first NaN; padding counts as minus infinity.
-template <typename S, typename T = Computed<S>>
+// The first of the largest, or the first NaN; padding counts as minus infinity. A thread has V channels.
+template <typename S, int V, typename T = Computed<S>>
 __global__ void max_pool(
     const S* __restrict__ x, S* __restrict__ y, int* __restrict__ argmax, index_t count,
     index_t height, index_t width, index_t channels, index_t rows, index_t columns, index_t size,
     index_t stride, index_t padding
 ) {
-    const index_t target = thread_index();
+    const index_t target = thread_index() * V;
     if (target >= count) return;
     index_t index = target;
     const index_t channel = take(index, channels);
-    const index_t left = take(index, columns) * stride - padding;
-    const index_t top = take(index, rows) * stride - padding;
-    const index_t bottom = min(top + size, height), right = min(left + size, width);
-    T best = T(-1) / T(0);
-    int winner = 0;
-    for (index_t h = max(top, index_t(0)); h < bottom; ++h)
-        for (index_t w = max(left, index_t(0)); w < right; ++w) {
-            const T value = x[((index * height + h) * width + w) * channels + channel];
-            if (value > best || (is_nan(value) && !is_nan(best))) {
-                best = value;
-                winner = static_cast<int>((h - top) * size + (w - left));
+    const int left = take(index, columns) * stride - padding;
+    const int top = take(index, rows) * stride - padding;
+    const int bottom = min(top + size, height), right = min(left + size, width);
+    x += index * height * width * channels + channel;
+    Pack<T, V> best;
+    Pack<int, V> winner = {};
+#pragma unroll
+    for (int v = 0; v < V; ++v) best.at[v] = T(-1) / T(0);
+    for (int h = max(top, 0); h < bottom; ++h)
+        for (int w = max(left, 0); w < right; ++w) {
+            const Pack<T, V> values = load_map<V>(x + (h * width + w) * channels);
+#pragma unroll
+            for (int v = 0; v < V; ++v) {
+                const T value = values.at[v];
+                if (value > best.at[v] || (is_nan(value) && !is_nan(best.at[v]))) {
+                    best.at[v] = value;
+                    winner.at[v] = (h - top) * static_cast<int>(size) + (w - left);
+                }
             }
         }
-    y[target] = static_cast<S>(best);
-    argmax[target] = winner;
+    store_map(y + target, best);
+    store(argmax + target, winner);
 }
 
 // Visit the windows that contain pixel (h, w) of an image, in order: visit(window, place within it).
 template <class Visit>
 __device__ void each_window(
-    index_t image, index_t h, index_t w, index_t rows, index_t columns, index_t size,
-    index_t stride, const Visit& visit
+    index_t image, int h, int w, int rows, int columns, int size, int stride, const Visit& visit
 ) {
-    for (index_t down = h % stride; down < size && down <= h; down += stride)
-        for (index_t across = w % stride; across < size && across <= w; across += stride) {
-            const index_t row = (h - down) / stride, column = (w - across) / stride;
+    for (int down = h % stride; down < size && down <= h; down += stride)
+        for (int across = w % stride; across < size && across <= w; across += stride) {
+            const int row = (h - down) / stride, column = (w - across) / stride;
             if (row < rows && column < columns)
                 visit((image * rows + row) * columns + column, down * size + across);
         }
 }
 
-template <typename S, typename T = Computed<S>>
+template <typename S, int V, typename T = Computed<S>>
 __global__ void max_pool_grad(
     const S* __restrict__ dy, const int* __restrict__ argmax, S* __restrict__ dx, index_t count,
     index_t height, index_t width, index_t channels, index_t rows, index_t columns, index_t size,
     index_t stride, index_t padding
 ) {
-    const index_t target = thread_index();
+    const index_t target = thread_index() * V;
     if (target >= count) return;
     index_t index = target;
     const index_t channel = take(index, channels);
     const index_t w = take(index, width) + padding, h = take(index, height) + padding;
-    T total = 0;
-    each_window(index, h, w, rows, columns, size, stride, [&](index_t window, index_t place) {
+    Pack<T, V> total = {};
+    each_window(index, h, w, rows, columns, size, stride, [&](index_t window, int place) {
         const index_t from = window * channels + channel;
-        if (argmax[from] == place) total += static_cast<T>(dy[from]);
+        const Pack<int, V> winners = load<V>(argmax + from);
+        const Pack<T, V> grads = load_map<V>(dy + from);
+#pragma unroll
+        for (int v = 0; v < V; ++v)
+            if (winners.at[v] == place) total.at[v] += grads.at[v];
     });
-    dx[target] = static_cast<S>(total);
+    store_map(dx + target, total);
 }
 
 template <typename S, typename T = Computed<S>>
@@ -97,7 +107,7 @@ __global__ void avg_pool_grad(
     const index_t channel = take(index, channels);
     const index_t w = take(index, width) + padding, h = take(index, height) + padding;
     T total = 0;
-    each_window(index, h, w, rows, columns, size, stride, [&](index_t window, index_t) {
+    each_window(index, h, w, rows, columns, size, stride, [&](index_t window, int) {
         total += static_cast<T>(dy[window * channels + channel]);
     });
     dx[target] = static_cast<S>(total / static_cast<T>(size * size));

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..checks import output_shape
 from ..devices import namespace
-from .launch import empty, empty_numbers, launch_over, type_name
+from .launch import empty, empty_numbers, launch_over, type_name, vector
 
 Array = Any
 Shape = tuple[int, int, int, int]
@@ -20,6 +20,7 @@ def max_pool(x: Array, *, size: int, stride: int, padding: int = 0) -> tuple[Arr
         x,
         y,
         argmax,
+        values=vector(x, y, argmax, sizes=(x.shape[3],)),
         count=y.size,
         shapes=(x.shape, y.shape),
         window=(size, stride, padding),
@@ -38,6 +39,7 @@ def max_pool_grad(
         dy,
         argmax,
         dx,
+        values=vector(dy, argmax, dx, sizes=(x_shape[3],)),
         count=dx.size,
         shapes=(x_shape, dy.shape),
         window=(size, stride, padding),
@@ -75,10 +77,15 @@ def pool(
     count: int,
     shapes: tuple[Shape, Shape],
     window: tuple[int, int, int],
+    values: int | None = None,
 ) -> None:
-    """Launch a kernel with a thread for each of `count` results; `shapes` of x and y."""
+    """Launch a kernel with a thread for each of `count` results, or for each pack of `values`.
+
+    `shapes` are those of x and y.
+    """
     sizes = (*shapes[0][1:], *shapes[1][1:3], *map(int, window))
-    launch_over(count, "pooling", f"{name}<{type_name(arrays[0])}>", *arrays, count, *sizes)
+    kernel = f"{name}<{type_name(arrays[0])}{f', {values}' if values else ''}>"
+    launch_over(count // (values or 1), "pooling", kernel, *arrays, count, *sizes)
 
 
 def global_avg_pool(x: Array) -> Array:

@@ -343,13 +343,9 @@ KERNELS: dict[str, NamesFor] = {
         for kernel in ("conv3x3", "conv3x3_input_grad")
         for run in runs(arithmetic)
     ],
-    "pooling": plain(
-        "max_pool",
-        "max_pool_grad",
-        "avg_pool",
-        "avg_pool_grad",
-        "global_avg_pool",
-        "global_avg_pool_grad",
+    "pooling": all_of(
+        packed("max_pool", "max_pool_grad"),
+        plain("avg_pool", "avg_pool_grad", "global_avg_pool", "global_avg_pool_grad"),
     ),
 }
 

@@ -165,14 +165,21 @@ MUTANTS = [
         "kernels/cuda/pooling.cu",
         on_gpu("test_max_pool", "test_avg_pool", "test_global_avg_pool"),
         {
-            "max_pool: the last of equals wins": ("value > best ||", "value >= best ||"),
+            "max_pool: the last of equals wins": (
+                "value > best.at[v] ||",
+                "value >= best.at[v] ||",
+            ),
             "max_pool: argmax counts by the stride": (
-                "(h - top) * size + (w - left)",
-                "(h - top) * stride + (w - left)",
+                "(h - top) * static_cast<int>(size)",
+                "(h - top) * static_cast<int>(stride)",
             ),
             "pooling: gradients come from windows that are not there": (
                 "if (row < rows && column < columns)",
                 "if (row < rows)",
+            ),
+            "max_pool_grad: a pack's channels all go by the winner of the first": (
+                "winners.at[v] == place",
+                "winners.at[0] == place",
             ),
             "global_avg_pool: the last pixel is left out": (
                 "for (index_t pixel = 0; pixel < pixels; ++pixel)",
