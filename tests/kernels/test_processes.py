@@ -98,7 +98,7 @@ from minires.kernels import cpu
 
 
 def test_warm_up_leaves_nothing_to_compile_for_training():
-    """Nor to read from disk: afterwards no kernel gains a version."""
+    """It leaves nothing to read from disk either: no kernel gains a version afterwards."""
     program = """
 import sys
 import numpy as np
@@ -129,7 +129,7 @@ assert not changed, changed
 
 @pytest.fixture
 def fenced(monkeypatch):
-    """Results lie between fence posts; the test fails if one is knocked over."""
+    """Results lie between known numbers; the test fails if one of these is overwritten."""
     buffers = []
 
     def empty(shape):
