@@ -8,9 +8,10 @@ threads it uses, and refused if the answer is another. The processes take turns,
 that a machine that slows down slows all of them. The table gives medians with quartiles, and the
 number of cores that were busy. A ratio above 1 means that minires is faster, or smaller.
 
-The machine must have nothing else to do. "Cores busy" below the number of threads may tell that it
-had (or that an engine does not use them). It would not be fair either: threads of PyTorch wait in
-a loop, as is their default, and lose more to other programs than threads that sleep, as ours do.
+The machine must have nothing else to do. If "cores busy" is below the number of threads, either
+other programs ran or the engine does not use its threads. A busy machine would not be fair either:
+PyTorch's threads wait in a loop by default, so they lose more to other programs than ours, which
+sleep.
 
 All engines compute the same function of the same weights: `tests/benchmarks` compares them.
 """
@@ -120,7 +121,7 @@ def timings(row: dict[str, Any]) -> list[str]:
 
 
 def present(peers: str) -> list[str]:
-    """Those of the peers asked for that can run here; of the others it is said why not."""
+    """The peers asked for that can run here; a line says why any other one can't."""
     asked = peers.split(",")
     if unknown := set(asked) - set(PEERS):
         raise typer.BadParameter(f"--peers knows {', '.join(PEERS)}, but not {unknown.pop()!r}")

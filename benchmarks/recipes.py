@@ -5,8 +5,8 @@
 prints the mean training loss over the last eighth of each run, and how the gradients of a network's
 layers compare at the first and at the last iteration. Runs that are finished are kept, so
 the script can be stopped and called again. With `--torch`, PyTorch trains the same networks from
-the initial weights of the first seed, on the same batches and crops: what differs is rounding, and
-that a training magnifies it.
+the initial weights of the first seed, on the same batches and crops: the two differ by rounding,
+which training magnifies.
 """
 
 from __future__ import annotations

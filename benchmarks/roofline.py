@@ -1,15 +1,15 @@
-"""What is left: every layer of the CIFAR ResNets by itself beside the ceilings of the machine.
+"""How near each layer of the CIFAR ResNets, by itself, comes to the ceilings of the machine.
 
     python benchmarks/roofline.py [--batch 128] [--depth 56] [--threads N] [--json FILE]
 
 Two ceilings are measured first, on the same cores: arithmetic, of a large matrix product (NumPy's
-or ours, whichever is faster: OpenBLAS does without AVX-512 on AMD's processors), and the memory
+or ours, whichever is faster: OpenBLAS does not use AVX-512 on AMD's processors), and the memory
 traffic of copying an array far larger than the caches. A layer can't take less time than its
 arithmetic under the one and its traffic under the other; "of roof" is that least time over the
 measured one, whatever limits it. (Williams et al. 2009.)
 
-Arithmetic is that of the direct convolution. Winograd's algorithm does with less, so such a layer
-may exceed the ceiling. Traffic is each array once, which is what any program must move; batch norm
+Arithmetic is that of the direct convolution. Winograd's algorithm needs less, so such a layer may
+exceed the ceiling. Traffic is each array once, which is what any program must move; batch norm
 needs more wherever the caches don't hold its input until its statistics are known, and a layer
 whose arrays stay in the caches from call to call needs less. Arithmetic of batch norm is not
 counted.
@@ -133,7 +133,7 @@ def measure(
 
 
 def show(rows: Rows, ceiling: dict[str, float], depth: int, title: str) -> Table:
-    """The table, with what the layer takes of a whole step; blocks for themselves."""
+    """The table, with each layer's time in a whole step; fused blocks have their own section."""
     title += f": sgemm {ceiling['sgemm_gflops']:.0f} GFLOP/s, copy {ceiling['copy_gbs']:.1f} GB/s"
     numbers = ["ms", "GFLOP/s", "of sgemm", "GB/s", "of copy", "of roof", f"ResNet-{depth}, ms"]
     table = new_table(title, ["layer"], numbers)

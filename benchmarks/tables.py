@@ -47,7 +47,7 @@ def write(path: Path | None, threads: int, rows: Rows, **facts: Any) -> None:
 
 
 def ratios(path: Path | None) -> dict[tuple[str, str], float]:
-    """Those of an earlier file, by work and peer."""
+    """The ratios of an earlier file, by work and peer."""
     rows = json.loads(path.read_text())["rows"] if path else []
     return {(row["work"], row["peer"]): row["ratio"] for row in rows}
 

@@ -82,7 +82,7 @@ def calls_a_turn(worker: Worker) -> int:
 def take_turns(workers: list[Worker], repeats: int, seconds: float) -> tuple[np.ndarray, ...]:
     """Milliseconds and busy cores, (turns, workers): `repeats` turns, or what `seconds` allow.
 
-    Three turns there are in any case.
+    There are at least three turns.
     """
     calls = [calls_a_turn(worker) for worker in workers]
     started, turns = time.perf_counter(), []

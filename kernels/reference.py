@@ -206,13 +206,8 @@ def max_pool_grad(dy, argmax, *, x_shape, size, stride, padding=0):
     """Columns that hold dy at the winner's position, added back by `col2im`."""
     places = np.arange(size * size, dtype=np.int32)[:, None]
     columns = np.where(argmax[:, :, :, None] == places, dy[:, :, :, None], 0).astype(dy.dtype)
-    return col2im(
-        columns.reshape(*dy.shape[:3], -1),
-        x_shape=x_shape,
-        kernel_size=(size, size),
-        stride=stride,
-        padding=padding,
-    )
+    kernel_size = size, size
+    return col2im(columns, x_shape=x_shape, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
 def avg_pool(x, *, size, stride, padding=0):
@@ -222,13 +217,8 @@ def avg_pool(x, *, size, stride, padding=0):
 def avg_pool_grad(dy, *, x_shape, size, stride, padding=0):
     """An equal share of dy for every pixel of the window."""
     share = np.repeat((dy / (size * size))[:, :, :, None], size * size, axis=3)
-    return col2im(
-        share.reshape(*dy.shape[:3], -1),
-        x_shape=x_shape,
-        kernel_size=(size, size),
-        stride=stride,
-        padding=padding,
-    )
+    kernel_size = size, size
+    return col2im(share, x_shape=x_shape, kernel_size=kernel_size, stride=stride, padding=padding)
 
 
 def global_avg_pool(x):

@@ -211,7 +211,7 @@ def test_another_first_line_gets_a_sentence(line, names):
 
 
 def test_advice_is_given_only_for_what_is_missing():
-    """And a name that nobody knows gets none."""
+    """A name that nobody knows gets none."""
     places = {
         "minires": minires,
         "minires.nn": nn,

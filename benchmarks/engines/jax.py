@@ -96,7 +96,7 @@ def sgd_step(
 
 
 def train(network: str, weights: Arrays, images: np.ndarray, labels: np.ndarray) -> Step:
-    """The compiled step, waited for."""
+    """The compiled step; each call waits for its result."""
     x, y = jnp.asarray(images), jnp.asarray(labels)
     running = {k: jnp.array(a) for k, a in weights.items() if "running" in k}
     p = {k: jnp.array(a) for k, a in weights.items() if k not in running}

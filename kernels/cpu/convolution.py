@@ -24,6 +24,7 @@ from .batch_norm import even_starts, written, written_input
 from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
+from .packing import panels
 from .partial_sums import at_most
 from .shortcut import add_shortcut_grad
 from .window import by_shape, window
@@ -157,8 +158,9 @@ def finished(
     chosen = choice(source.x.shape, weight.shape, stride, padding, algorithm)
     if chosen == "winograd":
         return winograd.conv2d(source, weight, padding=padding, finish=finish)
-    x = written_input(source)
-    return OTHERS[chosen].conv2d(x, weight, stride=stride, padding=padding, finish=finish)
+    w = window(source.x.shape, weight.shape[:2], stride, padding)
+    packed, channels = panels(weight), weight.shape[3]
+    return OTHERS[chosen].product(written_input(source), w, packed, channels, finish)
 
 
 @by_shape

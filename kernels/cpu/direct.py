@@ -34,7 +34,7 @@ from .finish import NOTHING, Finish, finish_chunk
 from .im2col import copy_grads, sum_kernel
 from .memory import Array, Ints, Shape, empty, part, scratch
 from .operands import OutputGrad, flat_grad, grad_pointers
-from .packing import panels, turned
+from .packing import turned
 from .partial_sums import at_most
 from .simd import keep, pointer
 from .tile import (
@@ -57,13 +57,6 @@ STRIP = 1 << 16  # floats of a strip and its output rows together: 256 KB, half 
 # ------------------------------------------------------------------------ the public calls
 
 
-def conv2d(
-    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
-) -> Array:
-    w = window(x.shape, weight.shape[:2], stride, padding)
-    return product(x, w, panels(weight), weight.shape[3], finish)
-
-
 def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
     """The windows of x times a matrix in panels."""
     y = empty((w.images, w.rows, w.cols, channels))
@@ -72,7 +65,7 @@ def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = 
 
 
 def chunk_starts(w: Window, channels: int) -> Ints:
-    """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
+    """The output pixel that each chunk of `product` starts at, and one past the last."""
     step = strip_rows(w, channels)
     starts = [i * w.rows + row for i in range(w.images) for row in range(0, w.rows, step)]
     return np.array([*starts, w.images * w.rows]) * w.cols

@@ -45,7 +45,7 @@ from .operands import (
     load_grad,
     prefetch_grads,
 )
-from .packing import panels, transposed, turned
+from .packing import transposed, turned
 from .partial_sums import MAX_PARTS, at_most, sum_of_parts
 from .simd import LANES, keep, pointer, store, store_lanes
 from .tile import (
@@ -110,13 +110,6 @@ def col2im(
     return x
 
 
-def conv2d(
-    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, finish: Finish = NOTHING
-) -> Array:
-    w = window(x.shape, weight.shape[:2], stride, padding)
-    return product(x, w, panels(weight), weight.shape[3], finish)
-
-
 def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
     """The windows of x times a matrix in panels."""
     y = empty((w.images, w.rows, w.cols, channels))
@@ -127,7 +120,7 @@ def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = 
 
 
 def chunk_starts(w: Window) -> Ints:
-    """The output pixel that each chunk of `conv2d` starts at, and one past the last."""
+    """The output pixel that each chunk of `product` starts at, and one past the last."""
     count = pixels.py_func(w)
     return np.append(np.arange(0, count, block_size(w)), count)
 

@@ -100,6 +100,18 @@ def lanes_between(builder, low, high):
     return builder.and_(first_lanes(builder, high), builder.not_(first_lanes(builder, low)))
 
 
+def masked_load(builder, data, index, mask):
+    """A vector from `index`, with zeros in the lanes outside of the mask."""
+    place = address(builder, data, index), ir.Constant(ir.IntType(32), ALIGNMENT)
+    return masked(builder, "load", VECTOR, [*place, mask, constant(0.0)])
+
+
+def masked_store(builder, value, data, index, mask):
+    """Write the lanes of the mask from `index`."""
+    place = address(builder, data, index), ir.Constant(ir.IntType(32), ALIGNMENT)
+    masked(builder, "store", ir.VoidType(), [value, *place, mask])
+
+
 def masked(builder, operation, result, arguments):
     """Call LLVM's masked load or store."""
     signature = ir.FunctionType(result, [argument.type for argument in arguments])
@@ -147,10 +159,7 @@ def load_some(typing_context, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         data, index, count = arguments
-        pointer = address(builder, data, index)
-        align = ir.Constant(ir.IntType(32), ALIGNMENT)
-        mask = first_lanes(builder, count)
-        return masked(builder, "load", VECTOR, [pointer, align, mask, constant(0.0)])
+        return masked_load(builder, data, index, first_lanes(builder, count))
 
     return vector(floats, types.intp, types.intp), codegen
 
@@ -161,10 +170,7 @@ def load_inside(typing_context, array, index, low, high):
 
     def codegen(context, builder, signature, arguments):
         data, index, low, high = arguments
-        pointer = address(builder, data, index)
-        align = ir.Constant(ir.IntType(32), ALIGNMENT)
-        mask = lanes_between(builder, low, high)
-        return masked(builder, "load", VECTOR, [pointer, align, mask, constant(0.0)])
+        return masked_load(builder, data, index, lanes_between(builder, low, high))
 
     return vector(floats, types.intp, types.intp, types.intp), codegen
 
@@ -187,10 +193,7 @@ def store_some(typing_context, value, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         value, data, index, count = arguments
-        pointer = address(builder, data, index)
-        align = ir.Constant(ir.IntType(32), ALIGNMENT)
-        mask = first_lanes(builder, count)
-        masked(builder, "store", ir.VoidType(), [value, pointer, align, mask])
+        masked_store(builder, value, data, index, first_lanes(builder, count))
         return context.get_dummy_value()
 
     return types.void(vector, floats, types.intp, types.intp), codegen
@@ -202,10 +205,7 @@ def store_inside(typing_context, value, array, index, low, high):
 
     def codegen(context, builder, signature, arguments):
         value, data, index, low, high = arguments
-        pointer = address(builder, data, index)
-        align = ir.Constant(ir.IntType(32), ALIGNMENT)
-        mask = lanes_between(builder, low, high)
-        masked(builder, "store", ir.VoidType(), [value, pointer, align, mask])
+        masked_store(builder, value, data, index, lanes_between(builder, low, high))
         return context.get_dummy_value()
 
     return types.void(vector, floats, types.intp, types.intp, types.intp), codegen

@@ -34,7 +34,6 @@ from .simd import (
     store_some,
 )
 
-
 by_shape = functools.lru_cache(maxsize=256)  # for what every training step computes again
 
 

@@ -9,7 +9,8 @@ any derivative with differences, `recompute.py` trades time for memory, and `tra
 operations that run.
 
 The imports form one circle: an operation makes tensors, and a tensor's methods are operations.
-`Function.apply` and `accepting.py` close it: they import the class Tensor when they are called. `backward.py` needs the name for its types only.
+`Function.apply` and `accepting.py` close it: they import the class Tensor when they are called.
+`backward.py` needs the name for its types only.
 """
 
 from .backward import backward

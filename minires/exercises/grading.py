@@ -133,7 +133,7 @@ def grade_task(
 
 
 def numbered(problem: Problem, went_well: int) -> Problem:
-    """A problem with its call's number; and if others went through before, that is said."""
+    """A problem with its call's number; it says if other calls went through before."""
     problem = replace(problem, number=went_well + 1)
     if not went_well or problem.kind != "error":
         return problem

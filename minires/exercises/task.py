@@ -47,8 +47,7 @@ class Task:
         cases: draws the calls to try, from simple to awkward.
         expected: takes a case's arguments in order, returns the right outputs.
         mistakes: for each output wrong programs worth recognising; each takes a case's arguments
-            and returns that output. A student whose
-            numbers are the same is told the docstring.
+            and returns that output. A student whose numbers are the same is told the docstring.
         terms: for each output that is a sum, a function of a case's arguments that returns the
             summands by name; so "all but the term through the variance" is recognised.
         apart: whether the outputs must share no memory with each other and the inputs.

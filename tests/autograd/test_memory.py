@@ -44,7 +44,7 @@ def test_an_array_that_no_operation_saved_is_freed_while_the_graph_lives():
         (lambda x, w: x + w, 1),
         (lambda x, w: x - w, 1),
         (lambda x, w: (x + 0.0).sum(0), 0),
-        (lambda x, w: (x + 0.0) * 2.0, 1),  # the result; the input that only the number needs, not
+        (lambda x, w: (x + 0.0) * 2.0, 1),  # the result; only 2.0's gradient would need the sum
         (lambda x, w: (x + 0.0).exp(), 1),
         (lambda x, w: (x + 0.0) ** 2, 2),
     ],

@@ -1,4 +1,4 @@
-"""Pickles of arrays, and programs that look like them and want something else."""
+"""Pickles of arrays, and harmful programs that look like them."""
 
 import pickle
 import struct
@@ -77,7 +77,7 @@ def test_programs_that_numpy_would_not_write(value):
 
 
 def test_the_same_programs_read_where_they_make_sense():
-    """So that the refusals above are for their reasons."""
+    """This shows that those above are refused for their reasons."""
     found = arrays_only(
         b"\x80\x02}(U\x01x" + array() + b"U\x01y" + array(numbers=b"T\2\0\0\0bc") + b"u."
     )

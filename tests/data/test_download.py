@@ -1,4 +1,4 @@
-"""Downloading, from a server on this machine that can break off, forget and lie."""
+"""Downloading, from a server on this machine that can break off and send wrong bytes."""
 
 import dataclasses
 import hashlib

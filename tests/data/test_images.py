@@ -1,7 +1,7 @@
 """Pixels agree with torchvision's bit for bit; broken files are named.
 
-Torchvision itself is asked where it is installed. Everywhere, its rules, written down once more
-with Pillow's own crops and mirrors.
+Where torchvision is installed, it is asked itself. Its rules, written down once more with Pillow's
+own crops and mirrors, are checked everywhere.
 """
 
 import math

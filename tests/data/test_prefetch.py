@@ -8,7 +8,7 @@ import pytest
 from minires.data import Prefetch
 
 
-def test_results_come_in_order_whoever_is_ready_first():
+def test_results_come_in_order_whichever_is_ready_first():
     def work(number):
         time.sleep(0.002 * (7 - number))
         return number * number

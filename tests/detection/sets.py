@@ -74,8 +74,8 @@ def read_both(content, found):
 def random_set(seed, images=4, classes=3, first_id=1):
     """Crowds, ties of scores and overlaps, objects of all sizes, images and classes without any.
 
-    Detections are objects moved a little, or anything. Boxes have whole and half pixels, so that
-    overlaps fall exactly on thresholds.
+    Detections are objects moved a little, or random boxes. Boxes have whole and half pixels, so
+    that overlaps fall exactly on thresholds.
     """
     rng = np.random.default_rng(seed)
     annotations, found = [], []

@@ -1,4 +1,4 @@
-"""COCO's numbers: beside a slow program, beside what pycocotools said, and beside itself."""
+"""COCO's numbers, against a slow program, pycocotools' recorded numbers, and pycocotools."""
 
 import json
 import zlib
@@ -22,7 +22,7 @@ def evaluate(content, found, *more):
 
 
 def checksum(array):
-    """Of the bits: no sums are in them, so that they are the same everywhere."""
+    """Of the bits. No sum is in them, so they are the same on every machine."""
     return zlib.crc32(np.ascontiguousarray(array, "<f8").tobytes())
 
 

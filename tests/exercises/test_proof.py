@@ -1,4 +1,4 @@
-"""The proof that the graders work: right passes, wrong is refused, and mostly by its name."""
+"""The proof that the graders work: right programs pass, wrong ones are refused, most by name."""
 
 from collections import Counter
 

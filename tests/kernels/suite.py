@@ -139,3 +139,15 @@ def assert_within(actual, expected, bound, dtype):
         f"{bad.sum()} of {bad.size} values are off, the worst by {np.nanmax(error)} "
         f"where {np.broadcast_to(bound, bad.shape).max() * UNIT[dtype]} is allowed at most"
     )
+
+
+def assert_convolution(results, operands, bounds, geometry):
+    """Compare (y, dx, dweight), each within its bound, with the reference's of (x, weight, dy)."""
+    x, weight, dy = wide(*operands)
+    right = (
+        (partial(reference.conv2d, **geometry), x, weight),
+        (partial(reference.conv2d_input_grad, x_shape=x.shape, **geometry), dy, weight),
+        (partial(reference.conv2d_weight_grad, kernel_size=weight.shape[:2], **geometry), dy, x),
+    )
+    for actual, (f, *arrays), bound in zip(results, right, bounds, strict=True):
+        assert_within(actual, f(*arrays), bound * f(*map(np.abs, arrays)), np.float32)

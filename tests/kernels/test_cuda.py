@@ -13,7 +13,7 @@ from minires.kernels.cuda.batch_norm import MOST_CHUNKS, chunk_length, width_for
 from minires.kernels.records import ConvNorm
 
 from ..device import OnDevice, gpu
-from .suite import assert_within, flat, generators, normal, roundings, wide
+from .suite import assert_convolution, assert_within, flat, generators, normal, roundings, wide
 from .test_contract import stored_transposed
 from .test_fused import assert_alike, blocks, check_block, parameters
 
@@ -46,23 +46,9 @@ def test_convolutions_in_packs_of_four(algorithm, window, filters, rng):
     dy = normal(rng, np.float32, *y.shape)
     dx = cuda.conv2d_input_grad(dy, weight, x_shape=shape, **choice)
     dweight = cuda.conv2d_weight_grad(dy, x, kernel_size=kernel, **choice)
-    x, weight, dy = wide(x, weight, dy)
-
-    def compare(actual, f, first, second, terms):
-        bound = roundings(cuda, np.float32, terms) * f(np.abs(first), np.abs(second))
-        assert_within(actual, f(first, second), bound, np.float32)
-
-    compare(y, lambda a, b: reference.conv2d(a, b, **geometry), x, weight, weight[..., 0].size)
-    compare(
-        dx,
-        lambda a, b: reference.conv2d_input_grad(a, b, x_shape=shape, **geometry),
-        *(dy, weight, weight[:, :, 0].size + dy[0, ..., 0].size),
-    )
-    compare(
-        dweight,
-        lambda a, b: reference.conv2d_weight_grad(a, b, kernel_size=kernel, **geometry),
-        *(dy, x, dy[..., 0].size),
-    )
+    terms = weight[..., 0].size, weight[:, :, 0].size + dy[0, ..., 0].size, dy[..., 0].size
+    bounds = [roundings(cuda, np.float32, count) for count in terms]
+    assert_convolution((y, dx, dweight), (x, weight, dy), bounds, geometry)
 
 
 @pytest.mark.parametrize(

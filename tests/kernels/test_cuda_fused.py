@@ -245,9 +245,9 @@ def block_of(made, affine):
 @on_gpu
 @pytest.mark.parametrize("parts", [1, 2, 16, 17, 33, 257])
 def test_a_weights_gradient_in_so_many_parts(parts, arithmetic, bench, monkeypatch):
-    """In groups of 16: one, some, and as many as there may be; the last part of 3 pixels.
+    """Parts are added in groups of 16: one part, some, and as many as there may be.
 
-    Of several tiles, but for the most parts.
+    The last part has 3 pixels. There are several tiles, except with the most parts.
     """
     engine = source.ARITHMETIC[arithmetic]("conv2d_weight_grad")[1][0]
     monkeypatch.setattr(convolution, "SHORTEST_PART", engine.k)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from minires.kernels import precision, reference
+from minires.kernels import precision
 
 import minires
 from minires import kernels
 
 from ..device import gpu
-from .suite import assert_within, wide
+from .suite import assert_convolution, assert_within, wide
 
 LAYERS = [((2, 9, 7, 16), 24, 1), ((2, 9, 7, 20), 16, 2)]  # by runs of pixels, and by windows
 
@@ -31,25 +31,11 @@ def test_a_convolution_is_that_of_rounded_numbers(shape, filters, stride, rng):
         dy = rng.standard_normal(y.shape, np.float32)
         on_x, on_dy = cupy.asarray(x), cupy.asarray(dy)
         dx = kernels.conv2d_input_grad(on_dy, cupy.asarray(weight), x_shape=shape, **geometry).get()
-        size = {"kernel_size": (3, 3)}
-        dweight = kernels.conv2d_weight_grad(on_dy, on_x, **size, **geometry).get()
-
-    def compare(actual, f, first, second, terms):
-        first, second = wide(rounded(first), rounded(second))
-        bound = 2 * (terms + 1) * f(np.abs(first), np.abs(second))
-        assert_within(actual, f(first, second), bound, np.float32)
-
-    compare(y, lambda a, b: reference.conv2d(a, b, **geometry), x, weight, weight[..., 0].size)
-    compare(
-        dx,
-        lambda a, b: reference.conv2d_input_grad(a, b, x_shape=shape, **geometry),
-        *(dy, weight, weight[:, :, 0].size),
-    )
-    compare(
-        dweight,
-        lambda a, b: reference.conv2d_weight_grad(a, b, **size, **geometry),
-        *(dy, x, dy[..., 0].size),
-    )
+        dweight = kernels.conv2d_weight_grad(on_dy, on_x, kernel_size=(3, 3), **geometry).get()
+    terms = weight[..., 0].size, weight[:, :, 0].size, dy[..., 0].size
+    bounds = [2 * (count + 1) for count in terms]
+    operands = rounded(x), rounded(weight), rounded(dy)
+    assert_convolution((y, dx, dweight), operands, bounds, geometry)
 
 
 @pytest.mark.cuda

@@ -13,6 +13,8 @@ from minires.kernels import cpu
 from minires.kernels.cpu import compiling, convolution, memory
 from minires.kernels.records import ConvNorm
 
+from .suite import forget_choices
+
 RELU = "import numpy as np; from minires.kernels import cpu; cpu.relu(np.ones(3, np.float32))"
 MESSAGE = "minires: compiling the CPU kernels"
 
@@ -96,7 +98,7 @@ from minires.kernels import cpu
 
 
 def test_warm_up_leaves_nothing_to_compile_for_training():
-    """Nor to read from disk: afterwards no kernel gains a version."""
+    """It leaves nothing to read from disk either: no kernel gains a version afterwards."""
     program = """
 import sys
 import numpy as np
@@ -127,7 +129,7 @@ assert not changed, changed
 
 @pytest.fixture
 def fenced(monkeypatch):
-    """Results lie between fence posts; the test fails if one is knocked over."""
+    """Results lie between known numbers; the test fails if one of these is overwritten."""
     buffers = []
 
     def empty(shape):
@@ -164,7 +166,9 @@ def test_nothing_is_written_past_the_ends(fenced, channels, side, rng, monkeypat
     cpu.batch_norm_grad(dy, x, mean, mean, var, eps=1e-5, y=y)
     layer = ConvNorm(weight, x[0, 0, 0], x[0, 0, 0], 1e-5, padding=1)
     monkeypatch.setattr(convolution, "worthwhile", lambda *_: channels % 2 == 0)
+    forget_choices()
     _, saved = cpu.basic_block(x, layer, layer, skip=True)
     cpu.basic_block_grad(dy, x, layer, layer, saved, skip=True)
     cpu.conv2d_batch_norm_eval(x, layer, mean, var, residual=dy)
+    forget_choices()
     cpu.relu_grad(cpu.relu(x), x)

@@ -157,7 +157,7 @@ def test_matmul(engine, vector, products, dtype, turned, rng):
 
 @pytest.mark.parametrize(("engine", "vector", "products", "dtype"), engines("gemm"))
 def test_a_product_of_one_term(engine, vector, products, dtype, rng):
-    """Nothing hides how numbers are split: of these, a cut leaves nearly a whole unit of TF32."""
+    """Nothing hides how numbers are split: cutting these off leaves nearly a whole unit of TF32."""
     a, b = rng.uniform(1, 1.1, (2, 64)).astype(np.float32)
     a, b = ((x.view(np.int32) | 0x1FF0).view(np.float32).astype(dtype) for x in (a, b))
     left, right = np.zeros((1, 64, 4), dtype), np.zeros((1, 4, 64), dtype)
@@ -170,7 +170,7 @@ def test_a_product_of_one_term(engine, vector, products, dtype, rng):
 
 
 def test_these_are_all_engines():
-    """Else one of `source.py` would be tested nowhere."""
+    """Otherwise an engine of `source.py` could be tested nowhere."""
     names = {p.id for kernel in CONVOLUTIONS for p in engines(kernel)}
     names |= {
         source.product("gemm", p.values[0], p.values[1], rest)

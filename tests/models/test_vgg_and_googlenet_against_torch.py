@@ -15,7 +15,7 @@ slow = pytest.mark.slow
 
 
 def without_dropout(model):
-    """Both sides draw other masks."""
+    """Each side would draw masks of its own."""
     for _, module in model.named_modules():
         if isinstance(module, Dropout):
             module.p = 0.0

@@ -1,4 +1,4 @@
-"""CUDA C but products. In the emulator a race or a wrong address is an error by itself."""
+"""CUDA C except products. In the emulator a race or a wrong address is an error by itself."""
 
 from .mutants import planted_in
 

@@ -1,4 +1,4 @@
-"""The ladder's rungs on the CPU, and the script that climbs it."""
+"""The ladder's rungs on the CPU, and the script that shows them."""
 
 from .mutants import Bugs, Mutant, planted_in
 

@@ -1,4 +1,4 @@
-"""Bugs in what makes a long run bearable: its rhythm, what it shows, claims, the list of runs."""
+"""Bugs in what a long run needs: intervals, the display, claims, the list of runs."""
 
 from .mutants import planted_in
 
@@ -96,7 +96,7 @@ MUTANTS = [
                 "return True",
             ),
             "claim: two processes train in one folder": ("if not lock(file):", "if False:"),
-            "claim: whoever looks asks for a lock that NFS refuses": (
+            "claim: looking asks for a lock that NFS refuses": (
                 "lock(file, shared=True)",
                 "lock(file)",
             ),

@@ -134,8 +134,8 @@ NETWORKS = [
     ),
     *planted_in(
         "minires/nn/fusing.py",
-        f"{NN}/test_fusing.py::test_who_watches_a_part_makes_the_block_plain "
-        f"{NN}/test_fusing.py::test_who_watches_a_layer_sees_plain_values",
+        f"{NN}/test_fusing.py::test_a_hook_on_a_part_makes_the_block_plain "
+        f"{NN}/test_fusing.py::test_a_hook_on_a_layer_sees_plain_values",
         {
             "fusing: a hook on the shortcut leaves the branch fused": (
                 "        and not is_watched_within(block.downsample)\n",

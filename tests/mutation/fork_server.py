@@ -1,9 +1,9 @@
 """Python with all packages imported, which forks a child for every run of pytest.
 
 Importing PyTorch, Numba and the others takes longer than most of the tests that find a planted bug.
-What is read from standard input, a line of JSON a run, is pytest's arguments and the file that its
-output goes to; the answer is its exit status. minires itself is imported by the children alone, so
-that each sees the bug of the moment. No thread may have been started before a fork: nothing is
+It reads a line of JSON for each run from standard input: pytest's arguments and the file for its
+output. It answers with the exit status. Only the children import minires itself, so each sees the
+bug that is planted then. No thread may have been started before a fork: nothing is
 computed here.
 """
 

@@ -164,13 +164,13 @@ def test_without_a_bug_the_same_tests_pass(device, copy):
 
 
 def share() -> list[Mutant]:
-    """All mutants; or of `MINIRES_BUGS=1/3` every third, from the second on."""
+    """All mutants; with `MINIRES_BUGS=1/3` every third, from the second on."""
     start, every = map(int, os.environ.get("MINIRES_BUGS", "0/1").split("/"))
     return MUTANTS[start::every]
 
 
 def test_no_mutant_is_stale(copy):
-    """Whichever are planted: each changes one place of a file as it is now."""
+    """Each changes one place of a file as it is now, even if this run does not plant it."""
     files = {mutant.file for mutant in MUTANTS}
     texts = {file: place(copy.folder, file).read_text(encoding="utf-8") for file in files}
     assert [m.name for m in MUTANTS if texts[m.file].count(m.old) != 1] == []

@@ -59,7 +59,7 @@ def test_a_chain_of_blocks_has_the_gradients_of_the_reference(shortcut, rng, tak
     assert_alike(ours, exact)
 
 
-def test_who_watches_a_gradient_sees_the_whole_of_it(rng, taken):
+def test_a_hook_on_a_gradient_sees_the_whole_of_it(rng, taken):
     """A hook gets what is not masked, also where the result is zero, and does not change a bit."""
     x, dy = rng.standard_normal((2, *SHAPE)).astype(np.float32)
     seen, results = {}, {}

@@ -121,7 +121,7 @@ def arrives_at(parameter, note):
 
 
 def test_gradients_are_written_into_the_optimisers_array(rng):
-    """By the kernels themselves where they can: no copy of a block's gradients."""
+    """The kernels write them where they can: a block's gradients are not copied."""
     model, loss = network(rng)
     loss().backward()
     without = copies(model)
@@ -155,7 +155,7 @@ def test_gradients_add_up_over_two_backward_passes(rng):
 
 
 def test_a_parameter_that_is_used_twice_gets_the_sum(rng):
-    """Its buffer is lent to one of both: the other's share is added."""
+    """Its buffer is lent to one of the two uses; the other's share is added."""
     settings = [(8, 8, 1, "A")]
     x, dy = rng.standard_normal((2, *SHAPE))
     sums = []

@@ -85,7 +85,7 @@ def test_a_network_trains_to_the_same_figures_without(options):
 
 @networks
 def test_in_float32_neither_is_farther_from_float64(options):
-    """Than twice the other: rounding is all that they differ by."""
+    """Neither is more than twice as far as the other: they differ by rounding alone."""
     exact = trained(options, np.float64, steps=1)
     ours = trained(options, np.float32, steps=1)
     with fusing(False):
@@ -242,7 +242,7 @@ def test_a_forward_of_ones_own_is_used(rng):
 
 
 @pytest.mark.parametrize("watched", range(6))
-def test_who_watches_a_layer_sees_plain_values(watched, rng):
+def test_a_hook_on_a_layer_sees_plain_values(watched, rng):
     stack, x = layers(*2 * ["conv", "bn", "relu"]), Tensor(rng.standard_normal((2, 4, 4, 3)))
     values = seen_by_hooks(stack[watched])
     assert not FUSED & set(operations(stack, x))
@@ -283,7 +283,7 @@ PARTS_OF_BLOCKS = [
 @pytest.mark.parametrize(("kind", "part"), PARTS_OF_BLOCKS)
 @pytest.mark.parametrize("shortcut", ["A", "C"])
 @pytest.mark.parametrize("training", [True, False])
-def test_who_watches_a_part_makes_the_block_plain(kind, part, shortcut, training, rng):
+def test_a_hook_on_a_part_makes_the_block_plain(kind, part, shortcut, training, rng):
     block, x = make_block(kind, shortcut).train(training), Tensor(rng.standard_normal((2, 5, 4, 4)))
     before = operations(block, x)
     with ExitStack() as hook:
@@ -412,7 +412,7 @@ def test_what_has_changed_since_is_seen(change, kind, rng):
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_recomputed_block_runs_both_times_alike(first, rng):
-    """Also where fusing is switched on or off in between; then its gradients are the same bits."""
+    """Its gradients have the same bits, even where fusing is switched on or off in between."""
     x = rng.standard_normal((2, 6, 6, 4)).astype(np.float32)
     results = []
     for again in (True, False):

@@ -117,7 +117,7 @@ def test_a_step_makes_the_same_launches_and_copies_nothing(tmp_path):
 
 @counted
 def test_a_step_of_resnet_20_makes_few_launches():
-    """297 as long as whatever surrounds a convolution was a launch of its own."""
+    """There were 297 when everything around a convolution was a launch of its own."""
     with gpu():
         model = cifar_resnet(20).to("cuda")
         optimizer = SGD(model.parameters(), lr=0.1)

@@ -1,4 +1,4 @@
-"""Files that want something else than to be read: each is refused with a sentence."""
+"""Hostile and damaged files: each is refused with a sentence."""
 
 import json
 import os
@@ -188,7 +188,7 @@ def test_tuples_without_end(write, program, tmp_path):
 
 
 def test_the_same_programs_read_where_they_make_sense(tmp_path):
-    """So that the refusals above are for their reasons."""
+    """This shows that those above are refused for their reasons."""
     content = read_pth(in_archive(tmp_path / "good.pth", tensor((2, 2), (1, 3), offset=1)))
     np.testing.assert_array_equal(content["x"].load(), [[1, 4], [2, 5]])
 
@@ -337,7 +337,7 @@ def test_safetensors_of_other_numbers(kind, size, tmp_path):
         load_torchvision(path)
 
 
-# ---------------------------------------------------------------------------------- cut and bent
+# ---------------------------------------------------------------------------------- cut and damaged
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +376,7 @@ def test_a_file_cut_anywhere_is_refused(kind, whole, tmp_path):
 
 @settings(max_examples=300)
 @given(kind=st.sampled_from(["new", "old"]), data=st.data())
-def test_a_bent_file_is_read_or_refused_but_never_breaks(kind, data, whole, tmp_path_factory):
+def test_a_changed_byte_is_read_or_refused_but_never_crashes(kind, data, whole, tmp_path_factory):
     content = bytearray(whole[kind])
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -5,8 +5,8 @@
 A sum looks too simple for an exercise. But it is the operation that makes a network residual, and
 the one where programs that are right on paper go wrong: through arrays that are shared.
 
-Part 1. Write the sum and its gradients. Whoever receives da may add to it in place, and must not
-change db or dy by that: so da, db and dy must be three arrays, not three names for one.
+Part 1. Write the sum and its gradients. Code that receives da may add to it in place, and db and dy
+must not change with it: so da, db and dy must be three arrays, not three names for one.
 
 Part 2. A residual block computes
 

@@ -1,4 +1,4 @@
-"""Batch norm: the gradient, in training. The most famous backward pass of all.
+"""Batch norm: the gradient, in training.
 
 For each channel of x (N, H, W, C), with M = N * H * W values:
 

@@ -2,8 +2,8 @@
 
     y[n, c] = average of  x[n, r, s, c]  over all rows r and columns s
 
-x (N, H, W, C), y (N, C). One number is left of a whole map, so the classifier after it does not
-care where in the picture something was, nor how large the picture is.
+x (N, H, W, C), y (N, C). One number is left of a whole map, so the classifier after it sees
+neither where in the picture something was nor how large the picture is.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 Slide a window of kh x kw pixels over an image, `stride` pixels at a time. Under each place lie
 kh * kw * C numbers: im2col copies them into a row. A convolution is then  rows @ weights, and
-nothing in this world is as fast as a product of matrices.
+a processor does nothing as fast as a product of matrices.
 
     x (N, H, W, C)  ->  columns (N, OH, OW, kh * kw * C)
     OH = (H + 2 * padding - kh) // stride + 1        OW likewise, with W and kw

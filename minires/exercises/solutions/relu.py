@@ -1,9 +1,9 @@
-"""ReLU, what stands between the layers.
+"""ReLU, which stands between the layers.
 
     y = max(x, 0)    for every element
 
 Every gradient in these exercises is asked for in the same way. Somewhere behind y there is a loss
-L, a single number. Whoever comes after you hands you dy = dL/dy, an array of y's shape: how L
+L, a single number. The code behind yours hands you dy = dL/dy, an array of y's shape: how L
 changes when an element of y does. You hand back dx = dL/dx, of x's shape. The chain rule says
 
     dx[i] = sum over all j of  dy[j] * (how y[j] changes when x[i] does)

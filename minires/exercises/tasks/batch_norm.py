@@ -55,7 +55,7 @@ def normalised(x, mean, var, gamma, beta, eps):
 
 def unbiased_in_y(x, gamma, beta, running_mean, running_var, training, momentum, eps):
     """y is normalised by the unbiased variance (ddof=1, divided by M - 1). In training batch norm
-    normalises by the biased one, divided by M; unbiased is only what goes into new_var."""
+    normalises by the biased one, divided by M; only new_var takes the unbiased one."""
     mean, var, count = parts(x, running_mean, running_var, training)
     return normalised(x, mean, var * (count / (count - 1) if training else 1), gamma, beta, eps)
 

@@ -99,7 +99,7 @@ def divided_by_images(dy, x, gamma, eps):
 
 
 def x_for_x_hat_in_dx(dy, x, gamma, eps):
-    """In the term through the variance stands x - mean where x_hat belongs, twice: divide it by
+    """The term through the variance has x - mean where x_hat belongs, in two places: divide it by
     the standard deviation."""
     _, std = statistics(x, eps)
     direct, mean, variance = terms(dy, x, gamma, eps).values()
@@ -113,12 +113,12 @@ def dgamma_without_x_hat(dy, x, gamma, eps):
 
 
 def dgamma_with_x(dy, x, gamma, eps):
-    """In dgamma stands x where x_hat, the normalised x, belongs."""
+    """dgamma has x where x_hat, the normalised x, belongs."""
     return (dy * x).sum(PER_CHANNEL)
 
 
 def dgamma_with_centred(dy, x, gamma, eps):
-    """In dgamma stands x - mean: divide it by the standard deviation."""
+    """dgamma has x - mean where x_hat belongs: divide it by the standard deviation."""
     return (dy * (x - x.mean(PER_CHANNEL))).sum(PER_CHANNEL)
 
 
@@ -128,7 +128,7 @@ def dgamma_averaged(dy, x, gamma, eps):
 
 
 def dgamma_with_y(dy, x, gamma, eps):
-    """In dgamma stands gamma * x_hat where x_hat alone belongs."""
+    """dgamma has gamma * x_hat where x_hat alone belongs."""
     return (dy * gamma * statistics(x, eps)[0]).sum(PER_CHANNEL)
 
 

@@ -45,8 +45,8 @@ def gradient(dcolumns, x_shape, kernel_size, stride, padding):
 
 
 def channel_first(x, kernel_size, stride, padding):
-    """The order within a row is (channel, kernel row, kernel column): PyTorch's. Asked for is
-    (kernel row, kernel column, channel), so that channels lie side by side."""
+    """The order within a row is (channel, kernel row, kernel column): PyTorch's. The task asks
+    for (kernel row, kernel column, channel), so that channels lie side by side."""
     columns = forward(x, kernel_size, stride, padding)
     windows = columns.reshape(*columns.shape[:3], -1, x.shape[3])
     return windows.swapaxes(3, 4).reshape(columns.shape)

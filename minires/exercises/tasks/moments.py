@@ -154,7 +154,7 @@ def var_of_sample(x, pixels):
 
 
 def deviation(x, pixels):
-    """This is the standard deviation: wanted is its square, the variance."""
+    """This is the standard deviation: the task asks for its square, the variance."""
     return x.std(PER_CHANNEL)
 
 
