@@ -66,8 +66,10 @@ class TestInTurns:
         with pytest.raises(InterruptedTraining) as stopped:
             take_turns(first)
         assert str(stopped.value).count("stopped after 8 of 20 iterations; saved in") == 2
-        second = pair(tmp_path / "parts")
+        steps = []
+        second = pair(tmp_path / "parts", watch=lambda trainer: steps.append(trainer.step))
         take_turns(second)
+        assert steps[:2] == [9, 9]
         take_turns(whole)
         assert_same(second, whole)
 
