@@ -37,11 +37,11 @@ def contiguous(**arrays: np.ndarray | None) -> None:
 
 def writable(array: np.ndarray) -> None:
     """Refuse to change an array that is read-only."""
-    fail_unless(
-        is_cuda(array) or array.flags.writeable,
-        f"an array {array.shape} is read-only, as the weights of a folded network are: change or "
-        "train the network itself, and fold it again",
-    )
+    if not (is_cuda(array) or array.flags.writeable):
+        raise ValueError(
+            f"an array {array.shape} is read-only, as the weights of a folded network are: change "
+            "or train the network itself, and fold it again"
+        )
 
 
 def same_shape(**arrays: np.ndarray) -> None:
