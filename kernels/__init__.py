@@ -5,7 +5,7 @@ it, with the same names and arguments:
 
 - `reference`: plain NumPy, any float dtype. It is slow and obviously right: the text to read.
 - `cpu`: Numba, float32. Training on a CPU uses it.
-- `cuda`: CUDA C through CuPy, float32 and float64, for CuPy arrays.
+- `cuda`: CUDA C through CuPy, float32 and float64, maps also bfloat16, for CuPy arrays.
 
 A call is checked first, so that a wrong shape is met with a sentence. Then CuPy arrays go to
 `cuda`. NumPy arrays go to `cpu` if all are float32 and Numba is installed, otherwise to
@@ -15,8 +15,9 @@ reference.
 Conventions: activations are `(N, H, W, C)`, weights `(kh, kw, C_in, C_out)`, both C-contiguous.
 `stride` and `padding` are whole numbers and hold for both axes; padding adds zeros. An output has
 `(H + 2 * padding - kh) // stride + 1` rows; input rows that are left over are not read. All arrays
-of a call share one dtype. Arrays that belong together travel as a record (`records.py`). A kernel
-writes only fresh results, unless its text says otherwise.
+of a call share one dtype; beside maps in bfloat16, all others are float32. Arrays that belong
+together travel as a record (`records.py`). A kernel writes only fresh results, unless its text says
+otherwise.
 """
 
 from .contract.batch_norm import (

@@ -1,6 +1,7 @@
 """Arrays that belong together, as immutable records that travel through the kernels.
 
-The arrays of a record are NumPy or CuPy arrays of one dtype. Compiled kernels get the arrays alone.
+The arrays of a record are NumPy or CuPy arrays of one dtype, but for maps in bfloat16. Compiled
+kernels get the arrays alone.
 """
 
 from __future__ import annotations

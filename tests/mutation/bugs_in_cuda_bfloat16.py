@@ -48,9 +48,9 @@ MUTANTS = [
         "kernels/cuda/bfloat16.cuh",
         f"{TILES}::test_weight_gradient -k Bfloat16Cores",
         {
-            "bfloat16: the two pixels of a register are swapped": (
-                "tile[k][side].bits | static_cast<unsigned>(tile[k + 1][side].bits) << 16",
-                "tile[k + 1][side].bits | static_cast<unsigned>(tile[k][side].bits) << 16",
+            "bfloat16: the second pixel of a register is one too far": (
+                "static_cast<unsigned>(tile[k + 1][side].bits)",
+                "static_cast<unsigned>(tile[k + 2][side].bits)",
             ),
             "bfloat16: a register holds one pixel twice": (
                 "static_cast<unsigned>(tile[k + 1][side].bits) << 16",
