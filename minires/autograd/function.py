@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from ..kernels import devices, records
+from ..kernels.backward_link import nothing
 from .accepting import result_of, same_kind
 from .hooks import Hooks
 
@@ -85,6 +86,7 @@ class Context:
         "parents",
         "released",
         "shapes",
+        "take_grad_so_far",
     )
 
     def __init__(self, function: type[Function], inputs: tuple[Tensor | None, ...]) -> None:
@@ -98,6 +100,7 @@ class Context:
         self._saved = SimpleNamespace()
         self._versions: list[tuple[str, Version, int]] = []
         self.released = False
+        self.take_grad_so_far: Callable[[], Array | None] = nothing  # see backward_link.py
 
     def save(self, **values: Any) -> None:
         """Keep arrays and settings for `backward`, under these names."""

@@ -168,7 +168,7 @@ def links_of(ctx: Context, *parameters: int) -> Links:
     """What ties an operation's backward pass to others; `parameters` are positions of inputs."""
     parents = [ctx.parents[position] for position in parameters]
     buffers = (p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parents)
-    return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers))
+    return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers), ctx.take_grad_so_far)
 
 
 def link_of_input(ctx: Context) -> BackwardLink | None:
