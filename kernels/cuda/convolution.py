@@ -16,7 +16,7 @@ from .columns import col2im, im2col
 from .launch import arithmetic, blocks, counters, empty, launch, scalar, vector
 from .matmul import gemm, space_for_parts
 from .runs import conv3x3, conv3x3_input_grad, run_for
-from .source import choose_engine, product, resident_blocks
+from .source import Engine, LargeTensorCores, choose_engine, product, resident_blocks
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
@@ -92,7 +92,7 @@ def convolve(
     launch(
         "convolution",
         product("conv2d", engine, values),
-        tiles,
+        grid_of(engine, tiles),
         *(x, weight, y, *arrays_of(pending), *parts),
         *following(moments, pixels, x),
         scalar(pending.eps if pending else 0, x),
@@ -101,6 +101,11 @@ def convolve(
         shared=3 * x.shape[3] * x.itemsize if pending else 0,
     )
     return y
+
+
+def grid_of(engine: Engine, tiles: tuple[int, int]) -> tuple[int, int]:
+    """The grid for tiles (down, across): a large engine has those that share pixels in a row."""
+    return tiles[::-1] if isinstance(engine, LargeTensorCores) else tiles
 
 
 def fours_pay(x: Array, filters: int, pixels: int) -> bool:
@@ -191,7 +196,7 @@ def input_grad(
     launch(
         "convolution",
         product("conv2d_input_grad", engine, values),
-        grid,
+        (*grid_of(engine, grid[:2]), grid[2]),
         *(dy, weight, dx, addend, int(addend_stride)),
         *(x_shape[1:] if addend is None else addend.shape[1:]),
         *((mask.z, mask.y, mask.mean) if mask else (None,) * 3),

@@ -73,9 +73,9 @@ MUTANTS = [
         "kernels/cuda/convolution.cu",
         CONV2D,
         {
-            "tile: blocks below each other take the same columns": (
-                "down(blockIdx.y * gridDim.x + blockIdx.x)",
-                "down(blockIdx.x)",
+            "tile: the grid is not turned": (
+                "down() { return TURNED ?",
+                "down() { return !TURNED ?",
             ),
             "large: the statistics that are pending lie among the tiles": (
                 "dynamic_memory<T>() + E::TILE_VALUES",
@@ -102,8 +102,12 @@ MUTANTS = [
         CHOICE,
         {
             "engines: a large one leaves multiprocessors idle": (
-                " and tiles >= MULTIPROCESSORS:",
-                ":",
+                "fits and tiles >= MULTIPROCESSORS",
+                "fits",
+            ),
+            "engines: a grid is taller than CUDA allows": (
+                " and engine.m <= lines <= engine.m * MOST_TILES_DOWN",
+                " and engine.m <= lines",
             ),
             "engines: parts of a sum do not count": (
                 " * max(1, terms // TERMS_OF_A_PART)",
