@@ -33,6 +33,7 @@ itself and gets the same result: masking twice changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,17 +63,25 @@ class BackwardLink:
         return sums if dz is dy else None
 
 
+def nothing() -> Array | None:
+    """No other operation has contributed to a gradient."""
+    return None
+
+
 class Links(NamedTuple):
     """The links of an operation's backward pass to its neighbours; each may be left out.
 
     `of_result` is the operation's own link: the operation that used its result may have filled it.
     `of_input` is the link of the operation that made its input: this operation may fill it.
+    `take_grad_so_far` gives what other operations have contributed to the gradient of the input, or
+    None. Who calls it must add that to dx, for the caller counts on it.
     `grad_buffers` are arrays shaped as the parameters; their gradients are written there, in place.
     """
 
     of_result: BackwardLink | None = None
     of_input: BackwardLink | None = None
     grad_buffers: tuple[Any, ...] = (None,) * 6
+    take_grad_so_far: Callable[[], Array | None] = nothing
 
 
 NO_LINKS = Links()

@@ -100,14 +100,15 @@ struct Windows : AlongK<E, E::M, V, typename E::Map> {
 
 // ---------------------------------------------------------------- y
 
-// The place of this block's tile among gridDim.x x gridDim.y, in tiles. Blocks start in the order of their
-// numbers. Those that read the same pixels are neighbours, so that the L2 cache still holds these.
+// The place of this block's tile, in tiles. Blocks start first along x. If large tiles that read the same
+// pixels are neighbours, the L2 cache still holds these.
+template <class E>
 struct Tile {
-    int down, across;
+    static constexpr bool TURNED = E::TILE_VALUES > 0;
 
-    __device__ Tile() : down(blockIdx.y * gridDim.x + blockIdx.x) {
-        across = take(down, static_cast<int>(gridDim.y));
-    }
+    __device__ static unsigned down() { return TURNED ? blockIdx.y : blockIdx.x; }
+    __device__ static unsigned across() { return TURNED ? blockIdx.x : blockIdx.y; }
+    __device__ static unsigned all_down() { return TURNED ? gridDim.y : gridDim.x; }
 };
 
 // If x_mean and its like are given, batch norm and ReLU are pending on x. If `parts` is given, the
@@ -124,9 +125,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
 ) {
     __shared__ int starts[E::M];
     __shared__ unsigned taps[E::M];
-    const Tile tile;
-    const index_t first_m = static_cast<index_t>(tile.down) * E::M;
-    const index_t first_n = static_cast<index_t>(tile.across) * E::N;
+    const index_t first_m = static_cast<index_t>(Tile<E>::down()) * E::M;
+    const index_t first_n = static_cast<index_t>(Tile<E>::across()) * E::N;
     const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, filters);
     int first_image = first_m;
     take(first_image, static_cast<int>(rows * columns));
@@ -169,11 +169,11 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
     }
     const MomentParts<T> tiles{{parts, filters}, pixels, E::M};
     moments_over_rows<E>(sums, [=](int m) { return m < lines; }, lines, [&](int n, const Pack<T, 2>& pair) {
-        if (n < wide) tiles.put(tile.down, first_n + n, pair);
+        if (n < wide) tiles.put(Tile<E>::down(), first_n + n, pair);
     });
     combine_pairs<E::THREADS>(
-        tiles, tile.down, gridDim.x, first_n, first_n + wide, E::N,
-        counters + tile.across * counters_for(gridDim.x),
+        tiles, Tile<E>::down(), Tile<E>::all_down(), first_n, first_n + wide, E::N,
+        counters + Tile<E>::across() * counters_for(Tile<E>::all_down()),
         [=](index_t c, const Pack<T, 2>& total) {
             mean[c] = total.at[0];
             var[c] = total.at[1] / static_cast<T>(pixels);
@@ -250,9 +250,8 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
     const int down = (height - class_row + stride - 1) / stride;
     const int across = (width - class_column + stride - 1) / stride;
     const index_t pixels = images * down * across;
-    const Tile tile;
-    const index_t first_m = static_cast<index_t>(tile.down) * E::M;
-    const index_t first_n = static_cast<index_t>(tile.across) * E::N;
+    const index_t first_m = static_cast<index_t>(Tile<E>::down()) * E::M;
+    const index_t first_n = static_cast<index_t>(Tile<E>::across()) * E::N;
     const int lines = inside<E::M>(first_m, pixels), wide = inside<E::N>(first_n, channels);
     int first_image = first_m;
     take(first_image, max(down * across, 1));
@@ -336,7 +335,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
         write();
         return;
     }
-    const index_t part = blockIdx.z * gridDim.x + tile.down, count = gridDim.x * gridDim.z;
+    const index_t part = blockIdx.z * Tile<E>::all_down() + Tile<E>::down(), count = Tile<E>::all_down() * gridDim.z;
     total_sums<E>(own, part, count, first_n, wide, channels, parts, counters, totals, write);
 }
 

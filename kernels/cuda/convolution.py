@@ -10,15 +10,17 @@ import math
 from typing import Any, NamedTuple
 
 from ..checks import output_shape
+from ..devices import namespace
 from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
 from .launch import arithmetic, blocks, counters, empty, empty_numbers, launch, scalar, vector
 from .matmul import gemm, space_for_parts
 from .runs import conv3x3, conv3x3_input_grad, run_for
-from .source import choose_engine, product, resident_blocks
+from .source import Engine, LargeTensorCores, choose_engine, product, resident_blocks
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
+LARGE_MAP = 1 << 18  # pixels of a result
 SHORTEST_PART = 256  # the fewest pixels that a block sums in the weight gradient
 
 
@@ -76,8 +78,10 @@ def convolve(
         return conv3x3(run, x, weight, pending, moments)
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     size = output_shape(x.shape, kernel_size, stride, padding)
-    y = empty((len(x), *size, filters), x)
     pixels = len(x) * size[0] * size[1]
+    if pending is None and fours_pay(x, filters, pixels):
+        x, weight = with_fours(x, 3), with_fours(weight, 2)
+    y = empty((len(x), *size, filters), x)
     values = vector(x, weight, y, sizes=(x.shape[3], filters))
     engine = choose_engine("conv2d", arithmetic(x), values, pixels, filters)
     refuse_too_large(x.shape, y.shape, engine.m)
@@ -88,7 +92,7 @@ def convolve(
     launch(
         "convolution",
         product("conv2d", engine, values),
-        tiles,
+        grid_of(engine, tiles),
         *(x, weight, y, *arrays_of(pending), *parts),
         *following(moments, pixels, x),
         scalar(pending.eps if pending else 0, x),
@@ -97,6 +101,26 @@ def convolve(
         shared=3 * x.shape[3] * weight.itemsize if pending else 0,
     )
     return y
+
+
+def grid_of(engine: Engine, tiles: tuple[int, int]) -> tuple[int, int]:
+    """The grid for tiles (down, across): a large engine has those that share pixels in a row."""
+    return tiles[::-1] if isinstance(engine, LargeTensorCores) else tiles
+
+
+def fours_pay(x: Array, filters: int, pixels: int) -> bool:
+    """Whether it pays to widen the channels of x to fours, so that packs of four are read."""
+    odd = x.shape[3] % 4 != 0 and filters % 4 == 0
+    return odd and pixels >= LARGE_MAP and arithmetic(x) != "double"
+
+
+def with_fours(array: Array, axis: int) -> Array:
+    """A copy whose channels, along an axis, are filled up with zeros to whole fours."""
+    channels, shape = array.shape[axis], list(array.shape)
+    shape[axis] = 4 * blocks(channels, 4)
+    wide = namespace(array).zeros(tuple(shape), array.dtype)
+    wide[(slice(None),) * axis + (slice(channels),)] = array
+    return wide
 
 
 def arrays_of(norm: Norm | None) -> tuple[Array | None, ...]:
@@ -173,7 +197,7 @@ def input_grad(
     launch(
         "convolution",
         product("conv2d_input_grad", engine, values),
-        grid,
+        (*grid_of(engine, grid[:2]), grid[2]),
         *(dy, weight, dx, addend, int(addend_stride)),
         *(x_shape[1:] if addend is None else addend.shape[1:]),
         *((mask.z, mask.y, mask.mean) if mask else (None,) * 3),
@@ -220,6 +244,10 @@ def weight_grad(
     if dweight is None:
         dweight = empty_numbers((*kernel_size, channels, filters), x)
     pixels, lines = dy.size // filters, dweight.size // filters
+    if pending is None and fours_pay(x, filters, pixels):
+        wide = weight_grad(dy, with_fours(x, 3), kernel_size, stride, padding)
+        dweight[...] = wide[:, :, :channels]
+        return dweight
     values = vector(dy, x, dweight, sizes=(channels, filters))
     engine = choose_engine("conv2d_weight_grad", arithmetic(x), values, lines, filters, pixels)
     tiles = blocks(lines, engine.m), blocks(filters, engine.n)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backward_link import NO_LINKS, BackwardLink, Links
+from ..devices import namespace
 from ..records import ConvNorm, SavedNorm
 from ..running import Running
 from .batch_norm import Norm, batch_norm_eval, fresh_moments, gradients, normalise, statistics
@@ -102,9 +103,15 @@ def conv2d_batch_norm_grad(
         dweight = conv2d_weight_grad(dz, x, kernel_size=weight.shape[:2], **layer.geometry)
     else:
         if needs_dx:
-            dx = grad_for(links.of_input, x, dz, layer)
+            dx = grad_for(links.of_input, x, dz, layer, grad_so_far(links))
         dweight = grad_of_weight(dz, x, layer, links.grad_buffers[0])
     return dx, dweight, dgamma, dbeta, dresidual if needs_dresidual else None
+
+
+def grad_so_far(links: Links) -> ShortcutGrad | None:
+    """What came through a shortcut around this convolution, if that came first."""
+    grad = links.take_grad_so_far()
+    return None if grad is None else ShortcutGrad(namespace(grad).ascontiguousarray(grad), 1)
 
 
 def grad_of_weight(

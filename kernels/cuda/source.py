@@ -243,6 +243,7 @@ TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
 MULTIPROCESSORS = 132  # for which work is cut: those of an H100
 
 
+MOST_TILES_DOWN = 65_535  # of large engines, whose grids are turned
 TERMS_OF_A_PART = 1024  # at least, if a large engine cuts a sum into parts
 
 
@@ -260,7 +261,8 @@ def choose_engine(
     large = [e for e in engines if isinstance(e, LargeTensorCores)]
     for engine in large:
         tiles = -(-lines // engine.m) * -(-columns // engine.n) * max(1, terms // TERMS_OF_A_PART)
-        if engine.n <= columns and engine.m <= lines and tiles >= MULTIPROCESSORS:
+        fits = engine.n <= columns and engine.m <= lines <= engine.m * MOST_TILES_DOWN
+        if fits and tiles >= MULTIPROCESSORS:
             return engine
     engines = tuple(e for e in engines if e not in large)
     chosen = next((e for e in engines[:3] if e.n >= columns), engines[:3][-1])

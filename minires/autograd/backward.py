@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..kernels.backward_link import nothing
 from ..kernels.devices import as_array, namespace
 from .function import Array, Context
 
@@ -40,8 +42,10 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
         if not isinstance(node, Context):
             node.accumulate(grad)
             continue
+        node.take_grad_so_far = partial(sums.take, node.parents[0])
         for parent, parent_grad in gradients_of_inputs(node, grad):
             sums.add(parent, parent_grad)
+        node.take_grad_so_far = nothing
         if not retain_graph:
             node.release()
 
@@ -133,6 +137,10 @@ class GradientSums:
         total, owned = self.sums[node]
         total = as_array(namespace(total).add(total, grad, out=total if owned else None))
         self.sums[node] = (total, True)
+
+    def take(self, node: Context | Tensor | None) -> Array | None:
+        """What has been gathered, no longer kept here: the caller adds it to its contribution."""
+        return self.sums.pop(node, (None, False))[0] if node is not None else None
 
     def pop(self, node: Context | Tensor) -> Array:
         """The complete gradient of a node, no longer kept here."""

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 import numpy as np
 
 from ..kernels import devices, records
+from ..kernels.backward_link import nothing
 from .accepting import arrays_of, result_of
 from .hooks import Hooks
 
@@ -86,6 +87,7 @@ class Context:
         "parents",
         "released",
         "shapes",
+        "take_grad_so_far",
     )
 
     def __init__(self, function: type[Function], inputs: tuple[Tensor | None, ...]) -> None:
@@ -101,6 +103,7 @@ class Context:
         self._saved = SimpleNamespace()
         self._versions: list[tuple[str, Version, int]] = []
         self.released = False
+        self.take_grad_so_far: Callable[[], Array | None] = nothing  # see backward_link.py
 
     def save(self, **values: Any) -> None:
         """Keep arrays and settings for `backward`, under these names."""

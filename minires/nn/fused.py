@@ -175,7 +175,7 @@ class RunBasicBlock(Function):
 def links_of(ctx: Context, parameters: tuple[Edge, ...]) -> Links:
     """What ties an operation's backward pass to others; `parameters` are some of its parents."""
     buffers = [p.lend_grad_buffer() if isinstance(p, Parameter) else None for p in parameters]
-    return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers))
+    return Links(ctx.saved.link, link_of_input(ctx), tuple(buffers), ctx.take_grad_so_far)
 
 
 def link_of_input(ctx: Context) -> BackwardLink | None:

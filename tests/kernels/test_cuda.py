@@ -244,6 +244,7 @@ def test_large_products_have_large_engines(arithmetic):
     for kernel in ("conv2d", "conv2d_input_grad", "gradient_sums"):
         assert all(is_large(kernel, arithmetic, *size) for size in LARGE)
         assert not is_large(kernel, arithmetic, 128 * 64, 64)
+        assert not is_large(kernel, arithmetic, 128 * 2**16, 64)  # beyond a grid's second side
     assert is_large("conv2d_weight_grad", arithmetic, 9 * 128, 128, 50176)
     assert not is_large("conv2d_weight_grad", arithmetic, 64, 64, 10**6)
     assert not is_large("conv2d_weight_grad", arithmetic, 9 * 64, 64, 128 * 64)

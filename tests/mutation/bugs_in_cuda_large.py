@@ -7,6 +7,8 @@ CONV2D, INPUT_GRAD, WEIGHT_GRAD = (
     f"{LARGE}[{kernel}-64x3-0]" for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 )
 CHOICE = "tests/kernels/test_cuda.py::test_large_products_have_large_engines"
+SHORTCUTS = "tests/nn/test_shortcut_grads.py"
+WIDENED = "tests/kernels/test_cuda_fused.py::test_channels_of_large_images_are_widened_to_fours"
 
 MUTANTS = [
     *planted_in(
@@ -71,9 +73,9 @@ MUTANTS = [
         "kernels/cuda/convolution.cu",
         CONV2D,
         {
-            "tile: blocks below each other take the same columns": (
-                "down(blockIdx.y * gridDim.x + blockIdx.x)",
-                "down(blockIdx.x)",
+            "tile: the grid is not turned": (
+                "down() { return TURNED ?",
+                "down() { return !TURNED ?",
             ),
             "large: the statistics that are pending lie among the tiles": (
                 "dynamic_memory<T>() + E::TILE_VALUES",
@@ -100,12 +102,54 @@ MUTANTS = [
         CHOICE,
         {
             "engines: a large one leaves multiprocessors idle": (
-                " and tiles >= MULTIPROCESSORS:",
-                ":",
+                "fits and tiles >= MULTIPROCESSORS",
+                "fits",
+            ),
+            "engines: a grid is taller than CUDA allows": (
+                " and engine.m <= lines <= engine.m * MOST_TILES_DOWN",
+                " and engine.m <= lines",
             ),
             "engines: parts of a sum do not count": (
                 " * max(1, terms // TERMS_OF_A_PART)",
                 "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/backward.py",
+        SHORTCUTS,
+        {
+            "backward: what was handed over is counted again": (
+                "return self.sums.pop(node, (None, False))[0] if",
+                "return self.sums.get(node, (None, False))[0] if",
+            ),
+            "backward: a gradient is handed over to another input": (
+                "partial(sums.take, node.parents[0])",
+                "partial(sums.take, node.parents[-1])",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/fused.py",
+        SHORTCUTS,
+        {
+            "shortcut: its gradient is taken and forgotten": (
+                "dx = grad_for(links.of_input, x, dz, layer, grad_so_far(links))",
+                "grad_so_far(links)\n            dx = grad_for(links.of_input, x, dz, layer)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.py",
+        WIDENED,
+        {
+            "fours: channels that are filled up are not zero": (
+                "wide = namespace(array).zeros(tuple(shape), array.dtype)",
+                "wide = namespace(array).ones(tuple(shape), array.dtype)",
+            ),
+            "fours: the gradient does not go where it is wanted": (
+                "        dweight[...] = wide[:, :, :channels]\n        return dweight\n",
+                "        return wide[:, :, 1:]\n",
             ),
         },
     ),

@@ -388,8 +388,8 @@ MUTANTS = [
                 "            if (addend && from >= 0 && !z) {\n",
             ),
             "mask: the classes of a stride share their parts": (
-                "part = blockIdx.z * gridDim.x + tile.down, count",
-                "part = tile.down, count",
+                "part = blockIdx.z * Tile<E>::all_down() + Tile<E>::down()",
+                "part = Tile<E>::down()",
             ),
         },
     ),
