@@ -36,7 +36,7 @@ class Display:
     ) -> None:
         self.console, self.clock = console or Console(), clock
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]:<24}"),
