@@ -130,8 +130,9 @@ def as_python(text: str) -> Pairs | None:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         if isinstance(tree, ast.Dict) and all(map(is_number, tree.keys)):
-            keys, values = (map(ast.literal_eval, part) for part in (tree.keys, tree.values))
-            return Pairs((str(key), listed(value)) for key, value in zip(keys, values, strict=True))
+            keys = [str(ast.literal_eval(key)) for key in tree.keys if key]
+            values = [listed(ast.literal_eval(value)) for value in tree.values]
+            return Pairs(zip(keys, values, strict=True))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         pass  # not Python's
     return None
