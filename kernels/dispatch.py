@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -101,8 +102,31 @@ def shared_dtype(arrays: tuple[np.ndarray | None, ...]) -> np.dtype:
 
 @functools.cache
 def cpu_module() -> ModuleType | None:
-    """`minires.kernels.cpu`, loaded at the first call that needs it; None if it can't be used."""
+    """`minires.kernels.cpu`, loaded at the first call that needs it; None if it can't be used.
+
+    Raises: RuntimeError in a forked process.
+    """
+    if forked:
+        raise RuntimeError(
+            "this process was forked from one whose kernels had started threads, which are not "
+            "here: start it with multiprocessing.get_context('spawn'), or before the first kernel"
+        )
     return None if why_no_cpu() else importlib.import_module(".cpu", __package__)
+
+
+forked: list[bool] = []  # one entry where a forked process lacks its parent's threads
+
+
+def after_fork() -> None:
+    """In the child: let its first kernel say that threads are missing, for which it would wait."""
+    numba_threads = sys.modules.get("numba.np.ufunc.parallel")
+    if getattr(numba_threads, "_is_initialized", False):
+        forked.append(True)
+        cpu_module.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)
 
 
 @functools.cache
@@ -111,10 +135,10 @@ def why_no_cpu() -> str:
     if os.environ.get("MINIRES_KERNELS") == "reference":
         return "MINIRES_KERNELS=reference is set"
     try:
-        importlib.import_module("numba")
+        numba = importlib.import_module("numba")
     except ImportError as error:
         return f"Numba can't be imported ({error})"
-    return ""
+    return "NUMBA_DISABLE_JIT=1 is set" if numba.config.DISABLE_JIT else ""
 
 
 def report() -> dict[str, str]:

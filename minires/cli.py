@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from typer.core import TyperGroup
 
-from .common.output import escape_what_cannot_be_printed
+from .common.output import errors_as_sentences
 from .exercises.commands import app as exercises
 
+
+class Commands(TyperGroup):
+    """The commands; what ends too early is an error, not a wish of the user to stop."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises: ValueError for an EOFError, which Typer takes for Ctrl-D."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise ValueError(f"a file ends too early: {error}") from error
+
+
 app = typer.Typer(
+    cls=Commands,
     help="A from-scratch deep learning engine that shows why residual networks train.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -220,19 +233,8 @@ def evaluate_detector(
 
 def main() -> None:
     """Turn expected failures into one sentence each."""
-    escape_what_cannot_be_printed()
-    try:
+    with errors_as_sentences():
         app()
-    except (ValueError, OSError) as error:
-        fail(str(error))
-    except MemoryError as error:
-        fail(f"there is not enough memory: use smaller images or fewer at once. {error}".rstrip())
-
-
-def fail(sentence: str) -> NoReturn:
-    """Print what is wrong, and end."""
-    console.print(f"[red]Error:[/] {escape(sentence)}")
-    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

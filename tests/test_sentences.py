@@ -274,6 +274,6 @@ def test_too_little_memory_gets_a_sentence(monkeypatch, capsys):
 
     monkeypatch.setattr(nn, "summary", fail)
     assert run_minires(monkeypatch, "summary", "resnet20", "--size", "900000") == 1
-    text = " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().err.split())
     assert text.startswith("Error: there is not enough memory: use smaller images or fewer at once")
     assert text.endswith("Unable to allocate 9 TiB")

@@ -11,7 +11,8 @@ parallel kernel at a time. So `crop_flip`, which a data loader calls during trai
 kernel. Loaders use threads and never fork: a forked child of GNU OpenMP dies at its first parallel
 kernel.
 
-`NUMBA_CACHE_DIR` moves the folder. If it can't be written, every process compiles the kernels.
+`NUMBA_CACHE_DIR` moves the folder. If it can't be written, every process compiles the kernels. What
+is damaged there, by a full disk say, is compiled anew.
 `MINIRES_LANES=8` compiles for 8 floats a vector where the processor has 16, for comparison.
 """
 
@@ -30,6 +31,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from numba.core import config, event
+from numba.core.caching import FunctionCache
 
 
 def vector_lanes() -> int:
@@ -59,10 +61,36 @@ def helper(function: Callable) -> Any:
     return numba.njit(nogil=True, error_model="numpy")(function)
 
 
+class ForgivingCache(FunctionCache):
+    """Machine code on disk that may be damaged, or not fit there: then it is compiled."""
+
+    def load_overload(self, *what: Any) -> Any:
+        """The machine code; None where there is none that can be used."""
+        try:
+            return super().load_overload(*what)
+        except Exception:  # a damaged pickle can raise nearly anything
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *what: Any) -> None:
+        """Keep machine code, where the disk takes it."""
+        with contextlib.suppress(OSError):
+            super().save_overload(*what)
+
+
+def compiled(function: Callable, **options: Any) -> Any:
+    """A function that Numba compiles at its first call, or takes from our folder."""
+    with cache_folder(home(function)) as cache:
+        made = numba.njit(nogil=True, error_model="numpy", **options)(function)
+        if cache:
+            made._cache = ForgivingCache(made.py_func)
+    return made
+
+
 def kernel(function: Callable) -> Any:
     """An entry point that runs on the calling thread."""
-    with cache_folder(home(function)) as cache:
-        return numba.njit(nogil=True, error_model="numpy", cache=cache)(function)
+    return compiled(function)
 
 
 def parallel_kernel(function: Callable) -> Any:
@@ -71,9 +99,7 @@ def parallel_kernel(function: Callable) -> Any:
     The loop must run over chunks whose number depends on shapes alone, and each chunk must write
     its own part of the result. Then the result has the same bits for any number of threads.
     """
-    with cache_folder(home(function)) as cache:
-        compiled = numba.njit(nogil=True, error_model="numpy", cache=cache, parallel=PRANGE_ONLY)
-        return compiled(function)
+    return compiled(function, parallel=PRANGE_ONLY)
 
 
 def home(function: Callable) -> Path:
@@ -95,11 +121,11 @@ def cache_folder(package: Path) -> Iterator[bool]:
 @functools.cache
 def writable_folder(package: Path) -> Path | None:
     """The cache folder for this version of the sources, or None where it can't be written."""
-    folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash(package)}-{LANES}"
     try:
+        folder = Path(config.CACHE_DIR or user_cache()) / f"kernels-{source_hash(package)}-{LANES}"
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
+    except (OSError, RuntimeError):  # the latter where the user has no home
         return None
     return folder
 

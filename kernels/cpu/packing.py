@@ -35,14 +35,15 @@ Starts = Iterable[tuple[int, int]]
 def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Array]:
     """Let a function that reorders a weight keep its results for constant weights.
 
-    An array is constant if it is read-only and owns its data, such as a folded network's weight: it
-    can't change unnoticed. A result is dropped together with its weight.
+    An array is constant if it lies in a bytes object, such as a folded network's weight: nobody can
+    make it writable, while the flag of other read-only arrays may be set and taken back. A result
+    is dropped together with its weight.
     """
     kept: dict[int, Array] = {}
 
     @functools.wraps(pack)
     def packed(weight: Array) -> Array:
-        if weight.flags.writeable or not weight.flags.owndata:
+        if not isinstance(weight.base, bytes):
             return pack(weight)
         key = id(weight)
         if key not in kept:

@@ -106,6 +106,7 @@ class Lab:
             seed=self.seed,
             name=name,
             watch=self.watch,
+            overwrite=True,
         )
 
     def described(self, *, trained: bool = True) -> str:

@@ -160,6 +160,7 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.reduce,
     "BUILD": Machine.build,
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.since_mark()),

@@ -7,6 +7,7 @@ from pathlib import Path
 from . import cifar10, cifar100
 from .batches import Batches, evaluation_batches
 from .builtin import generate
+from .cifar_files import refuse_other_files
 from .classes import Classes, read_classes
 from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
@@ -48,9 +49,9 @@ def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
 
     `data_dir` may be a folder with an official archive (`cifar-10-binary.tar.gz` or
     `cifar-10-python.tar.gz`, the same with 100), the archive itself, or the folder that it unpacks
-    to. The cache is the user's cache folder for minires, or $MINIRES_DATA. Raises ValueError for
-    another name or damaged files, FileNotFoundError for a `data_dir` that is not there,
-    ConnectionError where the download fails.
+    to; "auto" then takes nothing else. The cache is the user's cache folder for minires, or
+    $MINIRES_DATA. Raises ValueError for another name or damaged files, FileNotFoundError for a
+    `data_dir` that is not there or holds something else, ConnectionError where the download fails.
     """
     if name not in NAMES:
         raise ValueError(f"data set {name!r}: expected {', '.join(map(repr, NAMES))}")
@@ -58,10 +59,17 @@ def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
     if given and not given[0].exists():
         raise FileNotFoundError(f"data_dir {data_dir} is not there: check the path or create it")
     if name == "builtin":
+        if given:
+            raise ValueError(
+                f"data_dir {data_dir}: the built-in drawings lie in none, leave it out"
+            )
         return generate()
     source = cifar100 if name.startswith("cifar100") else cifar10
     roots = [*given, cifar10.cache_dir()]
-    place = source.find(*roots)
+    place = source.find(*given)
+    if given and place is None:
+        refuse_other_files(source.LAYOUTS, given[0], must_be_there=name == "auto")
+    place = place or source.find(cifar10.cache_dir())
     if place is None and name != "auto":
         from .download import download
 

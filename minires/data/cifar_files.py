@@ -131,6 +131,27 @@ def _places(layouts: Sequence[Layout], root: Path) -> Iterator[Path]:
     yield from (p for p in (root / layout.archive for layout in layouts) if p.is_file())
 
 
+def refuse_other_files(layouts: Sequence[Layout], root: Path, *, must_be_there: bool) -> None:
+    """Say what was looked for in a folder where it is not, and what was found there instead.
+
+    Raises: FileNotFoundError if it `must_be_there`, or seems to be in another form or deeper.
+    """
+    below = sorted(p for depth in ("*", "*/*", "*/*/*") for p in root.glob(depth))
+    names = [name for layout in layouts for name in (layout.archive, layout.folder)]
+    deeper = next((p.parent for p in below if p.name in names and p.parent != root), None)
+    alike = [p.name for p in below if p.parent == root and "cifar" in p.name.lower()]
+    if not (must_be_there or deeper or alike):
+        return
+    found = alike or [p.name for p in below if p.parent == root]
+    raise FileNotFoundError(
+        f"data_dir {root} holds no {layouts[0].dataset}: expected the official archive as it is "
+        f"({' or '.join(x.archive for x in layouts)}) or what it unpacks to "
+        f"({' or '.join(x.folder for x in layouts)}), but found "
+        f"{', '.join(found[:5]) or 'nothing'}{', ...' if len(found) > 5 else ''}: "
+        + (f"name {deeper}" if deeper else "put it there, or leave data_dir out")
+    )
+
+
 def _has_batches(folder: Path, layout: Layout) -> bool:
     return any((folder / name).is_file() for name in (layout.train_files[0], layout.test_file))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterable
@@ -53,10 +54,11 @@ class Classes:
                 f"{self.ids[-1]!r}): name a file with the classes of the network, in the order of "
                 "its outputs"
             )
-        if self.ids.count(key) > 1:
+        count = self.ids.count(key) or self.names.count(key)
+        if count > 1:
             raise ValueError(
-                f"class {key!r} stands for {self.ids.count(key)} outputs of the network: name a "
-                "file of classes with identifiers"
+                f"class {key!r} stands for {count} outputs of the network: name a file of classes "
+                "with identifiers, and call classes by these"
             )
         return self._places[key]
 
@@ -65,7 +67,8 @@ def read_classes(path: Path) -> Classes:
     """Read the classes of a network from a file, in the order of its outputs.
 
     A `.json` file holds a list of names, a list of [identifier, name], or either as an object with
-    the keys "0", "1", ... Any other file has one class a line: `n01440764 tench, Tinca tinca` (an
+    the keys "0", "1", ... So does a text that begins with a bracket, which may be Python's instead:
+    `{0: 'tench', 1: ...}`. Any other file has one class a line: `n01440764 tench, Tinca tinca` (an
     identifier of WordNet first, as in `LOC_synset_mapping.txt`) or just a name.
 
     Raises: FileNotFoundError, or ValueError for anything else.
@@ -73,7 +76,8 @@ def read_classes(path: Path) -> Classes:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path} with names of classes")
     text = read_text(path)
-    return json_classes(path, text) if path.suffix == ".json" else named(path, line_entries(text))
+    nested = path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{")
+    return json_classes(path, text) if nested else named(path, line_entries(text))
 
 
 def json_classes(path: Path, text: str) -> Classes:
@@ -100,19 +104,57 @@ def entry(line: str) -> tuple[str, str]:
 
 
 def json_entries(path: Path, text: str) -> list[tuple[str, str]]:
-    """(identifier, name) of every class of a JSON file."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter for deeply nested lists
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if isinstance(value, dict):
-        places = [str(place) for place in range(len(value))]
-        if set(value) != set(places):
-            raise ValueError(f'{path}: expected the keys "0" .. "{len(value) - 1}", one a class')
-        value = [value[place] for place in places]
+    """(identifier, name) of every class of a JSON text, or of one of Python's."""
+    value = as_python(text) or as_json(path, text)
+    if isinstance(value, Pairs):
+        value = in_order(path, value)
     if not isinstance(value, list):
         raise ValueError(f"{path}: expected a list of names or an object of them")
     return [json_entry(path, item) for item in value]
+
+
+class Pairs(list[tuple[Any, Any]]):
+    """A JSON object or a dictionary, with keys that come twice."""
+
+
+def as_json(path: Path, text: str) -> Any:
+    """What a JSON text holds."""
+    try:
+        return json.loads(text, object_pairs_hook=Pairs)
+    except (ValueError, RecursionError) as error:  # the latter for deeply nested lists
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+
+
+def as_python(text: str) -> Pairs | None:
+    """A dictionary of Python, `{0: 'tench'}`, whose keys JSON does not know; None for others."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        if isinstance(tree, ast.Dict) and all(map(is_number, tree.keys)):
+            keys = [str(ast.literal_eval(key)) for key in tree.keys if key]
+            values = [listed(ast.literal_eval(value)) for value in tree.values]
+            return Pairs(zip(keys, values, strict=True))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        pass  # not Python's
+    return None
+
+
+def is_number(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+def listed(value: Any) -> Any:
+    """A tuple as JSON would have it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def in_order(path: Path, pairs: Pairs) -> list[Any]:
+    """The values of an object whose keys are the places."""
+    by_place, places = dict(pairs), [str(place) for place in range(len(pairs))]
+    if set(by_place) != set(places):
+        raise ValueError(
+            f'{path}: expected the keys "0" .. "{len(pairs) - 1}", one a class, each once'
+        )
+    return [by_place[place] for place in places]
 
 
 def json_entry(path: Path, item: Any) -> tuple[str, str]:

@@ -17,7 +17,8 @@ class Dataset:
     """Images (N, H, W, C) as uint8 and labels (N,) in 0 .. len(classes) - 1, in two splits.
 
     `name` is short and says which data these are; it is shown in the terminal, in records and in
-    every picture. Raises ValueError where the arrays do not fit each other.
+    every picture. Views of images, such as images[..., ::-1], are copied. Raises ValueError where
+    the arrays do not fit each other, TypeError for what are none.
     """
 
     name: str
@@ -35,6 +36,9 @@ class Dataset:
                 f"data set {self.name!r}: training images are {self.train_images.shape[1:]} but "
                 f"test images {self.test_images.shape[1:]}: one network takes one size"
             )
+
+        for split in ("train_images", "test_images"):  # kernels read them in one run
+            object.__setattr__(self, split, np.ascontiguousarray(getattr(self, split)))
 
     def split(self, name: str) -> tuple[Images, Labels]:
         """The images and labels of "train" or "test"."""
@@ -61,6 +65,12 @@ class Dataset:
 
     def _check(self, split: str, images: Images, labels: Labels) -> None:
         where = f"data set {self.name!r}: {split}_images"
+        for what, given in ((where, images), (f"{where[:-6]}labels", labels)):
+            if not isinstance(given, np.ndarray):
+                raise TypeError(
+                    f"{what} must be a NumPy array, but are {type(given).__name__}: "
+                    "np.array(...) makes one"
+                )
         if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(
                 f"{where} must be uint8 of shape (N, H, W, C), but are {images.dtype} "

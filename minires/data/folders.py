@@ -2,36 +2,33 @@
 
 | layout | where the class of an image stands |
 |---|---|
-| sub-folders | the name of the image's folder: `n01440764/x.JPEG` |
+| sub-folders | the name of the image's folder: `n01440764/x.JPEG`, or its output: `0/x.JPEG` |
 | ILSVRC, Kaggle | `LOC_val_solution.csv`: `ILSVRC2012_val_00000001,n01751748 111 108 441 193` |
 | ILSVRC, Caffe | `val.txt`: `ILSVRC2012_val_00000001.JPEG 65`, by place or by identifier |
 | ILSVRC, kit | `ILSVRC2012_validation_ground_truth.txt`: the number of image 1, 2, ... |
+| tiny-imagenet | `val_annotations.txt`: `val_0.JPEG n03444034 0 32 44 62` |
 
 Where no file of classes is given, the identifiers in alphabetical order are the outputs 0, 1, ...
-of a network, as in torchvision.
+of a network, as in torchvision. Numbers are no identifiers: folders `0`, `1`, ... are the outputs.
 """
 
 from __future__ import annotations
 
-import csv
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..common.files import read_text
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image
-from .synsets import synsets_by_number
+from .labels import SUFFIXES, LabelFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+TINY_IMAGENET = "val_annotations.txt"
 LABEL_FILES = ("LOC_val_solution.csv", "val.txt", "ILSVRC2012_validation_ground_truth.txt")
 MAPPING_FILES = ("LOC_synset_mapping.txt", "synset_words.txt")
 
@@ -104,7 +101,8 @@ class DatasetImages:
     def open(self, number: int) -> Image:
         from PIL import Image
 
-        return Image.fromarray(self.images[number]).convert("RGB")
+        image = self.images[number]
+        return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
 
 
 def find_images(
@@ -118,13 +116,17 @@ def find_images(
             the folder holds images and no sub-folders of them.
         classes: the outputs of the network; by default the identifiers found, in order.
 
+    A folder that can't be read stands in the list as an image that can't be opened.
+
     Raises: FileNotFoundError where something named is not there, ValueError for everything that
         does not fit, with the first few files at fault.
     """
+    folder, labels = Path(folder), labels and Path(labels)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    if labels is None and (pairs := pairs_by_folder(folder)):
-        return assembled(folder, pairs, classes or classes_of({key for _, key in pairs}))
+    labels = labels or first_existing((TINY_IMAGENET,), folder)
+    if labels is None and (by_name := images_by_folder(folder)):
+        return assembled(folder, *pairs_by_folder(folder, by_name, classes))
     paths = sorted(walk(folder))
     if not paths:
         raise ValueError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
@@ -136,8 +138,8 @@ def find_images(
         )
     if classes is None and (mapping := first_existing(MAPPING_FILES, folder, labels.parent)):
         classes = read_classes(mapping)
-    file = LabelFile(labels)
-    return assembled(folder, file.pairs(paths), classes or classes_of(set(file.keys.values())))
+    file = LabelFile(labels, paths)
+    return assembled(folder, file.pairs(), classes or classes_of(set(file.keys.values())))
 
 
 def assembled(folder: Path, pairs: list[tuple[Path, Key]], classes: Classes) -> ImageFiles:
@@ -155,19 +157,62 @@ def classes_of(keys: set[Key]) -> Classes:
     return Classes.called(f"class {number}" for number in range(max(numbers) + 1))
 
 
-def pairs_by_folder(folder: Path) -> list[tuple[Path, Key]]:
-    """Every image in a sub-folder, with the name of that sub-folder."""
+def images_by_folder(folder: Path) -> dict[str, list[Path]]:
+    """The images in each sub-folder, by its name; {} where none has any."""
     inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return [(path, sub.name) for sub in inner for path in sorted(walk(sub))]
+    by_name = {sub.name: sorted(walk(sub)) for sub in inner}
+    return by_name if any(by_name.values()) else {}
+
+
+def pairs_by_folder(
+    folder: Path, by_name: dict[str, list[Path]], classes: Classes | None
+) -> tuple[list[tuple[Path, Key]], Classes]:
+    """Every image with the class that its sub-folder stands for, and all classes."""
+    empty = [name for name, paths in by_name.items() if not paths]
+    if empty and classes is None:
+        raise ValueError(
+            f"{folder}: the sub-folder {empty[0]} holds no images ({', '.join(SUFFIXES)}), so it "
+            "is not known which output each of the others is: remove it, or name a file with the "
+            "classes of the network"
+        )
+    places = places_of(folder, by_name, classes)
+    pairs = [(path, places[name]) for name, paths in by_name.items() for path in paths]
+    return pairs, classes or classes_of(set(places.values()))
+
+
+def places_of(folder: Path, names: Iterable[str], classes: Classes | None) -> dict[str, Key]:
+    """What each sub-folder is called, or the output that it is where all names are 0 .. n - 1.
+
+    Raises: ValueError for other numbers, whose order as text is not theirs.
+    """
+    itself: dict[str, Key] = {name: name for name in names}
+    known = classes is not None and set(itself) <= {*classes.ids, *classes.names}
+    if known or not all(name.isdecimal() for name in itself):
+        return itself
+    numbers: dict[str, Key] = {name: int(name) for name in itself}
+    if set(numbers.values()) == set(range(len(numbers))):
+        return numbers
+    if classes is not None:
+        return itself
+    raise ValueError(
+        f"{folder}: the sub-folders are called {', '.join(itself)[:60]}, which are numbers but not "
+        f"0 .. {len(itself) - 1}, the outputs of a network: rename them, or name a file with the "
+        "classes of the network, in the order of its outputs"
+    )
 
 
 def walk(folder: Path) -> Iterator[Path]:
     """All image files below a folder, once each, even if several links lead to one.
 
-    Hidden files, such as `._x.jpg` from a Mac, and hidden folders are left out.
+    Hidden files, such as `._x.jpg` from a Mac, and hidden folders are left out. A folder that can't
+    be listed comes itself.
     """
-    seen: set[Path] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    seen, unreadable = set[Path](), list[Path]()
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename))
+
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=note):
         place = Path(root).resolve()
         if place in seen:
             folders.clear()
@@ -177,81 +222,9 @@ def walk(folder: Path) -> Iterator[Path]:
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(root, name)
+    yield from unreadable
 
 
 def first_existing(names: Sequence[str], *folders: Path) -> Path | None:
     """The first of these files that lies in one of the folders."""
     return next((f / name for f in folders for name in names if (f / name).is_file()), None)
-
-
-class LabelFile:
-    """A file that names the class of each image, in one of three forms; `keys` is what it says.
-
-    Images are called by their names without suffix, or, in the development kit, by their number.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path} with the classes of the images")
-        self.path = path
-        self.lines = [line for line in read_text(path).splitlines() if line.strip()]
-        if not self.lines:
-            raise ValueError(f"{path} is empty: expected the class of an image in each line")
-
-    def pairs(self, paths: list[Path]) -> list[tuple[Path, Key]]:
-        """Each image with its class. Raises ValueError for images that the file leaves out."""
-        names = {path: self.image_name(path) for path in paths}
-        unknown = [path.name for path, name in names.items() if name not in self.keys]
-        if unknown:
-            raise ValueError(
-                f"{self.path} says no class for {len(unknown)} of {len(paths)} images: "
-                f"{', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''}"
-            )
-        return [(path, self.keys[name]) for path, name in names.items()]
-
-    def image_name(self, path: Path) -> str:
-        """What this file calls an image."""
-        number = re.search(r"(\d+)$", path.stem)
-        return str(int(number[1])) if number and self.is_ground_truth else path.stem
-
-    @property
-    def is_ground_truth(self) -> bool:
-        """Whether a line is just the number of a class, as in the development kit."""
-        return self.lines[0].strip().isdecimal()
-
-    @cached_property
-    def keys(self) -> dict[str, Key]:
-        """The class of every image."""
-        return self.by_number() if self.is_ground_truth else self.by_name()
-
-    def by_number(self) -> dict[str, Key]:
-        """Image 1, 2, ... with its synset."""
-        synsets = synsets_by_number(self.path.parent)
-        strange = [line for line in self.lines if line.strip() not in synsets]
-        if strange:
-            raise ValueError(f"{self.path}: no synset has the number {strange[0]!r}")
-        return {str(i): synsets[line.strip()] for i, line in enumerate(self.lines, 1)}
-
-    def by_name(self) -> dict[str, Key]:
-        """Lines of an image and its class; those of Kaggle go on with boxes."""
-        if self.path.suffix == ".csv":
-            return dict(self.entry(row) for row in self.rows()[1:])
-        return dict(self.entry(line.split()) for line in self.lines)
-
-    def rows(self) -> list[list[str]]:
-        """The cells of a table, with its head."""
-        try:
-            return list(csv.reader(self.lines))
-        except csv.Error as error:
-            raise ValueError(
-                f"{self.path} is not a table of comma-separated values: {error}"
-            ) from None
-
-    def entry(self, row: list[str]) -> tuple[str, Key]:
-        if len(row) != 2 or not row[1].strip():
-            raise ValueError(
-                f"{self.path}: expected the name of an image and its class in each line, but got "
-                f"{' '.join(row)!r}"
-            )
-        key = row[1].split()[0]
-        return Path(row[0]).stem, int(key) if key.isdecimal() else key

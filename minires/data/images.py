@@ -30,20 +30,38 @@ class BrokenImageError(ValueError):
     """A file that can't be decoded, or not be resized; the text names it and says why."""
 
 
-def open_image(path: Path) -> Image:
+def open_image(path: Path, *, upright: bool = False) -> Image:
     """Decode a whole image file as RGB; grey levels become equal channels, palettes colours.
 
-    Raises: BrokenImageError. Decoders fail in many ways; everything they raise becomes it.
+    Grey levels of 16 bits are scaled. With `upright` a photograph is turned as its camera noted
+    (EXIF); evaluations leave it as it lies in the file, as torchvision does.
+
+    Raises: BrokenImageError. Decoders fail in many ways; everything they raise becomes it. So do
+        levels of 32 bits, of which nobody knows which one is white.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as file:
-            image = file.convert("RGB")
+            image = as_rgb(ImageOps.exif_transpose(file) if upright else file, file.format)
     except Exception as error:
         raise BrokenImageError(f"{path}: {reason(error)}") from None
     image.info[IMAGE_FILE] = path
     return image
+
+
+def as_rgb(image: Image, kind: str | None) -> Image:
+    """An image of some format as RGB, 8 bits a channel. Pillow alone would cut levels at 255."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        levels = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))  # 65535 is 255 * 257
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            "its levels have 32 bits, and nothing says which one is white: save it with 8 or 16"
+        )
+    return image.convert("RGB")
 
 
 def reason(error: Exception) -> str:
@@ -128,8 +146,14 @@ class Preprocessing:
         return cls(resize or size, size, mean.astype(np.float32), std.astype(np.float32))
 
     def normalised(self, image: Image) -> View:
-        """All of an RGB image, (H, W, 3), float32: `ToTensor` and `Normalize` in torchvision."""
-        view = np.asarray(image, np.float32) / np.float32(255)
+        """All of an RGB image, (H, W, 3), float32: `ToTensor` and `Normalize` in torchvision.
+
+        (H, W, 1) where there are moments of a single channel, of grey images.
+        """
+        levels = (
+            np.asarray(image) if len(self.std) == 3 else np.asarray(image.convert("L"))[..., None]
+        )
+        view = levels.astype(np.float32) / np.float32(255)
         mean = np.asarray(self.mean, np.float32)
         view -= mean if mean.ndim == 1 else stretched(mean, image.size)
         view /= np.asarray(self.std, np.float32)

@@ -33,6 +33,9 @@ def from_text(path: Path) -> dict[str, str]:
     found = re.findall(r"^(n\d{8})\s+(\d+)\b", read_text(path), re.MULTILINE)
     if not found:
         raise ValueError(f"{path}: expected lines such as 'n02119789 1 kit_fox'")
+    numbers = [number for _, number in found]
+    if twice := next((number for number in numbers if numbers.count(number) > 1), None):
+        raise ValueError(f"{path} has the number {twice} twice: get the file again")
     return {number: synset for synset, number in found}
 
 

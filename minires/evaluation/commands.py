@@ -101,7 +101,7 @@ def classify_files(
     pictures = picture_paths(picture, images) if picture else {}
     for path in images:
         try:
-            image = open_image(path)
+            image = open_image(path, upright=True)
             guesses = classify(
                 models,
                 image,

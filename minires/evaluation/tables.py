@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
 def evaluation_table(result: Evaluation) -> Table:
     """One row a network, and one for the ensemble."""
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
-        title=f"{escape(result.data)}: {result.images:,} images, {result.protocol}",
+        title=Text(f"{result.data}: {result.images:,} images, {result.protocol}"),
         caption=(
             f"{result.seconds:.0f} s, {result.images / result.seconds:.1f} images/s; "
             f"{share_waited(result):.1%} of the time spent waiting for images"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .display import WIDTH, heading, say, show_grade, show_next, show_race
 from .display import as_json as to_json
@@ -97,7 +98,7 @@ def check_class(console: Console, folders: list[Path]) -> None:
             grade = grade_file(name, path) if path.exists() else None
             right += bool(grade and grade.right)
             cells.append(cell(grade))
-        table.add_row(folder.name, *cells, str(right))
+        table.add_row(Text(folder.name), *cells, str(right))
     console.print(table)
 
 

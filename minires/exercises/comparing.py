@@ -20,7 +20,7 @@ def problem_with(
 ) -> Problem | None:
     """What is wrong with one output of one call, or None."""
     if isinstance(right, str):
-        return None if got == right else other_word(got, right, name, case)
+        return None if is_word(got, right) else other_word(got, right, name, case)
     sentence = wrong_kind(got, right, name, task)
     if sentence:
         return Problem("shape", sentence, *last_return(function), case=str(case))
@@ -32,6 +32,17 @@ def problem_with(
     return wrong_values(got, right, name, task.outputs[name], case)
 
 
+def is_word(got: Any, right: str) -> bool:
+    """Whether it is this word; an array of words is none."""
+    return isinstance(got, str) and got == right
+
+
+def is_numeric(got: Any) -> bool:
+    """Whether it is an array of numbers, or a number, with which one can calculate."""
+    numbers = isinstance(got, np.ndarray | np.generic | float | int)
+    return numbers and np.asarray(got).dtype.kind in "fiub"
+
+
 def wrong_kind(got: Any, right: Any, name: str, task: Task) -> str:
     """What is wrong with an output before a single number is looked at, or nothing."""
     wanted = np.shape(right)
@@ -39,6 +50,8 @@ def wrong_kind(got: Any, right: Any, name: str, task: Task) -> str:
         return f"{name} is None: {task.function} should return an array of shape {wanted}"
     if not isinstance(got, np.ndarray | np.generic | float | int):
         return f"{name} should be a NumPy array, but is a {type(got).__name__}"
+    if not is_numeric(got):
+        return f"{name} holds {np.asarray(got).dtype}, but should hold float64, as the inputs do"
     if np.shape(got) != wanted:
         return (
             f"{name} has shape {np.shape(got)}, but should have {wanted}{shape_advice(got, right)}"

@@ -33,7 +33,7 @@ def show_list(console: Console, folder: Path) -> None:
     right = list(states.values()).count("right")
     say(console, "Write the gradients of a residual network yourself, and have them checked.\n")
     console.print(table)
-    console.print(f"\n{right} of {len(NAMES)} are right (in {folder}/).\n", highlight=False)
+    say(console, f"\n{right} of {len(NAMES)} are right (in {folder}/).\n")
     console.print(Text.assemble(*advice(states, right)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .comparing import problem_with
+from .comparing import is_numeric, problem_with
 from .diagnosing import Answer, diagnose
 from .student import Printed, Problem, Trouble, call, fresh, function_of, load
 from .task import Case, Exercise, Task
@@ -159,5 +159,12 @@ def grade_output(
     part = Part(task.function, output, len(cases), len(found))
     if not found:
         return replace(part, told=tuple(str(case) for case, _ in cases if task.tell))
+    if not all(can_be_compared(a) for a in answers):
+        return replace(part, problem=found[0])
     mistake, diagnosis = diagnose(task, output, answers)
     return replace(part, problem=replace(found[0], mistake=mistake, diagnosis=diagnosis))
+
+
+def can_be_compared(answer: Answer) -> bool:
+    """Whether an answer is a word where a word is right, else of numbers."""
+    return isinstance(answer.got, str) if isinstance(answer.right, str) else is_numeric(answer.got)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import linecache
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,16 +50,24 @@ def run_worker(job: str, name: str, path: Path, folder: Path, seconds: float) ->
     """Start the worker and wait; its exit status, or None if it had to be killed."""
     command = [sys.executable, "-m", f"{__package__}.worker", job, name, str(path), str(folder)]
     quiet = subprocess.DEVNULL
+    worker = subprocess.Popen(
+        [*command, str(seconds)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
     try:
-        return subprocess.run(
-            [*command, str(seconds)],
-            stdin=quiet,
-            stdout=quiet,
-            stderr=quiet,
-            timeout=seconds + START,
-        ).returncode
+        return worker.wait(timeout=seconds + START)
     except subprocess.TimeoutExpired:
         return None
+    finally:
+        end(worker)
+
+
+def end(worker: subprocess.Popen[bytes]) -> None:
+    """End the worker and what the student's code has started: a session of its own."""
+    worker.kill()
+    worker.wait()
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(worker.pid, signal.SIGKILL)
 
 
 def read(folder: Path) -> dict[str, Any] | None:

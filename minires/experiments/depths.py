@@ -40,7 +40,14 @@ def deepest(setting: Setting, steps: int, batch_size: int) -> str:
     )
     folder = setting.folder / "deepest" / folder_name(model.name, seed=0)
     Trainer(
-        model, dataset, recipe, folder=folder, seed=0, name=model.name, device=setting.device
+        model,
+        dataset,
+        recipe,
+        folder=folder,
+        seed=0,
+        name=model.name,
+        device=setting.device,
+        overwrite=True,
     ).run()
     intervals = [r for r in read_records(folder / "records.jsonl") if r["kind"] == "interval"]
     losses, seconds = [r["loss"] for r in intervals], intervals[-1]["seconds"] / steps

@@ -27,6 +27,8 @@ from ..nn import (
     PreActBasicBlock,
     PreActBottleneck,
     ReLU,
+    SubsampleAndPad,
+    SubsampleAndPadBothSides,
     make_stage,
 )
 from ..nn.blocks import SHORTCUTS, Shortcut
@@ -36,6 +38,7 @@ from ..nn.sequential import in_turn
 
 Block = Literal["basic", "bottleneck"]
 Version = Literal["v1", "v2"]
+Padding = Literal["end", "both"]
 
 STAGES = ((16, 1), (32, 2), (64, 2))  # filters, and the stride of the stage's first block
 BLOCKS: dict[tuple[str, str], type[Module]] = {
@@ -66,6 +69,7 @@ class CifarResNet(Module):
     ) -> None:
         super().__init__()
         self.depth, self.shortcut, self.block, self.version = depth, shortcut, block, version
+        self.padding: Padding = "end"
         self.conv1 = Conv2d(3, 16, 3, padding=1, rng=rng, dtype=dtype)
         if version == "v1":
             self.bn1 = BatchNorm2d(16, dtype=dtype)
@@ -90,6 +94,7 @@ class CifarResNet(Module):
         version = "" if self.version == "v1" else f" {self.version}"
         bottleneck = " bottleneck" if self.block == "bottleneck" else ""
         option = "" if self.shortcut in ("A", None) else f" ({self.shortcut})"
+        option += " padded on both sides" if self.padding == "both" else ""
         return f"{kind}-{self.depth}{version}{bottleneck}{option}"
 
     def features(self, x: Tensor) -> Tensor:
@@ -113,6 +118,7 @@ def cifar_resnet(
     version: Version = "v1",
     seed: Seed = 0,
     classes: int = 10,
+    padding: Padding = "end",
     recompute: bool = False,
     dtype: DType = np.float32,
 ) -> CifarResNet:
@@ -123,9 +129,11 @@ def cifar_resnet(
     `block` "bottleneck" makes 9n + 2 layers. `version` "v2" puts batch norm and ReLU before the
     convolutions: He et al. 2016 have 110 layers of basic blocks, and 164 and 1001 of bottlenecks
     with shortcuts "B". The weights are zeros where `seed` is "zeros", for those who will load some.
+    `padding` says where shortcut A puts the new channels: behind the others, or half of them in
+    front ("both"), as widely used code has it. Weights of one fit the other, and are wrong for it.
     With `recompute` the blocks run again in the backward pass, for less memory: see BasicBlock.
 
-    Raises: ValueError for a depth that does not fit, an unknown shortcut, block or version.
+    Raises: ValueError for a depth that does not fit, an unknown shortcut, block, version, padding.
     """
     if (block, version) not in BLOCKS:
         raise ValueError(
@@ -135,8 +143,13 @@ def cifar_resnet(
     check_depth(depth, 3 * LAYERS[block])
     if shortcut not in SHORTCUTS:
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
+    if padding not in ("end", "both") or (padding == "both" and shortcut != "A"):
+        raise ValueError(
+            f"padding must be 'end', or 'both' with shortcut 'A', but is {padding!r} with shortcut "
+            f"{shortcut!r}"
+        )
     rng, shortcut_rng = generators(seed)
-    return CifarResNet(
+    model = CifarResNet(
         depth,
         shortcut=shortcut,
         block=block,
@@ -147,6 +160,18 @@ def cifar_resnet(
         shortcut_rng=shortcut_rng,
         dtype=dtype,
     )
+    if padding == "both":
+        pad_on_both_sides(model)
+    return model
+
+
+def pad_on_both_sides(model: CifarResNet) -> None:
+    """Exchange the shortcuts that pad at the end."""
+    model.padding = "both"
+    for block in list(model.modules()):
+        for name, child in list(block.named_children()):
+            if isinstance(child, SubsampleAndPad):
+                setattr(block, name, SubsampleAndPadBothSides(child.channels, stride=child.stride))
 
 
 def check_depth(depth: int, step: int) -> None:

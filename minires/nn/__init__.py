@@ -30,6 +30,7 @@ from .layers import (
     PReLU,
     ReLU,
     SubsampleAndPad,
+    SubsampleAndPadBothSides,
 )
 from .modes import evaluating, keeping_modes
 from .module import Module, Parameter
@@ -64,6 +65,7 @@ __all__ = [
     "Sequential",
     "Shortcut",
     "SubsampleAndPad",
+    "SubsampleAndPadBothSides",
     "Summary",
     "evaluating",
     "fold_batch_norm",

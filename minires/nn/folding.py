@@ -75,10 +75,14 @@ def merge(conv: Conv2d, norm: BatchNorm2d) -> None:
 
 
 def make_constant(model: Module) -> None:
-    """Let nobody write into the convolutions' weights; CuPy's arrays can't be protected."""
+    """Let nobody write into the convolutions' weights, by laying them into bytes objects.
+
+    CuPy's arrays can't be protected.
+    """
     for _, module in model.named_modules():
         if isinstance(module, Conv2d) and module.weight.device == "cpu":
-            module.weight.data.flags.writeable = False
+            weight = module.weight.data
+            module.weight.data = np.ndarray(weight.shape, weight.dtype, weight.tobytes())
 
 
 def replace(model: Module, norm: BatchNorm2d) -> None:

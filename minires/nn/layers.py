@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import Tensor, pad
 from ..autograd.function import Array
 from ..autograd.recompute import is_second_time
 from ..kernels.running import Running
@@ -351,3 +351,13 @@ class SubsampleAndPad(Module):
 
     def settings(self) -> str:
         return f"{self.channels}, stride={self.stride}"
+
+
+class SubsampleAndPadBothSides(SubsampleAndPad):
+    """The same with half of the new channels in front, as other code bases have it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, ceil(H / stride), ceil(W / stride), channels)."""
+        front = (self.channels - x.shape[3]) // 2
+        y = F.subsample_and_pad(x, channels=self.channels - front, stride=self.stride)
+        return pad(y, ((0, 0), (0, 0), (0, 0), (front, 0)))

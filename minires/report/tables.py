@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from rich.table import Table
+from rich.text import Text
 
 from .curves import layer_gradients
 from .runs import Group
@@ -22,7 +23,7 @@ def results_table(groups: list[Group]) -> Table:
     """One row a network: training loss and error over the last eighth, test error, time."""
     config = groups[0].runs[0].config
     table = Table(
-        title=f"{config['data']}, preset {config['recipe']['name']}, {over_seeds(groups[0])}",
+        title=Text(f"{config['data']}, preset {config['recipe']['name']}, {over_seeds(groups[0])}"),
         caption=(
             "Training figures: mean over the last eighth of the iterations, on augmented batches. "
             f"Test: {config['test_images']:,} images, after the last iteration."
@@ -33,7 +34,7 @@ def results_table(groups: list[Group]) -> Table:
         table.add_column(heading, justify="right")
     for group in groups:
         table.add_row(
-            group.name,
+            Text(group.name),
             f"{group.runs[0].config['parameters']:,}",
             *final_figures(group),
             f"{group.mean('seconds'):.0f} s",
@@ -65,7 +66,7 @@ def gradients_table(groups: list[Group]) -> Table:
     for heading in GRADIENT_HEADINGS:
         table.add_column(heading, justify="right")
     for row in gradient_rows(groups):
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

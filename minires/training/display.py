@@ -43,7 +43,7 @@ class Display:
         self.console, self.clock = console or Console(), clock
         self.side_by_side = side_by_side
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]:<24}"),

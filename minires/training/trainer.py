@@ -56,9 +56,13 @@ class Trainer:
         device: "cpu", "cuda" or "auto": the network is moved there; left out, it stays where it is.
             Checkpoints do not depend on it: a run may go on on another device.
         watch: called with the trainer after every step, for a progress bar.
+        overwrite: a finished or interrupted run in the folder may be deleted.
+
+    Modules that are in evaluation while the network itself is in training stay so: such a batch
+    norm is frozen. A network that is in evaluation as a whole is put into training.
 
     Raises (in run): DivergedError, InterruptedTraining, and ValueError if another process is
-    training in the folder.
+    training in the folder, or has trained there and this is neither to `resume` nor to `overwrite`.
     """
 
     def __init__(
@@ -72,11 +76,12 @@ class Trainer:
         name: str,
         device: str | None = None,
         watch: Callable[[Trainer], None] | None = None,
+        overwrite: bool = False,
     ) -> None:
         if device:
             model.to(device)
         self.model, self.dataset, self.recipe = model, dataset, recipe
-        self.folder, self.name = folder, name
+        self.folder, self.name, self.overwrite = Path(folder), name, overwrite
         self.watch = watch or (lambda trainer: None)
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
         self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
@@ -87,7 +92,7 @@ class Trainer:
             weight_decay=recipe.weight_decay,
         )
         self.replay = Replay(model, self.optimizer, self.batches, name)
-        self.tally, self.records = Tally(model.device), Records(folder / "records.jsonl")
+        self.tally, self.records = Tally(model.device), Records(self.folder / "records.jsonl")
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
         self.gradient_norm = math.nan  # where it was last looked at
@@ -110,7 +115,8 @@ class Trainer:
         with claimed(self.folder), self.replay:
             if self.step == 0:
                 self.begin()
-            self.model.train()
+            if not self.model.training:
+                self.model.train()
             while self.step < self.recipe.iterations:
                 with self.timed():
                     self.train_step()
@@ -197,7 +203,15 @@ class Trainer:
         return self.folder / checkpoints.CHECKPOINT
 
     def begin(self) -> None:
-        """Write the configuration of a new run; an older one in the folder makes way."""
+        """Write the configuration of a new run; an older one makes way only if it may.
+
+        Without a checkpoint there is nothing that could be gone on with, so that it always may.
+        """
+        if self.checkpoint_path.exists() and not self.overwrite:
+            raise ValueError(
+                f"{self.folder} holds a run already: call resume() first to go on with it, choose "
+                "another folder, or make the Trainer with overwrite=True to delete it"
+            )
         write_configuration(self)
         self.records.begin()
         self.checkpoint_path.unlink(missing_ok=True)

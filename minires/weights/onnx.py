@@ -1,4 +1,4 @@
-"""Any network as an ONNX graph, from the trace of one image.
+"""Any network as an ONNX graph, from the trace of two images; others show what depends on them.
 
 Images are (N, 3, H, W) there, as PyTorch's exports have them, and so are all maps. What is not a
 map keeps our layout, and so does a map in front of an operation that mixes its axes (Flatten):
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from ..nn import functional as F
 from ..nn.fusing import fusing
 
 OPSET = 17
+LAST = 2**31 - 1  # an end of a slice, behind any map
+OTHER_SIZES = (1, 2, 5, 31)  # pixels more, of all remainders that strides and windows leave
 TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -31,9 +33,12 @@ def export_onnx(
     """Write the network in evaluation as ONNX, for images of (H, W, C) and any number of them.
 
     The graph's input is `images`, float32 (N, C, H, W), normalised as the network expects; its
-    output `logits`, (N, classes). The network is left as it is. Needs the package onnx.
+    output `logits`, (N, classes). Where the network computes the same for other sizes, as behind
+    global average pooling, the graph takes them too. The network is left as it is. Needs the
+    package onnx.
 
-    Raises: ValueError without that package, or for an operation that ONNX does not have.
+    Raises: ValueError without that package, for an operation that ONNX does not have, and for a
+        network that computes something else for another number of images.
     """
     path = Path(path).expanduser()
     content = onnx_model(model, input_shape).SerializeToString()
@@ -44,17 +49,19 @@ def export_onnx(
 def onnx_model(model: Module, input_shape: tuple[int, int, int]) -> Any:
     """The ONNX model, checked by ONNX's own checker."""
     onnx = load_onnx()
-    images, steps, logits = run(model, input_shape)
+    images, steps, logits = traced = run(model, input_shape)
     graph = Graph(onnx, {id(p): name for name, p in model.named_parameters()})
+    graph.shapes = shapes_for_any_count(traced, run(model, input_shape, count=3))
     graph.maps[id(images)] = "images"
     for step in steps:
         convert(graph, step)
     graph.node("Identity", [graph.plain_of(logits)], output="logits")
-    kind, (height, width, channels) = onnx.TensorProto.FLOAT, input_shape
+    kind, (*sides, channels) = onnx.TensorProto.FLOAT, input_shape
+    names = ["H", "W"] if takes_any_size(model, input_shape, traced) else sides
     made = onnx.helper.make_graph(
         graph.nodes,
         getattr(model, "name", type(model).__name__),
-        [onnx.helper.make_tensor_value_info("images", kind, ["N", channels, height, width])],
+        [onnx.helper.make_tensor_value_info("images", kind, ["N", channels, *names])],
         [onnx.helper.make_tensor_value_info("logits", kind, ["N", *logits.shape[1:]])],
         graph.constants,
     )
@@ -77,13 +84,95 @@ def load_onnx() -> Any:
     return onnx
 
 
-def run(model: Module, input_shape: tuple[int, int, int]) -> tuple[Tensor, list[Step], Tensor]:
-    """Run one image of zeros through the network in evaluation; the network is left as it was."""
+class Run(NamedTuple):
+    """What went in, each operation, and what came out."""
+
+    images: Tensor
+    steps: list[Step]
+    logits: Tensor
+
+
+def run(model: Module, input_shape: Sequence[int], *, count: int = 2) -> Run:
+    """Run images of zeros through the network in evaluation; the network is left as it was."""
     first = model.parameters()[0]
-    images = Tensor(np.zeros((1, *input_shape), first.dtype)).to(first.device)
+    images = Tensor(np.zeros((count, *input_shape), first.dtype)).to(first.device)
     with no_grad(), fusing(False), evaluating(model), trace() as steps:
         logits = model(images)
-    return images, steps, logits
+    return Run(images, steps, logits)
+
+
+# ------------------------------------------------------------------------ what else may go in
+
+
+def shapes_for_any_count(two: Run, three: Run) -> dict[int, list[int]]:
+    """The shape that each Reshape makes for any number of images, by its output; -1 is free.
+
+    Raises: ValueError where runs with two and with three images differ in anything else, since a
+        graph could hold only one of both.
+    """
+    strange, shapes = difference(two, three, but=ops.Reshape), {}
+    for step, other in zip(two.steps, three.steps, strict=False):
+        if step.function is ops.Reshape:
+            pairs = list(zip(step.output.shape, other.output.shape, strict=False))
+            shapes[id(step.output)] = [a if a == b else -1 for a, b in pairs]
+            strange = strange or ("Reshape" if sum(a != b for a, b in pairs) > 1 else "")
+    if two.logits.shape != (2, *three.logits.shape[1:]):
+        strange = strange or "the shape of the result"
+    if strange:
+        raise ValueError(
+            f"{strange} differs between two images and three, so that no graph fits any number of "
+            "them: export a network that treats each image alike"
+        )
+    return shapes
+
+
+def takes_any_size(model: Module, input_shape: Sequence[int], traced: Run) -> bool:
+    """Whether the network computes the same for images of some other sizes."""
+    height, width, channels = input_shape
+    try:
+        return not any(
+            difference(traced, run(model, (height + more, width + 2 * more, channels)))
+            for more in OTHER_SIZES
+        )
+    except ValueError:  # a fully connected layer behind a flattened map, say
+        return False
+
+
+def difference(one: Run, other: Run, but: type[Function] | None = None) -> str:
+    """The first operation that is another one in the other run; "" if there is none.
+
+    Those of the kind `but` may have other settings.
+    """
+    if len(one.steps) != len(other.steps):
+        return "the number of operations"
+    places = {id(one.images): -1}, {id(other.images): -1}
+    for number, steps in enumerate(zip(one.steps, other.steps, strict=True)):
+        a, b = steps
+        settings = a.function is but or alike(list(a.settings.values()), list(b.settings.values()))
+        if a.function is not b.function or not settings or not same_inputs(a, b, places):
+            return a.function.__name__
+        for step, known in zip(steps, places, strict=True):
+            known[id(step.output)] = number
+    return ""
+
+
+def same_inputs(a: Step, b: Step, places: tuple[dict[int, int], ...]) -> bool:
+    """Whether all inputs come from the same steps, or are the same constants."""
+    if len(a.inputs) != len(b.inputs):
+        return False
+    for x, y in zip(a.inputs, b.inputs, strict=True):
+        made = places[0].get(id(x)), places[1].get(id(y))
+        constants = made == (None, None)
+        if made[0] != made[1] or (constants and x is not y and not alike(x, y)):
+            return False
+    return True
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether constants, or settings of an operation, are the same."""
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return a is b or bool(np.array_equal(*(to_host(getattr(v, "data", v)) for v in (a, b))))
 
 
 class Graph:
@@ -95,6 +184,7 @@ class Graph:
         self.constants: list[Any] = []
         self.maps: dict[int, str] = {}  # (N, C, H, W)
         self.plain: dict[int, str] = {}  # as here
+        self.shapes: dict[int, list[int]] = {}  # of what Reshape makes, for any number of images
 
     def node(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
         """Add a node; returns the name of its output."""
@@ -195,7 +285,7 @@ def pad(graph: Graph, step: Step) -> str:
 def subsample_and_pad(graph: Graph, step: Step) -> str:
     """Every stride-th pixel, and channels of zeros."""
     x, stride, channels = only(step), step.settings["stride"], step.settings["channels"]
-    end, axes = graph.integers(*x.shape[1:3]), graph.integers(2, 3)
+    end, axes = graph.integers(LAST, LAST), graph.integers(2, 3)
     slicing = [graph.integers(0, 0), end, axes, graph.integers(stride, stride)]
     picked = graph.node("Slice", [graph.maps_of(x), *slicing])
     pads = graph.integers(0, 0, 0, 0, 0, channels - x.shape[3], 0, 0)
@@ -233,9 +323,8 @@ def global_average(graph: Graph, step: Step) -> str:
 
 
 def reshape(graph: Graph, step: Step) -> str:
-    """Another shape; its first axis stays that of the images if it was."""
-    shape = list(step.settings["shape"])
-    shape[0] = 0 if shape[0] == only(step).shape[0] else shape[0]
+    """Another shape, for any number of images."""
+    shape = graph.shapes[id(step.output)]
     return graph.node("Reshape", [graph.plain_of(only(step)), graph.integers(*shape)])
 
 

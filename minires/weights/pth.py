@@ -123,7 +123,10 @@ def read_legacy(path: Path) -> Any:
 
 def check_head(file: IO[bytes]) -> None:
     """Refuse a file that does not begin like torch.save's older files."""
-    if file.read(1) != b"\x80":
+    start = file.read(2)
+    if start == b"PK":
+        raise ValueError("it is a zip archive that is cut off: get it again")
+    if start[:1] != b"\x80":
         raise ValueError("it is neither a zip archive nor a pickle")
     file.seek(0)
     magic, version, system = (load(file, refuse_storage) for _ in range(3))

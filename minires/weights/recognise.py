@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ..models import googlenet, resnet, vgg
+from ..models import CifarResNet, cifar_resnet, googlenet, resnet, vgg
 from ..models.imagenet import BLOCKS
 from ..nn import Module
 
 Shapes = Mapping[str, tuple[int, ...]]
+T = TypeVar("T")
 
 
 def recognise(shapes: Shapes, path: Path) -> Module:
@@ -18,14 +20,40 @@ def recognise(shapes: Shapes, path: Path) -> Module:
 
     Raises: ValueError if it is none of the networks that we have.
     """
-    for attempt in (as_resnet, as_vgg, as_googlenet):
+    for attempt in (as_resnet, as_vgg, as_googlenet, as_cifar):
         if (model := attempt(shapes, path)) is not None:
             return model
     names = ", ".join(list(shapes)[:3])
     raise ValueError(
         f"{path} is none of the networks that can be recognised (ResNet-18 to 152, VGG-16 and 19, "
-        f"GoogLeNet): its tensors are {names}, ... Make the network and pass it as `model`"
+        f"GoogLeNet): its tensors are {names}, ... Make the network and pass it as `model`; one "
+        "with shortcuts A takes them in either padding, of which one is right: cifar_resnet(20, "
+        "padding='both') for half of the new channels in front"
     )
+
+
+def renamed(entries: Mapping[str, T]) -> dict[str, T]:
+    """Entries by our names, where they come from the networks for CIFAR that end in `linear`."""
+    if not comes_from_elsewhere(entries):
+        return dict(entries)
+    ours = ((re.sub(r"^linear\.", "fc.", name), entry) for name, entry in entries.items())
+    return {name.replace(".shortcut.", ".downsample."): entry for name, entry in ours}
+
+
+def comes_from_elsewhere(entries: Mapping[str, object]) -> bool:
+    """Whether it is a network for CIFAR, of three stages, whose last layer is called `linear`."""
+    three = "layer3.0.conv1.weight" in entries and "layer4.0.conv1.weight" not in entries
+    return three and "linear.weight" in entries
+
+
+def refuse_other_padding(model: Module, entries: Mapping[str, object], path: Path) -> None:
+    """Weights of those networks would fit ours, and be wrong for it."""
+    pads_at_end = isinstance(model, CifarResNet) and (model.shortcut, model.padding) == ("A", "end")
+    if pads_at_end and comes_from_elsewhere(entries):
+        raise ValueError(
+            f"{path} is of a network whose shortcuts pad channels on both sides, but this one "
+            "pads at the end: its weights would fit, and be wrong. Make it with padding='both'"
+        )
 
 
 def as_resnet(shapes: Shapes, path: Path) -> Module | None:
@@ -57,6 +85,17 @@ def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
     return googlenet(
         version="torchvision", transform_input=True, aux=aux, classes=classes, seed="zeros"
     )
+
+
+def as_cifar(shapes: Shapes, path: Path) -> Module | None:
+    """A network for CIFAR of those whose last layer is called `linear`."""
+    blocks = [count(shapes, rf"layer{stage}\.(\d+)\.conv2\.weight") for stage in (1, 2, 3)]
+    if not comes_from_elsewhere(shapes) or len(set(blocks)) > 1 or "linear.bias" not in shapes:
+        return None
+    classes = number_of_classes(shapes, path, "linear", features=64)
+    projected = any(".shortcut." in name for name in shapes)
+    options: Any = {"shortcut": "B"} if projected else {"shortcut": "A", "padding": "both"}
+    return cifar_resnet(6 * blocks[0] + 2, classes=classes, seed="zeros", **options)
 
 
 def number_of_classes(shapes: Shapes, path: Path, layer: str, features: int) -> int:

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..autograd.function import Array
-from ..common.pickles import Machine
+from ..common.pickles import PUSHED, Machine
 
 DTYPES = {
     "HalfStorage": "float16",
@@ -29,6 +29,11 @@ DTYPES = {
 }
 SIZES = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in DTYPES.values()}
 LARGEST = 4 << 20  # bytes of a pickle; those of torchvision's networks have up to 150 kB
+
+
+def widened(content: bytes) -> bytes:
+    """Numbers in bfloat16 as float32, of which they are the upper half."""
+    return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).tobytes()
 
 
 @dataclass(eq=False)
@@ -56,9 +61,8 @@ class StoredTensor:
     def load(self) -> Array:
         """The numbers, as a view of what was read; bfloat16 becomes float32."""
         content, dtype = self.storage.read(), self.storage.dtype
-        if dtype == "bfloat16":  # the upper half of a float32
-            halves = np.frombuffer(content, "<u2").astype(np.uint32)
-            content, dtype = (halves << 16).tobytes(), "float32"
+        if dtype == "bfloat16":
+            content, dtype = widened(content), "float32"
         plain = np.dtype(dtype).newbyteorder("<")
         strides = tuple(plain.itemsize * stride for stride in self.strides)
         return np.ndarray(self.shape, plain, content, self.offset * plain.itemsize, strides)
@@ -91,7 +95,25 @@ def empty_dict(*arguments: Any) -> dict[str, Any]:
     return {}
 
 
+class Aside:
+    """What training programs keep beside the weights, of which nothing is read."""
+
+
+def aside(*_: Any) -> Aside:
+    """Stands for the classes and functions of such things; nothing of theirs is called."""
+    return Aside()
+
+
+ASIDE = (
+    *("collections Counter", "collections defaultdict", "argparse Namespace", "torch Size"),
+    *("numpy ndarray", "numpy dtype", "torch device", "_codecs encode", "pathlib PosixPath"),
+    *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in ("list", "set")),
+    *(f"torch {name}" for name in SIZES),
+    *("numpy.core.multiarray scalar", "numpy._core.multiarray scalar"),
+    *("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"),
+)
 KNOWN: dict[str, Any] = {
+    **dict.fromkeys(ASIDE, aside),
     "collections OrderedDict": empty_dict,
     "torch._utils _rebuild_tensor": rebuild_tensor,
     "torch._utils _rebuild_tensor_v2": rebuild_tensor,
@@ -131,6 +153,7 @@ class TensorMachine(Machine):
     """Knows tensors."""
 
     writer, known = "torch.save", KNOWN
+    pushed = PUSHED | dict.fromkeys(["SHORT_BINBYTES", "BINBYTES"], lambda content: content)
 
     def __init__(self, storage: Callable[[Any], Storage]) -> None:
         super().__init__()
@@ -138,8 +161,13 @@ class TensorMachine(Machine):
 
     def set_state(self, target: Any, state: Any) -> None:
         """Attributes of an object: only those of a dict (names of versions), which don't matter."""
-        if type(target) is not dict:
+        if type(target) not in (dict, Aside):
             raise ValueError("it sets attributes of something that is no dict")
+
+    def set_items(self, items: list[Any]) -> None:
+        """Add to a dict; what is aside keeps nothing."""
+        if type(self.stack[-1]) is not Aside:
+            super().set_items(items)
 
     def kept_outside(self, note: Any) -> Storage:
         return self.storage(note)

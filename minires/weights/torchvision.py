@@ -10,9 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,11 @@ import numpy as np
 from ..autograd.function import Array
 from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
-from .pth import read_pth, write_pth
-from .recognise import recognise
-from .tensor_pickles import StoredTensor
+from .pth import write_pth
+from .reading import Tensors, numbers_of, read_state
+from .recognise import recognise, refuse_other_padding, renamed
 
 COUNTER = "num_batches_tracked"
-NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -76,10 +74,12 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
 
     Without a `model` the architecture is recognised by the names and shapes, and a new network
     comes in evaluation mode: resnet18 to resnet152 with torchvision's strides ("v1.5"), VGG-16 and
-    19, GoogLeNet (taken for the published one: with `transform_input`). A given model is changed
-    only if everything fits, and stays in its mode. The file may hold the state dict itself, or a
-    dict with it under "state_dict" or "model"; names may begin with "module.". Numbers are cast to
-    the model's dtype.
+    19, GoogLeNet (taken for the published one: with `transform_input`), and the networks for CIFAR
+    whose last layer is called `linear` (their shortcuts A pad on both sides). A given model is
+    changed only if everything fits, and stays in its mode. The file may hold the state dict itself
+    or a dict with it under "state_dict", "model", "net" or the like; names may all begin with
+    "module.", "backbone." or the like: `reading.py` lists them. Numbers are cast to the model's
+    dtype.
 
     Raises:
         ValueError: lists what is missing, unexpected or of another shape (in PyTorch's layout), or
@@ -87,9 +87,11 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
         FileNotFoundError: there is no such file.
     """
     path = Path(path).expanduser()
-    entries = read_state(path)
+    found = read_state(path)
+    entries = renamed(found)
     if model is None:
-        model = recognise({name: entry.shape for name, entry in entries.items()}, path).eval()
+        model = recognise({name: entry.shape for name, entry in found.items()}, path).eval()
+    refuse_other_padding(model, found, path)
     slots = slots_of(model)
     if problems := misfits(slots, entries):
         kind = getattr(model, "name", type(model).__name__)
@@ -158,68 +160,3 @@ def misfits(slots: Mapping[str, Slot], entries: Mapping[str, Tensors]) -> list[s
         elif entry.shape != slots[name].torch_shape:
             lines.append(f"{name}: expected {slots[name].torch_shape}, but got {entry.shape}")
     return lines if len(lines) <= 20 else [*lines[:19], f"and {len(lines) - 19} more"]
-
-
-# --------------------------------------------------------------------------------------- reading
-
-
-@dataclass(frozen=True)
-class Lazy:
-    """A tensor of a safetensors file: its shape, and how to get its numbers."""
-
-    shape: tuple[int, ...]
-    load: Callable[[], Array]
-
-
-Tensors = StoredTensor | Lazy
-
-
-def read_state(path: Path) -> dict[str, Tensors]:
-    """The tensors of a file by name, in PyTorch's layout; their numbers are read when used."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file of weights {path}")
-    return (
-        read_safetensors(path) if path.suffix == ".safetensors" else state_in(read_pth(path), path)
-    )
-
-
-def numbers_of(name: str, entry: Tensors, path: Path) -> Array:
-    """The numbers of a tensor, in PyTorch's layout."""
-    try:
-        return entry.load()
-    except Exception as error:  # the file may be damaged in any way, or no longer there
-        raise ValueError(f"{path}: the numbers of {name} can't be read: {error}") from error
-
-
-def read_safetensors(path: Path) -> dict[str, Tensors]:
-    """The tensors of a safetensors file."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        file = safe_open(path, framework="numpy")
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
-    for name, part in slices.items():
-        if part.get_dtype() not in NUMBERS:
-            raise ValueError(
-                f"{path}: the numbers of {name} are {part.get_dtype()}, which is not supported: "
-                "save them as F32"
-            )
-    return {
-        name: Lazy(tuple(part.get_shape()), partial(file.get_tensor, name))
-        for name, part in slices.items()
-    }
-
-
-def state_in(content: Any, path: Path) -> dict[str, Tensors]:
-    """The state dict in what torch.save wrote: the object itself, or the part that is one."""
-    for part in ("state_dict", "model"):
-        if type(content) is dict and type(content.get(part)) is dict:
-            content = content[part]
-    whole = type(content) is dict and content
-    if not whole or not all(isinstance(value, StoredTensor) for value in content.values()):
-        raise ValueError(f"{path} holds no state dict, that is, tensors by name")
-    if all(str(name).startswith("module.") for name in content):  # of torch.nn.DataParallel
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    return {str(name): value for name, value in content.items()}

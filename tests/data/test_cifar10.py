@@ -74,7 +74,37 @@ def test_the_cache_is_searched_after_data_dir(tmp_path: Path, cache: Path) -> No
     other = archives.write_folder(tmp_path / "mine", archives.batches("binary", train=1))
     assert len(load(data_dir=other).train_images) == 7
     (tmp_path / "empty").mkdir()
-    assert_two_batches(load(data_dir=tmp_path / "empty"))
+    assert_two_batches(load("cifar10", data_dir=tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("name", ["auto", "cifar10", "builtin"])
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("cifar-10-binary.tar", "but found cifar-10-binary.tar: put it there, or leave data_dir"),
+        ("my-cifar.tar.gz", "but found my-cifar.tar.gz: put it there"),
+        ("deep/er/cifar-10-batches-bin/data_batch_1.bin", r"but found deep: name .*e/deep/er$"),
+        ("deep/cifar-10-python.tar.gz", r"but found deep: name .*e/deep$"),
+        ("notes.txt", "but found notes.txt: put it there"),
+        (None, "but found nothing: put it there"),
+    ],
+)
+def test_a_folder_that_is_named_is_not_replaced_by_anything(
+    tmp_path: Path, cache: Path, name: str, file: str | None, sentence: str
+) -> None:
+    archives.write_folder(cache / cifar10.BINARY.folder, archives.batches("binary"))
+    (tmp_path / "e").mkdir()
+    if file:
+        (tmp_path / "e" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "e" / file).touch()
+    if name == "builtin":
+        with pytest.raises(ValueError, match="the built-in drawings lie in none, leave it out"):
+            load(name, data_dir=tmp_path / "e")
+    elif name == "auto" or (name == "cifar10" and file and file != "notes.txt"):
+        with pytest.raises(FileNotFoundError, match=f"holds no CIFAR-10: expected .*{sentence}"):
+            load(name, data_dir=tmp_path / "e")
+    elif name == "cifar10":
+        assert_two_batches(load(name, data_dir=tmp_path / "e"))
 
 
 def test_auto_without_cifar10_gives_the_built_in_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minires.data import Dataset
+from minires import Tensor
+from minires.data import Dataset, evaluation_batches
 
 
 def dataset(**changes: object) -> Dataset:
@@ -64,3 +65,23 @@ def test_arrays_that_do_not_fit_get_a_sentence(changes: dict, sentence: str) -> 
 def test_an_unknown_split_gets_a_sentence() -> None:
     with pytest.raises(ValueError, match="'train' or 'test', but is 'validation'"):
         dataset().split("validation")
+
+
+@pytest.mark.parametrize(
+    "view", [np.s_[..., ::-1], np.s_[:, ::-1], np.s_[:, :, 4:], np.s_[..., :1]]
+)
+def test_views_are_laid_out_anew_where_they_come_in(view, rng):
+    images, labels = rng.integers(0, 256, (4, 9, 9, 3), np.uint8), np.zeros(4, np.uint8)
+    data = Dataset("m", images[view], labels, images[view], labels, ("a",))
+    for split in ("train", "test"):
+        assert data.split(split)[0].flags.c_contiguous
+        np.testing.assert_array_equal(data.split(split)[0], images[view])
+    list(evaluation_batches(data, "test", 2))
+
+
+@pytest.mark.parametrize("given", [[0, 0], None, "labels", Tensor(np.zeros(2))])
+def test_what_is_no_array_gets_a_sentence(given):
+    images, labels = np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.uint8)
+    for arrays in ((given, labels, images, labels), (images, labels, images, given)):
+        with pytest.raises(TypeError, match=r"data set 'm': .* must be a NumPy array, but are "):
+            Dataset("m", *arrays, ("a",))

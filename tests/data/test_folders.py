@@ -1,11 +1,20 @@
 """Folders of images in every layout, and what is said of those that do not fit."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minires.data import Classes, find_images, read_classes
+from minires.data import (
+    BrokenImageError,
+    Classes,
+    Dataset,
+    Preprocessing,
+    find_images,
+    read_classes,
+)
 from minires.data.builtin import generate
 from minires.data.folders import DatasetImages
 
@@ -59,6 +68,141 @@ class TestSubFolders:
         images = find_images(folder_by_class(tmp_path, rng, each=4))
         assert images.first(3).labels == [0, 1, 2]
         assert len(images.first(100)) == 12
+
+
+class TestNumberedFolders:
+    def numbered(self, root, rng, names):
+        return folder_by_class(root, rng, classes=names, each=1)
+
+    @pytest.mark.parametrize("count", [2, 10, 11, 12, 101])
+    def test_folders_called_like_outputs_are_these_outputs(self, count, tmp_path, rng):
+        for number in range(count):
+            (tmp_path / f"{number}").mkdir()
+            (tmp_path / f"{number}/{number}.png").touch()
+        images = find_images(tmp_path)
+        assert [int(path.stem) for path in images.paths] == images.labels
+        assert sorted(images.labels) == list(range(count))
+        assert len(images.classes) == count
+
+    def test_with_zeros_in_front_too(self, tmp_path, rng):
+        images = find_images(self.numbered(tmp_path, rng, ("00", "01", "02")))
+        assert images.labels == [0, 1, 2]
+
+    @pytest.mark.parametrize("names", [("1", "2"), ("0", "2", "10"), ("0", "00"), ("3",)])
+    def test_other_numbers_get_a_sentence(self, names, tmp_path, rng):
+        folder = self.numbered(tmp_path, rng, names)
+        with pytest.raises(
+            ValueError, match=r"are numbers but not 0 \.\. \d, the outputs of a netw"
+        ):
+            find_images(folder)
+        classes = Classes.called(["10", "3", "2", "1", "00", "0"])
+        assert find_images(folder, classes=classes).labels == [
+            classes.index(name) for name in sorted(names)
+        ]
+
+    def test_they_are_outputs_of_named_classes_too(self, tmp_path, rng):
+        folder = self.numbered(tmp_path, rng, ("0", "1"))
+        assert find_images(folder, classes=Classes.called(["ant", "bee"])).labels == [0, 1]
+        assert find_images(folder, classes=Classes.called(["1", "0"])).labels == [1, 0]
+
+
+class TestUnreadableFolders:
+    @pytest.fixture
+    def folder(self, tmp_path, rng, monkeypatch):
+        """A folder of classes, of which the system does not list `bee`."""
+        folder, scandir = folder_by_class(tmp_path / "zoo", rng, each=1), os.scandir
+
+        def refusing(path):
+            if Path(path).name == "bee":
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refusing)
+        return folder
+
+    def test_one_is_named_like_a_broken_image_and_the_others_keep_their_classes(self, folder):
+        images = find_images(folder)
+        assert images.labels == [0, 1, 2]
+        assert images.paths[1] == folder / "bee"
+        with pytest.raises(BrokenImageError, match=r"zoo/bee: (Is a directory|Permission denied)"):
+            images.open(1)
+
+    def test_an_empty_one_gets_a_sentence_unless_classes_are_named(self, tmp_path, rng):
+        folder = folder_by_class(tmp_path, rng, each=1)
+        (folder / "bat").mkdir()
+        with pytest.raises(ValueError, match="the sub-folder bat holds no images"):
+            find_images(folder)
+        classes = Classes.called(["ant", "bat", "bee", "cat"])
+        assert find_images(folder, classes=classes).labels == [0, 2, 3]
+
+
+class TestNamesInLists:
+    @pytest.fixture
+    def images(self, tmp_path):
+        """Four images, of which two and two have one name."""
+        paths = [tmp_path / "d" / sub / f"{n}.png" for sub in "ab" for n in (0, 1)]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return paths
+
+    def found(self, tmp_path, text, name="list.txt"):
+        (tmp_path / name).write_text(text)
+        return find_images(tmp_path / "d", labels=tmp_path / name).labels
+
+    @pytest.mark.parametrize("prefix", ["", "d/", "./", "d\\"])
+    @pytest.mark.parametrize("suffix", [".png", ".JPEG", ""])
+    def test_a_path_counts_as_far_as_it_is_given(self, prefix, suffix, tmp_path, images):
+        names = [f"{prefix}{sub}/{n}{suffix}" for sub in "ab" for n in (0, 1)]
+        text = "\n".join(f"{name} {n}" for n, name in enumerate(names))
+        assert self.found(tmp_path, text) == [0, 1, 2, 3]
+
+    def test_an_absolute_path_too(self, tmp_path, images):
+        text = "\n".join(f"{path}\t{n}" for n, path in enumerate(images))
+        assert self.found(tmp_path, text) == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize("text", ["0.png 0\n1.png 1", "0 0\n1 1", "0.png 0\na/1 0\nb/1 1"])
+    def test_a_name_of_two_images_gets_a_sentence(self, text, tmp_path, images):
+        with pytest.raises(
+            ValueError, match=r"'0(\.png)?' could be any of .*a/0.png, .*b/0.png: wri"
+        ):
+            self.found(tmp_path, text)
+
+    def test_a_name_with_two_classes_gets_a_sentence(self, tmp_path, images):
+        with pytest.raises(ValueError, match=r"names a/0.png twice, as 0 and as 1"):
+            self.found(tmp_path, "a/0.png 0\na/0.png 1")
+
+    def test_two_entries_that_differ_in_suffix_alone_name_no_third(self, tmp_path, images):
+        with pytest.raises(ValueError, match=r"a/0.png could be any of a/0.bmp, a/0.jpg"):
+            self.found(tmp_path, "a/0.bmp 0\na/0.jpg 1")
+
+    def test_two_images_of_one_number_get_a_sentence(self, tmp_path, rng):
+        save(tmp_path / "val/x_1.png", photograph(rng, 9, 9))
+        save(tmp_path / "val/y_1.png", photograph(rng, 9, 9))
+        (tmp_path / "truth.txt").write_text("1\n")
+        (tmp_path / "map_clsloc.txt").write_text("n01440764 1 tench")
+        with pytest.raises(ValueError, match="'1' could be any of"):
+            find_images(tmp_path / "val", labels=tmp_path / "truth.txt")
+        (tmp_path / "map_clsloc.txt").write_text("n01440764 1 tench\nn01443537 1 goldfish")
+        with pytest.raises(ValueError, match="has the number 1 twice"):
+            find_images(tmp_path / "val", labels=tmp_path / "truth.txt")
+
+    @pytest.mark.parametrize("head", ["", "file,class\n", "image_id,label\n"])
+    def test_a_cell_of_a_table_is_a_class_as_a_whole(self, head, tmp_path, images):
+        rows = ["a/0.png,golden eagle", "a/1.png,golden retriever", "b/0,n01440764 ", "b/1,cat"]
+        (tmp_path / "list.csv").write_text(head + "\n".join(rows))
+        found = find_images(tmp_path / "d", labels=tmp_path / "list.csv")
+        assert found.classes.names == ("cat", "golden eagle", "golden retriever", "n01440764")
+        assert found.labels == [1, 2, 3, 0]
+
+    def test_tiny_imagenets_list_comes_before_its_folder_of_images(self, tmp_path, rng):
+        for number in range(3):
+            save(tmp_path / f"val/images/val_{number}.JPEG", photograph(rng, 9, 9))
+        lines = [f"val_{n}.JPEG\t{SYNSETS[c]}\t0\t32\t44\t62" for n, c in enumerate((2, 0, 1))]
+        (tmp_path / "val/val_annotations.txt").write_text("\n".join(lines) + "\n")
+        images = find_images(tmp_path / "val")
+        assert images.labels == [2, 0, 1]
+        assert images.classes.ids == SYNSETS
 
 
 class TestValidationSet:
@@ -197,6 +341,9 @@ class TestClasses:
             ("list.json", '["ant", "bee"]'),
             ("object.json", '{"1": "bee", "0": "ant"}'),
             ("list.txt", "ant\n\nbee\n"),
+            ("list.JSON", '["ant", "bee"]'),
+            ("json.txt", '["ant", "bee"]'),
+            ("python.txt", "{0: 'ant',\n 1: 'bee'}"),
         ],
     )
     def test_names_alone(self, name, text, tmp_path):
@@ -209,6 +356,7 @@ class TestClasses:
             ("pairs.json", '[["n01440764", "tench"], ["n01443537", "gold fish"]]'),
             ("index.json", '{"0": ["n01440764", "tench"], "1": ["n01443537", "gold fish"]}'),
             ("words.txt", "n01440764 tench\nn01443537 gold fish\n"),
+            ("python.txt", "{1: ('n01443537', 'gold fish'), 0: ('n01440764', 'tench')}"),
         ],
     )
     def test_identifiers_and_names(self, name, text, tmp_path):
@@ -227,6 +375,9 @@ class TestClasses:
             ("3", "expected a list of names"),
             ("[3]", r"expected a name or \[identifier, name\] for a class, but got 3"),
             ('{"0": "ant", "2": "bee"}', 'expected the keys "0" .. "1"'),
+            ('{"0": "ant", "0": "bee"}', 'expected the keys "0" .. "1", one a class, each once'),
+            ("{0: 'ant', 0: 'bee'}", 'expected the keys "0" .. "1", one a class, each once'),
+            ("{0: open('x')}", "is not valid JSON"),
         ],
     )
     def test_other_files_get_a_sentence(self, text, sentence, tmp_path):
@@ -245,6 +396,8 @@ class TestClasses:
         assert classes.index("ant") == 1
         with pytest.raises(ValueError, match="stands for 2 outputs"):
             classes.index("crane")
+        with pytest.raises(ValueError, match="stands for 2 outputs"):
+            Classes(("n1", "n2"), ("crane", "crane")).index("crane")
 
     def test_a_place_beyond_the_last_gets_a_sentence(self):
         with pytest.raises(ValueError, match=r"class 2: expected 0 \.\. 1"):
@@ -258,3 +411,20 @@ def test_a_data_set_in_memory_can_be_opened_too():
     assert images.labels == data.test_labels[:10].tolist()
     np.testing.assert_array_equal(np.asarray(images.open(3)), data.test_images[3])
     assert images.title(3) == "built-in drawings, image 3"
+
+
+def test_a_grey_one_too():
+    data = generate(train=10, test=20)
+    grey = Dataset(
+        "grey",
+        data.train_images[..., :1],
+        data.train_labels,
+        data.test_images[..., :1],
+        data.test_labels,
+        data.classes,
+    )
+    image = DatasetImages(grey).open(3)
+    np.testing.assert_array_equal(np.asarray(image), np.repeat(grey.test_images[3], 3, axis=2))
+    view = Preprocessing.of(grey).normalised(image)
+    expected = (grey.test_images[3] - grey.pixel_mean) * grey.channel_scale
+    np.testing.assert_allclose(view, expected, atol=1e-5)

@@ -154,3 +154,34 @@ def test_a_long_thin_image_is_not_blown_up(size, tmp_path):
     with pytest.raises(BrokenImageError, match="an image: "):
         resize(Image.new("RGB", size), 256)
     assert max(resize(open_image(path), 10).size) == 600_000
+
+
+class TestLevelsOfMoreBits:
+    LEVELS = np.array([[0, 257, 30_000, 65_535]], np.uint16)
+
+    @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.ppm"])
+    def test_sixteen_are_scaled(self, name, tmp_path):
+        Image.fromarray(self.LEVELS).save(tmp_path / name)
+        pixels = np.asarray(open_image(tmp_path / name))
+        np.testing.assert_array_equal(pixels[..., 0], [[0, 1, 117, 255]])
+        assert (pixels == pixels[..., :1]).all()
+
+    def test_the_order_of_bytes_does_not_matter(self, tmp_path):
+        Image.fromarray(self.LEVELS.astype(">u2")).save(tmp_path / "x.tif")
+        pixels = np.asarray(open_image(tmp_path / "x.tif"))
+        np.testing.assert_array_equal(pixels[..., 0], [[0, 1, 117, 255]])
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.int32])
+    def test_thirty_two_are_named_as_broken(self, dtype, tmp_path):
+        Image.fromarray(np.array([[0, 1]], dtype)).save(tmp_path / "x.tif")
+        with pytest.raises(BrokenImageError, match=r"x\.tif: its levels have 32 bits, and nothing"):
+            open_image(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_photograph_is_turned_as_its_camera_noted_where_one_asks(suffix, tmp_path, rng):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    path = save(tmp_path / f"x{suffix}", photograph(rng, 9, 4), exif=exif)
+    assert open_image(path).size == (9, 4)
+    assert open_image(path, upright=True).size == (4, 9)

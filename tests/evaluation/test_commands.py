@@ -97,7 +97,7 @@ class TestEvaluate:
         monkeypatch.setattr("sys.argv", ["minires", "evaluate", "none.pth", "--data", str(zoo)])
         with pytest.raises(SystemExit):
             main()
-        assert "Error: there is no file of weights none.pth" in capsys.readouterr().out
+        assert "Error: there is no file of weights none.pth" in capsys.readouterr().err
 
 
 class TestClassify:

@@ -248,14 +248,17 @@ def test_auto_is_one_of_the_others(shape, weight_shape, stride, algorithm, rng):
     )
 
 
-@pytest.mark.parametrize("read_only_view", [False, True])
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("view", [False, True])
 @pytest.mark.parametrize("algorithm", ["im2col", "direct", "winograd"])
-def test_a_weight_that_may_change_is_read_anew(algorithm, read_only_view, rng):
-    """What is made of a weight is kept only if nothing can change it."""
+def test_a_weight_that_may_change_is_read_anew(algorithm, view, read_only, rng):
+    """What is made of a weight is kept only if nothing can change it, whatever its flag says."""
     x = rng.standard_normal((2, 9, 9, 16), np.float32)
     weight = rng.standard_normal((3, 3, 16, 16), np.float32)
-    given = weight[:] if read_only_view else weight
-    given.flags.writeable = not read_only_view
+    given = weight[:] if view else weight
+    given.flags.writeable = not read_only
     before = kernels.conv2d(x, given, algorithm=algorithm)
+    weight.flags.writeable = True
     weight *= 2
+    weight.flags.writeable = read_only
     np.testing.assert_array_equal(kernels.conv2d(x, given, algorithm=algorithm), 2 * before)

@@ -192,12 +192,16 @@ MUTANTS = [
         f"{CONVOLUTION}::test_a_weight_that_may_change_is_read_anew",
         {
             "packing: what a weight was is kept": (
-                "if weight.flags.writeable or not weight.flags.owndata:",
-                "if not weight.flags.owndata:",
+                "if not isinstance(weight.base, bytes):",
+                "if False:",
             ),
             "packing: what another's view was is kept": (
-                "if weight.flags.writeable or not weight.flags.owndata:",
+                "if not isinstance(weight.base, bytes):",
                 "if weight.flags.writeable:",
+            ),
+            "packing: the flag of a weight is believed": (
+                "if not isinstance(weight.base, bytes):",
+                "if weight.flags.writeable or not weight.flags.owndata:",
             ),
         },
     ),

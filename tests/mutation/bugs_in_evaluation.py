@@ -27,9 +27,33 @@ MUTANTS = [
                 "(0, 0), (bottom, 0), (0, right)",
             ),
             "pixels: 256 grey levels for 255": ("np.float32(255)", "np.float32(256)"),
+            "pixels: 16 bits are cut at 255": (
+                "((levels + 128) // 257)",
+                "np.minimum(levels, 255)",
+            ),
+            "pixels: photographs lie on their side": ("if upright else", "if False else"),
             "pixels: broken files raise what Pillow raises": (
                 "except Exception as error",
                 "except ZeroDivisionError as error",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/labels.py",
+        FOLDERS,
+        {
+            "folders: the ground truth counts from 0": (
+                "enumerate(self.lines, 1)",
+                "enumerate(self.lines)",
+            ),
+            "folders: a name may stand for two images": ("if len(paths) > 1", "if False"),
+            "folders: of two classes of an image the first counts": (
+                "if keys.setdefault(name, key) != key",
+                "if keys.setdefault(name, key) is None",
+            ),
+            "folders: the first word of a cell is the class": (
+                "key = synset[1] if synset else key",
+                "key = key.split()[0]",
             ),
         },
     ),
@@ -41,9 +65,14 @@ MUTANTS = [
                 "called(sorted(str(key) for key in keys))",
                 "called(sorted((str(key) for key in keys), reverse=True))",
             ),
-            "folders: the ground truth counts from 0": (
-                "enumerate(self.lines, 1)",
-                "enumerate(self.lines)",
+            "folders: numbers are ordered as text": (
+                "return numbers\n",
+                "return itself\n",
+            ),
+            "folders: one that can't be read is left out": ("yield from unreadable", "pass"),
+            "folders: one without images moves the others' classes": (
+                "if empty and classes is None",
+                "if False",
             ),
             "folders: hidden folders are searched": (
                 'sorted(name for name in folders if not name.startswith("."))',

@@ -117,6 +117,8 @@ def test_the_weights_of_a_folded_network_are_constants(rng):
     ):
         with pytest.raises(ValueError, match=r"is read-only.*fold it again"):
             change()
+    with pytest.raises(ValueError, match="cannot set WRITEABLE flag to True"):
+        weight.data.setflags(write=True)
     train(copy.deepcopy(folded))
 
 

@@ -1,18 +1,23 @@
 import hashlib
+import io
 import json
 import os
+import re
 import signal
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from minires import Tensor, kernels, no_grad
-from minires.data import Batches
-from minires.nn import summary
-from minires.training import DivergedError, InterruptedTraining, evaluate_split
+from minires.data import Batches, Dataset
+from minires.nn import Conv2d, summary
+from minires.training import DivergedError, InterruptedTraining, Trainer, evaluate_split
 from minires.training.checkpoints import METADATA_KEY, load_checkpoint
 from minires.training.claim import claimed
+from minires.training.display import Display
 from minires.training.divergence import first_faulty_gradient
+from minires.training.schedules import LinearWarmUp
 
 from . import small
 
@@ -238,6 +243,67 @@ class TestDivergence:
         hurt.train_step()
         hurt.model.parameters()[0].grad[...] = np.inf
         assert first_faulty_gradient(hurt.model) == "the gradient of conv1.weight"
+
+
+class TestUsersChoices:
+    def test_a_layer_that_is_put_into_evaluation_stays_there(self, tmp_path):
+        trained = small.trainer(tmp_path, iterations=2)
+        trained.model.bn1.eval()
+        trained.model.layer1[0].eval()
+        before = trained.model.state_dict()
+        trained.run()
+        after = trained.model.state_dict()
+        moved = {name for name in before if not np.array_equal(before[name], after[name])}
+        frozen = ("bn1.running", "layer1.0.bn1.running", "layer1.0.bn2.running")
+        assert not [name for name in moved if name.startswith(frozen)]
+        assert "layer2.0.bn1.running_mean" in moved
+        assert "bn1.weight" in moved
+        assert not trained.model.bn1.training
+
+    def test_a_network_in_evaluation_as_a_whole_is_trained_all_the_same(self, tmp_path):
+        trained, usual = (small.trainer(tmp_path / n, iterations=2) for n in "ab")
+        trained.model.eval()
+        trained.run()
+        usual.run()
+        assert small.same(small.state(trained), small.state(usual))
+
+    def test_a_finished_run_is_neither_repeated_nor_deleted_unasked(self, tmp_path):
+        small.trainer(tmp_path, iterations=2).run()
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(
+            ValueError, match=r"holds a run already: call resume\(\) first .*overwr"
+        ):
+            small.trainer(tmp_path, iterations=2).run()
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        again = small.trainer(tmp_path, iterations=2)
+        again.overwrite = True
+        again.run()
+
+    @pytest.mark.parametrize("wrap", [lambda f: f, lambda f: LinearWarmUp(3, f)])
+    def test_a_schedule_of_ones_own_is_known_by_its_values(self, wrap, tmp_path):
+        def schedules():
+            return wrap(lambda step: 0.05), wrap(lambda step: 0.05 - 1e-9 * (step == 17))
+
+        (one, other), (same, _) = schedules(), schedules()
+        made = [small.trainer(tmp_path, schedule=s).identity for s in (one, same, other)]
+        assert made[0] == made[1] != made[2]
+        assert re.match(r"a function from .* to 0.05, sha", made[0]["recipe"]["schedule"])
+
+    def test_grey_images_are_trained_on_and_shown(self, tmp_path):
+        colour = small.dataset()
+        images = colour.train_images[..., :1], colour.test_images[..., :1]
+        grey = Dataset(
+            "grey", images[0], colour.train_labels, images[1], colour.test_labels, colour.classes
+        )
+        trained = small.trainer(tmp_path, iterations=2, data=grey)
+        trained.model.conv1 = Conv2d(1, 16, 3, padding=1)
+        trained = Trainer(
+            trained.model, grey, trained.recipe, folder=tmp_path / "[grey]", seed=0, name="grey"
+        )
+        with Display(Console(file=io.StringIO())) as display:
+            display.add([trained])
+            trained.watch = display.watch
+            trained.run()
 
 
 class TestRefusals:

@@ -136,3 +136,92 @@ def test_without_the_package_a_sentence_says_how_to_get_it(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "onnx.checker", None)
     with pytest.raises(ValueError, match="needs the package onnx: pip install onnx"):
         export_onnx(cifar_resnet(8), tmp_path / "network.onnx", (32, 32, 3))
+
+
+# ------------------------------------------------------------------- what depends on the images
+
+
+class Lambda(Module):
+    """A function as a network, with a convolution in front."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv, self.function = (
+            Conv2d(3, 8, 3, padding=1, rng=np.random.default_rng(0)),
+            function,
+        )
+
+    def forward(self, x):
+        return self.function(self.conv(x))
+
+
+def answers(model, path, images):
+    session = runtime().InferenceSession(path, providers=["CPUExecutionProvider"])
+    [logits] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
+    with no_grad():
+        expected = model(Tensor(images)).data
+    assert relative_error(logits, expected) < 1e-5
+
+
+ANY_NUMBER = {
+    "pixels as rows": lambda x: x.reshape(x.shape[0] * 64, 8).reshape(-1, 512),
+    "the number named": lambda x: x.reshape(x.shape[0], 512),
+    "the number worked out": lambda x: x.reshape(-1, 512),
+    "four axes": lambda x: x.reshape(x.shape[0], 4, 16, 8).sum((1, 2)),
+}
+
+
+@pytest.mark.parametrize("function", ANY_NUMBER.values(), ids=ANY_NUMBER.keys())
+def test_a_reshape_fits_any_number_of_images(function, tmp_path, rng):
+    model, path = Lambda(function).eval(), tmp_path / "x.onnx"
+    export_onnx(model, path, (8, 8, 3))
+    for count in (1, 2, 5):
+        answers(model, path, rng.random((count, 8, 8, 3), np.float32))
+
+
+OF_ALL_IMAGES = {
+    "a constant": (lambda x: (x * float(x.shape[0])).mean((1, 2)), "Multiply"),
+    "a mean over them": (lambda x: (x * (1 / x.shape[0])).mean((0, 1, 2)), "Multiply"),
+    "a sum over them": (lambda x: x.sum((0, 1, 2)), "the shape of the result"),
+    "rows without end": (lambda x: x.reshape(x.shape[0] * 64, 8), "the shape of the result"),
+    "two axes": (
+        lambda x: concatenate([x] * len(x)).reshape(len(x), len(x), -1).mean(1),
+        "the number of operations|Concatenate|Reshape",
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "what"), OF_ALL_IMAGES.values(), ids=OF_ALL_IMAGES.keys())
+def test_what_depends_on_the_number_of_images_is_refused(function, what, tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx")
+    with pytest.raises(ValueError, match=rf"({what}) differs between two images and three"):
+        export_onnx(Lambda(function), tmp_path / "x.onnx", (8, 8, 3))
+    assert not list(tmp_path.iterdir())
+
+
+SIZES = {
+    "shortcut A": (lambda: cifar_resnet(8), True),
+    "padded on both sides": (lambda: cifar_resnet(8, padding="both"), True),
+    "projections": (lambda: cifar_resnet(8, shortcut="B"), True),
+    "a flattened map": (lambda: Lambda(lambda x: x.reshape(-1, 8 * 16 * 16)), False),
+    "a constant": (lambda: Lambda(lambda x: x.mean((1, 2)) * float(x.shape[1])), False),
+}
+
+
+@pytest.mark.parametrize(("make", "any_size"), SIZES.values(), ids=SIZES.keys())
+def test_other_sizes_are_taken_where_the_network_takes_them(make, any_size, tmp_path, rng):
+    model, path = make().eval(), tmp_path / "x.onnx"
+    export_onnx(model, path, (16, 16, 3))
+    session = runtime().InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert (session.get_inputs()[0].shape[2:] == ["H", "W"]) == any_size
+    for height, width in [(16, 16), *([(17, 23), (32, 20), (15, 9)] if any_size else [])]:
+        answers(model, path, rng.random((2, height, width, 3), np.float32))
+
+
+@pytest.mark.parametrize("kernel", [(1, 3), (3, 1), (1, 7), (5, 3)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_both_sides_of_a_kernel_are_exported(kernel, padding, tmp_path, rng):
+    conv = Conv2d(3, 4, kernel, padding=padding, rng=np.random.default_rng(0))
+    model = Sequential(conv, AdaptiveAvgPool2d(1), Flatten()).eval()
+    export_onnx(model, tmp_path / "x.onnx", (9, 8, 3))
+    answers(model, tmp_path / "x.onnx", rng.random((2, 9, 8, 3), np.float32))

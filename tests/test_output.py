@@ -1,0 +1,142 @@
+"""Commands on all kinds of terminals, with all kinds of names: text, or one sentence on stderr.
+
+The sweep calls every command with every encoding and every name; none may end in a traceback.
+"""
+
+import io
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save_file
+
+from minires import cli
+from minires.common import output
+from minires.models import cifar_resnet
+from minires.weights.torchvision import torch_state
+from tests.data.photographs import folder_by_class
+
+ENCODINGS = ("utf-8", "cp1252", "latin-1", "ascii")
+NAMES = ("plain", "[best]", "[/bird]", "[bold red]x", "ü ☃", "a\\[b", "x\nError: y")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Of a small network that is recognised, with classes of its own."""
+    state = torch_state(cifar_resnet(8, padding="both", classes=3))
+    path = tmp_path_factory.mktemp("weights") / "[w].safetensors"
+    state = {name.replace("fc.", "linear."): array for name, array in state.items()}
+    save_file(state, path, metadata={"classes": '["[best]", "[/bird]", "☃"]'})
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Call the command as from a shell; status, standard output and error output."""
+
+    def call(*arguments, encoding="utf-8", stdout=None):
+        monkeypatch.setattr("sys.argv", ["minires", *map(str, arguments)])
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", stdout or streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        for stream in streams:
+            stream.flush()
+        texts = [stream.buffer.getvalue().decode(encoding) for stream in streams]
+        return ended.value.code or 0, *texts
+
+    return call
+
+
+def commands(folder, weights):
+    """Every command on a folder of images, and whether it succeeds."""
+    small = ("--resize", "32", "--crop", "32")
+    image = next(folder.glob("*/*.jpg"))
+    return {
+        "info": (("info",), True),
+        "summary": (("summary", "resnet8"), True),
+        "draw": (("draw", "plain8", "--out", folder / "x.svg"), True),
+        "classify": (("classify", image, "--weights", weights, *small), True),
+        "picture": (
+            ("classify", image, "--weights", weights, *small, "--picture", folder / "p.png"),
+            True,
+        ),
+        "evaluate": (("evaluate", weights, "--data", folder, *small), False),
+        "runs": (("runs", folder), False),
+        "report": (("report", folder), False),
+        "boxes": (("check-boxes", folder), False),
+        "detector": (("evaluate-detector", folder, folder / "none.json"), False),
+        "hint": (("exercises", "hint", "relu", "--folder", folder), True),
+        "check": (("exercises", "check", "relu", "--folder", folder), False),
+        "class": (("exercises", "class", folder), True),
+        "list": (("exercises",), True),
+        "missing": (("classify", folder / "none", "--weights", folder / "none.pth"), False),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_in_every_encoding_prints_text_or_a_sentence(
+    name, run, weights, tmp_path, rng
+):
+    """7 names x 4 encodings x 15 commands: 420 calls."""
+    folder = folder_by_class(tmp_path / name.replace("/", "∕"), rng, classes=(name.strip("[/]"),))
+    made = 0
+    for encoding, (arguments, succeeds) in itertools.product(
+        ENCODINGS, commands(folder, weights).values()
+    ):
+        code, out, error = run(*arguments, encoding=encoding)
+        assert (code == 0) == succeeds, (arguments, out, error)
+        assert "Traceback" not in out + error
+        assert succeeds or error or "wrong" in out or arguments[0] == "check-boxes"
+        made += 1
+    assert made == 60
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_names_are_no_markup(encoding, run, weights, tmp_path, rng):
+    folder = folder_by_class(tmp_path / "[best]", rng, classes=("[bird]",), each=1)
+    [image] = folder.glob("*/*.jpg")
+    code, out, _ = run(
+        "classify", image, "--weights", weights, "--resize", "32", "--crop", "32", encoding=encoding
+    )
+    assert code == 0
+    assert all(text in out for text in ("[best]/[bird]/", "[best] ", "[/bird]"))
+    code, _, error = run("classify", "[/bird].jpg", "--weights", "[/best].pth", encoding=encoding)
+    assert code == 1
+    assert error.startswith("Error: there is no file of weights [/best].pth")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [("info",), ("summary", "resnet20"), ("exercises",)])
+def test_a_full_disk_behind_the_output_gets_a_sentence(arguments, run):
+    with open("/dev/full", "w") as full:
+        code, _, error = run(*arguments, stdout=full)
+        full.write("nothing is tried again")
+        full.flush()  # it leads elsewhere now
+    assert code == 1
+    assert error.startswith("Error: the output can't be written: No space left on device")
+
+
+def test_a_file_that_ends_too_early_is_no_wish_to_stop(run, monkeypatch):
+    def fail():
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr("minires.info", fail)
+    code, _, error = run("info")
+    assert (code, error) == (1, "Error: a file ends too early: Ran out of input\n")
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(ZeroDivisionError), output.errors_as_sentences():
+        1 / 0  # noqa: B018
+
+
+def test_the_package_is_the_command(monkeypatch, capsys):
+    import runpy
+
+    monkeypatch.setattr("sys.argv", ["minires", "summary", "resnet8"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("minires", run_name="__main__")
+    assert "conv1" in capsys.readouterr().out
