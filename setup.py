@@ -46,6 +46,7 @@ setup(
         "cuda12": ["cupy-cuda12x>=13.4", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
         "cuda13": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"],
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
+        "mpi": ["mpi4py>=4.1"],  # and an MPI: mpich or openmpi on a laptop, a cluster's own there
         "onnx": ONNX,
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page

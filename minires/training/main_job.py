@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Options:
     data_dir: str | None
     depths: list[int]
     seeds: list[int]
+    shards: int = 1
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -44,7 +45,7 @@ class Options:
         kept = read_json(path, advice)
         if not are_options(kept):
             raise ValueError(f"{path} does not hold the options of the main job: {advice}")
-        return cls(**{key: kept[key] for key in cls.__annotations__})
+        return cls(**{key: kept[key] for key in cls.__annotations__ if key in kept})
 
 
 def are_options(kept: Any) -> bool:
@@ -58,6 +59,7 @@ def are_options(kept: Any) -> bool:
         and "data_dir" in kept
         and kept["preset"] in PRESETS
         and all(isinstance(n, list) and n and all(type(i) is int for i in n) for n in numbers)
+        and type(kept.get("shards", 1)) is int
     )
 
 
@@ -92,6 +94,7 @@ def make_trainer(
     *,
     preset: str,
     folder: Path,
+    shards: int = 1,
     device: str = "cpu",
     watch: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
@@ -104,7 +107,7 @@ def make_trainer(
     return Trainer(
         model,
         dataset,
-        PRESETS[preset](entry.depth, len(dataset.train_images)),
+        replace(PRESETS[preset](entry.depth, len(dataset.train_images)), shards=shards),
         folder=folder / entry.folder,
         seed=entry.seed,
         name=model.name,
