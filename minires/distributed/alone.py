@@ -49,7 +49,7 @@ class Alone:
         """See that all ranks have the same value. Raises: ValueError, on all of them."""
 
     def wait(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Until all ranks are here, almost without using a processor; `meanwhile` is called often."""
+        """Until all ranks are here, without using a processor; `meanwhile` is called often."""
 
     def report(self, value: Any) -> None:
         """Send rank 0 a small value, without waiting."""

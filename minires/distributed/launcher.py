@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -52,12 +53,17 @@ def world() -> Alone:
     except (ImportError, RuntimeError) as error:
         raise ValueError(
             f"a launcher has started {here.size} processes, but mpi4py can't be used ({error}): "
-            "pip install 'minires-dl[mpi]' and an MPI, such as mpich; or start one process, without "
-            "the launcher"
+            "pip install mpi4py and an MPI, such as mpich; or start one process, without a launcher"
         ) from None
     from .world import whole_world
 
     return whole_world(here)
+
+
+def rank_name() -> str:
+    """Which rank this is, and where, for lists of runs; "" for a single process."""
+    here = place()
+    return f"rank {here.rank} on {platform.node()}" if here.size > 1 else ""
 
 
 def take_gpu(local_rank: int) -> None:

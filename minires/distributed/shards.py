@@ -1,10 +1,9 @@
 """A batch in shards: each is normalised for itself, and the gradient is the mean over all of them.
 
-The number of shards belongs to the recipe; how many ranks compute them does not, nor what comes out.
-A rank computes consecutive shards and adds them up in a balanced tree; the ranks' sums go on as the
-upper part of the same tree. What travels is one vector: gradients, then the mean and the unbiased
-variance of every batch norm. Statistics of each shard alone: Goyal et al. 2017, arXiv 1706.02677,
-sec. 2.3.
+The number of shards belongs to the recipe. How many ranks compute them does not change a bit: each
+computes consecutive shards and adds them up in a balanced tree; the ranks' sums go on as the upper
+part of the same tree. What travels is one vector: gradients, then mean and unbiased variance of
+every batch norm. Statistics of each shard alone: Goyal et al. 2017, arXiv 1706.02677.
 """
 
 from __future__ import annotations
@@ -19,26 +18,9 @@ import numpy as np
 from ..nn import BatchNorm2d, Dropout, Module
 from ..nn.module import Parameter
 from .alone import Alone
+from .tree import Tree
 
 Pass = Callable[[np.ndarray, np.ndarray], list[float]]
-
-
-class Tree:
-    """The sum of vectors that come one by one, of neighbours first; their number is 2^n."""
-
-    def __init__(self) -> None:
-        self.sums: list[tuple[int, np.ndarray]] = []  # with the number of vectors in each
-
-    def add(self, vector: np.ndarray) -> None:
-        count = 1
-        while self.sums and self.sums[-1][0] == count:
-            vector += self.sums.pop()[1]
-            count *= 2
-        self.sums.append((count, vector))
-
-    def root(self) -> np.ndarray:
-        """The sum of all."""
-        return self.sums[0][1]
 
 
 class Shards:

@@ -1,8 +1,8 @@
 """Nobody waits for ever: a rank that fails, leaves or hangs ends all of them, with a sentence.
 
-MPI itself lets the others wait. So an exception that nobody catches aborts the job; a rank that
-comes to its end says so, and whoever waits for it in a call aborts; and a thread of every rank looks
-how long its call has taken. It asks the others what they do, so that it can name the one to blame.
+MPI itself lets the others wait. So an exception that nobody catches aborts the job. A rank that
+comes to its end says so, and whoever waits for it in a call aborts. A thread of every rank looks at
+how long its call takes, and asks the others what they do: so it can name the one to blame.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Sums are not left to MPI: the bits of its Allreduce depend on the library, the size of the message
 and the number of ranks. Here every rank gets a slice of all vectors, adds it up in a tree that
-halves, and hands the sum to the others: as much traffic, and fixed bits.
+halves (tree.py), and hands the sum to the others: as much traffic, and fixed bits.
 """
 
 from __future__ import annotations
@@ -20,23 +20,17 @@ from mpi4py import MPI
 from ..environment import available_cores
 from .alone import ALONE, Alone
 from .launcher import Place
+from .tree import tree_sum
 from .watch import Watch
 
 Value = TypeVar("Value")
 NAP = 0.02  # seconds between two looks, where waiting may take long
 
 
-def tree_sum(rows: np.ndarray) -> np.ndarray:
-    """The sum of a power of two of rows: neighbours first, then pairs of neighbours, and so on."""
-    while len(rows) > 1:
-        rows = rows[0::2] + rows[1::2]
-    return rows[0]
-
-
 class MpiWorld(Alone):
     """The processes of a communicator."""
 
-    def __init__(self, comm: MPI.Intracomm, watch: Watch) -> None:
+    def __init__(self, comm: Any, watch: Watch) -> None:
         self.comm, self.watch = comm, watch
         self.rank, self.size = comm.rank, comm.size
         self.sent: list[MPI.Request] = []
@@ -148,9 +142,8 @@ def whole_world(here: Place) -> MpiWorld:
             f"({MPI.Get_library_version().split(',')[0]}) sees {comm.size}: start them with the "
             "mpiexec of that MPI"
         )
-    watch = Watch(comm.Dup(), MPI)
     share_cores(comm)
-    return MpiWorld(comm, watch)
+    return MpiWorld(comm, Watch(comm.Dup(), MPI))
 
 
 def share_cores(comm: MPI.Intracomm) -> None:

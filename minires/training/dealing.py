@@ -1,7 +1,7 @@
 """Runs dealt to ranks: each is trained by one rank, or its shards by a few, as if it were alone.
 
-The longest runs are dealt first, each to the ranks with the least work so far. How far the runs have
-come is sent to rank 0, which shows it. At the end every rank has every network, trained.
+The longest runs are dealt first, each to the ranks with the least work so far. Rank 0 hears how far
+all runs have come, and shows it. At the end every rank has every network, trained.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ class InterruptedTraining(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Within `with StopRequest() as stop:` the first Ctrl-C, SIGTERM or SIGUSR1 sets `stop.requested`.
+    """Within `with StopRequest() as stop:` the first Ctrl-C sets `stop.requested`.
 
-    A second Ctrl-C interrupts at once, as usual. Outside the main thread it changes nothing.
+    So do SIGTERM and SIGUSR1. A second Ctrl-C interrupts at once, as usual. Outside the main
+    thread it changes nothing.
     """
 
     NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is what batch systems send before the end

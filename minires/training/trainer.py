@@ -17,7 +17,7 @@ from typing import Any
 
 from ..autograd import Tensor
 from ..data import Dataset, training_batches
-from ..distributed import ALONE, Alone, world
+from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
 from ..nn import Module
 from ..nn import functional as F
@@ -28,8 +28,8 @@ from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
 from .meters import Tally, evaluate_split
-from .recipes import Recipe
 from .norms import digest
+from .recipes import Recipe
 from .records import Records
 from .replay import Replay
 
@@ -104,7 +104,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the end of the recipe, from wherever the trainer stands."""
         with ExitStack() as held, StopRequest() as self.stopping, self.replay:
-            self.world.share(lambda: held.enter_context(claimed(self.folder)))
+            self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
             if self.step == 0:
                 self.begin()
             self.model.train()
