@@ -58,6 +58,10 @@ class Alone:
         """What has come in from the others, for rank 0."""
         return iter(())
 
+    def about(self) -> dict[str, str]:
+        """What to keep beside a result: how many ranks there were, and of which MPI."""
+        return {}
+
     def group(self, size: int) -> Alone | None:
         """The `size` consecutive ranks that this one works with; None for those left over."""
         return self

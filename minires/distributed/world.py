@@ -109,9 +109,9 @@ class MpiWorld(Alone):
         while self.comm.Iprobe():
             yield self.comm.recv()
 
-    def library(self) -> str:
-        """Name and version of the MPI."""
-        return MPI.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
+    def about(self) -> dict[str, str]:
+        library = " ".join(MPI.Get_library_version().split("\n")[0].split(",")[0].split())
+        return {"ranks": f"{self.size}, {library}"}
 
 
 Outcome = tuple[Any, Exception | None]

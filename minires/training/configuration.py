@@ -33,6 +33,6 @@ def write_configuration(trainer: Trainer) -> None:
         "classes": len(trainer.dataset.classes),
         "begun": time.strftime("%Y-%m-%d %H:%M %Z"),
         "precision": precision.current(),
-        "made with": environment(),
+        "made with": environment() | trainer.world.about(),
     }
     write_json(trainer.folder / "config.json", trainer.identity | about)

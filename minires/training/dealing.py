@@ -74,6 +74,8 @@ def run_dealt(ranks: Alone, trainers: list[Trainer]) -> None:
             trainer.world, trainer.watch = group or ranks, reporter.watch
             if failure := failure_of(trainer, stop):
                 failures[number] = failure
+            if isinstance(failure, InterruptedTraining):
+                break
         ranks.wait(reporter.take_reports)
     for trainer, watch in zip(trainers, reporter.watching, strict=True):
         trainer.watch = watch

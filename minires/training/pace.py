@@ -54,6 +54,8 @@ class Pace:
     def left(self, *trainers: Trainer) -> float:
         """Seconds that these trainers, or all, will still take; NaN before anything is measured."""
         seconds, work = self.measured
+        if trainers:  # of those that run at once, each has its part of the pace
+            seconds *= max(1, sum(t.step < t.recipe.iterations for t in self.seen))
         todo = self.whole(*trainers) - self.done(*trainers)
         return todo * seconds / work if work else math.nan
 

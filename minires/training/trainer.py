@@ -131,12 +131,12 @@ class Trainer:
 
     def make_gradients(self) -> None:
         """Forward and backward, of the whole batch or of this rank's shards."""
-        batch = self.batches.next()
+        images, labels = self.batches.next()
         if self.recipe.shards == 1:
-            self.make_gradients_of(*batch)
+            self.make_gradients_of(images, labels)
             return
-        wish = self.stopping.requested
-        rows, self.all_stop = self.shards(*batch, self.make_gradients_of_shard, wish)
+        wish, run = self.stopping.requested, self.make_gradients_of_shard
+        rows, self.all_stop = self.shards(images, labels, run, wish)
         for row in rows:
             self.tally.totals += row
 
@@ -168,8 +168,8 @@ class Trainer:
             self.compare_ranks()
         if "evaluation" in due:
             with self.timed():
-                settings: dict[str, Any] = {"limit": self.recipe.test_images, "world": self.world}
-                test = evaluate_split(self.model, self.dataset, **settings)
+                count = self.recipe.test_images
+                test = evaluate_split(self.model, self.dataset, limit=count, world=self.world)
             self.records.evaluation(self, test)
         if "checkpoint" in due:
             self.save()

@@ -81,6 +81,17 @@ def dealt(folder):
     world().agree("trained networks", weights)
 
 
+def stopped_dealt(folder):
+    """Both ranks are asked to stop in their first runs, as by Ctrl-C."""
+    made = runs(folder)
+    for run in made:
+        run.watch = lambda run: signal.raise_signal(signal.SIGUSR1)
+    try:
+        run_all(made)
+    except InterruptedTraining as stopped:
+        print(f"rank {place().rank}: {stopped}", flush=True)
+
+
 def calls(folder):
     """Everything that a world of four can do."""
     ranks, order = world(), folder / "order"
@@ -125,6 +136,7 @@ JOBS = {
     "whole": whole,
     "dealt": dealt,
     "calls": calls,
+    "stopped_dealt": stopped_dealt,
     "fail": lambda folder: drill(folder, act=fail),
     "exit": lambda folder: drill(folder, act=lambda run: sys.exit(0)),
     "killed": lambda folder: drill(folder, act=lambda run: os.kill(os.getpid(), signal.SIGKILL)),

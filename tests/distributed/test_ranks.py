@@ -87,6 +87,13 @@ def test_a_dealt_run_that_diverges_is_told_and_the_others_are_finished(tmp_path)
         assert records(tmp_path / "diverging" / f"run{seed}")[-1]["step"] == 4
 
 
+def test_dealt_runs_that_are_stopped_stop_all_of_a_rank(tmp_path):
+    code, text = run(2, "stopped_dealt", tmp_path, MINIRES_KERNELS="reference")
+    assert code == 0, text
+    assert text.count("net-8: stopped after 1 of 4 iterations") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run0", "run1"]
+
+
 @pytest.mark.parametrize(
     ("name", "sentence", "step"),
     [
@@ -123,6 +130,7 @@ def test_the_main_job_prints_and_writes_once(tmp_path):
     assert "Ranks 0 to 1: plain-8-seed0, ResNet-8-seed0." in text
     config = json.loads((tmp_path / "out/plain-8-seed0/config.json").read_text())
     assert config["recipe"]["shards"] == 2
+    assert config["made with"]["ranks"].startswith("2, ")
     code, text = start(2, script, *options)
     assert code == 1
     assert text.count("already holds something") == 1

@@ -174,6 +174,16 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/training/dealing.py",
+        f"{RANKS}::test_dealt_runs_that_are_stopped_stop_all_of_a_rank",
+        {
+            "dealing: Ctrl-C stops one run, and the next begins": (
+                "                break\n",
+                "                pass\n",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/distributed/launcher.py",
         PIECES,
         {
