@@ -85,7 +85,7 @@ def stopped_dealt(folder):
     """Both ranks are asked to stop in their first runs, as by Ctrl-C."""
     made = runs(folder)
     for run in made:
-        run.watch = lambda run: signal.raise_signal(signal.SIGUSR1)
+        run.do_what_is_due = lambda: signal.raise_signal(signal.SIGUSR1)
     try:
         run_all(made)
     except InterruptedTraining as stopped:
