@@ -53,6 +53,7 @@ setup(
             "ml_dtypes",
         ],
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
+        "mpi": ["mpi4py>=4.1"],  # and an MPI: mpich or openmpi on a laptop, a cluster's own there
         "onnx": ONNX,
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page

@@ -23,6 +23,7 @@ from rich.markup import escape
 import minires
 from minires.common.output import escape_what_cannot_be_printed
 from minires.data import Dataset, how_to_get_cifar10, load
+from minires.distributed import Alone, silence_other_ranks, world
 from minires.report import (
     draw_error_curves,
     draw_gradient_norms,
@@ -33,6 +34,7 @@ from minires.report import (
     write_report,
 )
 from minires.training import PRESETS, DivergedError, run_all
+from minires.training.dealing import plan
 from minires.training.display import Display
 from minires.training.going_on import command_to_resume, keep_command
 from minires.training.main_job import Options, make_trainer, plain_and_residual
@@ -56,6 +58,9 @@ def main(
     depths: Annotated[str, typer.Option(help="6n + 2 each, separated by commas")] = "20,56",
     seed: Annotated[int, typer.Option(min=0, help="of weights, batches and crops")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="how many, counted from --seed")] = 1,
+    shards: Annotated[
+        int, typer.Option(min=1, help="parts of a batch, each with batch statistics of its own")
+    ] = 1,
     device: Annotated[
         Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
     ] = Device["auto"],
@@ -68,30 +73,39 @@ def main(
     ] = None,
 ) -> None:
     """Train plain and residual networks of several depths; show error curves and a verdict."""
-    if resume:
-        folder, options = resume, read_options(resume)
-    else:
-        folder = out or Path("runs") / time.strftime(f"{preset.value}-%Y%m%d-%H%M%S")
-        refuse_overwriting(folder)
-        options = Options(
-            preset=preset.value,
-            data=data.value,
-            data_dir=str(data_dir.resolve()) if data_dir else None,
-            depths=parse_depths(depths),
-            seeds=list(range(seed, seed + seeds)),
-        )
+    asked = Options(
+        preset=preset.value,
+        data=data.value,
+        data_dir=str(data_dir.resolve()) if data_dir else None,
+        depths=parse_depths(depths),
+        seeds=list(range(seed, seed + seeds)),
+        shards=shards,
+    )
+    ranks = world()
+    folder, options = ranks.share(lambda: open_folder(asked, out, resume))
     command = command_to_resume(sys.argv[0], folder, device.value, precision.value)
     try:
         with minires.precision(precision.value):
-            train(folder, options, choose(device.value), command)
+            train(folder, options, choose(device.value), command, ranks)
     except KeyboardInterrupt as stopped:
-        keep(folder, options, command)  # while the data is being loaded, nobody has done so yet
+        if ranks.rank == 0:
+            keep(folder, options, command)  # while data is being loaded, nobody has done so yet
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
-    show_results(folder)
+    if ranks.rank == 0:
+        show_results(folder)
 
 
-def train(folder: Path, options: Options, device: str, command: str) -> None:
+def open_folder(asked: Options, out: Path | None, resume: Path | None) -> tuple[Path, Options]:
+    """Where the results go, and the options that hold there."""
+    if resume:
+        return resume, read_options(resume)
+    folder = out or Path("runs") / time.strftime(f"{asked.preset}-%Y%m%d-%H%M%S")
+    refuse_overwriting(folder)
+    return folder, asked
+
+
+def train(folder: Path, options: Options, device: str, command: str, ranks: Alone) -> None:
     """Train every network to its end, from its checkpoint where it has one; keep the command."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
@@ -99,20 +113,24 @@ def train(folder: Path, options: Options, device: str, command: str) -> None:
         raise ValueError(why_no_bfloat16(device))
     elif current() != "float32":
         console.print(f"Precision: on the CPU, {current()} is float32.")
-    dataset = load_data(options.data, Path(options.data_dir) if options.data_dir else None)
+    data_dir = Path(options.data_dir) if options.data_dir else None
+    dataset = ranks.in_turn(lambda: load_data(options.data, data_dir))
     with Display(console) as display:
         trainers = [
             make_trainer(
                 entry,
                 dataset,
                 preset=options.preset,
+                shards=options.shards,
                 folder=folder,
                 device=device,
                 watch=display.watch,
             )
             for entry in plain_and_residual(options.depths, options.seeds)
         ]
-        keep(folder, options, command)
+        if ranks.size > 1:
+            console.print(plan(ranks, trainers), markup=False, highlight=False)
+        ranks.share(lambda: keep(folder, options, command))
         display.add(trainers)
         run_all(trainers)
 
@@ -179,6 +197,7 @@ def show_results(folder: Path) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    silence_other_ranks()
     escape_what_cannot_be_printed()
     try:
         typer.run(main)

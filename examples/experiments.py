@@ -23,6 +23,7 @@ from rich.markup import escape
 
 from minires.common.files import atomic
 from minires.common.output import escape_what_cannot_be_printed
+from minires.distributed import place, silence_other_ranks
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
 from minires.training import DivergedError
 from minires.training.going_on import keep_command
@@ -67,20 +68,22 @@ def main(
     folder = out or Path("runs") / f"experiments-{size.value}"
     setting = Setting(folder, size.value, seeds, data.value, data_dir, device.value, console)
     command = shlex.join(["python", *sys.argv])
-    keep_command(folder, command)
+    if place().rank == 0:
+        keep_command(folder, command)
     try:
         for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
             show(replace(EXPERIMENTS[chosen](setting), options=setting.options), folder)
     except KeyboardInterrupt as stopped:
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
-    if document:
+    if document and place().rank == 0:
         write_document(folder, document, HEAD.format(name=name.value, options=setting.options))
 
 
 def show(result: Result, folder: Path) -> None:
     """Print a result and keep it."""
-    result.save(folder)
+    if place().rank == 0:
+        result.save(folder)
     console.print(result.table())
     console.print(result.text(), markup=False)
 
@@ -96,6 +99,7 @@ def write_document(folder: Path, path: Path, head: str) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    silence_other_ranks()
     escape_what_cannot_be_printed()
     try:
         typer.run(main)

@@ -21,6 +21,7 @@ HEAVY = (
     "typer",
     "safetensors",
     "torch",
+    "mpi4py",
 )
 
 
@@ -103,6 +104,7 @@ def test_imports_only_go_downwards():
         "detection",
         "evaluation",
         "training",
+        "distributed",
         "data",
         "weights",
         "models",

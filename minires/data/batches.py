@@ -90,12 +90,15 @@ def evaluation_batches(
     batch_size: int,
     *,
     limit: int | None = None,
+    first: int = 0,
+    every: int = 1,
     dtype: npt.DTypeLike = np.float32,
     device: str = "cpu",
 ) -> Iterator[Batch]:
     """All images of "train" or "test", in order, normalised, neither cropped nor mirrored.
 
-    With `limit`, only the first so many. The last batch may be short: a mean over the split must
+    With `limit`, only the first so many images. Batches begin with number `first`, and go on with
+    `every` so manyth: ranks share them. The last batch may be short: a mean over the split must
     weigh each batch by its length.
     """
     images, labels = dataset.split(split)
@@ -105,7 +108,7 @@ def evaluation_batches(
     prepare = Preparation(dataset, dtype, device)
 
     def batches() -> Iterator[Batch]:
-        for start in range(0, len(images), batch_size):
+        for start in range(first * batch_size, len(images), every * batch_size):
             some = slice(start, start + batch_size)
             yield prepare(images[some], labels[some], *_no_crops(len(images[some])))
 

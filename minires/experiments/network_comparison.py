@@ -11,6 +11,7 @@ from typing import Any
 
 from ..common.json_files import read_json
 from ..data import Dataset
+from ..distributed import world
 from ..nn import Module, summary
 from ..report import Group, Run
 from ..report.tables import final_figures, over_seeds
@@ -58,7 +59,7 @@ class NetworkComparison:
 
     def train(self, setting: Setting) -> list[Trainer]:
         """All networks with all seeds, trained to the end, from their checkpoints if need be."""
-        dataset = self.dataset(setting)
+        dataset = world().in_turn(lambda: self.dataset(setting))
         with Display(setting.console) as display:
             trainers = [
                 self.trainer(member, seed, dataset, setting, display)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..training.checkpoints import CHECKPOINT
-from ..training.claim import is_claimed
+from ..training.claim import holder, is_claimed
 from ..training.going_on import command_for
 from ..training.pace import duration
 from .runs import Run, read_run
@@ -50,7 +50,7 @@ def listed(run: Run, place: Path, root: Path) -> Listed:
     state = state_of(run, place)
     return Listed(
         name=str(place.relative_to(root)),
-        state=state,
+        state=", ".join(filter(None, (state, holder(place) if state == "running" else ""))),
         done=f"{done:,} of {iterations:,}",
         left=duration(seconds_left(run)) if done and state in ("running", "interrupted") else "",
         remark=remark(run, place, state),

@@ -34,8 +34,8 @@ def save(trainer: Trainer) -> None:
     save_checkpoint(trainer.checkpoint_path, model | optimizer, state)
 
 
-def restore(trainer: Trainer) -> None:
-    """Take the state over from the trainer's checkpoint.
+def restore_arrays(trainer: Trainer) -> dict[str, Any]:
+    """Take the arrays over from the trainer's checkpoint; returns the rest of the state.
 
     Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run.
     """
@@ -49,6 +49,11 @@ def restore(trainer: Trainer) -> None:
         parts[part][rest] = array
     trainer.model.load_state_dict(parts["model"])
     trainer.optimizer.load_state_dict(parts["sgd"])
+    return state
+
+
+def restore_counts(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Take over steps, seconds and meters."""
     trainer.step, trainer.seconds = state["step"], state["seconds"]
     for meter in METERS:
         setattr(trainer.records, meter, Meter(**state[meter]))

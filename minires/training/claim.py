@@ -12,13 +12,15 @@ MARK = "running"  # a file that is there, and locked, as long as a process train
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Within it, the folder's run belongs to this process.
+def claimed(folder: Path, who: str = "") -> Iterator[None]:
+    """Within it, the folder's run belongs to this process; `who` is kept for lists.
 
     Raises: ValueError if it belongs to another one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = locked(folder)
+    file.write(who)
+    file.flush()
     try:
         yield
     finally:
@@ -55,6 +57,14 @@ def is_claimed(folder: Path) -> bool:
             return not lock(file, shared=True)
     except FileNotFoundError:
         return False
+
+
+def holder(folder: Path) -> str:
+    """Who is training there, as far as it is known."""
+    try:
+        return (folder / MARK).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def lock(file: IO[str], *, shared: bool = False) -> bool:

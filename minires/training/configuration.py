@@ -52,6 +52,6 @@ def write_configuration(trainer: Trainer) -> None:
         "begun": time.strftime("%Y-%m-%d %H:%M %Z"),
         "device": trainer.model.device,
         "precision": precision.current(),
-        "made with": environment(),
+        "made with": environment() | trainer.world.about(),
     }
     write_json(trainer.folder / "config.json", trainer.identity | about)

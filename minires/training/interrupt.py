@@ -13,12 +13,14 @@ class InterruptedTraining(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Within `with StopRequest() as stop:` the first Ctrl-C (or SIGTERM) sets `stop.requested`.
+    """Within `with StopRequest() as stop:` the first Ctrl-C sets `stop.requested`.
 
-    A second Ctrl-C interrupts at once, as usual. Outside the main thread it changes nothing.
+    So do SIGTERM and SIGUSR1. A second Ctrl-C interrupts at once, as usual. Outside the main
+    thread it changes nothing.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is what batch systems send before the end
+    SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
     def __init__(self) -> None:
         self.requested = False

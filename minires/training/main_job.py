@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Options:
     data_dir: str | None
     depths: list[int]
     seeds: list[int]
+    shards: int = 1
 
     @staticmethod
     def path(folder: Path) -> Path:
@@ -46,7 +47,7 @@ class Options:
         kept = read_json(path, advice)
         if not are_options(kept):
             raise ValueError(f"{path} does not hold the options of the main job: {advice}")
-        return cls(**{key: kept[key] for key in cls.__annotations__})
+        return cls(**{key: kept[key] for key in cls.__annotations__ if key in kept})
 
 
 def are_options(kept: Any) -> bool:
@@ -60,6 +61,7 @@ def are_options(kept: Any) -> bool:
         and "data_dir" in kept
         and kept["preset"] in PRESETS
         and all(isinstance(n, list) and n and all(type(i) is int for i in n) for n in numbers)
+        and type(kept.get("shards", 1)) is int
     )
 
 
@@ -94,13 +96,14 @@ def make_trainer(
     *,
     preset: str,
     folder: Path,
+    shards: int = 1,
     device: str = "cpu",
     watch: Callable[[Trainer], None] | None = None,
 ) -> Trainer:
     """The trainer of one entry, in its own folder below `folder`."""
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, but is {preset!r}")
-    recipe = PRESETS[preset](entry.depth, len(dataset.train_images))
+    recipe = replace(PRESETS[preset](entry.depth, len(dataset.train_images)), shards=shards)
     return trainer_of(entry, dataset, recipe, folder=folder, device=device, watch=watch)
 
 

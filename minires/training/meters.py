@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from .. import kernels
 from ..autograd import Tensor, no_grad
 from ..data import Dataset, evaluation_batches
+from ..data.batches import Batch
+from ..distributed import ALONE, Alone
 from ..kernels.devices import move, to_host
 from ..nn import Module, evaluating
 from ..nn import functional as F
@@ -70,15 +74,31 @@ def evaluate_split(
     *,
     limit: int | None = None,
     batch_size: int = 250,
+    world: Alone = ALONE,
 ) -> Meter:
     """Loss and error over a split, or its first `limit` images, with the running statistics.
 
-    Every part of the network is put back into its mode.
+    Every part of the network is put back into its mode. Several ranks share the batches, and the
+    figures have the bits of a single one's: each batch is counted apart, then added in order.
     """
+    settings: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
+    settings |= {"limit": limit, "first": world.rank, "every": world.size}
+    batches = evaluation_batches(dataset, split, batch_size, **settings)
+    if world.size == 1:
+        return count(model, batches)
+    counted = [astuple(count(model, [batch])) for batch in batches]
+    total = Meter()
+    for row in zip_longest(*world.exchange(counted)):
+        for part in filter(None, row):
+            total.add(Meter(*part))
+    return total
+
+
+def count(model: Module, batches: Iterable[Batch]) -> Meter:
+    """Loss and error of these batches together."""
     tally = Tally(model.device)
-    place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
     with no_grad(), evaluating(model):
-        for images, labels in evaluation_batches(dataset, split, batch_size, limit=limit, **place):
+        for images, labels in batches:
             logits = model(Tensor(images))
             tally.add(F.cross_entropy(logits, labels), logits, labels)
     return tally.read()

@@ -26,15 +26,19 @@ class Pace:
         self.costs = {trainer: multiply_adds(trainer) for trainer in trainers}
         self.clock = clock
         self.iterations, self.work = 0, 0  # of this session
+        self.seen: dict[Trainer, int] = {}  # the step of each, when it was last noted
         self.begun: tuple[float, int] | None = None  # time and work after the warm-up
         self.now = (0.0, 0)
 
     def note(self, trainer: Trainer) -> None:
-        """Count an iteration and read the clock, on a GPU only if the host has waited for it."""
+        """Count an iteration and read the clock, on a GPU only if the host has waited for it.
+
+        Of a run that another rank trains, it may be several iterations.
+        """
         self.iterations += 1
-        self.work += self.costs[trainer] * (
-            images(trainer, trainer.step) - images(trainer, trainer.step - 1)
-        )
+        before = self.seen.get(trainer, trainer.step - 1)
+        self.seen[trainer] = trainer.step
+        self.work += self.costs[trainer] * (images(trainer, trainer.step) - images(trainer, before))
         if trainer.replay.on_gpu and not trainer.recipe.due(trainer.step):
             return
         self.now = (self.clock(), self.work)
@@ -50,6 +54,8 @@ class Pace:
     def left(self, *trainers: Trainer) -> float:
         """Seconds that these trainers, or all, will still take; NaN before anything is measured."""
         seconds, work = self.measured
+        if trainers:  # of those that run at once, each has its part of the pace
+            seconds *= max(1, sum(t.step < t.recipe.iterations for t in self.seen))
         todo = self.whole(*trainers) - self.done(*trainers)
         return todo * seconds / work if work else math.nan
 

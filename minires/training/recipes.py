@@ -16,7 +16,8 @@ class Recipe:
     """Everything about a training but the network, the data and the seed.
 
     `record_every`, `evaluate_every` and `checkpoint_every` count iterations; `test_images` limits
-    an evaluation to the first so many images of the test set (None: all of them).
+    an evaluation to the first so many images of the test set (None: all of them). A batch is cut
+    into `shards`, each normalised by its own statistics: see `distributed/shards.py`.
     """
 
     name: str
@@ -29,10 +30,11 @@ class Recipe:
     test_images: int | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    shards: int = 1
 
     def __post_init__(self) -> None:
         rhythms = "record_every", "evaluate_every", "checkpoint_every"
-        for field in ("iterations", "batch_size", *rhythms, "test_images"):
+        for field in ("iterations", "batch_size", *rhythms, "test_images", "shards"):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"recipe: {field} must be at least 1, not {value}")
@@ -48,8 +50,9 @@ class Recipe:
         return {what for what, every in rhythms.items() if last or step % every == 0}
 
     def settings(self) -> dict[str, Any]:
-        """The recipe as JSON can hold it."""
-        return asdict(self) | {"schedule": repr(self.schedule)}
+        """The recipe as JSON can hold it; shards where there are several."""
+        settings = asdict(self) | {"schedule": repr(self.schedule)}
+        return {k: v for k, v in settings.items() if (k, v) != ("shards", 1)}
 
 
 def toy(depth: int, training_images: int) -> Recipe:

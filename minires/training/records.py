@@ -68,6 +68,9 @@ class Records:
     def add(self, kind: str, trainer: Trainer, **values: Any) -> None:
         """Append one line."""
         line = {"kind": kind, "step": trainer.step, **values, "seconds": round(trainer.seconds, 3)}
+        trainer.world.share(lambda: self.append(line))
+
+    def append(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
 from ..data import Dataset, training_batches
+from ..distributed import ALONE, rank_name, world
+from ..distributed.shards import Shards
 from ..nn import Module
 from ..nn import functional as F
 from ..optim import SGD
@@ -25,6 +28,7 @@ from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
 from .meters import Tally, evaluate_split
+from .norms import digest
 from .recipes import Recipe
 from .records import Records
 from .replay import Replay
@@ -83,6 +87,7 @@ class Trainer:
         self.model, self.dataset, self.recipe = model, dataset, recipe
         self.folder, self.name, self.overwrite = Path(folder), name, overwrite
         self.watch = watch or (lambda trainer: None)
+        self.world = ALONE if recipe.shards == 1 else world()  # the ranks that train this run
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
         self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
         self.optimizer = SGD(
@@ -97,14 +102,15 @@ class Trainer:
         self.loss: float | None = None  # of the last record interval
         self.gradient_norm = math.nan  # where it was last looked at
         self.identity = identity(self)
+        self.stopping, self.all_stop = StopRequest(), False
 
     # -- the loop --------------------------------------------------------------------------
 
     def run(self) -> None:
         """Train to the end of the recipe, from wherever the trainer stands."""
-        with StopRequest() as stop, closing(self.iterations()) as iterations:
+        with StopRequest() as self.stopping, closing(self.iterations()) as iterations:
             for _ in iterations:
-                if stop.requested:
+                if self.is_to_stop():
                     self.stop()
 
     def iterations(self) -> Generator[None, None, None]:
@@ -112,7 +118,8 @@ class Trainer:
 
         Nobody else may train in the folder until the generator is closed.
         """
-        with claimed(self.folder), self.replay:
+        with ExitStack() as held, self.replay:
+            self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
             if self.step == 0:
                 self.begin()
             if not self.model.training:
@@ -138,8 +145,25 @@ class Trainer:
         self.step += 1
 
     def make_gradients(self) -> None:
-        """Forward and backward."""
+        """Forward and backward, of the whole batch or of this rank's shards."""
         images, labels = self.batches.next()
+        if self.recipe.shards == 1:
+            self.make_gradients_of(images, labels)
+            return
+        wish, run = self.stopping.requested, self.make_gradients_of_shard
+        rows, self.all_stop = self.shards(images, labels, run, wish)
+        for row in rows:
+            self.tally.totals += row
+
+    def make_gradients_of_shard(self, images: Any, labels: Any) -> list[float]:
+        """The same of one shard; returns what has been counted."""
+        self.make_gradients_of(images, labels)
+        counted: list[float] = self.tally.totals.tolist()
+        self.tally.totals[...] = 0
+        return counted
+
+    def make_gradients_of(self, images: Any, labels: Any) -> None:
+        """Forward and backward of these images."""
         logits = self.model(Tensor(images))
         loss = F.cross_entropy(logits, labels)
         self.tally.sum(loss, logits, labels)
@@ -156,9 +180,11 @@ class Trainer:
         due = self.recipe.due(self.step)
         if "record" in due:
             self.loss = self.records.interval(self)
+            self.compare_ranks()
         if "evaluation" in due:
             with self.timed():
-                test = evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
+                count = self.recipe.test_images
+                test = evaluate_split(self.model, self.dataset, limit=count, world=self.world)
             self.records.evaluation(self, test)
         if "checkpoint" in due:
             self.save()
@@ -195,6 +221,25 @@ class Trainer:
         yield
         self.seconds += time.perf_counter() - started
 
+    # -- with several ranks ----------------------------------------------------------------
+
+    @cached_property
+    def shards(self) -> Shards:
+        """How the batches are cut, from the first step on."""
+        self.world.agree("what is trained", self.identity)
+        recipe, parameters = self.recipe, self.optimizer.parameters
+        return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world)
+
+    def arrays(self) -> list[Any]:
+        """All arrays of the state."""
+        buffers = [buffer for _, buffer in self.model.named_buffers()]
+        return [*(p.data for p in self.optimizer.parameters), *buffers, *self.optimizer.velocities]
+
+    def compare_ranks(self) -> None:
+        """See that all ranks still have the same network. Raises: ValueError if not."""
+        if self.world.size > 1:
+            self.world.agree("the state of the network", digest(self.arrays()))
+
     # -- beginning, stopping, going on -----------------------------------------------------
 
     @property
@@ -207,6 +252,9 @@ class Trainer:
 
         Without a checkpoint there is nothing that could be gone on with, so that it always may.
         """
+        self.world.share(self.begin_files)
+
+    def begin_files(self) -> None:
         if self.checkpoint_path.exists() and not self.overwrite:
             raise ValueError(
                 f"{self.folder} holds a run already: call resume() first to go on with it, choose "
@@ -215,6 +263,10 @@ class Trainer:
         write_configuration(self)
         self.records.begin()
         self.checkpoint_path.unlink(missing_ok=True)
+
+    def is_to_stop(self) -> bool:
+        """Whether the user has asked for it, on any rank: they all stop after the same step."""
+        return self.stopping.requested if self.recipe.shards == 1 else self.all_stop
 
     def stop(self) -> None:
         """Save, and end the run, as the user asked."""
@@ -228,7 +280,7 @@ class Trainer:
     def save(self) -> None:
         """Write everything that the rest of the run depends on into the checkpoint."""
         self.count()
-        checkpoints.save(self)
+        self.world.share(lambda: checkpoints.save(self))
 
     def resume(self) -> None:
         """Go back to the folder's checkpoint; records of later steps are dropped.
@@ -236,18 +288,40 @@ class Trainer:
         Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run, or
         another process is training there.
         """
-        checkpoints.restore(self)
+        self.restore()
+        self.world.share(self.drop_later_records)
+
+    def restore(self) -> None:
+        """Take over the state of the checkpoint; rank 0 reads it, the others get it from there."""
+        state = self.world.share(lambda: checkpoints.restore_arrays(self))
+        for array in self.arrays():
+            self.world.broadcast(array)
+        checkpoints.restore_counts(self, state)
+
+    def drop_later_records(self) -> None:
         with claimed(self.folder):
             self.records.go_back_to(self.step)
 
     def resume_if_begun(self) -> None:
         """Go back to the folder's checkpoint if there is one; see `resume`."""
-        if self.checkpoint_path.exists():
+        if self.world.share(self.checkpoint_path.exists):
             self.resume()
+
+    def finish(self) -> None:
+        """Run to the end, from the checkpoint if the folder has one."""
+        self.resume_if_begun()
+        self.run()
 
 
 def run_all(trainers: Iterable[Trainer]) -> None:
-    """Run each trainer to its end, from its checkpoint where its folder has one."""
+    """Run each trainer to its end, from its checkpoint where its folder has one.
+
+    Where a launcher has started several ranks, the runs are dealt to them: see `dealing.py`.
+    """
+    if (ranks := world()).size > 1:
+        from .dealing import run_dealt
+
+        run_dealt(ranks, list(trainers))
+        return
     for trainer in trainers:
-        trainer.resume_if_begun()
-        trainer.run()
+        trainer.finish()

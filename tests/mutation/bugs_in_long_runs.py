@@ -73,7 +73,7 @@ MUTANTS = [
                 "if self.begun is None:",
             ),
             "pace: an iteration counts for all before it": (
-                " - images(trainer, trainer.step - 1)",
+                " - images(trainer, before)",
                 "",
             ),
             "pace: all iterations cost the same": (

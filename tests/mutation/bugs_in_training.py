@@ -303,12 +303,12 @@ TRAINING = [
         f"{TRAINER}::test_recorded_test_figures_are_those_of_the_first_test_images",
         {
             "evaluation: on the training images": (
-                "self.dataset, limit=self.recipe.test_images)",
-                'self.dataset, "train", limit=self.recipe.test_images)',
+                "self.dataset, limit=count,",
+                'self.dataset, "train", limit=count,',
             ),
             "evaluation: all test images whatever the recipe says": (
-                "self.dataset, limit=self.recipe.test_images)",
-                "self.dataset)",
+                "self.dataset, limit=count,",
+                "self.dataset,",
             ),
         },
     ),

@@ -1,0 +1,80 @@
+"""Who am I: the environment says it, before anything is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from .alone import ALONE, Alone
+
+# Size, rank and number on the machine, as launchers name them: Open MPI, then MPICH and Intel MPI,
+# then Slurm's srun. In a batch script, which srun has not started, Slurm sets no step's size.
+LAUNCHERS = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+)
+
+
+class Place(NamedTuple):
+    """A process among those that a launcher has started together."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+
+def place() -> Place:
+    """This process's place; that of a single process where no launcher has started it."""
+    for names in LAUNCHERS:
+        size, rank, local = (os.environ.get(name, "") for name in names)
+        if size.isdecimal() and rank.isdecimal():
+            return Place(int(rank), int(size), int(local) if local.isdecimal() else 0)
+    return Place()
+
+
+@functools.cache
+def world() -> Alone:
+    """All processes of this job; every one of them must ask for it.
+
+    Raises: ValueError where there are several, and mpi4py is missing or another MPI's.
+    """
+    here = place()
+    if here.size == 1:
+        return ALONE
+    take_gpu(here.local_rank)
+    try:
+        importlib.import_module("mpi4py.MPI")
+    except (ImportError, RuntimeError) as error:
+        raise ValueError(
+            f"a launcher has started {here.size} processes, but mpi4py can't be used ({error}): "
+            "pip install mpi4py and an MPI, such as mpich; or start one process, without a launcher"
+        ) from None
+    from .world import whole_world
+
+    return whole_world(here)
+
+
+def rank_name() -> str:
+    """Which rank this is, and where, for lists of runs; "" for a single process."""
+    here = place()
+    return f"rank {here.rank} on {platform.node()}" if here.size > 1 else ""
+
+
+def take_gpu(local_rank: int) -> None:
+    """Let this process see one of the machine's GPUs: CuPy is not imported yet."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = given.split(",") if given else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
+    if names:
+        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(names)[local_rank % len(names)]
+
+
+def silence_other_ranks() -> None:
+    """Let the first process alone print; what makes another one fail is told all the same."""
+    if place().rank:
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115

@@ -1,0 +1,200 @@
+"""Bugs in what several ranks do: sums, shards, dealing, and who waits for whom."""
+
+from .mutants import planted_in
+
+PIECES, RANKS = "tests/distributed/test_pieces.py", "tests/distributed/test_ranks.py"
+SAME_BITS = (
+    f"{RANKS}::test_shards_have_the_same_bits_on_1_2_and_4_ranks_stopped_and_resumed_between"
+)
+FROZEN = f"{PIECES}::test_with_frozen_batch_norm_shards_are_the_whole_batch"
+STATISTICS = f"{PIECES}::test_running_statistics_follow_the_mean_over_shards"
+MASKS = f"{PIECES}::test_each_shard_has_a_dropout_mask_of_its_own_on_whichever_rank"
+CALLS, DEALT = (
+    f"{RANKS}::test_a_world_of_four",
+    f"{RANKS}::test_dealt_runs_are_those_of_one_process",
+)
+HARM = f"{RANKS}::test_harm_done_to_one_rank_ends_all_and_the_checkpoint_goes_on"
+
+MUTANTS = [
+    *planted_in(
+        "minires/distributed/tree.py",
+        f"{PIECES}::test_vectors_one_by_one_and_all_at_once_have_one_sum",
+        {
+            "tree: the halves are added instead of neighbours": (
+                "rows[0::2] + rows[1::2]",
+                "rows[: len(rows) // 2] + rows[len(rows) // 2 :]",
+            ),
+            "tree: vectors are added in their order": (
+                "while self.sums and self.sums[-1][0] == count:",
+                "while self.sums:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        FROZEN,
+        {
+            "shards: the sum for the mean": ("mean /= self.count", "mean /= 1"),
+            "shards: divided twice": ("mean /= self.count", "mean /= self.count**2"),
+            "shards: frozen statistics move": (
+                "            if norm.training:\n                keep",
+                "            if True:\n                keep",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        STATISTICS,
+        {
+            "shards: statistics move by each shard": (
+                "norm.momentum = mean, var, 1.0",
+                "norm.momentum = mean, var, 0.5",
+            ),
+            "shards: mean and variance change places": (
+                "norm.running_mean, norm.running_var, norm.momentum = mean, var",
+                "norm.running_mean, norm.running_var, norm.momentum = var, mean",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        MASKS,
+        {
+            "shards: one mask for all": ("dropout.batches += shard", "dropout.batches += 0"),
+            "shards: masks come again in the next step": (
+                "self.count * dropout.training",
+                "dropout.training",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        SAME_BITS,
+        {
+            "shards: every rank computes the first ones": (
+                "range(world.rank * per_rank, (world.rank + 1) * per_rank)",
+                "range(per_rank)",
+            ),
+            "shards: only the own wish to stop counts": (
+                "any(row[-1] for row in gathered)",
+                "wish",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        CALLS,
+        {
+            "world: the library's sum": (
+                "self.comm.Allgather(tree_sum(slices), whole)",
+                "self.comm.Allgather(slices[::-1].cumsum(0)[-1], whole)",
+            ),
+            "world: rank 0 alone sees its error": (
+                "return settled(self.comm.bcast(outcome))",
+                "return settled(self.comm.bcast(outcome) if self.rank else outcome_of(compute))",
+            ),
+            "world: all act at once": (
+                "            self.wait()\n        for _",
+                "            pass\n        for _",
+            ),
+            "world: every rank uses all cores": ("// len(sharing))", "// 1)"),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/watch.py",
+        f"{HARM}",
+        {
+            "watch: nobody hears that a rank has ended": ("self.gone.add(rank)", "pass"),
+            "watch: an exception ends one rank only": (
+                "        sys.excepthook = self.fail\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        HARM,
+        {
+            "trainer: ranks drift apart unseen": (
+                "            self.compare_ranks()\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/meters.py",
+        f"{PIECES}::test_ranks_share_an_evaluation_and_its_bits_stay",
+        {
+            "evaluation: each rank's sum is added, not each batch's": (
+                "astuple(count(model, [batch])) for batch in batches",
+                "astuple(count(model, batches)) for _ in [0]",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/batches.py",
+        f"{PIECES}::test_ranks_share_an_evaluation_and_its_bits_stay",
+        {
+            "evaluation: every rank takes all batches": ("every * batch_size)", "batch_size)"),
+        },
+    ),
+    *planted_in(
+        "minires/training/checkpoints.py",
+        SAME_BITS,
+        {
+            "checkpoint: the meters are not taken over": (
+                "        setattr(trainer.records, meter, Meter(**state[meter]))",
+                "        pass",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/dealing.py",
+        f"{PIECES}::test_the_longest_runs_are_dealt_first",
+        {
+            "dealing: the shortest first": (
+                "key=lambda run: -costs[run]",
+                "key=lambda run: costs[run]",
+            ),
+            "dealing: in turn, however long": ("work.index(min(work))", "run % players"),
+        },
+    ),
+    *planted_in(
+        "minires/training/dealing.py",
+        DEALT,
+        {
+            "dealing: other ranks' networks stay untrained": (
+                "        trainers[number].restore()\n",
+                "        pass\n",
+            ),
+            "dealing: every rank trains all": (
+                "own = hands[ranks.rank // size] if group else []",
+                "own = list(range(len(trainers)))",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/dealing.py",
+        f"{RANKS}::test_dealt_runs_that_are_stopped_stop_all_of_a_rank",
+        {
+            "dealing: Ctrl-C stops one run, and the next begins": (
+                "                break\n",
+                "                pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/launcher.py",
+        PIECES,
+        {
+            "launcher: a batch script of Slurm takes itself for several": (
+                '"SLURM_STEP_NUM_TASKS"',
+                '"SLURM_NTASKS"',
+            ),
+            "launcher: MPI is imported for a single process": (
+                "if here.size == 1:",
+                "if False:",
+            ),
+        },
+    ),
+]
