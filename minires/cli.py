@@ -218,6 +218,26 @@ def evaluate_detector(
     )
 
 
+@app.command()
+def detect(
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    weights: Annotated[
+        Path, typer.Option(help="of torchvision's fasterrcnn_resnet50_fpn, or trained here")
+    ],
+    classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="least score shown")] = 0.5,
+    picture: Annotated[
+        Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
+    ] = None,
+) -> None:
+    """Find objects in photographs: boxes, classes, scores. It runs on the CPU."""
+    from minires.detection import commands
+
+    commands.detect_in(
+        console, images, weights, classes=classes, threshold=threshold, picture=picture
+    )
+
+
 def main() -> None:
     """Turn expected failures into one sentence each."""
     escape_what_cannot_be_printed()
