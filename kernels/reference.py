@@ -14,7 +14,6 @@ import numpy as np
 from .backward_link import NO_LINKS
 from .checks import output_shape
 from .records import SavedNorm
-from .reference_regions import nms, roi_align, roi_align_grad, roi_max_pool, roi_max_pool_grad
 
 # ---------------------------------------------------------------------------- convolution
 

@@ -1,9 +1,9 @@
 """Regions of maps in plain NumPy: the reference of `contract/regions.py`, and the text to read.
 
 RoI align is two small matrix products. A sample's bilinear weight is a weight of its row times one
-of its column, and the samples of a bin form a grid: so the mean over a bin is `down @ map @ across`,
-where row i of a matrix holds what each pixel along one axis gives to bin i. The gradient is the same
-with the matrices transposed.
+of its column, and the samples of a bin form a grid: so the mean over a bin is `down @ map @
+across`, where row i of a matrix holds what each pixel along one axis gives to bin i. The gradient
+is the same with the matrices transposed.
 """
 
 from __future__ import annotations

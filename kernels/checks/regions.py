@@ -14,8 +14,8 @@ def boxes(array: np.ndarray) -> None:
     """Refuse anything but corners (N, 4)."""
     fail_unless(
         array.ndim == 2 and array.shape[1] == 4,
-        f"boxes must be (N, 4), corners x1, y1, x2, y2, but have shape {array.shape}: the number of "
-        "a region's image is an array of its own",
+        f"boxes must be (N, 4), corners x1, y1, x2, y2, but have shape {array.shape}: the "
+        "number of a region's image is an array of its own",
     )
     contiguous(boxes=array)
 

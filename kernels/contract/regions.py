@@ -1,8 +1,8 @@
 """Regions of maps, for detection: pooling to one size with its gradient, and suppression of boxes.
 
-Boxes are corners (x1, y1, x2, y2) in pixels of the image, and continuous: pixel i covers [i, i + 1).
-`scale` leads from there to the map (1 / stride). The geometry is computed in float64 whatever the
-dtype, so that all implementations see the same samples and bins. Boxes get no gradient.
+Boxes are corners (x1, y1, x2, y2) in pixels of the image, and continuous: pixel i covers [i, i +
+1). `scale` leads from there to the map (1 / stride). The geometry is computed in float64 whatever
+the dtype, so that all implementations see the same samples and bins. Boxes get no gradient.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def roi_align(
     sampling: int = 0,
     aligned: bool = True,
 ) -> Array:
-    """Means of bilinear samples in P x Q bins of each region (He et al. 2017, sec. 3): (R, P, Q, C).
+    """Means of bilinear samples in P x Q bins of each region: (R, P, Q, C). He et al. 2017, sec. 3.
 
     `boxes` (R, 4) lie on the maps `images` (R,) of x (N, H, W, C); `size` is (P, Q). A bin has
-    `sampling` samples each way, or with 0 as many as it is long in pixels, rounded up. With `aligned`
-    the middle of pixel i is at i + 0.5, else at i, and regions are at least one pixel long. Samples
-    up to a pixel outside the map count as its border, others as 0. A bin without samples, of an empty
-    region, is 0.
+    `sampling` samples each way, or with 0 as many as it is long in pixels, rounded up. With
+    `aligned` the middle of pixel i is at i + 0.5, else at i, and regions are at least one pixel
+    long. Samples up to a pixel outside the map count as its border, others as 0. A bin without
+    samples, of an empty region, is 0.
     """
     checks.regions(x.shape, boxes, images, size)
     checks.finite(boxes)
@@ -54,7 +54,7 @@ def roi_align_grad(
     sampling: int = 0,
     aligned: bool = True,
 ) -> Array:
-    """Gradient of `roi_align`, of shape `x_shape`: each pixel gets dy by the weight it was read with."""
+    """Gradient of `roi_align`, of shape `x_shape`: each pixel gets dy by the weight of its share."""
     expected = checks.regions(x_shape, boxes, images, dy.shape[1:3])
     checks.finite(boxes)
     checks.shape("dy", dy, expected)
@@ -92,8 +92,8 @@ def roi_max_pool_grad(dy: Array, argmax: Ints, images: Ints, *, x_shape: Shape) 
 def nms(boxes: Array, *, threshold: float) -> Ints:
     """Places (int64, rising) of the boxes that stay if each suppresses later ones that overlap it.
 
-    `boxes` (N, 4) come in the order of falling score. One is left out if its intersection over union
-    with an earlier one that stays is above the threshold. Overlaps are computed in float64.
+    `boxes` (N, 4) come in the order of falling score. One is left out if its intersection over
+    union with an earlier one that stays is above the threshold. Overlaps are computed in float64.
     """
     checks.boxes(boxes)
     return implementation_for(boxes)

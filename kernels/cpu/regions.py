@@ -1,10 +1,10 @@
 """RoI align, RoI max pooling, and suppression of boxes.
 
-The samples of a bin form a grid, so a pixel's weight in its mean is a weight of its row times one of
-its column: each pixel is read once a bin, however many samples touch it. In (H, W, C) a pixel is a
-run of channels, which vectors walk. A chunk of the forward pass is a row of bins. Backward, a
-chunk owns some channels of an image's gradient and walks all regions in order: nothing is written by
-two threads, and bits do not depend on their number.
+The samples of a bin form a grid, so a pixel's weight in its mean is a weight of its row times one
+of its column: each pixel is read once a bin, however many samples touch it. In (H, W, C) a pixel is
+a run of channels, which vectors walk. A chunk of the forward pass is a row of bins. Backward, a
+chunk owns some channels of an image's gradient and walks all regions in order: nothing is written
+by two threads, and bits do not depend on their number.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ def align_kernel(x, images, down, rows, across, columns, y):
         source, target = pointer(x[images[r]]), pointer(y[r, p])
         channels = y.shape[3]
         for q in range(y.shape[2]):
-            count = terms_of_bin(
-                r, p, q, down, rows, across, columns, x.shape, offsets, weights
-            )
+            count = terms_of_bin(r, p, q, down, rows, across, columns, x.shape, offsets, weights)
             for k in range(0, channels, LANES):
                 total = broadcast(np.float32(0))
                 for t in range(count):

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..models import VGG, ResNet, resnet, vgg
-from ..nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
-from ..nn.init import Seed, dropout_seed, generators
+from ..nn import Flatten, Module, Sequential
+from ..nn.init import Seed, generators
 from ..nn.layers import DType
 from ..nn.sequential import in_turn
 from .network import FasterRCNN
@@ -87,10 +87,10 @@ def faster_rcnn(
 
     `backbone` is "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or "vgg16". `network`
     is a classification network to start from, of `load_torchvision` or trained here, whose layers
-    become the detector's; without one all weights are random. `pooling` of regions is "align" or the
-    paper's "max". With `frozen`, as in the paper, batch norm keeps its statistics, scale and shift, and
-    conv1 and conv2_x, or VGG's first four convolutions, are not trained: right for a pretrained network
-    alone. `version` is where bottlenecks stride, see `resnet`.
+    become the detector's; without one all weights are random. `pooling` of regions is "align" or
+    the paper's "max". With `frozen`, as in the paper, batch norm keeps its statistics, scale and
+    shift, and conv1 and conv2_x, or VGG's first four convolutions, are not trained: right for a
+    pretrained network alone. `version` is where bottlenecks stride, see `resnet`.
 
     Raises: ValueError for another backbone, or a network of another kind.
     """

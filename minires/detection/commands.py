@@ -16,8 +16,8 @@ from ..evaluation.commands import picture_paths, progress
 from .annotations import AnnotatedImage, Annotations
 from .check import Check, Viewing, check
 from .coco_metric import AREAS, CocoEvaluation, evaluate_coco
-from .detections import read_detections
 from .detecting import detect
+from .detections import read_detections
 from .draw import draw_annotations, draw_found
 from .reading import read_annotations
 from .regions import Found

@@ -27,7 +27,7 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     Raises: ValueError where the network's numbers are broken.
     """
     pixels = np.asarray(image)
-    x, size = prepare(pixels, model.settings, model.parameters()[0].dtype)
+    x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
     with evaluating(model):
         (found,) = model(Tensor(x), [size])
     refuse_broken(model, found)
@@ -38,9 +38,7 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
 
 def prepare(pixels: Pixels, settings: Settings, dtype: npt.DTypeLike) -> tuple[Array, Size]:
     """An image as a batch of one, (1, H, W, 3), and its size there without the padding."""
-    height, width = resized(
-        np.array(pixels.shape[:2]), settings.shorter, settings.longer
-    ).tolist()
+    height, width = resized(np.array(pixels.shape[:2]), settings.shorter, settings.longer).tolist()
     seen = enlarge(normalised(pixels, dtype), (height, width))
     more = [(0, -side % settings.multiple) for side in (height, width)]
     return np.pad(seen, (*more, (0, 0)))[None], (height, width)
@@ -68,7 +66,7 @@ def enlarge(image: Array, size: Size) -> Array:
 
 
 def refuse_broken(model: FasterRCNN, found: Found) -> None:
-    """Raises: ValueError where weights of NaN found nothing, which would look like an empty image."""
+    """Raises: ValueError where weights of NaN found nothing, as in an empty image."""
     if len(found.boxes):
         return
     for name, parameter in model.named_parameters():

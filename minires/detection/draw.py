@@ -58,9 +58,7 @@ def draw_annotations(annotations: Annotations, place: int, path: Path) -> Path:
         annotations.classes[label - 1] + " (difficult)" * bool(hard) + " (crowd)" * bool(crowd)
         for label, hard, crowd in marks
     ]
-    picture = draw_boxes(
-        open_image(image.path), annotations.box[part], names, colours_of(labels)
-    )
+    picture = draw_boxes(open_image(image.path), annotations.box[part], names, colours_of(labels))
     return save_picture(picture, path)
 
 

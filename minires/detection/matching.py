@@ -20,10 +20,10 @@ def match(
 ) -> Places:
     """The object of each box (B,), from the overlaps of G objects and B boxes, (G, B).
 
-    A box belongs to the object that it overlaps most, if by `positive` at least; below `negative` it
-    is NEGATIVE, between them IGNORED. With `best_of_each` the boxes that overlap an object more than
-    any other box does (ties included, and if at all) are positive whatever their overlap: each belongs
-    to the object that it overlaps most itself, as in torchvision and detectron2.
+    A box belongs to the object that it overlaps most, if by `positive` at least; below `negative`
+    it is NEGATIVE, between them IGNORED. With `best_of_each` the boxes that overlap an object more
+    than any other box does (ties included, and if at all) are positive whatever their overlap: each
+    belongs to the object that it overlaps most itself, as in torchvision and detectron2.
     """
     if not len(overlaps):
         return np.full(overlaps.shape[1], NEGATIVE, np.int64)

@@ -1,8 +1,8 @@
 """Faster R-CNN: a trunk that proposals and regions share, and a head for each region.
 
-The sentences of the paper (Ren et al. 2015; He et al. 2015, app. A) in the order of `forward`: maps of
-the whole image; proposals from them; regions of one size pooled from the maps; the rest of the network
-on each region; its class and its box.
+The sentences of the paper (Ren et al. 2015; He et al. 2015, app. A) in the order of `forward`: maps
+of the whole image; proposals from them; regions of one size pooled from the maps; the rest of the
+network on each region; its class and its box.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..nn.layers import DType
 from .boxes import Boxes
 from .freezing import freeze, hold, norms
 from .matching import Places
-from .proposals import ProposalNetwork, propose, proposal_losses
+from .proposals import ProposalNetwork, proposal_losses, propose
 from .regions import (
     Found,
     Predictor,
@@ -82,7 +82,7 @@ class FasterRCNN(Module):
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
-        self.name, self.classes, self.settings = name, tuple(classes), settings
+        self.name, self.classes, self.numbers = name, tuple(classes), settings
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.trunk = trunk
         self.rpn = ProposalNetwork(channels, width, settings, softmax=softmax, **options)
@@ -102,14 +102,15 @@ class FasterRCNN(Module):
     def forward(self, x: Tensor, sizes: Sequence[Size] | None = None) -> list[Found]:
         """What is found in images (N, H, W, 3), normalised; in training too nothing is recorded.
 
-        `sizes` are the images' own, where they are padded to one size at their right and lower edge.
+        `sizes` are the images' own, where they are padded to one size at their right and lower
+        edge.
         """
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         with no_grad():
             maps = self.trunk(x)
             images = self.rpn(maps, x.shape[1:3])
             chosen = [
-                propose(levels, size, self.settings, training=False)
+                propose(levels, size, self.numbers, training=False)
                 for levels, size in zip(images, sizes, strict=True)
             ]
             logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen))
@@ -121,7 +122,7 @@ class FasterRCNN(Module):
             sizes,
             strict=True,
         )
-        return [detections(*part, self.settings) for part in parts]
+        return [detections(*part, self.numbers) for part in parts]
 
     def of_regions(self, maps: Sequence[Tensor], boxes: Boxes, images: Places) -> Any:
         """Logits (R, K + 1) and codes (R, K + 1, 4) of regions."""
@@ -137,20 +138,21 @@ class FasterRCNN(Module):
     ) -> Losses:
         """The losses on images (N, H, W, 3) with objects (G, 4) each, and labels 1 .. K.
 
-        `rng` draws the sample of anchors and of regions. Raises: ValueError for labels that are none.
+        `rng` draws the sample of anchors and of regions. Raises: ValueError for labels that are
+        none.
         """
         refuse_labels(labels, len(self.classes))
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         maps = self.trunk(x)
         images = self.rpn(maps, x.shape[1:3])
-        first = proposal_losses(images, objects, sizes, self.settings, rng)
+        first = proposal_losses(images, objects, sizes, self.numbers, rng)
         chosen = [
-            propose(levels, size, self.settings, training=True)
+            propose(levels, size, self.numbers, training=True)
             for levels, size in zip(images, sizes, strict=True)
         ]
-        regions = sample_regions(chosen, objects, labels, self.settings, rng)
+        regions = sample_regions(chosen, objects, labels, self.numbers, rng)
         logits, codes = self.of_regions(maps, regions.boxes, regions.images)
-        second = region_losses(logits, codes, regions, self.settings)
+        second = region_losses(logits, codes, regions, self.numbers)
         return Losses(*first, *second, logits.data, regions.labels)
 
 

@@ -32,9 +32,9 @@ class Predictions(NamedTuple):
 class ProposalNetwork(Module):
     """A 3x3 convolution, then for each anchor of a place whether there is an object, and its box.
 
-    With `softmax` two numbers answer the first question, background and object, as in the paper: their
-    difference is the logit, for a softmax of two is the logistic of their difference. The first A
-    channels are background. The same layers serve all maps.
+    With `softmax` two numbers answer the first question, background and object, as in the paper:
+    their difference is the logit, for a softmax of two is the logistic of their difference. The
+    first A channels are background. The same layers serve all maps.
     """
 
     def __init__(
@@ -64,9 +64,7 @@ class ProposalNetwork(Module):
         levels = [self.of_map(x, sides, size) for x, sides in zip(maps, self.sizes, strict=True)]
         return [list(level) for level in zip(*levels, strict=True)]
 
-    def of_map(
-        self, x: Tensor, sides: Sequence[float], size: tuple[int, int]
-    ) -> list[Predictions]:
+    def of_map(self, x: Tensor, sides: Sequence[float], size: tuple[int, int]) -> list[Predictions]:
         """What is said of the anchors of one map, for each image: row by row, place by place."""
         height, width = x.shape[1:3]
         strides = (size[0] // height, size[1] // width)
@@ -80,7 +78,7 @@ class ProposalNetwork(Module):
 
 
 def draw(weight: Parameter, deviation: float, rng: Rng) -> None:
-    """Normal numbers for new layers (Girshick 2015, sec. 2.3); zeros where others will be loaded."""
+    """Normal numbers for new layers (Girshick 2015, sec. 2.3); zeros stay zeros."""
     if not isinstance(rng, Zeros):
         weight[...] = weight.data * (deviation / (weight.data.std() or 1))
 

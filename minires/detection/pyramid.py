@@ -64,7 +64,9 @@ class Pyramid(Module):
 
 def enlarged(x: Tensor, size: Sequence[int]) -> Tensor:
     """Maps (N, H, W, C) at another size: each pixel is that of its place, rounded down."""
-    rows, columns = (np.arange(new) * old // new for new, old in zip(size, x.shape[1:3], strict=True))
+    rows, columns = (
+        np.arange(new) * old // new for new, old in zip(size, x.shape[1:3], strict=True)
+    )
     return x[:, rows[:, None], columns]
 
 

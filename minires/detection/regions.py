@@ -112,9 +112,7 @@ def detections(
     return Found(made[kept], classes[kept].astype(np.int64), likely[kept])
 
 
-def suppressed_by_class(
-    boxes: Boxes, classes: npt.NDArray[np.integer], threshold: float
-) -> Places:
+def suppressed_by_class(boxes: Boxes, classes: npt.NDArray[np.integer], threshold: float) -> Places:
     """Places of what stays, rising, where boxes suppress those of their class alone."""
     kept = [np.zeros(0, np.int64)]
     for one in np.unique(classes):

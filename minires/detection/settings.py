@@ -11,9 +11,9 @@ from .anchors import RATIOS, SIZES
 class Settings:
     """Numbers of Faster R-CNN; the defaults are the paper's (Ren et al. 2015; He et al. 2015, app. A).
 
-    Sides are in pixels of the image as the network sees it. `before_nms` and `after_nms` are numbers
-    of proposals a map and an image, in training and in evaluation. `beta` is where both losses of
-    boxes turn from squares to distances.
+    Sides are in pixels of the image as the network sees it. `before_nms` and `after_nms` are
+    numbers of proposals a map and an image, in training and in evaluation. `beta` is where both
+    losses of boxes turn from squares to distances.
     """
 
     shorter: int = 600

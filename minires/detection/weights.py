@@ -53,12 +53,13 @@ def load_detector(
 ) -> FasterRCNN:
     """The detector of a file of torchvision's `fasterrcnn_resnet50_fpn`, in evaluation mode.
 
-    `.pth` or `.safetensors`, with the older names or today's. `classes` are the names of labels 1 ..
-    K; without them 90 labels are COCO's, others "class 1" and so on. `eps` of batch norm is 0, as
-    the published file demands, but 1e-5 where the file has counters of batches, as of norms that
+    `.pth` or `.safetensors`, with the older names or today's. `classes` are the names of labels 1
+    .. K; without them 90 labels are COCO's, others "class 1" and so on. `eps` of batch norm is 0,
+    as the published file demands, but 1e-5 where the file has counters of batches, as of norms that
     were trained; a file does not say more.
 
-    Raises: FileNotFoundError; ValueError for a file of something else, or for a wrong number of classes.
+    Raises: FileNotFoundError; ValueError for a file of something else, or for a wrong number of
+    classes.
     """
     path = Path(path).expanduser()
     entries = {ours(name): entry for name, entry in read_state(path).items()}
@@ -98,7 +99,11 @@ def names_of(
     if count < 1 or entries["predictor.cls_score.weight"].shape != (count + 1, 1024):
         raise ValueError(f"{path}: expected two outputs or more of 1024 features, but got {shape}")
     if classes is None:
-        return COCO_NAMES if count == len(COCO_NAMES) else tuple(f"class {i + 1}" for i in range(count))
+        return (
+            COCO_NAMES
+            if count == len(COCO_NAMES)
+            else tuple(f"class {i + 1}" for i in range(count))
+        )
     if len(classes) != count:
         raise ValueError(
             f"{path} has {count} classes beside the background, but {len(classes)} are named"

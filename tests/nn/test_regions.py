@@ -25,9 +25,7 @@ def test_roi_max_pool(rng):
     """No two values are nearer than the step of the differences."""
     boxes, images = rng.uniform(-8, 80, (3, 4)), np.array([0, 1, 0])
     x = distinct(rng, (2, 5, 4, 2))
-    gradcheck(
-        lambda x: F.roi_max_pool(x, boxes, images, size=(2, 3), scale=1 / 16), x, rng=rng
-    )
+    gradcheck(lambda x: F.roi_max_pool(x, boxes, images, size=(2, 3), scale=1 / 16), x, rng=rng)
 
 
 def test_regions_that_share_a_pixel_add_their_gradients(rng):
