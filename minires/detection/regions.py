@@ -81,7 +81,7 @@ def sample_regions(
 def region_losses(
     logits: Tensor, codes: Tensor, regions: Regions, settings: Settings
 ) -> tuple[Tensor, Tensor]:
-    """The class of each region, and the box that its own class has for it (Girshick 2015, eq. 1)."""
+    """The class of each region, and the box of that class (Girshick 2015, eq. 1)."""
     yes = np.flatnonzero(regions.labels > 0)
     own = codes[yes, regions.labels[yes]]
     where = F.smooth_l1(own, regions.targets[yes], beta=settings.beta)

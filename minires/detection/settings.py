@@ -9,7 +9,7 @@ from .anchors import RATIOS, SIZES
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of Faster R-CNN; the defaults are the paper's (Ren et al. 2015; He et al. 2015, app. A).
+    """Numbers of Faster R-CNN; the defaults are Ren et al.'s (2015), which He et al. took over.
 
     Sides are in pixels of the image as the network sees it. `before_nms` and `after_nms` are
     numbers of proposals a map and an image, in training and in evaluation. `beta` is where both

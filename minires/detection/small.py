@@ -2,8 +2,8 @@
 
 | | trunk, stride 8 | regions | head |
 |---|---|---|---|
-| small ResNet | 3x3 / 2 of 16; 2 basic blocks of 16, 2 of 32, 2 of 64 | 8 x 8 | 2 basic blocks of 128, mean |
-| small VGG | 2 convolutions of 16, 2 of 32, 3 of 64, pooling after each group, then 3 of 64 | 7 x 7 | two layers of 256 |
+| small ResNet | 3x3 / 2 of 16; blocks: 2 of 16, 2 of 32, 2 of 64 | 8 x 8 | 2 blocks of 128, mean |
+| small VGG | 2 of 16, 2 of 32, 3 of 64, each with pooling, 3 of 64 | 7 x 7 | two layers of 256 |
 
 Both have batch norm behind each convolution, which is trained: they begin with random weights.
 """

@@ -56,7 +56,7 @@ def test_maps_of_the_papers_trunks():
 
 
 def test_the_whole_image_as_a_region_has_the_classifiers_features(rng):
-    """The map into conv5_x as it is, then the mean: half a pixel less, or another bin, would show."""
+    """The map into conv5_x as it is, then the mean: half a pixel less would show."""
     classifier = resnet(18, dtype=np.float64, classes=3, seed=1).eval()
     x = Tensor(rng.standard_normal((1, 64, 64, 3)))
     with no_grad():
@@ -210,7 +210,7 @@ def test_two_softmax_channels_are_the_logistic_of_their_difference(rng):
 
 def test_box_losses_are_over_all_that_was_sampled(rng):
     """Not over the positives; and only the true class's box is trained."""
-    boxes = rng.uniform(0, 20, (5, 4)) + [0, 0, 40, 40]
+    boxes = rng.uniform(0, 20, (5, 4)) + np.array([0, 0, 40, 40])
     truth = np.array([[1.0, 2, 50, 60]])
     labels, targets = np.array([2, 0, 0, 0, 0]), np.zeros((5, 4))
     targets[:1] = encode(truth, boxes[:1], HEAD_WEIGHTS)

@@ -178,7 +178,7 @@ def test_broken_weights_are_named():
     model = faster_rcnn_fpn(["a"], seed="zeros")
     model.rpn.conv.bias[0] = np.nan
     nothing = Found(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
-    with pytest.raises(ValueError, match="rpn.conv.bias of the ResNet-50-FPN are not finite"):
+    with pytest.raises(ValueError, match=r"rpn\.conv\.bias of the ResNet-50-FPN are not finite"):
         detecting.refuse_broken(model, nothing)
 
 

@@ -59,7 +59,7 @@ def test_roi_align_and_its_gradient(kernels, dtype, case, sampling, aligned):
 
 
 def sampled(x, boxes, images, size, scale, sampling, aligned):
-    """RoI align by PyTorch's arithmetic, sample by sample, after He et al. and torchvision's text."""
+    """RoI align by PyTorch's arithmetic, sample by sample (He et al. 2017, sec. 3)."""
     torch = pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
     rows, offset = [], 0.5 if aligned else 0.0
     height, width = x.shape[1:3]
