@@ -54,7 +54,7 @@ def roi_align_grad(
     sampling: int = 0,
     aligned: bool = True,
 ) -> Array:
-    """Gradient of `roi_align`, of shape `x_shape`: each pixel gets dy by the weight of its share."""
+    """Gradient of `roi_align`, of shape `x_shape`: each pixel gets dy by its share."""
     expected = checks.regions(x_shape, boxes, images, dy.shape[1:3])
     checks.finite(boxes)
     checks.shape("dy", dy, expected)
@@ -70,8 +70,8 @@ def roi_max_pool(
     Both are (R, P, Q, C). Corners are rounded to pixels, halves away from zero; both ends belong to
     the region, which is at least one pixel long. Of a length h, bin i has the pixels from i h / P,
     rounded down, to (i + 1) h / P, rounded up. `argmax` (int32) is the pixel on its map, row * W +
-    column, of equal ones the first; a bin outside the map has the value 0 and argmax -1. A NaN wins,
-    as in `max_pool`.
+    column, of equal ones the first; a bin outside the map has the value 0 and argmax -1. As in
+    `max_pool` a NaN wins.
     """
     checks.regions(x.shape, boxes, images, size)
     checks.finite(boxes)

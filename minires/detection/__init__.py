@@ -10,7 +10,10 @@ from .network import FasterRCNN
 from .pyramid import faster_rcnn_fpn
 from .reading import read_annotations
 from .regions import Found
+from .saved import save_detector
+from .scenes import scenes
 from .settings import Settings
+from .training import DetectorTrainer, train_detector
 from .voc import read_voc
 from .voc_metric import VocEvaluation, evaluate_voc
 from .weights import load_detector
@@ -20,6 +23,7 @@ __all__ = [
     "Annotations",
     "CocoEvaluation",
     "Detections",
+    "DetectorTrainer",
     "FasterRCNN",
     "Fault",
     "Found",
@@ -35,4 +39,7 @@ __all__ = [
     "read_coco",
     "read_detections",
     "read_voc",
+    "save_detector",
+    "scenes",
+    "train_detector",
 ]

@@ -98,6 +98,8 @@ def faster_rcnn(
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, but is {backbone!r}")
     options: dict[str, Any] = {"settings": settings or Settings(), "softmax": softmax}
     options |= {"frozen": frozen, "classes": classes, "dtype": dtype}
+    made_as = {"backbone": backbone, "pooling": pooling, "softmax": softmax, "frozen": frozen}
+    options["made_as"] = made_as | {"version": getattr(network, "version", version)}
     depth = RESNETS.get(backbone)
     if depth is None:
         own = network or vgg(16, classes=1, seed=seed, dtype=dtype)

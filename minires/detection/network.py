@@ -7,7 +7,7 @@ network on each region; its class and its box.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -61,6 +61,7 @@ class FasterRCNN(Module):
         classes: names of the classes, whose labels are 1 .. K.
         frozen: whether batch norms keep their statistics, scale and shift.
         fixed: layers that are not trained at all.
+        made_as: what a file of weights says of how to make it, see `saved.py`.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class FasterRCNN(Module):
         softmax: bool = True,
         frozen: bool = True,
         fixed: Sequence[Module] = (),
+        made_as: Mapping[str, Any] | None = None,
         rng: Rng,
         dtype: DType = np.float32,
     ) -> None:
@@ -88,7 +90,7 @@ class FasterRCNN(Module):
         self.rpn = ProposalNetwork(channels, width, settings, softmax=softmax, **options)
         self.pool, self.head = pool, head
         self.predictor = Predictor(features, len(classes), **options)
-        self.frozen = frozen
+        self.frozen, self.made_as = frozen, dict(made_as or {})
         freeze([*(norms(self) if frozen else ()), *fixed])
         self.train()
 

@@ -140,6 +140,7 @@ def detector(
         settings=settings,
         softmax=False,
         frozen=False,
+        made_as={"backbone": name.lower().replace(" ", "-")},
         rng=rng,
         dtype=dtype,
     )

@@ -20,6 +20,7 @@ from typing import Any
 from ..weights.torchvision import COUNTER, misfits, numbers_of, read_state, slots_of
 from .network import FasterRCNN
 from .pyramid import faster_rcnn_fpn
+from .saved import load_saved
 
 PREFIXES = (
     (r"backbone\.fpn\.(inner|layer)_blocks\.(\d)\.0\.", r"trunk.fpn.\1_blocks.\2."),
@@ -51,7 +52,9 @@ COCO_NAMES = (  # by COCO's ids, 1 .. 90
 def load_detector(
     path: Path | str, *, classes: Sequence[str] | None = None, eps: float | None = None
 ) -> FasterRCNN:
-    """The detector of a file of torchvision's `fasterrcnn_resnet50_fpn`, in evaluation mode.
+    """The detector of a file of torchvision's `fasterrcnn_resnet50_fpn`, or of one trained here.
+
+    It comes in evaluation mode; what follows is about torchvision's files.
 
     `.pth` or `.safetensors`, with the older names or today's. `classes` are the names of labels 1
     .. K; without them 90 labels are COCO's, others "class 1" and so on. `eps` of batch norm is 0,
@@ -62,6 +65,8 @@ def load_detector(
     classes.
     """
     path = Path(path).expanduser()
+    if path.suffix == ".safetensors" and path.is_file() and (own := load_saved(path)):
+        return own
     entries = {ours(name): entry for name, entry in read_state(path).items()}
     if SCORES not in entries or "trunk.fpn.inner_blocks.0.weight" not in entries:
         raise ValueError(

@@ -24,7 +24,7 @@ from .claim import claimed
 from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
-from .meters import Tally, evaluate_split
+from .meters import Meter, Tally, evaluate_split
 from .recipes import Recipe
 from .records import Records
 from .replay import Replay
@@ -79,7 +79,7 @@ class Trainer:
         self.folder, self.name = folder, name
         self.watch = watch or (lambda trainer: None)
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
-        self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
+        self.batches = self.make_batches(seed, **place)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.schedule(0),
@@ -143,10 +143,20 @@ class Trainer:
             self.loss = self.records.interval(self)
         if "evaluation" in due:
             with self.timed():
-                test = evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
+                test = self.evaluate()
             self.records.evaluation(self, test)
         if "checkpoint" in due:
             self.save()
+
+    # -- what another kind of training does in another way ---------------------------------
+
+    def make_batches(self, seed: int, **place: Any) -> Any:
+        """The stream of training batches, of a dtype on a device."""
+        return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
+
+    def evaluate(self) -> Meter:
+        """Loss and error on the test set."""
+        return evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
 
     # -- what the loop does beside learning ------------------------------------------------
 
