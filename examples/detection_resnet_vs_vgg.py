@@ -3,7 +3,7 @@
     python examples/detection_resnet_vs_vgg.py
 
 trains Faster R-CNN with both from random weights, on the same scenes in the same order, and prints
-what came out beside the paper's rows (He et al. 2015, table 7 and 8). Both have batch norm, which is
+what came out beside the paper's rows (He et al. 2015, table 8). Both have batch norm, which is
 trained: this is no repetition of the paper's experiment, whose networks were pretrained.
 """
 
@@ -31,7 +31,7 @@ from minires.training.display import Display
 from minires.training.records import read_records
 
 Preset = Enum("Preset", {name: name for name in DETECTION_PRESETS}, type=str)
-PAPER = (  # VOC 2007 test, trained on 07+12; COCO's validation set
+PAPER = (  # on COCO's validation set, mAP@.5 and mAP@[.5,.95]
     ("the paper's VGG-16, COCO", 0.415, 0.212),
     ("the paper's ResNet-101, COCO", 0.484, 0.272),
 )

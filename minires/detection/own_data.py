@@ -95,7 +95,7 @@ def begin(
         return make_detector({"backbone": backbone}, list(train.classes), settings)
     if weights is None:
         raise ValueError(
-            f"{backbone} begins with the weights of a classifier, whose batch norm is then held: give "
+            f"{backbone} begins with the weights of a classifier, whose batch norm is held: give "
             f"--weights {backbone}.pth, or take --backbone {SMALL_NAMES[0]}"
         )
     network: Any = load_torchvision(weights)

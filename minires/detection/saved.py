@@ -48,8 +48,9 @@ def load_saved(path: Path) -> FasterRCNN | None:
             text = (file.metadata() or {}).get(KEY)
             if text is None:
                 return None
-            model = from_header(path, text) model.load_state_dict({name: file.get_tensor(name) for
-            name in file.keys()})  # noqa: SIM118
+            model = from_header(path, text)
+            names = list(file.keys())
+            model.load_state_dict({name: file.get_tensor(name) for name in names})
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
     return model.eval()

@@ -50,9 +50,7 @@ class MaskedCanvas(Canvas):
         super().paint(distance, colour)
 
 
-def scenes(
-    *, train: int = 2000, test: int = 500, seed: int = 0, size: int = SIZE
-) -> DetectionData:
+def scenes(*, train: int = 2000, test: int = 500, seed: int = 0, size: int = SIZE) -> DetectionData:
     """Draw `train` and `test` scenes of size x size pixels.
 
     The same seed and size give the same scenes, and a scene does not depend on how many there are.
@@ -73,10 +71,11 @@ def split(name: str, count: int, seed: tuple[int, int], size: int) -> DetectionS
 
     with ThreadPoolExecutor() as pool:
         drawn = list(pool.map(draw, range(count)))
-    images = [AnnotatedImage(number, f"scene {number}", None, (size, size)) for number in
-    range(count)] objects = [thing for _, things in drawn for thing in things] pixels =
-    np.stack([image for image, _ in drawn]) if drawn else np.zeros((0, size, size, 3), "u1") return
-    DetectionSet(Annotations.of(name, CLASSES, images, objects), pixels)
+    shape = (size, size)
+    images = [AnnotatedImage(number, f"scene {number}", None, shape) for number in range(count)]
+    objects = [thing for _, things in drawn for thing in things]
+    pixels = np.array([image for image, _ in drawn], np.uint8).reshape(count, *shape, 3)
+    return DetectionSet(Annotations.of(name, CLASSES, images, objects), pixels)
 
 
 def scene(

@@ -115,13 +115,15 @@ class DetectionBatches:
 
     def batch(self, step: int) -> DetectionBatch:
         """The batch of a step; steps count from 0 and run on through the epochs."""
-        epoch, place = divmod(step, len(self)) order = epoch_order(len(self.data), self.seed, epoch)
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size] mirrored =
-        np.random.default_rng([self.seed, FLIPS, step]).random(len(chosen)) < 0.5 examples =
-        [self.example(int(i), self.flips and m) for i, m in zip(chosen, mirrored, strict=True)]
-        images, boxes, labels = zip(*examples, strict=True) sizes = [image.shape[:2] for image in
-        images] return DetectionBatch(padded(images, self.settings.multiple), sizes, list(boxes),
-        list(labels))
+        epoch, place = divmod(step, len(self))
+        order = epoch_order(len(self.data), self.seed, epoch)
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        mirrored = np.random.default_rng([self.seed, FLIPS, step]).random(len(chosen)) < 0.5
+        pairs = zip(chosen, mirrored & self.flips, strict=True)
+        images, boxes, labels = zip(*(self.example(*pair) for pair in pairs), strict=True)
+        sizes = [image.shape[:2] for image in images]
+        together = padded(images, self.settings.multiple)
+        return DetectionBatch(together, sizes, list(boxes), list(labels))
 
     def example(self, place: int, mirrored: bool) -> tuple[Array, Boxes, Places]:
         """An image as the network sees it, and its objects there."""

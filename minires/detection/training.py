@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from ..nn import evaluating
+from ..nn import Module, Sequential, evaluating
 from ..training.meters import Meter, Tally
 from ..training.recipes import Recipe
 from ..training.schedules import LinearDecay, LinearWarmUp, StepDecay
@@ -66,8 +66,9 @@ class DetectorTrainer(Trainer):
     dataset: DetectionData  # type: ignore[assignment]
     tally: DetectionTally
 
-    def __init__(self, model: FasterRCNN, data: DetectionData, recipe: Recipe, **options: Any) ->
-    None:
+    def __init__(
+        self, model: FasterRCNN, data: DetectionData, recipe: Recipe, **options: Any
+    ) -> None:
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
 
@@ -80,10 +81,18 @@ class DetectorTrainer(Trainer):
 
     def make_gradients(self) -> None:
         """Forward and backward of the four losses."""
-        step = self.batches.due batch, rng = self.batches.next(), self.batches.generator(step)
-        losses = self.model.losses(Tensor(batch.images), batch.boxes, batch.labels, rng,
-        batch.sizes) self.tally.count(losses, self.recipe.batch_size) self.optimizer.zero_grad()
+        step = self.batches.due
+        batch, rng = self.batches.next(), self.batches.generator(step)
+        objects = batch.boxes, batch.labels
+        losses = self.model.losses(Tensor(batch.images), *objects, rng, batch.sizes)
+        self.tally.count(losses, self.recipe.batch_size)
+        self.optimizer.zero_grad()
         losses.total.backward()
+
+    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+        """The layers of the trunk alone."""
+        side = self.model.numbers.shorter
+        return Sequential(*self.model.trunk.children()), (side, side, 3)
 
     def do_what_is_due(self) -> None:
         """As for any network; the four losses are written, too."""
@@ -157,6 +166,6 @@ SCENES = {"toy": (16, 4), "quick": (2000, 500)}  # training and test scenes of t
 
 
 def train_detector(trainer: DetectorTrainer) -> Path:
-    """Train to the end, from the folder's checkpoint where it has one; returns the file of weights."""
+    """Train to the end, from the folder's checkpoint if it has one; the file of weights."""
     run_all([trainer])
     return save_detector(trainer.model, trainer.folder / "detector.safetensors")

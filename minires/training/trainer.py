@@ -158,6 +158,10 @@ class Trainer:
         """Loss and error on the test set."""
         return evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
 
+    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+        """What stands for the whole where times are estimated, and the shape of its input."""
+        return self.model, self.dataset.train_images.shape[1:]
+
     # -- what the loop does beside learning ------------------------------------------------
 
     def is_looked_at(self) -> bool:
