@@ -54,6 +54,7 @@ from .contract.maps import (
     subsample_and_pad,
     subsample_and_pad_grad,
 )
+from .contract.regions import nms, roi_align, roi_align_grad, roi_max_pool, roi_max_pool_grad
 from .contract.training import (
     crop_flip,
     epoch_batch,
@@ -88,9 +89,14 @@ __all__ = [
     "matmul",
     "max_pool",
     "max_pool_grad",
+    "nms",
     "relu",
     "relu_grad",
     "report",
+    "roi_align",
+    "roi_align_grad",
+    "roi_max_pool",
+    "roi_max_pool_grad",
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",

@@ -231,6 +231,67 @@ def evaluate_detector(
     )
 
 
+@app.command()
+def detect(
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    weights: Annotated[
+        Path, typer.Option(help="of torchvision's fasterrcnn_resnet50_fpn, or trained here")
+    ],
+    classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="least score shown")] = 0.5,
+    picture: Annotated[
+        Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
+    ] = None,
+) -> None:
+    """Find objects in photographs: boxes, classes, scores. It runs on the CPU."""
+    from minires.detection import commands
+
+    commands.detect_in(
+        console, images, weights, classes=classes, threshold=threshold, picture=picture
+    )
+
+
+@app.command("train-detector")
+def train_detector(
+    data: Annotated[Path, typer.Option(help="a folder in VOC's layout, or COCO's JSON")],
+    out: Annotated[Path, typer.Option(help="folder of the run; gone on with if it is one")],
+    split: Annotated[str | None, typer.Option(help=SPLIT)] = None,
+    test_split: Annotated[str | None, typer.Option(help="the same of the test set")] = None,
+    test: Annotated[Path | None, typer.Option(help="the test set, if elsewhere")] = None,
+    classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    backbone: Annotated[
+        str, typer.Option(help="small-resnet, small-vgg, or resnet50 and the like, vgg16")
+    ] = "small-resnet",
+    weights: Annotated[
+        Path | None, typer.Option(help="torchvision's classifier that a large backbone begins with")
+    ] = None,
+    sizes: Annotated[str | None, typer.Option(help="sides of the anchors, pixels")] = None,
+    shorter: Annotated[int | None, typer.Option(min=32, help="pixels images are scaled to")] = None,
+    longer: Annotated[int | None, typer.Option(min=32, help="at most, longer side")] = None,
+    preset: Annotated[str, typer.Option(help="toy or quick")] = "quick",
+    iterations: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of batches, flips and samples")] = 0,
+) -> None:
+    """Train a detector on your own annotated images, after a check of them. It runs on the CPU."""
+    from minires.detection import own_data
+
+    own_data.train_on(
+        console,
+        data,
+        splits=(split, test_split),
+        test=test,
+        classes=classes,
+        backbone=backbone,
+        weights=weights,
+        sizes=sizes,
+        view=(shorter, longer),
+        recipe=own_data.recipe_of(preset, iterations, batch_size),
+        seed=seed,
+        folder=out,
+    )
+
+
 def main() -> None:
     """Turn expected failures into one sentence each."""
     with errors_as_sentences():

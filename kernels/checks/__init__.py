@@ -12,6 +12,7 @@ from .batch_norm import (
     running,
     several_values,
 )
+from .regions import boxes, finite, of_images, regions
 from .training import crop_flip, epoch_batch, labels
 from .windows import (
     ALGORITHMS,
@@ -31,6 +32,7 @@ __all__ = [
     "are_arrays",
     "basic_block",
     "batch_norm",
+    "boxes",
     "channels",
     "columns",
     "contiguous",
@@ -39,12 +41,15 @@ __all__ = [
     "convolution_grad",
     "crop_flip",
     "epoch_batch",
+    "finite",
     "images",
     "labels",
     "link_of_input",
+    "of_images",
     "output_shape",
     "output_size",
     "pool",
+    "regions",
     "running",
     "same_shape",
     "several_values",

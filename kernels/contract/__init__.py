@@ -4,6 +4,7 @@
     batch_norm.py    with the batch's statistics or given ones, and gradients; running statistics
     blocks.py        a convolution and its batch norm as one, and a residual block
     maps.py          relu, pooling, shortcut A, and the matrix product
+    regions.py       RoI align, RoI max pooling, suppression of boxes
     training.py      loss, counting, step, augmentation
 
 `minires.kernels` exports all of them. Each is a function whose text says what every implementation

@@ -15,6 +15,7 @@
     convolution.py  which of the three algorithms runs
     batch_norm.py   statistics, normalising, gradients; per_channel.py
     fused.py        a convolution and its batch norm as one; finish.py, operands.py
+    regions.py      what detection needs: RoI align, RoI max pooling, suppression of boxes
     elementwise.py   pooling.py   shortcut.py   loss.py   augment.py
     warm_up.py      compiling before work begins
 
@@ -47,6 +48,7 @@ from .pooling import (
     max_pool,
     max_pool_grad,
 )
+from .regions import nms, roi_align, roi_align_grad, roi_max_pool, roi_max_pool_grad
 from .shortcut import subsample_and_pad, subsample_and_pad_grad
 from .warm_up import warm_up
 
@@ -76,8 +78,13 @@ __all__ = [
     "matmul",
     "max_pool",
     "max_pool_grad",
+    "nms",
     "relu",
     "relu_grad",
+    "roi_align",
+    "roi_align_grad",
+    "roi_max_pool",
+    "roi_max_pool_grad",
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",

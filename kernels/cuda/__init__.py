@@ -14,6 +14,7 @@
     columns.cu       im2col and col2im: columns.py
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py
     elementwise.cu   pooling.cu   loss.cu   augment.cu: files of the same names
+    regions.py       refuses: what detection needs has no kernels here yet
 
 Names and arguments are those of `minires.kernels`, which checks them before it calls these kernels.
 A call returns before the GPU has computed anything; reading a result waits for it. The shapes alone
@@ -49,6 +50,7 @@ from .pooling import (
     max_pool,
     max_pool_grad,
 )
+from .regions import nms, roi_align, roi_align_grad, roi_max_pool, roi_max_pool_grad
 
 __all__ = [
     "avg_pool",
@@ -74,8 +76,13 @@ __all__ = [
     "matmul",
     "max_pool",
     "max_pool_grad",
+    "nms",
     "relu",
     "relu_grad",
+    "roi_align",
+    "roi_align_grad",
+    "roi_max_pool",
+    "roi_max_pool_grad",
     "sgd_step",
     "softmax_cross_entropy",
     "softmax_cross_entropy_grad",

@@ -46,12 +46,15 @@ class Canvas:
 
     def paint(self, distance: Array, colour: Colour) -> None:
         """Cover the inside of a part, (n, size, size), with a colour."""
+        change = colour[:, :, None, None] - self.images
+        change *= self.cover(distance)[:, None]
+        self.images += change
+
+    def cover(self, distance: Array) -> Array:
+        """The share of each pixel that a part covers, (n, size, size)."""
         cover = distance * (self.scale * np.float32(-self.size / 2))
         cover += 0.5
-        np.clip(cover, 0, 1, out=cover)
-        change = colour[:, :, None, None] - self.images
-        change *= cover[:, None]
-        self.images += change
+        return np.clip(cover, 0, 1, out=cover)
 
     def colour(self, *palette: RGB, faithful: float = 0.5) -> Colour:
         """A colour near one of the palette, or with probability 1 - faithful any at all."""

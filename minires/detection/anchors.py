@@ -42,9 +42,14 @@ def paper_shapes(
     return np.concatenate([centre - halves, centre + halves], axis=1)
 
 
-def grid(anchors: Boxes, height: int, width: int, stride: int = STRIDE) -> Boxes:
-    """Anchors (A, 4) at every place of a map, (height * width * A, 4): row by row."""
-    y, x = np.mgrid[:height, :width] * stride
+def grid(anchors: Boxes, height: int, width: int, stride: int | tuple[int, int] = STRIDE) -> Boxes:
+    """Anchors (A, 4) at every place of a map, (height * width * A, 4): row by row.
+
+    `stride` is one number, or that of rows and of columns.
+    """
+    down, across = stride if isinstance(stride, tuple) else (stride, stride)
+    y, x = np.mgrid[:height, :width]
+    y, x = y * down, x * across
     moves = np.stack([x, y, x, y], axis=-1).reshape(-1, 1, 4)
     return (anchors + moves).reshape(-1, 4)
 

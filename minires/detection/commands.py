@@ -1,8 +1,8 @@
-"""What `minires check-boxes` and `minires evaluate-detector` do: from files to tables."""
+"""What `minires check-boxes`, `evaluate-detector` and `detect` do: from files to tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ from rich.console import Console
 
 from ..common.json_files import write_json
 from ..data import BrokenImageError, read_classes
+from ..data.images import open_image
 from ..evaluation.commands import picture_paths, progress
 from .annotations import AnnotatedImage, Annotations
 from .check import Check, Viewing, check
 from .coco_metric import AREAS, CocoEvaluation, evaluate_coco
+from .detecting import detect
 from .detections import read_detections
-from .draw import draw_annotations
+from .draw import draw_annotations, draw_found
 from .reading import read_annotations
+from .regions import Found
 from .tables import anchor_lines, class_table, coco_table, detection_table, fault_lines, heading
 from .voc_metric import VocEvaluation, evaluate_voc
+from .weights import load_detector
 
 
 def check_boxes(
@@ -146,3 +150,39 @@ def as_json(coco: CocoEvaluation, voc: VocEvaluation) -> dict[str, Any]:
 def some(value: float) -> float | None:
     """A share, or None for what is not there (-1 or NaN)."""
     return value if value >= 0 else None
+
+
+def detect_in(
+    console: Console,
+    images: Sequence[Path],
+    weights: Path,
+    *,
+    classes: Path | None,
+    threshold: float,
+    picture: Path | None,
+) -> None:
+    """Print, and draw, what a detector finds in images with a score of at least `threshold`."""
+    names = read_classes(classes).names if classes else None
+    pictures = picture_paths(picture, images) if picture else {}
+    model = load_detector(weights, classes=names)
+    for path in images:
+        image = open_image(path)
+        found = likely(detect(model, image), threshold)
+        tell(console, f"{path}: {len(found.boxes)} objects", *found_lines(found, model.classes))
+        if picture:
+            tell(console, f"Picture: {draw_found(image, found, model.classes, pictures[path])}")
+
+
+def likely(found: Found, threshold: float) -> Found:
+    """Those of at least this score."""
+    chosen = found.scores >= threshold
+    return Found(*(column[chosen] for column in found))
+
+
+def found_lines(found: Found, classes: Sequence[str]) -> list[str]:
+    """A line for each object: its class, its score, and from where to where it reaches."""
+    rows = zip(found.boxes.tolist(), found.labels, found.scores, strict=True)
+    return [
+        f"  {classes[label - 1]:20} {score:4.0%}  x {x1:.0f} to {x2:.0f}, y {y1:.0f} to {y2:.0f}"
+        for (x1, y1, x2, y2), label, score in rows
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ..common.files import atomic
 from ..common.pictures import COLOURS
 from ..data.images import open_image
 from .annotations import Annotations
+from .regions import Found
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,14 +52,31 @@ def draw_annotations(annotations: Annotations, place: int, path: Path) -> Path:
     if image.path is None:
         raise ValueError(f"the file of {image.name} is missing: there is nothing to draw on")
     part = annotations.of_image(place)
-    labels = [int(label) for label in annotations.label[part]]
+    labels = annotations.label[part].tolist()
     marks = zip(labels, annotations.difficult[part], annotations.crowd[part], strict=True)
     names = [
         annotations.classes[label - 1] + " (difficult)" * bool(hard) + " (crowd)" * bool(crowd)
         for label, hard, crowd in marks
     ]
-    colours = [COLOURS[(label - 1) % len(COLOURS)] for label in labels]
-    picture = draw_boxes(open_image(image.path), annotations.box[part], names, colours)
+    picture = draw_boxes(open_image(image.path), annotations.box[part], names, colours_of(labels))
+    return save_picture(picture, path)
+
+
+def draw_found(image: Image, found: Found, classes: Sequence[str], path: Path) -> Path:
+    """Write an image with what was found in it: names of classes and scores."""
+    labels = found.labels.tolist()
+    pairs = zip(labels, found.scores, strict=True)
+    names = [f"{classes[label - 1]} {score:.0%}" for label, score in pairs]
+    return save_picture(draw_boxes(image, found.boxes, names, colours_of(labels)), path)
+
+
+def colours_of(labels: Sequence[int]) -> list[str]:
+    """A colour for each label."""
+    return [COLOURS[(label - 1) % len(COLOURS)] for label in labels]
+
+
+def save_picture(picture: Image, path: Path) -> Path:
+    """Write a picture, whole or not at all."""
     with atomic(path) as temporary:
         picture.save(temporary, format="PNG")
     return path

@@ -1,7 +1,8 @@
 """The operations of a network: each kernel with its gradient, as one `Function`; see also `fused`.
 
 Operations are called by what they do (`Convolve`), layers by what they are (`Conv2d`). The
-functions at the end are what layers call; they take and return tensors.
+functions at the end are what layers call; they take and return tensors. Those of detection stand in
+`regions.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from ..from_pytorch import missing_from
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
 from .fused import ConvolveAdd
+from .regions import logistic_cross_entropy as logistic_cross_entropy
+from .regions import roi_align as roi_align
+from .regions import roi_max_pool as roi_max_pool
+from .regions import smooth_l1 as smooth_l1
 from .storing import as_map, as_numbers
 
 

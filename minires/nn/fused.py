@@ -128,6 +128,8 @@ class ConvolveNormaliseEval(Function):
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
         s, layer = ctx.saved, ctx.saved.layer
+        if not any(ctx.needs_grad[2:4]):
+            return folded_gradients(ctx, grad)
         z = kernels.conv2d(s.x, layer.weight, **layer.geometry)
         dz, dgamma, dbeta, dresidual = kernels.batch_norm_eval_grad(
             grad, z, layer.gamma, s.mean, s.var, eps=layer.eps, y=s.y
@@ -139,6 +141,22 @@ class ConvolveNormaliseEval(Function):
             kernel_size = layer.weight.shape[:2]
             dweight = kernels.conv2d_weight_grad(dz, s.x, kernel_size=kernel_size, **layer.geometry)
         return dx, dweight, dgamma, dbeta, dresidual
+
+
+def folded_gradients(ctx: Context, grad: Array) -> Gradients:
+    """Those of a convolution whose frozen batch norm is a factor of its weights, and a shift."""
+    s, layer, dx, dweight = ctx.saved, ctx.saved.layer, None, None
+    dz = grad if s.y is None else kernels.relu_grad(grad, s.y)
+    scale = layer.gamma / np.sqrt(s.var + layer.gamma.dtype.type(layer.eps))
+    if ctx.needs_grad[0]:
+        weight = layer.weight * scale
+        dx = kernels.conv2d_input_grad(dz, weight, x_shape=s.x.shape, **layer.geometry)
+    if ctx.needs_grad[1]:
+        kernel_size = layer.weight.shape[:2]
+        dweight = scale * kernels.conv2d_weight_grad(
+            dz, s.x, kernel_size=kernel_size, **layer.geometry
+        )
+    return dx, dweight, None, None, dz if ctx.needs_grad[4] else None
 
 
 class RunBasicBlock(Function):

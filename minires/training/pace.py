@@ -70,7 +70,8 @@ class Pace:
 
 def multiply_adds(trainer: Trainer) -> int:
     """Multiply-adds of one image's forward pass."""
-    return summary(trainer.model, trainer.dataset.train_images.shape[1:]).multiply_adds
+    model, images = trainer.timed_network()
+    return summary(model, images).multiply_adds
 
 
 def images(trainer: Trainer, step: int) -> int:

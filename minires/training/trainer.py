@@ -27,7 +27,7 @@ from .claim import claimed
 from .configuration import identity, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
-from .meters import Tally, evaluate_split
+from .meters import Meter, Tally, evaluate_split
 from .norms import digest
 from .recipes import Recipe
 from .records import Records
@@ -89,7 +89,7 @@ class Trainer:
         self.watch = watch or (lambda trainer: None)
         self.world = ALONE if recipe.shards == 1 else world()  # the ranks that train this run
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
-        self.batches = training_batches(dataset, recipe.batch_size, seed, **place)
+        self.batches = self.make_batches(seed, **place)
         self.optimizer = SGD(
             model.parameters(),
             lr=recipe.schedule(0),
@@ -183,11 +183,25 @@ class Trainer:
             self.compare_ranks()
         if "evaluation" in due:
             with self.timed():
-                count = self.recipe.test_images
-                test = evaluate_split(self.model, self.dataset, limit=count, world=self.world)
+                test = self.evaluate()
             self.records.evaluation(self, test)
         if "checkpoint" in due:
             self.save()
+
+    # -- what another kind of training does in another way ---------------------------------
+
+    def make_batches(self, seed: int, **place: Any) -> Any:
+        """The stream of training batches, of a dtype on a device."""
+        return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
+
+    def evaluate(self) -> Meter:
+        """Loss and error on the test set."""
+        count = self.recipe.test_images
+        return evaluate_split(self.model, self.dataset, limit=count, world=self.world)
+
+    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+        """What stands for the whole where times are estimated, and the shape of its input."""
+        return self.model, self.dataset.train_images.shape[1:]
 
     # -- what the loop does beside learning ------------------------------------------------
 

@@ -48,6 +48,20 @@ def fused(rng, shape):
     yield cpu.conv2d_batch_norm_eval(x, strided, mean, var, residual=z, relu=True)
 
 
+def regions(rng):
+    """Regions that overlap, on two images, with more channels than a chunk has."""
+    x = rng.standard_normal((2, 17, 15, 150), np.float32)
+    boxes = (rng.random((40, 4), np.float32) * 150).astype(np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    images, settings = rng.integers(0, 2, 40), {"size": (7, 7), "scale": 1 / 16}
+    yield (y := cpu.roi_align(x, boxes, images, **settings))
+    yield cpu.roi_align_grad(y, boxes, images, x_shape=x.shape, scale=1 / 16)
+    y, argmax = cpu.roi_max_pool(x, boxes, images, **settings)
+    yield from (y, argmax)
+    yield cpu.roi_max_pool_grad(y, argmax, images, x_shape=x.shape)
+    yield cpu.nms(boxes, threshold=0.3)
+
+
 def others(rng):
     x, dy = rng.standard_normal((2, 30, 32, 32, 21), np.float32)
     gamma, beta = rng.standard_normal((2, 21), np.float32)
@@ -69,6 +83,7 @@ def others(rng):
     yield from cpu.softmax_cross_entropy(x.reshape(-1, 21), np.arange(x.size // 21) % 21)
     cpu.sgd_step(x, dy, y := x.copy(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     yield from (x, y)
+    yield from regions(rng)
     yield from fused(rng, (40, 16, 16, 16))
     yield from fused(rng, (9, 17, 15, 13))
     columns = cpu.im2col(dy, kernel_size=(3, 3), padding=1)

@@ -1,0 +1,74 @@
+"""From a photograph to what is in it: the size that a detector sees, its boxes, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..autograd import Tensor
+from ..data.images import IMAGENET_MEAN, IMAGENET_STD
+from ..nn import evaluating
+from .boxes import Array, clip, resized
+from .network import FasterRCNN, Size
+from .regions import Found
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
+
+
+def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
+    """What is in an RGB image: boxes in its own pixels, labels 1 .. K, scores, best first.
+
+    Raises: ValueError where the network's numbers are broken.
+    """
+    pixels = np.asarray(image)
+    x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
+    with evaluating(model):
+        (found,) = model(Tensor(x), [size])
+    refuse_broken(model, found)
+    ratio = np.array([pixels.shape[1] / size[1], pixels.shape[0] / size[0]] * 2)
+    boxes = clip(found.boxes * ratio.astype(found.boxes.dtype), *pixels.shape[:2])
+    return found._replace(boxes=boxes)
+
+
+def prepare(pixels: Pixels, settings: Settings, dtype: npt.DTypeLike) -> tuple[Array, Size]:
+    """An image as a batch of one, (1, H, W, 3), and its size there without the padding."""
+    height, width = resized(np.array(pixels.shape[:2]), settings.shorter, settings.longer).tolist()
+    seen = enlarge(normalised(pixels, dtype), (height, width))
+    more = [(0, -side % settings.multiple) for side in (height, width)]
+    return np.pad(seen, (*more, (0, 0)))[None], (height, width)
+
+
+def normalised(pixels: Pixels, dtype: npt.DTypeLike) -> Array:
+    """Bytes (..., 3) with ImageNet's mean 0 and deviation 1, as torchvision's networks expect."""
+    mean, std = (np.asarray(numbers, dtype) for numbers in (IMAGENET_MEAN, IMAGENET_STD))
+    return (pixels.astype(dtype) / np.asarray(255, dtype) - mean) / std
+
+
+def enlarge(image: Array, size: Size) -> Array:
+    """An image (H, W, 3) at another size: bilinear, between the middles of pixels, never averaged.
+
+    So torchvision's detectors resize; images of half the size are not smoothed.
+    """
+    for axis, new in enumerate(size):
+        old = image.shape[axis]
+        at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+        low = np.floor(at).astype(np.int64)
+        share = (at - low).astype(image.dtype).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        first, second = image.take(low, axis), image.take(np.minimum(low + 1, old - 1), axis)
+        image = first + share * (second - first)
+    return image
+
+
+def refuse_broken(model: FasterRCNN, found: Found) -> None:
+    """Raises: ValueError where weights of NaN found nothing, as in an empty image."""
+    if len(found.boxes):
+        return
+    for name, parameter in model.named_parameters():
+        if not np.isfinite(parameter.data).all():
+            raise ValueError(f"the weights {name} of the {model.name} are not finite")

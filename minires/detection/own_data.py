@@ -1,0 +1,110 @@
+"""`minires train-detector`: a detector of one's own annotated images, or of the built-in scenes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..data import read_classes
+from ..training.display import Display
+from ..training.recipes import Recipe
+from ..weights import load_torchvision
+from .annotations import Annotations
+from .backbones import NAMES as PRETRAINED
+from .backbones import faster_rcnn
+from .check import Viewing, check
+from .commands import numbers, show_check, tell
+from .network import FasterRCNN
+from .reading import read_annotations
+from .saved import NAMES as SMALL_NAMES
+from .saved import make_detector
+from .sets import DetectionData, DetectionSet
+from .settings import Settings
+from .small import SETTINGS
+from .training import DETECTION_PRESETS, DetectorTrainer, train_detector
+
+BACKBONES = (*SMALL_NAMES, *PRETRAINED)
+
+
+def train_on(
+    console: Console,
+    data: Path,
+    *,
+    splits: tuple[str | None, str | None],
+    test: Path | None,
+    classes: Path | None,
+    backbone: str,
+    weights: Path | None,
+    sizes: str | None,
+    view: tuple[int | None, int | None],
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+) -> None:
+    """Check the boxes, train, evaluate; the detector is a file in `folder`.
+
+    `view` are the shorter and the longer side that the network sees. Without a test set the images
+    that it was trained on are the test, and that is said.
+    """
+    names = read_classes(classes).names if classes else None
+    train = read_annotations(data, split=splits[0], classes=names)
+    train.refuse_faults()
+    settings = settings_of(backbone, sizes, view)
+    seen = Viewing(settings.sizes[0], settings.shorter, settings.longer, stride_of(backbone))
+    show_check(console, check(train, seen, whole=False))
+    held_out = test or (data if splits[1] else None)
+    tested = train
+    if held_out is None:
+        tell(console, "There is no test set: what follows is measured on the training images.")
+    else:
+        tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
+        tested.refuse_faults()
+    model = begin(backbone, train, settings, weights)
+    sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
+    with Display(console) as display:
+        options: dict[str, Any] = {"folder": folder, "seed": seed, "name": model.name}
+        trainer = DetectorTrainer(model, sets, recipe, watch=display.watch, **options)
+        display.add([trainer])
+        path = train_detector(trainer)
+    tell(console, f"Detector: {path}", f"To use it: minires detect IMAGE --weights {path}")
+
+
+def settings_of(backbone: str, sizes: str | None, view: tuple[int | None, int | None]) -> Settings:
+    """The numbers of a backbone's detector, with what was asked for."""
+    settings = SETTINGS if backbone in SMALL_NAMES else Settings()
+    settings = replace(settings, sizes=(numbers(sizes),)) if sizes else settings
+    shorter, longer = view
+    return replace(settings, shorter=shorter or settings.shorter, longer=longer or settings.longer)
+
+
+def stride_of(backbone: str) -> int:
+    """Pixels between two places of the trunk's map."""
+    return 8 if backbone in SMALL_NAMES else 16
+
+
+def begin(
+    backbone: str, train: Annotations, settings: Settings, weights: Path | None
+) -> FasterRCNN:
+    """The detector before training. Raises: ValueError for another backbone, or without weights."""
+    if backbone not in BACKBONES:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, but is {backbone!r}")
+    if backbone in SMALL_NAMES:
+        return make_detector({"backbone": backbone}, list(train.classes), settings)
+    if weights is None:
+        raise ValueError(
+            f"{backbone} begins with the weights of a classifier, whose batch norm is held: give "
+            f"--weights {backbone}.pth, or take --backbone {SMALL_NAMES[0]}"
+        )
+    network: Any = load_torchvision(weights)
+    return faster_rcnn(backbone, train.classes, network=network, settings=settings)
+
+
+def recipe_of(preset: str, iterations: int | None, batch_size: int | None) -> Recipe:
+    """A preset's recipe, shorter or longer; where the rate drops moves along."""
+    if preset not in DETECTION_PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(DETECTION_PRESETS)}, not {preset!r}")
+    recipe = DETECTION_PRESETS[preset](iterations)
+    return replace(recipe, batch_size=batch_size or recipe.batch_size)

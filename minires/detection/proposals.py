@@ -1,0 +1,143 @@
+"""The region proposal network: where objects may be (Ren et al. 2015, sec. 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..autograd import Tensor, concatenate
+from ..kernels import nms
+from ..nn import Conv2d, Module, ReLU
+from ..nn import functional as F
+from ..nn.init import Rng, Zeros
+from ..nn.layers import DType
+from ..nn.module import Parameter
+from ..nn.sequential import in_turn
+from .anchors import grid, shapes
+from .boxes import Boxes, clip, decode, encode
+from .matching import Places, inside, match_anchors, sample
+from .settings import Settings
+
+
+class Predictions(NamedTuple):
+    """What the network says of each anchor of one image: a logit, a code; and the anchors."""
+
+    logits: Tensor  # (A,)
+    codes: Tensor  # (A, 4)
+    anchors: Boxes  # (A, 4)
+
+
+class ProposalNetwork(Module):
+    """A 3x3 convolution, then for each anchor of a place whether there is an object, and its box.
+
+    With `softmax` two numbers answer the first question, background and object, as in the paper:
+    their difference is the logit, for a softmax of two is the logistic of their difference. The
+    first A channels are background. The same layers serve all maps.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        settings: Settings,
+        *,
+        softmax: bool,
+        rng: Rng,
+        dtype: DType = np.float32,
+    ) -> None:
+        super().__init__()
+        self.sizes, self.ratios = settings.sizes, settings.ratios
+        self.anchors = len(settings.ratios) * len(settings.sizes[0])
+        self.softmax = softmax
+        self.conv = Conv2d(channels, width, 3, padding=1, bias=True, rng=rng, dtype=dtype)
+        self.relu = ReLU()
+        answers = self.anchors * (2 if softmax else 1)
+        self.cls_logits = Conv2d(width, answers, 1, bias=True, rng=rng, dtype=dtype)
+        self.bbox_pred = Conv2d(width, 4 * self.anchors, 1, bias=True, rng=rng, dtype=dtype)
+        for layer in (self.conv, self.cls_logits, self.bbox_pred):
+            draw(layer.weight, 0.01, rng)
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> list[list[Predictions]]:
+        """For each image of a batch and each of its maps what is said; `size` is the images'."""
+        levels = [self.of_map(x, sides, size) for x, sides in zip(maps, self.sizes, strict=True)]
+        return [list(level) for level in zip(*levels, strict=True)]
+
+    def of_map(self, x: Tensor, sides: Sequence[float], size: tuple[int, int]) -> list[Predictions]:
+        """What is said of the anchors of one map, for each image: row by row, place by place."""
+        height, width = x.shape[1:3]
+        strides = (size[0] // height, size[1] // width)
+        boxes = grid(shapes(sides, self.ratios), height, width, strides).astype(x.dtype)
+        hidden = in_turn(x, self.conv, self.relu)
+        logits, codes = self.cls_logits(hidden), self.bbox_pred(hidden)
+        if self.softmax:
+            logits = logits[..., self.anchors :] - logits[..., : self.anchors]
+        logits, codes = logits.reshape(len(x), -1), codes.reshape(len(x), -1, 4)
+        return [Predictions(logits[i], codes[i], boxes) for i in range(len(x))]
+
+
+def draw(weight: Parameter, deviation: float, rng: Rng) -> None:
+    """Normal numbers for new layers (Girshick 2015, sec. 2.3); zeros stay zeros."""
+    if not isinstance(rng, Zeros):
+        weight[...] = weight.data * (deviation / (weight.data.std() or 1))
+
+
+def propose(
+    levels: Sequence[Predictions], size: tuple[int, int], settings: Settings, *, training: bool
+) -> Boxes:
+    """The boxes of an image (height, width) that are most likely objects, best first, (R, 4).
+
+    Of each map the best anchors become boxes, are cut to the image, and suppress each other. No
+    gradient flows through them.
+    """
+    found = [of_level(level, size, settings, training) for level in levels]
+    boxes, logits = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = best_first(logits)[: settings.of(settings.after_nms, training)]
+    return boxes[order]
+
+
+def of_level(
+    level: Predictions, size: tuple[int, int], settings: Settings, training: bool
+) -> tuple[Boxes, np.ndarray]:
+    """The proposals of one map and their logits."""
+    logits, codes, anchors = level.logits.data, level.codes.data, level.anchors
+    order = best_first(logits)[: settings.of(settings.before_nms, training)]
+    boxes = clip(decode(codes[order], anchors[order]), *size)
+    large = (boxes[:, 2:] - boxes[:, :2] >= settings.least_side).all(axis=1)
+    boxes, order = boxes[large], order[large]
+    kept = nms(np.ascontiguousarray(boxes), threshold=settings.proposal_nms)
+    return boxes[kept], logits[order[kept]]
+
+
+def best_first(scores: np.ndarray) -> Places:
+    """Places by falling score; of equal ones the first comes first."""
+    return np.argsort(-scores, kind="stable")
+
+
+def proposal_losses(
+    images: Sequence[Sequence[Predictions]],
+    objects: Sequence[Boxes],
+    sizes: Sequence[tuple[int, int]],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Is there an object, and where (Ren et al. 2015, eq. 1): the losses of a batch.
+
+    Both are over the number of anchors sampled in all images, as in torchvision.
+    """
+    logits, truth, codes, targets = [], [], [], []
+    for levels, boxes, size in zip(images, objects, sizes, strict=True):
+        anchors = np.concatenate([level.anchors for level in levels])
+        usable = inside(anchors, *size) if not settings.border else np.ones(len(anchors), bool)
+        matches = match_anchors(anchors, boxes.astype(anchors.dtype), usable)
+        yes, no = sample(matches, settings.anchor_sample, 0.5, rng)
+        chosen = np.concatenate([yes, no])
+        logits.append(concatenate([level.logits for level in levels])[chosen])
+        codes.append(concatenate([level.codes for level in levels])[yes])
+        truth.append(np.arange(len(chosen)) < len(yes))
+        targets.append(encode(boxes[matches[yes]].astype(anchors.dtype), anchors[yes]))
+    count = max(sum(map(len, truth)), 1)
+    answers = F.logistic_cross_entropy(concatenate(logits), np.concatenate(truth))
+    where = F.smooth_l1(concatenate(codes), np.concatenate(targets), beta=settings.beta)
+    return answers, where * (1 / count)

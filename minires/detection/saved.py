@@ -1,0 +1,72 @@
+"""Detectors that were trained here: one safetensors file with what is needed to make them again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from ..common.files import atomic
+from .backbones import faster_rcnn
+from .network import FasterRCNN
+from .settings import Settings
+from .small import SMALL
+
+KEY = "minires detector"
+NAMES = (*(f"small-{name}" for name in SMALL),)  # of detectors that begin with random weights
+
+
+def make_detector(made_as: dict[str, Any], classes: list[str], settings: Settings) -> FasterRCNN:
+    """A detector by how it was made, `model.made_as`, its weights still to be loaded."""
+    options = dict(made_as)
+    backbone = options.pop("backbone")
+    if backbone in NAMES:
+        return SMALL[backbone.removeprefix("small-")](classes, settings=settings)
+    return faster_rcnn(backbone, classes, settings=settings, seed="zeros", **options)
+
+
+def save_detector(model: FasterRCNN, path: Path) -> Path:
+    """Write weights, classes and settings, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    about = {"made_as": model.made_as, "classes": model.classes, "settings": asdict(model.numbers)}
+    with atomic(path) as temporary:
+        save_file(model.state_dict(), temporary, metadata={KEY: json.dumps(about)})
+    return path
+
+
+def load_saved(path: Path) -> FasterRCNN | None:
+    """The detector of a file that `save_detector` wrote, in evaluation mode; None for other files.
+
+    Raises: ValueError where the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            if text is None:
+                return None
+            model = from_header(path, text)
+            names = list(file.keys())
+            model.load_state_dict({name: file.get_tensor(name) for name in names})
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
+    return model.eval()
+
+
+def from_header(path: Path, text: str) -> FasterRCNN:
+    """The detector that a file's header describes."""
+    try:
+        about = json.loads(text)
+        numbers = {field.name: about["settings"][field.name] for field in fields(Settings)}
+        settings = Settings(**{name: in_tuples(value) for name, value in numbers.items()})
+        return make_detector(about["made_as"], [str(name) for name in about["classes"]], settings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} does not say how its detector was made ({error})") from error
+
+
+def in_tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(map(in_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,168 @@
+"""What a detector is trained on: annotated images with their pixels, in two splits, and batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.batches import epoch_order
+from ..data.images import open_image
+from .annotations import Annotations
+from .boxes import Array, Boxes, resized
+from .detecting import Pixels, enlarge, normalised
+from .matching import Places
+from .network import Size
+from .settings import Settings
+
+FLIPS, DRAWS = 2, 3  # streams of random numbers beside those of `data/batches.py`
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSet:
+    """Annotated images, and their pixels (N, H, W, 3) where they are in memory."""
+
+    annotations: Annotations
+    images: npt.NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self.annotations.images)
+
+    def pixels(self, place: int) -> Pixels:
+        """An image, RGB. Raises: BrokenImageError, or ValueError where it has no file."""
+        if self.images is not None:
+            return np.asarray(self.images[place])
+        image = self.annotations.images[place]
+        if image.path is None:
+            raise ValueError(f"the file of {image.name} is missing: nothing can be learnt from it")
+        return np.asarray(open_image(image.path))
+
+    def objects(self, place: int) -> tuple[Boxes, Places]:
+        """Boxes and labels of an image's objects, without crowds and boxes without area."""
+        part = self.annotations.of_image(place)
+        boxes, labels = self.annotations.box[part], self.annotations.label[part]
+        chosen = ~self.annotations.crowd[part] & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        return boxes[chosen], labels[chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionData:
+    """Two sets of the same classes, to train on and to test."""
+
+    name: str
+    train: DetectionSet
+    test: DetectionSet
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels 1 .. K."""
+        return self.train.annotations.classes
+
+    @property
+    def train_images(self) -> DetectionSet:
+        """What a run's configuration counts."""
+        return self.train
+
+    @property
+    def test_labels(self) -> Any:
+        """The same of the test, one an image."""
+        return np.zeros(len(self.test))
+
+
+class DetectionBatch(NamedTuple):
+    """Images (N, H, W, 3) of one size, normalised; sizes without padding; objects of each."""
+
+    images: Array
+    sizes: list[Size]
+    boxes: list[Boxes]
+    labels: list[Places]
+
+
+class DetectionBatches:
+    """Training batches: batch `step` is a pure function of the data, `seed` and `step`.
+
+    Half of the images are mirrored. Smaller ones are padded at their right and lower edge.
+    """
+
+    def __init__(
+        self,
+        data: DetectionSet,
+        batch_size: int,
+        seed: int,
+        settings: Settings,
+        *,
+        flips: bool = True,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        if not 1 <= batch_size <= len(data):
+            raise ValueError(f"batch_size must be 1 to {len(data)}, all images, not {batch_size}")
+        self.data, self.batch_size, self.seed, self.settings = data, batch_size, seed, settings
+        self.flips, self.dtype, self.due = flips, dtype, 0
+
+    def __len__(self) -> int:
+        return len(self.data) // self.batch_size
+
+    def seek(self, step: int) -> None:
+        """Make `step` the next batch."""
+        self.due = step
+
+    def next(self) -> DetectionBatch:
+        """The next batch, in the order of steps."""
+        self.due += 1
+        return self.batch(self.due - 1)
+
+    def batch(self, step: int) -> DetectionBatch:
+        """The batch of a step; steps count from 0 and run on through the epochs."""
+        epoch, place = divmod(step, len(self))
+        order = epoch_order(len(self.data), self.seed, epoch)
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        mirrored = np.random.default_rng([self.seed, FLIPS, step]).random(len(chosen)) < 0.5
+        pairs = zip(chosen, mirrored & self.flips, strict=True)
+        images, boxes, labels = zip(*(self.example(*pair) for pair in pairs), strict=True)
+        sizes = [image.shape[:2] for image in images]
+        together = padded(images, self.settings.multiple)
+        return DetectionBatch(together, sizes, list(boxes), list(labels))
+
+    def example(self, place: int, mirrored: bool) -> tuple[Array, Boxes, Places]:
+        """An image as the network sees it, and its objects there."""
+        pixels, (boxes, labels) = self.data.pixels(place), self.data.objects(place)
+        old = np.array(pixels.shape[:2])
+        new = resized(old, self.settings.shorter, self.settings.longer)
+        image = normalised(pixels, self.dtype)
+        image = enlarge(image, tuple(new.tolist())) if (new != old).any() else image
+        boxes = boxes * np.tile((new / old)[::-1], 2)
+        return (*mirror(image, boxes), labels) if mirrored else (image, boxes, labels)
+
+    def generator(self, step: int) -> np.random.Generator:
+        """What draws the samples of anchors and regions of a step."""
+        return np.random.default_rng([self.seed, DRAWS, step])
+
+
+def mirror(image: Array, boxes: Boxes) -> tuple[Array, Boxes]:
+    """An image (H, W, 3) and its boxes, left to right; twice is as it was."""
+    width = image.shape[1]
+    flipped = boxes.copy()
+    flipped[:, [0, 2]] = width - boxes[:, [2, 0]]
+    return np.ascontiguousarray(image[:, ::-1]), flipped
+
+
+def padded(images: tuple[Array, ...], multiple: int) -> Array:
+    """Images as one array (N, H, W, 3), of zeros where a smaller one ends."""
+    sides = (-(-max(image.shape[a] for image in images) // multiple) * multiple for a in (0, 1))
+    batch = np.zeros((len(images), *sides, 3), images[0].dtype)
+    for target, image in zip(batch, images, strict=True):
+        target[: image.shape[0], : image.shape[1]] = image
+    return batch
+
+
+def first(data: DetectionSet, count: int | None) -> DetectionSet:
+    """The first so many images, or all."""
+    if count is None or count >= len(data):
+        return data
+    whole, end = data.annotations, data.annotations.of_image(count).start
+    columns = ("image", "label", "box", "box_area", "area", "difficult", "crowd")
+    some: Any = {name: getattr(whole, name)[:end] for name in columns}
+    pixels = None if data.images is None else data.images[:count]
+    return DetectionSet(replace(whole, images=whole.images[:count], **some), pixels)
