@@ -38,9 +38,9 @@ def test_the_quick_preset_goes_up_and_down_in_straight_lines():
 
 @pytest.mark.parametrize(
     ("preset", "rise", "iterations", "peak"),
-    [("depth", 384, 1920, 0.05), ("standard", 468, 4680, 0.1)],
+    [("depth", 384, 1920, 0.05), ("standard", 468, 4680, 0.2)],
 )
-def test_presets_by_which_depth_pays_go_up_and_down_in_straight_lines(
+def test_presets_longer_than_quick_go_up_and_down_in_straight_lines(
     preset, rise, iterations, peak
 ):
     recipe = PRESETS[preset](20, 50_000)
