@@ -12,8 +12,8 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
     using Split = typename Base::Split;
     static constexpr int ROWS = Base::ROWS, COLUMNS = Base::COLUMNS;
     static constexpr int TOGETHER = RIGHT_ALONG_K ? 2 : 4;
-#if __CUDA_ARCH__ >= 1200
-    static constexpr int RESIDENT = 2;  // there is no shared memory for more
+#if __CUDA_ARCH__ >= 1000
+    static constexpr int RESIDENT = 2;  // there, registers would not suffice for more
 #else
     static constexpr int RESIDENT = BLOCKS_AT_ONCE;
 #endif

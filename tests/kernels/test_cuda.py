@@ -235,6 +235,23 @@ def test_every_kernel_that_is_launched_is_declared():
                     assert source.product(kernel, engine, vector, *rest) in names
 
 
+@pytest.mark.parametrize("channels", [8, 6])
+def test_max_pool_of_packs(channels, rng):
+    """Four channels at once, or one: exact, for values and gradients are whole numbers."""
+    x = rng.integers(-4, 4, (2, 5, 7, channels)).astype(np.float32)
+    window = {"size": 3, "stride": 2, "padding": 1}
+    with gpu("check") as cupy:
+        y, argmax = kernels.max_pool(cupy.asarray(x), **window)
+        dy = rng.integers(-9, 9, y.shape).astype(np.float32)
+        dx = kernels.max_pool_grad(cupy.asarray(dy), argmax, x_shape=x.shape, **window).get()
+        y, argmax = y.get(), argmax.get()
+    expected, winners = reference.max_pool(x, **window)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(argmax, winners)
+    expected = reference.max_pool_grad(dy, winners, x_shape=x.shape, **window)
+    np.testing.assert_array_equal(dx, expected)
+
+
 LARGE = ((50176, 128), (25088, 256), (200704, 64))  # pixels and columns in ResNet-50, 64 images
 
 

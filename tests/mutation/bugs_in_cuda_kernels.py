@@ -177,10 +177,6 @@ MUTANTS = [
                 "if (row < rows && column < columns)",
                 "if (row < rows)",
             ),
-            "max_pool_grad: a pack's channels all go by the winner of the first": (
-                "winners.at[v] == place",
-                "winners.at[0] == place",
-            ),
             "global_avg_pool: the last pixel is left out": (
                 "for (index_t pixel = 0; pixel < pixels; ++pixel)",
                 "for (index_t pixel = 0; pixel < pixels - 1; ++pixel)",
@@ -199,6 +195,20 @@ MUTANTS = [
             "crop_flip: the mean of the first pixel for all": (
                 "grey - mean[pixel]",
                 "grey - mean[channel]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/pooling.cu",
+        "tests/kernels/test_cuda.py::test_max_pool_of_packs",
+        {
+            "max_pool_grad: a pack's channels all go by the winner of the first": (
+                "winners.at[v] == place",
+                "winners.at[0] == place",
+            ),
+            "max_pool: a pack has one winner": (
+                "winner.at[v] = (h - top)",
+                "winner.at[0] = (h - top)",
             ),
         },
     ),

@@ -85,7 +85,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/launch.py",
-        CONV2D,
+        f"{LARGE}[conv2d-128x1-0]",
         {
             "launch: a kernel does not ask for its memory": (
                 "        ready.max_dynamic_shared_size_bytes = tiles + MOST_BESIDE_TILES\n",

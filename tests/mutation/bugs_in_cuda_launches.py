@@ -261,13 +261,19 @@ MUTANTS = [
                 'empty(y.shape, "int32")',
                 'empty(y.shape, "int64")',
             ),
-            "max_pool: packs run over the end of a pixel": (
-                "vector(x, y, argmax, sizes=(x.shape[3],))",
-                "vector(x, y, argmax)",
-            ),
             "max_pool_grad: dx and argmax are swapped": (
                 "        dy,\n        argmax,\n        dx,\n",
                 "        dy,\n        dx,\n        argmax,\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/pooling.py",
+        "tests/kernels/test_cuda.py::test_max_pool_of_packs",
+        {
+            "max_pool: packs run over the end of a pixel": (
+                "vector(x, y, argmax, sizes=(x.shape[3],))",
+                "vector(x, y, argmax)",
             ),
         },
     ),
