@@ -1,15 +1,15 @@
-// Tensor cores for large products: `TensorCores` with larger tiles and wider reads of shared memory. A
-// value that is loaded counts for twice as many results, so the L2 cache has to deliver half as much.
+// Tensor cores for large products in TF32: `TensorCores` with larger tiles and wider reads of shared
+// memory. A value that is loaded counts for twice as many results, so the L2 cache has to deliver half
+// as much. (For float32, three products for one, this was no faster on an H200.)
 //
 // Tiles that lie along k are read by ldmatrix. Tiles with a line for each k are read by four values at
 // once; so four results of a thread are adjacent, where ldmatrix leaves two.
 template <
-    int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS, int BLOCKS_AT_ONCE,
+    int BM, int BN, int BK, int WM, int WN, int TILES, int BLOCKS_AT_ONCE,
     bool LEFT_ALONG_K, bool RIGHT_ALONG_K>
-struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
-    using Base = TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS>;
+struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, 1> {
+    using Base = TensorCores<BM, BN, BK, WM, WN, TILES, 1>;
     using T = float;
-    using Split = typename Base::Split;
     static constexpr int ROWS = Base::ROWS, COLUMNS = Base::COLUMNS;
     static constexpr int TOGETHER = RIGHT_ALONG_K ? 2 : 4;
 #if __CUDA_ARCH__ >= 1000
@@ -18,7 +18,7 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
     static constexpr int RESIDENT = BLOCKS_AT_ONCE;
 #endif
     static constexpr int TILE_VALUES = TILES * (BM + BN) * (BK + 4);  // in dynamic shared memory
-    static constexpr int UNROLLED = PRODUCTS == 1 && LEFT_ALONG_K ? 2 : 1;  // as registers suffice for
+    static constexpr int UNROLLED = LEFT_ALONG_K ? 2 : 1;  // as registers suffice for
     static constexpr int ROW_BLOCKS = 2;  // of 16 rows, that are read together
 
     __device__ static int group() { return threadIdx.x % 32 / 4; }     // g and t of tensor.cuh
@@ -65,7 +65,7 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
     ) {
 #pragma unroll UNROLLED
         for (int k = 0; k < BK; k += 8) {
-            Split right[COLUMNS / 2][2];
+            unsigned right[COLUMNS / 2][2];
             read_columns<B>(b, k, right);
 #pragma unroll
             for (int first = 0; first < ROWS / 2; first += ROW_BLOCKS) {
@@ -80,7 +80,7 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
 
     template <class B>
     __device__ static void read_columns(
-        const T (&b)[B::LINES][B::PITCH], int k, Split (&right)[COLUMNS / 2][2]
+        const T (&b)[B::LINES][B::PITCH], int k, unsigned (&right)[COLUMNS / 2][2]
     ) {
         const int lane = threadIdx.x % 32;
         if constexpr (RIGHT_ALONG_K) {
@@ -89,7 +89,7 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
                 float values[4];
                 load_matrices(values, &b[first_column() + 8 * j + lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 4]);
 #pragma unroll
-                for (int i = 0; i < 4; ++i) right[j + i / 2][i % 2] = Split(values[i]);
+                for (int i = 0; i < 4; ++i) right[j + i / 2][i % 2] = to_tf32(values[i]);
             }
         } else {
 #pragma unroll
@@ -98,7 +98,7 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
                 for (int q = 0; q < 2; ++q) {
                     const auto four = load<4>(&b[k + in_group() + 4 * q][first_column() + 8 * j + group() * 4]);
 #pragma unroll
-                    for (int i = 0; i < 4; ++i) right[j + i][q] = Split(four.at[i]);
+                    for (int i = 0; i < 4; ++i) right[j + i][q] = to_tf32(four.at[i]);
                 }
         }
     }
@@ -122,42 +122,20 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, PRODUCTS> {
         }
     }
 
-    // Multiply 16 rows: as in TensorCores the small products first, each kind before the next one.
+    // Multiply 16 rows.
     __device__ static void add_products(
-        const float (&values)[4], const Split (&right)[COLUMNS / 2][2], int row,
+        const float (&values)[4], const unsigned (&right)[COLUMNS / 2][2], int row,
         T (&sums)[ROWS][COLUMNS]
     ) {
-        const Split left[4] = {
-            Split(values[0]), Split(values[1]), Split(values[2]), Split(values[3])
+        const unsigned left[4] = {
+            to_tf32(values[0]), to_tf32(values[1]), to_tf32(values[2]), to_tf32(values[3])
         };
-        if constexpr (PRODUCTS == 1) {
-            add_products_of<0, 0>(left, right, sums[row], sums[row + 1]);
-        } else {
-            T parts[2][COLUMNS] = {};
-            add_products_of<1, 0>(left, right, parts[0], parts[1]);
-            add_products_of<0, 1>(left, right, parts[0], parts[1]);
-            add_products_of<0, 0>(left, right, parts[0], parts[1]);
-#pragma unroll
-            for (int i = 0; i < 2; ++i)
-#pragma unroll
-                for (int j = 0; j < COLUMNS; ++j) sums[row + i][j] += parts[i][j];
-        }
-    }
-
-    // Add products of the high or the low parts of both sides.
-    template <int LEFT, int RIGHT>
-    __device__ static void add_products_of(
-        const Split (&left)[4], const Split (&right)[COLUMNS / 2][2], T (&upper)[COLUMNS],
-        T (&lower)[COLUMNS]
-    ) {
-        const unsigned a[4] = {
-            left[0].part[LEFT], left[1].part[LEFT], left[2].part[LEFT], left[3].part[LEFT]
-        };
+        T(&upper)[COLUMNS] = sums[row];
+        T(&lower)[COLUMNS] = sums[row + 1];
 #pragma unroll
         for (int j = 0; j < COLUMNS / 2; ++j) {
-            const unsigned b[2] = {right[j][0].part[RIGHT], right[j][1].part[RIGHT]};
             const int one = index(j, 0), two = index(j, 1);
-            mma_tf32(upper[one], upper[two], lower[one], lower[two], a, b);
+            mma_tf32(upper[one], upper[two], lower[one], lower[two], left, right[j]);
         }
     }
 };

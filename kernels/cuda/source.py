@@ -56,10 +56,9 @@ class MultiplyAdds:
 
 
 @dataclass(frozen=True)
-class TensorCores:
-    """An engine of `product.cuh`: `m` x `n` results per block, `k` terms of the sum at a time,
-    `wm` x `wn` results per warp, `stages` tiles in shared memory, and 3 TF32 products for one in
-    float32, or 1."""
+class Warps:
+    """What engines on tensor cores share: `m` x `n` results per block, `k` terms of the sum at a
+    time, `wm` x `wn` results per warp, and `stages` tiles in shared memory."""
 
     m: int
     n: int
@@ -67,7 +66,6 @@ class TensorCores:
     wm: int
     wn: int
     stages: int
-    products: int
 
     @property
     def threads(self) -> int:
@@ -79,21 +77,23 @@ class TensorCores:
         return (384 if self.wm * self.wn > 512 else 512) // self.threads
 
     def __str__(self) -> str:
-        return f"TensorCores<{', '.join(map(str, astuple(self)))}>"
+        return f"{type(self).__name__}<{', '.join(map(str, astuple(self))).lower()}>"
 
 
 @dataclass(frozen=True)
-class Bfloat16Cores(TensorCores):
-    """The engine of `bfloat16.cuh`; it makes one product."""
+class TensorCores(Warps):
+    """An engine of `product.cuh`: 3 TF32 products for one in float32, or 1."""
 
-    products: int = 1
-
-    def __str__(self) -> str:
-        return f"Bfloat16Cores<{', '.join(map(str, astuple(self)[:-1]))}>"
+    products: int
 
 
 @dataclass(frozen=True)
-class LargeTensorCores(TensorCores):
+class Bfloat16Cores(Warps):
+    """The engine of `bfloat16.cuh`."""
+
+
+@dataclass(frozen=True)
+class LargeTensorCores(Warps):
     """An engine of `large.cuh`: `blocks` run on a multiprocessor at once; tiles of the left and of
     the right matrix have a line for each row or column that goes along k, or else for each k."""
 
@@ -109,9 +109,6 @@ class LargeTensorCores(TensorCores):
     def dynamic_memory(self) -> int:
         """Bytes of dynamic shared memory for the tiles."""
         return 4 * self.stages * (self.m + self.n) * (self.k + 4)
-
-    def __str__(self) -> str:
-        return f"LargeTensorCores<{', '.join(map(str, astuple(self))).lower()}>"
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ class Runs:
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
-Engine = MultiplyAdds | TensorCores
+Engine = MultiplyAdds | TensorCores | Bfloat16Cores | LargeTensorCores
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
@@ -172,7 +169,7 @@ def on_tensor_cores(kernel: str, products: int) -> Engines:
         fours = (*fours, TensorCores(64, 32, 16, 32, 16, 4, products))
     return {
         1: (small("float"),) if kernel == "gemm" else singles,
-        4: (*fours, *large_engines(kernel, products)),
+        4: (*fours, *(large_engines(kernel) if products == 1 else ())),
     }
 
 
@@ -197,19 +194,15 @@ LAYOUTS = {  # of tiles: whether the left and the right one go along k
 }
 
 
-def large_engines(kernel: str, products: int) -> tuple[LargeTensorCores, ...]:
+def large_engines(kernel: str) -> tuple[LargeTensorCores, ...]:
     """Engines for products so large that their tiles fill the GPU, the widest first."""
     kernel = "conv2d_input_grad" if kernel == "gradient_sums" else kernel
     if kernel not in LAYOUTS:
         return ()
     left, right = LAYOUTS[kernel]
-    if products == 3:
-        blocks = 2 if right else 3  # as registers suffice for
-        return (LargeTensorCores(128, 64, 16, 64, 32, 3, 3, blocks, left, right),)
     stages = (32, 64, 32, 2) if left else (16, 64, 32, 4)
     return tuple(
-        LargeTensorCores(128, n, *stages, 1, blocks, left, right)
-        for n, blocks in ((128, 2), (64, 3))
+        LargeTensorCores(128, n, *stages, blocks, left, right) for n, blocks in ((128, 2), (64, 3))
     )
 
 
@@ -279,7 +272,7 @@ def resident_blocks(engine: Engine) -> int:
 @functools.cache
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
-    engines = (e for products in (1, 3) for name in LAYOUTS for e in large_engines(name, products))
+    engines = (engine for name in LAYOUTS for engine in large_engines(name))
     return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
 
 

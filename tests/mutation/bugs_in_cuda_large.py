@@ -4,7 +4,7 @@ from .mutants import planted_in
 
 LARGE = "tests/kernels/test_large.py::test_a_large_engine"
 CONV2D, INPUT_GRAD, WEIGHT_GRAD = (
-    f"{LARGE}[{kernel}-64x3-0]" for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    f"{LARGE}[{kernel}-64-0]" for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
 )
 CHOICE = "tests/kernels/test_cuda.py::test_large_products_have_large_engines"
 SHORTCUTS = "tests/nn/test_shortcut_grads.py"
@@ -27,9 +27,9 @@ MUTANTS = [
                 "in_group() * 8 + j % 8",
                 "in_group() * 2 + j % 2 + j % 8 / 2 * 8",
             ),
-            "large: the small products of the left side are forgotten": (
-                "            add_products_of<1, 0>(left, right, parts[0], parts[1]);\n",
-                "",
+            "large: the right side is not rounded": (
+                "right[j + i][q] = to_tf32(four.at[i]);",
+                "right[j + i][q] = __float_as_uint(four.at[i]);",
             ),
             "large: all warps make the first rows": (
                 "return Base::warp_row() * WM;",
@@ -85,7 +85,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cuda/launch.py",
-        f"{LARGE}[conv2d-128x1-0]",
+        f"{LARGE}[conv2d-128-0]",
         {
             "launch: a kernel does not ask for its memory": (
                 "        ready.max_dynamic_shared_size_bytes = tiles + MOST_BESIDE_TILES\n",

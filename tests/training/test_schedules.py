@@ -40,9 +40,7 @@ def test_the_quick_preset_goes_up_and_down_in_straight_lines():
     ("preset", "rise", "iterations", "peak"),
     [("depth", 384, 1920, 0.05), ("standard", 468, 4680, 0.2)],
 )
-def test_presets_longer_than_quick_go_up_and_down_in_straight_lines(
-    preset, rise, iterations, peak
-):
+def test_presets_longer_than_quick_go_up_and_down_in_straight_lines(preset, rise, iterations, peak):
     recipe = PRESETS[preset](20, 50_000)
     assert recipe.iterations == iterations
     middle = (rise + iterations) // 2
