@@ -158,7 +158,7 @@ class Trainer:
         """Loss and error on the test set."""
         return evaluate_split(self.model, self.dataset, limit=self.recipe.test_images)
 
-    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+    def timed_network(self) -> tuple[Module, Any]:
         """What stands for the whole where times are estimated, and the shape of its input."""
         return self.model, self.dataset.train_images.shape[1:]
 
