@@ -110,8 +110,8 @@ MUTANTS = [
                 "centre, halves = cell / 2, (sides - 1) / 2",
             ),
             "anchors: column by column": (
-                "y, x = np.mgrid[:height, :width] * stride",
-                "x, y = np.mgrid[:width, :height] * stride",
+                "y, x = np.mgrid[:height, :width]",
+                "x, y = np.mgrid[:width, :height]",
             ),
             "anchors: beyond the edge of the map": (
                 "np.clip(nearest, 0, places[:, None] - 1)",
