@@ -14,6 +14,11 @@ import numpy as np
 from .backward_link import NO_LINKS
 from .checks import output_shape
 from .records import SavedNorm
+from .reference_regions import nms as nms
+from .reference_regions import roi_align as roi_align
+from .reference_regions import roi_align_grad as roi_align_grad
+from .reference_regions import roi_max_pool as roi_max_pool
+from .reference_regions import roi_max_pool_grad as roi_max_pool_grad
 
 # ---------------------------------------------------------------------------- convolution
 

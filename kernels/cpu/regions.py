@@ -10,6 +10,7 @@ by two threads, and bits do not depend on their number.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import prange
@@ -59,7 +60,7 @@ def roi_align_grad(
 
 def both_axes(
     boxes: Array, size: Shape, x_shape: Shape, scale: float, sampling: int, aligned: bool
-) -> tuple[Array, Ints, Array, Ints]:
+) -> tuple[Any, ...]:
     """Weights and reach of each bin, down and across the map."""
     corners = np.ascontiguousarray(boxes, np.float64) * scale - (0.5 if aligned else 0.0)
     results = []

@@ -176,7 +176,7 @@ def detect_in(
 def likely(found: Found, threshold: float) -> Found:
     """Those of at least this score."""
     chosen = found.scores >= threshold
-    return Found(*(column[chosen] for column in found))
+    return Found(found.boxes[chosen], found.labels[chosen], found.scores[chosen])
 
 
 def found_lines(found: Found, classes: Sequence[str]) -> list[str]:

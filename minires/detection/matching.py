@@ -56,7 +56,7 @@ def some(places: Places, most: int, rng: np.random.Generator) -> Places:
 def inside(boxes: Boxes, height: float, width: float) -> npt.NDArray[np.bool_]:
     """Which boxes (N, 4) do not cross the edge of an image."""
     limits = np.array([width, height], boxes.dtype)
-    return ((boxes[:, :2] >= 0) & (boxes[:, 2:] <= limits)).all(axis=1)
+    return np.asarray(((boxes[:, :2] >= 0) & (boxes[:, 2:] <= limits)).all(axis=1))
 
 
 def match_anchors(anchors: Boxes, objects: Boxes, usable: npt.NDArray[np.bool_]) -> Places:

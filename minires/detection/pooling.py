@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class PyramidPooling(Module):
         parts, size = [], (self.size, self.size)
         for level, scale in enumerate(self.scales):
             own = np.flatnonzero(levels == level)
-            settings = {"size": size, "scale": scale, "sampling": self.sampling}
+            settings: Any = {"size": size, "scale": scale, "sampling": self.sampling}
             parts.append(
                 F.roi_align(maps[level], boxes[own], images[own], aligned=False, **settings)
             )

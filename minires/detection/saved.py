@@ -7,6 +7,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..common.files import atomic
 from .backbones import faster_rcnn
 from .network import FasterRCNN
@@ -50,10 +52,16 @@ def load_saved(path: Path) -> FasterRCNN | None:
                 return None
             model = from_header(path, text)
             names = list(file.keys())
-            model.load_state_dict({name: file.get_tensor(name) for name in names})
+            arrays = {name: file.get_tensor(name) for name in names}
+            model.load_state_dict({name: in_float32(array) for name, array in arrays.items()})
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
     return model.eval()
+
+
+def in_float32(array: np.ndarray) -> np.ndarray:
+    """Numbers as detectors have them; counters stay whole."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def from_header(path: Path, text: str) -> FasterRCNN:

@@ -48,7 +48,7 @@ class DetectionTally(Tally):
     def read(self) -> Meter:
         """What has been counted since the last time; wrong is a sum of shares."""
         loss, wrong = self.totals.tolist()
-        meter = Meter(loss, wrong, self.images)
+        meter = Meter(loss, wrong, self.images)  # a share of wrong regions, where others count
         self.totals[...], self.images = 0, 0
         return meter
 
@@ -89,7 +89,7 @@ class DetectorTrainer(Trainer):
         self.optimizer.zero_grad()
         losses.total.backward()
 
-    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+    def timed_network(self) -> tuple[Module, Any]:
         """The layers of the trunk alone."""
         side = self.model.numbers.shorter
         return Sequential(*self.model.trunk.children()), (side, side, 3)

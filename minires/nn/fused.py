@@ -146,7 +146,7 @@ class ConvolveNormaliseEval(Function):
 def folded_gradients(ctx: Context, grad: Array) -> Gradients:
     """Those of a convolution whose frozen batch norm is a factor of its weights, and a shift."""
     s, layer, dx, dweight = ctx.saved, ctx.saved.layer, None, None
-    dz = grad if s.y is None else kernels.relu_grad(grad, s.y)
+    dz = kernels.relu_grad(grad, s.y) if s.y is not None else grad
     scale = layer.gamma / np.sqrt(s.var + layer.gamma.dtype.type(layer.eps))
     if ctx.needs_grad[0]:
         weight = layer.weight * scale

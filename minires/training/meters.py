@@ -24,7 +24,7 @@ class Meter:
     """Running sums over images; records hold their means."""
 
     loss_sum: float = 0.0
-    wrong: int = 0
+    wrong: float = 0
     images: int = 0
 
     def add(self, other: Meter) -> None:

@@ -199,7 +199,7 @@ class Trainer:
         count = self.recipe.test_images
         return evaluate_split(self.model, self.dataset, limit=count, world=self.world)
 
-    def timed_network(self) -> tuple[Module, tuple[int, ...]]:
+    def timed_network(self) -> tuple[Module, Any]:
         """What stands for the whole where times are estimated, and the shape of its input."""
         return self.model, self.dataset.train_images.shape[1:]
 

@@ -1,0 +1,177 @@
+"""Training of detectors: through the trainer's loop, resumed, saved, by command."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from minires import cli
+from minires.detection import DetectorTrainer, detect, load_detector, scenes, train_detector
+from minires.detection.backbones import faster_rcnn
+from minires.detection.own_data import recipe_of
+from minires.detection.saved import load_saved, save_detector
+from minires.detection.sets import DetectionData
+from minires.detection.small import SETTINGS, small_resnet
+from minires.detection.training import TERMS, toy
+from minires.training.recipes import Recipe
+from minires.training.records import read_records
+from minires.training.schedules import LinearDecay, LinearWarmUp
+
+from .sets import voc_folder, xml
+
+VIEW = replace(SETTINGS, shorter=48, longer=48, sizes=((12, 24),), after_nms=(20, 10))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return scenes(train=6, test=2, size=48)
+
+
+def trainer_of(data, folder, recipe=None):
+    model = small_resnet(data.classes, settings=VIEW, dtype=np.float64)
+    options = {"folder": folder, "seed": 0, "name": model.name}
+    return DetectorTrainer(model, data, recipe or toy(), **options)
+
+
+def test_a_training_leaves_records_and_a_detector(data, tmp_path):
+    trainer = trainer_of(data, tmp_path)
+    path = train_detector(trainer)
+    records = read_records(tmp_path / "records.jsonl")
+    kinds = [record["kind"] for record in records]
+    expected = {"gradients": 2, "losses": 2, "interval": 2, "detection": 1, "evaluation": 1}
+    assert {kind: kinds.count(kind) for kind in kinds} == expected
+    losses = [record for record in records if record["kind"] == "losses"]
+    intervals = [record for record in records if record["kind"] == "interval"]
+    for terms, interval in zip(losses, intervals, strict=True):
+        assert sum(terms[name] for name in TERMS) == pytest.approx(interval["loss"])
+        assert 0 <= interval["training_error"] <= 1
+    last = records[-1]
+    assert last["test_error"] == pytest.approx(1 - records[-2]["mAP50"])
+    loaded = load_detector(path)
+    state = trainer.model.state_dict()
+    assert loaded.classes == data.classes
+    assert loaded.numbers == VIEW
+    for name, array in loaded.state_dict().items():
+        np.testing.assert_array_equal(array, state[name].astype(np.float32))
+
+
+def test_a_resumed_training_gives_the_same_bits(data, tmp_path):
+    """Interrupted after two of four iterations, and gone on with by a new trainer."""
+    whole, first, second = (trainer_of(data, tmp_path / name) for name in ("a", "b", "b"))
+    whole.run()
+
+    class Stop(Exception):
+        pass
+
+    def stop(trainer):
+        if trainer.step == 3:
+            raise Stop
+
+    first.watch = stop
+    with pytest.raises(Stop):
+        first.run()
+    second.resume()
+    assert second.step == 2
+    second.run()
+    for name, array in whole.model.state_dict().items():
+        np.testing.assert_array_equal(second.model.state_dict()[name], array, err_msg=name)
+
+
+def test_a_gpu_is_refused_with_a_sentence(data, tmp_path):
+    trainer = trainer_of(data, tmp_path)
+    with pytest.raises(ValueError, match='device="cpu"'):
+        trainer.make_batches(0, device="cuda", dtype=np.float32)
+
+
+def test_one_scene_is_learnt_by_heart(tmp_path):
+    """The test of everything: all objects of an image found after 200 iterations."""
+    drawn = scenes(train=1, test=0, size=96).train
+    settings = replace(SETTINGS, shorter=96, longer=96)
+    model = small_resnet(drawn.annotations.classes, settings=settings)
+    schedule = LinearWarmUp(20, LinearDecay(peak=0.02, start=120, stop=200))
+    recipe = Recipe("one", 200, 1, schedule, 100, 200, 200)
+    options = {"folder": tmp_path, "seed": 0, "name": "one"}
+    DetectorTrainer(model, DetectionData("one", drawn, drawn), recipe, **options).run()
+    (line,) = [r for r in read_records(tmp_path / "records.jsonl") if r["kind"] == "detection"]
+    assert len(drawn.annotations) == 4
+    assert line["mAP50"] == 1.0
+
+
+# ------------------------------------------------------------------------ files
+
+
+def test_large_detectors_are_made_again_from_their_file(tmp_path):
+    model = faster_rcnn("resnet18", ["cat"], pooling="max", softmax=False, frozen=False)
+    loaded = load_saved(save_detector(model, tmp_path / "detector.safetensors"))
+    assert (loaded.name, loaded.pool.method, loaded.rpn.softmax) == ("ResNet-18-C4", "max", False)
+    assert not loaded.frozen
+    ours, theirs = model.trunk.layer3[1].conv2.weight, loaded.trunk.layer3[1].conv2.weight
+    np.testing.assert_array_equal(ours.data, theirs.data)
+
+
+def test_files_that_do_not_say_how_to_make_a_detector_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "a.safetensors"
+    save_file({"x": np.zeros(1)}, path)
+    assert load_saved(path) is None
+    for about in ("{", "{}", json.dumps({"made_as": {"backbone": "resnet18"}, "settings": 3})):
+        save_file({"x": np.zeros(1)}, path, metadata={"minires detector": about})
+        with pytest.raises(ValueError, match="does not say how its detector was made"):
+            load_saved(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        load_saved(path)
+
+
+# ------------------------------------------------------------------------ commands
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli.app, list(map(str, arguments)), catch_exceptions=True)
+
+
+def test_own_images_are_learnt_and_found_by_command(tmp_path):
+    files = {f"{i}": xml(("dog", 5, 5, 40, 30)) for i in range(3)}
+    folder = voc_folder(tmp_path / "data", files)
+    options = ("--preset", "toy", "--shorter", 48, "--longer", 80, "--sizes", "16,32")
+    trained = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
+    assert trained.exit_code == 0, trained.output
+    assert "There is no test set" in trained.output
+    assert "nothing is wrong" in trained.output
+    weights = tmp_path / "run" / "detector.safetensors"
+    image, picture = folder / "JPEGImages" / "0.jpg", tmp_path / "out.png"
+    arguments = (image, "--weights", weights, "--threshold", 0, "--picture", picture)
+    found = invoke("detect", *arguments)
+    assert found.exit_code == 0, found.output
+    assert "objects" in found.output
+    assert picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
+        (("--backbone", "resnet50"), "begins with the weights of a classifier"),
+        (("--sizes", "a"), "sizes of anchors 'a'"),
+        (("--preset", "paper"), "preset must be one of toy, quick"),
+    ],
+)
+def test_bad_options_are_met_with_a_sentence(arguments, sentence, tmp_path):
+    folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30))})
+    result = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *arguments)
+    assert sentence in str(result.exception)
+
+
+def test_iterations_move_the_drop_of_the_rate():
+    recipe = recipe_of("quick", 400, 2)
+    assert (recipe.iterations, recipe.batch_size) == (400, 2)
+    assert recipe.schedule(299) == pytest.approx(10 * recipe.schedule(300))
+
+
+def test_a_float64_detector_sees_photographs(data):
+    model = small_resnet(data.classes, settings=VIEW, dtype=np.float64)
+    found = detect(model, data.test.pixels(0))
+    assert found.boxes.shape == (len(found.labels), 4)
