@@ -14,7 +14,8 @@ from minires.detection.draw import draw_found
 from minires.detection.pooling import PyramidPooling
 from minires.detection.pyramid import Pyramid
 from minires.nn import functional as F
-from minires.weights.torchvision import Lazy, slots_of
+from minires.weights.reading import Lazy
+from minires.weights.torchvision import slots_of
 
 NEW = {
     "trunk.fpn.": "backbone.fpn.",
