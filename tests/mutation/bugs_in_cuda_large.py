@@ -74,8 +74,8 @@ MUTANTS = [
         CONV2D,
         {
             "tile: the grid is not turned": (
-                "down() { return TURNED ?",
-                "down() { return !TURNED ?",
+                "unsigned down() { return TURNED ?",
+                "unsigned down() { return !TURNED ?",
             ),
             "large: the statistics that are pending lie among the tiles": (
                 "dynamic_memory<T>() + E::TILE_VALUES",
