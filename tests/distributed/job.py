@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def calls(folder):
     for call in (lambda: ranks.share(missing), lambda: ranks.in_turn(missing_on_2)):
         with pytest.raises(FileNotFoundError, match="not there"):
             call()
-    ranks.in_turn(lambda: order.open("a").write(f"{ranks.rank}\n"))
+    ranks.in_turn(lambda: note(order, ranks.rank))
     assert order.read_text().startswith("0\n")
     pairs = ranks.group(2)
     assert (pairs.rank, pairs.size) == (ranks.rank % 2, 2)
@@ -120,6 +121,13 @@ def calls(folder):
     assert sorted(heard) == ([] if ranks.rank else [1, 2, 3])
     assert os.environ["NUMBA_NUM_THREADS"] == "1" or os.cpu_count() > 4
     print(f"rank {ranks.rank} is right", flush=True)
+
+
+def note(path, rank):
+    """Rank 0 takes longest."""
+    time.sleep(0.3 * (rank == 0))
+    with path.open("a") as file:
+        file.write(f"{rank}\n")
 
 
 def missing():

@@ -122,16 +122,6 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/training/meters.py",
-        f"{PIECES}::test_ranks_share_an_evaluation_and_its_bits_stay",
-        {
-            "evaluation: each rank's sum is added, not each batch's": (
-                "astuple(count(model, [batch])) for batch in batches",
-                "astuple(count(model, batches)) for _ in [0]",
-            ),
-        },
-    ),
-    *planted_in(
         "minires/data/batches.py",
         f"{PIECES}::test_ranks_share_an_evaluation_and_its_bits_stay",
         {
