@@ -38,7 +38,7 @@ def test_it_is_read(options, tmp_path):
 
 def test_what_does_not_fit_gets_a_sentence(tmp_path):
     path = saved(tmp_path / "c.safetensors", cifar_resnet(8), name="mine")
-    with pytest.raises(ValueError, match="a network called 'mine', .* pass it as `model`"):
+    with pytest.raises(ValueError, match=r"a network called 'mine', .* pass it as `model`"):
         load_torchvision(path)
     with pytest.raises(ValueError, match=r"c.safetensors: this state does not fit"):
         load_torchvision(path, cifar_resnet(14))
