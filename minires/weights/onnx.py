@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd import Function, Tensor, more_ops, no_grad, ops
 from ..autograd.trace import Step, trace
+from ..common.expecting import must_be
 from ..common.files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -40,6 +41,7 @@ def export_onnx(
     Raises: ValueError without that package, for an operation that ONNX does not have, and for a
         network that computes something else for another number of images.
     """
+    must_be(Module, model, "export_onnx: the network")
     path = Path(path).expanduser()
     content = onnx_model(model, input_shape).SerializeToString()
     with atomic(path) as temporary:
