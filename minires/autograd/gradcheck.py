@@ -99,9 +99,28 @@ def gradcheck(
     Raises:
         GradcheckError: a derivative is wrong; the text is the report.
         KinkError: `f` has a kink at the given point.
-        TypeError: an input is not float64.
-        ValueError: an input was computed from other tensors.
+        TypeError: an input is not float64, or `f` returns something else than a tensor.
+        ValueError: an input was computed from other tensors, or `f` gives another result each time.
+
+    Gradients of tensors that are given, and whether they want one, are afterwards as before.
     """
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    before = [(t.requires_grad, t.grad) for t in tensors]
+    try:
+        return compared(f, inputs, rng, tolerance, max_elements)
+    finally:
+        for tensor, (wants_one, grad) in zip(tensors, before, strict=True):
+            tensor.requires_grad, tensor.grad = wants_one, grad
+
+
+def compared(
+    f: Callable[..., Tensor],
+    inputs: tuple[Tensor | np.ndarray, ...],
+    rng: np.random.Generator,
+    tolerance: float,
+    max_elements: int,
+) -> GradcheckReport:
+    """See `gradcheck`."""
     leaves = {
         name: as_leaf(value, name) for value, name in zip(inputs, names(f, inputs), strict=True)
     }
@@ -157,12 +176,29 @@ class WeightedSum:
         tolerance: float,
     ) -> None:
         self.f, self.leaves, self.rng, self.tolerance = f, leaves, rng, tolerance
-        result = f(*leaves.values())
+        result = self.same_each_time()
         self.cotangent = rng.standard_normal(result.shape)
         weighted = self.cotangent * to_host(result.data)
         self.value = float(weighted.sum())
         self.rounding = 64 * np.finfo(np.float64).eps * (1 + np.abs(weighted).sum()) / STEP
         result.backward(move(self.cotangent, result.device))
+
+    def same_each_time(self) -> Tensor:
+        """The result of `f`, once it is known that it is a tensor and no random one."""
+        result = self.f(*self.leaves.values())
+        if not isinstance(result, Tensor):
+            raise TypeError(
+                f"gradcheck: f must return a Tensor, but returned {type(result).__name__}"
+                + (": return one of them" if isinstance(result, tuple) else "")
+            )
+        with no_grad():
+            again = self.f(*self.leaves.values())
+        if not np.array_equal(to_host(result.data), to_host(again.data), equal_nan=True):
+            raise ValueError(
+                "gradcheck: f gives another result each time, so differences say nothing: "
+                "draw random numbers outside of it, and leave dropout in evaluation"
+            )
+        return result
 
     def compare(self, name: str, max_elements: int) -> list[DerivativeComparison]:
         """Some elements of one input, then the whole of it along a random direction."""

@@ -24,7 +24,26 @@ def atomic(path: Path) -> Iterator[Path]:
 
     A crash at any moment leaves the old file or the new one, never half of one. Who may read it is
     as it was; of a new file, as the user's umask says.
+
+    Raises: OSError that names the file where it can't be written, as on a full disk.
     """
+    try:
+        with replacing(path) as temporary:
+            yield temporary
+    except Exception as error:
+        of_disk = isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+        if not of_disk or getattr(error, "filename", None) not in (None, path):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise OSError(
+            f"{path} can't be written ({why}): make room or choose another place; what was there "
+            "before is whole"
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """See `atomic`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     temporary.touch(exist_ok=False)

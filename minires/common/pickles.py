@@ -137,6 +137,12 @@ class Machine:
             raise ValueError(f"it fills a dict in a way that {self.writer} does not")
         target.update(zip(keys, items[1::2], strict=True))
 
+    def dict_since_mark(self, _: None) -> None:
+        """What was pushed since the mark, as a dict."""
+        items = self.since_mark()
+        self.stack.append({})
+        self.set_items(items)
+
     def persistent(self, _: None) -> None:
         """Something that is kept outside the pickle."""
         self.stack.append(self.kept_outside(self.stack.pop()))
@@ -150,11 +156,15 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "MARK": Machine.mark,
     "GLOBAL": Machine.name,
     "STACK_GLOBAL": Machine.name_on_stack,
+    "PUT": Machine.put,
     "BINPUT": Machine.put,
     "LONG_BINPUT": Machine.put,
     "MEMOIZE": Machine.put_next,
+    "GET": Machine.get,
     "BINGET": Machine.get,
     "LONG_BINGET": Machine.get,
+    "DICT": Machine.dict_since_mark,
+    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
     "TUPLE": Machine.tuple_since_mark,
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),

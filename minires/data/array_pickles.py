@@ -84,6 +84,21 @@ def stand_in_dtype(code: Any, *_: Any) -> StandInDtype:
     return StandInDtype(code)
 
 
+def from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> StandInArray:
+    """An array as protocol 5 has it: its numbers first."""
+    content = bytes(content) if type(content) is bytearray else content
+    array = StandInArray()
+    array.fill((1, shape, dtype, as_text(order) == "F", content))
+    return array
+
+
+def encoded(text: Any, encoding: Any = "latin1") -> bytes:
+    """Bytes as protocols 0 to 2 have them: as text."""
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise ValueError("it encodes something that is no text of bytes")
+    return text.encode("latin-1")
+
+
 def as_text(value: Any) -> str:
     """Text that Python 2 or 3 wrote; "" for anything else."""
     value = value.decode("latin-1") if type(value) is bytes else value
@@ -105,10 +120,15 @@ class ArrayMachine(Machine):
         "numpy._core.multiarray _reconstruct": lambda *_: StandInArray(),  # NumPy 2
         "numpy ndarray": None,  # only ever handed to _reconstruct, which needs no subtype
         "numpy dtype": stand_in_dtype,
+        "numpy.core.numeric _frombuffer": from_buffer,
+        "numpy._core.numeric _frombuffer": from_buffer,
+        "_codecs encode": encoded,
     }
     pushed = PUSHED | {
         **dict.fromkeys(["SHORT_BINSTRING", "BINSTRING"], lambda text: text.encode("latin-1")),
-        **dict.fromkeys(["SHORT_BINBYTES", "BINBYTES"], lambda content: content),
+        "STRING": lambda text: text.encode("latin-1"),
+        **dict.fromkeys(["SHORT_BINBYTES", "BINBYTES", "BINBYTES8"], lambda content: content),
+        **dict.fromkeys(["INT", "LONG", "FLOAT", "UNICODE", "BYTEARRAY8"], lambda value: value),
     }
 
     def set_state(self, target: Any, state: Any) -> None:

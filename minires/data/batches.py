@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import must_be
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .dataset import Dataset
@@ -35,6 +36,7 @@ class Batches:
         dtype: npt.DTypeLike = np.float32,
         device: str = "cpu",
     ) -> None:
+        must_be(Dataset, dataset, "Batches: the data set")
         images, labels = dataset.split("train")
         _at_least_one("batch_size", batch_size)
         if batch_size > len(images):
@@ -101,6 +103,7 @@ def evaluation_batches(
     `every` so manyth: ranks share them. The last batch may be short: a mean over the split must
     weigh each batch by its length.
     """
+    must_be(Dataset, dataset, "evaluation_batches: the data set")
     images, labels = dataset.split(split)
     images, labels = images[:limit], labels[:limit]
     _at_least_one("batch_size", batch_size)

@@ -73,6 +73,7 @@ def read_classes(path: Path) -> Classes:
 
     Raises: FileNotFoundError, or ValueError for anything else.
     """
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path} with names of classes")
     text = read_text(path)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ..common.expecting import must_be
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image
@@ -87,6 +88,7 @@ class DatasetImages:
     """A split of a data set in memory, seen as images that can be opened."""
 
     def __init__(self, dataset: Dataset, split: str = "test", limit: int | None = None) -> None:
+        must_be(Dataset, dataset, "DatasetImages: the data set")
         images, labels = dataset.split(split)
         self.name, self.classes = dataset.name, Classes.called(dataset.classes)
         self.images, self.labels = images[:limit], [int(label) for label in labels[:limit]]

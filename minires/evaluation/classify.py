@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data import Classes, Preprocessing
 from ..nn import Module
-from .evaluate import refuse_nan
+from .evaluate import refuse_nan, refuse_none
 from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
 
@@ -41,6 +41,7 @@ def classify(
     Without `classes` the outputs are called by their numbers. Raises ValueError where outputs and
     classes, or the outputs of several networks, differ in number, and for broken weights.
     """
+    refuse_none(models)
     protocol = protocol or SingleCrop()
     views = protocol.views(image, preprocessing or Preprocessing())
     dense = protocol.fully_convolutional

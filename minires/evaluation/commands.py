@@ -19,6 +19,7 @@ from .networks import find_classes, load_networks
 from .protocols import PROTOCOLS
 from .tables import bars, evaluation_table
 
+PICTURES = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp")
 SHOWN = 20  # names of broken images in the terminal
 
 
@@ -35,6 +36,7 @@ def evaluate_files(
     options: dict[str, Any],
 ) -> None:
     """Evaluate networks on a folder; `find` is the folder, its labels and the classes."""
+    refuse_overwriting(out, [*weights, *(path for path in find if path)])
     preprocessing = Preprocessing(*sizes)
     models = load_networks(weights, device)
     data, labels, classes = find
@@ -54,6 +56,12 @@ def evaluate_files(
     name_broken(console, result)
     if out:
         write_json(out, as_json(result))
+
+
+def refuse_overwriting(out: Path | None, inputs: Sequence[Path]) -> None:
+    """Refuse results that would take the place of what they are computed from."""
+    if out and out.resolve() in {path.resolve() for path in inputs}:
+        raise ValueError(f"--out {out} would overwrite a file of the input: name another one")
 
 
 def progress(console: Console) -> Progress:
@@ -141,8 +149,17 @@ def picture_paths(
 
 
 def named_pictures(picture: Path, images: Sequence[Path]) -> dict[Path, Path]:
-    """The picture of each image, whatever is there already."""
-    if len(images) == 1 and picture.suffix:
+    """The picture of each image, whatever is there already.
+
+    Raises: ValueError for a file that is no picture, before anything is done.
+    """
+    is_file = len(images) == 1 and bool(picture.suffix)
+    if is_file and picture.suffix.lower() not in PICTURES:
+        raise ValueError(
+            f"{picture}: the name of a picture must end in {', '.join(PICTURES)}; that of a folder "
+            "has no dot"
+        )
+    if is_file:
         return {images[0]: picture}
     taken: dict[str, Path] = {}
     for image in dict.fromkeys(images):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
@@ -128,6 +128,7 @@ def evaluate(
     Raises: ValueError where outputs and classes differ in number, or no image could be read;
         BrokenImageError.
     """
+    refuse_none(models)
     protocol, preprocessing = protocol or SingleCrop(), preprocessing or Preprocessing()
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
@@ -148,6 +149,12 @@ def evaluate(
     if not result.images:
         raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
     return result
+
+
+def refuse_none(models: Sized) -> None:
+    """At least one network is needed, and a name for each."""
+    if not len(models):
+        raise ValueError("there is no network to evaluate: name at least one")
 
 
 def count(

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 
 from ..autograd import Tensor
+from ..common.expecting import must_be
 from ..nn import Linear, Module, Sequential
 from ..nn import functional as F
 
@@ -24,6 +25,7 @@ def score_map(model: Module, images: Tensor) -> Tensor:
 
     Raises: ValueError for images smaller than what the classifier was made for.
     """
+    must_be(Module, model, "score_map: the network")
     maps = model.features(images)
     for layer in head(model):
         maps = convolved(layer, maps) if isinstance(layer, Linear) else layer(maps)

@@ -9,6 +9,7 @@ from ..data import Classes, read_classes
 from ..data.classes import json_classes
 from ..nn import Module
 from ..weights import load_torchvision
+from ..weights.reading import checkpoint_state, is_safetensors
 
 KEY = "classes"  # in the metadata of a safetensors file: the JSON that `read_classes` reads
 
@@ -17,10 +18,21 @@ def load_networks(weights: Sequence[Path], device: str = "auto") -> dict[str, Mo
     """Networks by name, each recognised by its weights; see `load_torchvision` for the files."""
     networks = {}
     for path in weights:
+        refuse_checkpoint(path)
         model = load_torchvision(path).to(device)
         kind = getattr(model, "name", type(model).__name__)
         networks[f"{kind} ({path.name if path.name not in taken(weights) else path})"] = model
     return networks
+
+
+def refuse_checkpoint(path: Path) -> None:
+    """A checkpoint does not say how its images were normalised, so its answers would be wrong."""
+    if (own := checkpoint_state(path)) is not None:
+        raise ValueError(
+            f"{path} is the checkpoint of a run on {own[1].get('data')}, whose images are "
+            "normalised by the moments of that data set. In Python: load_torchvision(path), and "
+            "preprocessing=Preprocessing.of(dataset) for classify or evaluate"
+        )
 
 
 def taken(weights: Sequence[Path]) -> list[str]:
@@ -41,7 +53,7 @@ def classes_in(path: Path) -> Classes | None:
     """The classes that a safetensors file names in its metadata."""
     from safetensors import safe_open
 
-    if path.suffix != ".safetensors":
+    if not is_safetensors(path):
         return None
     with safe_open(path, framework="numpy") as file:
         text = (file.metadata() or {}).get(KEY)

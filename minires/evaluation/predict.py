@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import must_be
 from ..data.images import View
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -31,6 +32,7 @@ def predict(
     Views of one size run together, up to so many pixels. Every part
     of the network is put back into its mode.
     """
+    must_be(Module, model, "predict: the network")
     logits: dict[int, npt.NDArray[np.floating]] = {}
     dtype = model.parameters()[0].dtype
     with no_grad(), evaluating(model):

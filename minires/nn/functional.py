@@ -16,6 +16,7 @@ from ..autograd import Context, Function, Tensor, combining
 from ..autograd.function import Array
 from ..autograd.more_ops import Rectify
 from ..autograd.ops import Gradients
+from ..common.expecting import must_be
 from ..from_pytorch import missing_from
 from ..kernels.devices import is_array, move
 from ..kernels.running import Running
@@ -262,6 +263,7 @@ def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Logarithms of probabilities from logits along an axis; large ones do not overflow."""
+    must_be(Tensor, x, "softmax: x")
     x = x - x.detach().max(axis, keepdims=True)
     return x - x.exp().sum(axis, keepdims=True).log()
 
@@ -276,6 +278,7 @@ def cross_entropy(logits: Tensor, labels: Array) -> Tensor:
 
     Labels that are on the host are copied to where the logits are.
     """
+    must_be(Tensor, logits, "cross_entropy: logits")
     if isinstance(labels, Tensor):
         raise TypeError("labels are a plain array of whole numbers, np.array(labels), not a Tensor")
     labels = move(labels if is_array(labels) else np.asarray(labels), logits.device)

@@ -87,8 +87,11 @@ def save_checkpoint(path: Path, arrays: Arrays, state: dict[str, Any]) -> None:
     """Write arrays, and `state` as JSON in the header, into one safetensors file."""
     from safetensors.numpy import save_file
 
-    with atomic(path) as temporary:
-        save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(state)})
+    try:
+        with atomic(path) as temporary:
+            save_file(arrays, temporary, metadata={METADATA_KEY: json.dumps(state)})
+    except OSError as error:
+        raise OSError(f"{error}. Then go on from there: resume(), or --resume") from error
 
 
 def load_checkpoint(path: Path) -> tuple[Arrays, dict[str, Any]]:

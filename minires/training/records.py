@@ -86,14 +86,24 @@ class Records:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All records; a last line cut off by a crash is left out.
+    """All records; a last line cut off by a crash is left out, one that lacks its end alone is not.
 
     Raises: ValueError for a damaged line, with its number.
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    *lines, last = path.read_bytes().split(b"\n")
+    lines += [last] if last.endswith(b"}") and is_json(last) else []
     return [read_record(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is whole."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def read_record(path: Path, number: int, line: bytes) -> dict[str, Any]:

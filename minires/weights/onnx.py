@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd import Function, Tensor, more_ops, no_grad, ops
 from ..autograd.trace import Step, trace
+from ..common.expecting import must_be
 from ..common.files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -40,6 +41,7 @@ def export_onnx(
     Raises: ValueError without that package, for an operation that ONNX does not have, and for a
         network that computes something else for another number of images.
     """
+    must_be(Module, model, "export_onnx: the network")
     path = Path(path).expanduser()
     content = onnx_model(model, input_shape).SerializeToString()
     with atomic(path) as temporary:
@@ -84,7 +86,7 @@ def load_onnx() -> Any:
     return onnx
 
 
-class Run(NamedTuple):
+class TracedRun(NamedTuple):
     """What went in, each operation, and what came out."""
 
     images: Tensor
@@ -92,19 +94,19 @@ class Run(NamedTuple):
     logits: Tensor
 
 
-def run(model: Module, input_shape: Sequence[int], *, count: int = 2) -> Run:
+def run(model: Module, input_shape: Sequence[int], *, count: int = 2) -> TracedRun:
     """Run images of zeros through the network in evaluation; the network is left as it was."""
     first = model.parameters()[0]
     images = Tensor(np.zeros((count, *input_shape), first.dtype)).to(first.device)
     with no_grad(), fusing(False), evaluating(model), trace() as steps:
         logits = model(images)
-    return Run(images, steps, logits)
+    return TracedRun(images, steps, logits)
 
 
 # ------------------------------------------------------------------------ what else may go in
 
 
-def shapes_for_any_count(two: Run, three: Run) -> dict[int, list[int]]:
+def shapes_for_any_count(two: TracedRun, three: TracedRun) -> dict[int, list[int]]:
     """The shape that each Reshape makes for any number of images, by its output; -1 is free.
 
     Raises: ValueError where runs with two and with three images differ in anything else, since a
@@ -126,7 +128,7 @@ def shapes_for_any_count(two: Run, three: Run) -> dict[int, list[int]]:
     return shapes
 
 
-def takes_any_size(model: Module, input_shape: Sequence[int], traced: Run) -> bool:
+def takes_any_size(model: Module, input_shape: Sequence[int], traced: TracedRun) -> bool:
     """Whether the network computes the same for images of some other sizes."""
     height, width, channels = input_shape
     try:
@@ -138,7 +140,7 @@ def takes_any_size(model: Module, input_shape: Sequence[int], traced: Run) -> bo
         return False
 
 
-def difference(one: Run, other: Run, but: type[Function] | None = None) -> str:
+def difference(one: TracedRun, other: TracedRun, but: type[Function] | None = None) -> str:
     """The first operation that is another one in the other run; "" if there is none.
 
     Those of the kind `but` may have other settings.

@@ -34,6 +34,7 @@ OTHERS = {  # first bytes of what is saved in place of weights
     b"<": "it is a web page: download the file itself",
 }
 HEAD = 64
+CHECKPOINT = "minires"  # the metadata of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,22 @@ def is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         begins = file.read(9)[8:] == b"{"
     return begins or path.suffix == ".safetensors"
+
+
+def checkpoint_state(path: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
+    """The network's arrays, in our layout, and what its run was, in a checkpoint of a Trainer."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file() or not is_safetensors(path):
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = (file.metadata() or {}).get(CHECKPOINT)
+            names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
+            arrays = {n.removeprefix("model."): file.get_tensor(n) for n in names if about}
+    except SafetensorError:  # other readers say what is wrong
+        return None
+    return (arrays, json.loads(about)["identity"]) if about else None
 
 
 def numbers_of(name: str, entry: Tensors, path: Path) -> Array:

@@ -32,6 +32,20 @@ def recognise(shapes: Shapes, path: Path) -> Module:
     )
 
 
+def by_title(title: str, classes: int, path: Path) -> Module:
+    """The network for CIFAR that tables call so: ResNet-20, plain-56, ResNet-110 v2 (B)."""
+    found = re.fullmatch(r"(ResNet|plain)-(\d+)( v2)?( bottleneck)?( \(([BC])\))?", title)
+    if not found or not classes:
+        raise ValueError(
+            f"{path} is the checkpoint of a network called {title!r}, which can't be made from its "
+            "name: make it and pass it as `model`"
+        )
+    options: Any = {"version": "v2" if found[3] else "v1", "classes": classes, "seed": "zeros"}
+    options["block"] = "bottleneck" if found[4] else "basic"
+    options["shortcut"] = None if found[1] == "plain" else found[6] or "A"
+    return cifar_resnet(int(found[2]), **options)
+
+
 def renamed(entries: Mapping[str, T]) -> dict[str, T]:
     """Entries by our names, where they come from the networks for CIFAR that end in `linear`."""
     if not comes_from_elsewhere(entries):

@@ -21,8 +21,8 @@ from ..autograd.function import Array
 from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
 from .pth import write_pth
-from .reading import Tensors, numbers_of, read_state
-from .recognise import recognise, refuse_other_padding, renamed
+from .reading import Tensors, checkpoint_state, numbers_of, read_state
+from .recognise import by_title, recognise, refuse_other_padding, renamed
 
 COUNTER = "num_batches_tracked"
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -79,7 +79,8 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
     changed only if everything fits, and stays in its mode. The file may hold the state dict itself
     or a dict with it under "state_dict", "model", "net" or the like; names may all begin with
     "module.", "backbone." or the like: `reading.py` lists them. Numbers are cast to the model's
-    dtype.
+    dtype. A Trainer's checkpoint is read too; without a `model`, that of a network for CIFAR whose
+    run has its name, such as "ResNet-20" or "plain-56".
 
     Raises:
         ValueError: lists what is missing, unexpected or of another shape (in PyTorch's layout), or
@@ -87,6 +88,8 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
         FileNotFoundError: there is no such file.
     """
     path = Path(path).expanduser()
+    if (own := checkpoint_state(path)) is not None:
+        return load_checkpoint_of(path, *own, model)
     found = read_state(path)
     entries = renamed(found)
     if model is None:
@@ -101,6 +104,19 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
         numbers = numbers_of(name, entries[name], path)
         state[name] = slot.from_torch(numbers).astype(state[name].dtype)
     model.load_state_dict(state)
+    return model
+
+
+def load_checkpoint_of(
+    path: Path, arrays: Mapping[str, Array], identity: Mapping[str, Any], model: Module | None
+) -> Module:
+    """A network as a Trainer's checkpoint has it, made by the name of its run."""
+    if model is None:
+        model = by_title(identity["network"], len(arrays.get("fc.bias", ())), path).eval()
+    try:
+        model.load_state_dict(arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return model
 
 

@@ -285,3 +285,23 @@ def test_inputs_of_the_same_name_are_told_apart(rng):
     x, y = (Tensor(rng.random(2), name="w") for _ in range(2))
     report = gradcheck(lambda a, b: a * b, x, y, rng=rng)
     assert list(report.worst) == ["w (input 0)", "w (input 1)"]
+
+
+def test_a_function_that_gives_another_result_each_time_is_told(rng):
+    with pytest.raises(ValueError, match="another result each time"):
+        gradcheck(lambda x: x * float(rng.random()), rng.random(3), rng=rng)
+
+
+@pytest.mark.parametrize("f", [lambda x: (x, x), lambda x: None, lambda x: x.data, lambda x: 3.0])
+def test_what_a_function_must_return_is_told(f, rng):
+    with pytest.raises(TypeError, match=r"f must return a Tensor, but returned (tuple|None|nd|fl)"):
+        gradcheck(f, rng.random(3), rng=rng)
+
+
+@pytest.mark.parametrize("wants_one", [False, True])
+def test_a_tensor_that_is_given_is_left_as_it_was(wants_one, rng):
+    x, grad = Tensor(rng.random(3), requires_grad=wants_one), rng.random(3)
+    x.grad = grad
+    gradcheck(lambda x: x * x, x, rng=rng)
+    assert x.requires_grad == wants_one
+    assert x.grad is grad

@@ -94,3 +94,17 @@ def test_arrays_of_numbers_are_read(protocol, kind, order):
     for name in ("x", "again"):
         np.testing.assert_array_equal(found[name], values)
         assert found[name].dtype == values.dtype
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("labels", [[1, 2], np.array([1, 2])], ids=["list", "array"])
+@pytest.mark.parametrize("key", [str, str.encode], ids=["text", "bytes"])
+@pytest.mark.parametrize("order", "CF")
+def test_every_protocol_gives_the_same(protocol, labels, key, order):
+    data = np.arange(12, dtype=np.uint8).reshape(3, 4, order=order)
+    about = {key("names"): ["a.png", "b.png"], key("about"): "training batch 1 of 5"}
+    content = {key("data"): data, key("labels"): labels, **about, key("x"): 0.5, key("n"): 1 << 40}
+    found = arrays_only(pickle.dumps(content, protocol=protocol))
+    np.testing.assert_array_equal(found[key("data")], data)
+    np.testing.assert_array_equal(np.asarray(found[key("labels")]), labels)
+    assert found[key("names")] == ["a.png", "b.png"]

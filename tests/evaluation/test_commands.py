@@ -189,3 +189,21 @@ class TestClassify:
         code, _, error = run("classify", image, *options)
         assert code == 0, error
         assert (tmp_path / "guess.svg").read_text().startswith("<?xml")
+
+
+class TestNothingIsDoneInVain:
+    def test_a_name_that_is_no_pictures_is_told_before_the_work(self, zoo, weights, tmp_path):
+        image = zoo / "ant" / "ant0.jpg"
+        code, text, error = run(
+            "classify", image, "--weights", weights, *SMALL, "--picture", tmp_path / "x.txt"
+        )
+        assert code == 1
+        assert "%" not in text
+        assert "the name of a picture must end in .png" in str(error)
+
+    def test_results_take_the_place_of_no_input(self, zoo, weights):
+        before = weights.read_bytes()
+        code, _, error = run("evaluate", weights, "--data", zoo, *SMALL, "--out", weights)
+        assert code == 1
+        assert "would overwrite a file of the input" in str(error)
+        assert weights.read_bytes() == before

@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from minires.data import BrokenImageError, Classes, ImageFiles, Preprocessing
-from minires.evaluation import ENSEMBLE, Score, TenCrop, evaluate, evaluation_table, share_waited
+from minires.evaluation import (
+    ENSEMBLE,
+    Score,
+    TenCrop,
+    classify,
+    evaluate,
+    evaluation_table,
+    share_waited,
+)
 
 from ..data.photographs import save
 from .networks import CLASSES, Brightness
@@ -152,4 +160,10 @@ def test_a_slow_disk_shows_as_waiting(tmp_path):
     assert share_waited(result) > 0.5
     table = evaluation_table(result)
     assert "spent waiting for images" in table.caption
-    assert table.title == "greys: 6 images, single crop"
+    assert str(table.title) == "greys: 6 images, single crop"
+
+
+def test_without_a_network_there_is_a_sentence():
+    for call in (lambda: evaluate({}, None), lambda: classify([], None)):
+        with pytest.raises(ValueError, match="there is no network to evaluate: name at least one"):
+            call()

@@ -1,4 +1,4 @@
-"""Whatever a student's function returns, the grader tells the student, and breaks down itself never."""
+"""Whatever a student's function returns, the grader says what is wrong with it."""
 
 import os
 import time

@@ -240,7 +240,7 @@ OUTSIDE = [
                 "count > storage.count",
             ),
             "pickles: attributes of anything": (
-                "if type(target) is not dict:",
+                "if type(target) not in (dict, Aside):",
                 "if False:",
             ),
         },
