@@ -168,11 +168,11 @@ def test_an_image_is_scaled_normalised_and_padded():
 def test_boxes_come_back_in_the_images_pixels(monkeypatch):
     """By the real ratio of each axis: 800 x 1066 is not quite 375 x 500 enlarged."""
     model = faster_rcnn_fpn(["a"], seed="zeros").eval()
-    whole = Found(np.array([[0, 0, 1066, 800]], np.float32), np.array([1]), np.array([0.9]))
+    whole = Found(np.array([[0, 0, 533, 400]], np.float32), np.array([1]), np.array([0.9]))
     monkeypatch.setattr(type(model), "forward", lambda self, x, sizes: [whole])
     monkeypatch.setattr(detecting, "prepare", lambda *_: (np.zeros((1, 8, 8, 3)), (800, 1066)))
     found = detect(model, np.zeros((375, 500, 3), np.uint8))
-    np.testing.assert_allclose(found.boxes, [[0, 0, 500, 375]], rtol=1e-6)
+    np.testing.assert_allclose(found.boxes, [[0, 0, 250, 187.5]], rtol=1e-6)
 
 
 def test_broken_weights_are_named():
