@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +27,7 @@ from gpu_page import NAMES, line, table
 from minires.kernels import devices
 
 import minires
-from minires.data import load
+from minires.data import Dataset, load
 from minires.report import group_runs, load_runs
 from minires.training import run_all
 from minires.training.main_job import make_trainer, plain_and_residual
@@ -35,10 +37,19 @@ MAKER = "benchmarks/precisions.py"
 RESULTS = {"training_loss": "training loss", "test_error": "test error, %"}
 
 
-def train(precisions: list[str], preset: str, seeds: int, data: str, folder: Path | None) -> Record:
-    """Every network in every precision with every seed; the figures of each run."""
-    dataset = load(data, data_dir=folder)
-    rows = []
+def train(
+    precisions: list[str],
+    preset: str,
+    seeds: int,
+    dataset: Dataset,
+    keep: Callable[[Record], None],
+) -> Record:
+    """Every network in every precision with every seed; the figures of each run.
+
+    After each precision `keep` gets what there is: a GPU that is taken away takes no more with it.
+    """
+    rows: list[Record] = []
+    record = {"facts": facts(), "data": dataset.name, "preset": preset, "rows": rows}
     for precision in precisions:
         with minires.precision(precision), tempfile.TemporaryDirectory() as kept:
             run_all(
@@ -47,7 +58,8 @@ def train(precisions: list[str], preset: str, seeds: int, data: str, folder: Pat
             )
             for group in group_runs(load_runs(Path(kept))):
                 rows += [figures(precision, group.name, run) for run in group.runs]
-    return {"facts": facts(), "data": dataset.name, "preset": preset, "rows": rows}
+        keep(record)
+    return record
 
 
 def figures(precision: str, network: str, run: Any) -> Record:
@@ -127,6 +139,12 @@ def verdict(apart: list[str], compared: int, seeds: int) -> str:
     )
 
 
+def keep(file: Path | None, record: Record) -> None:
+    """Write the record, if a file is wanted."""
+    if file:
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def read(path: Path) -> Record:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -153,9 +171,8 @@ def main(
             record = read(kept)
         else:
             devices.choose("cuda")
-            record = train(precisions.split(","), preset, seeds, data, data_dir)
-        if json_file:
-            json_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            dataset = load(data, data_dir=data_dir)
+            record = train(precisions.split(","), preset, seeds, dataset, partial(keep, json_file))
         print(page(record))
         if write:
             gpu_page.put(write, page(record), MAKER)
