@@ -25,6 +25,7 @@ from . import (
     bugs_in_autograd,
     bugs_in_cpu_kernels,
     bugs_in_detection,
+    bugs_in_detectors,
     bugs_in_distributed,
     bugs_in_evaluation,
     bugs_in_exercises,
@@ -55,6 +56,7 @@ TABLES = (
     bugs_in_analysis,
     bugs_in_evaluation,
     bugs_in_detection,
+    bugs_in_detectors,
     bugs_in_distributed,
 )
 MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page.MUTANTS]
