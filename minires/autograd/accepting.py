@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.devices import as_array, is_array, shared_device
+from ..kernels.devices import as_array, is_array, may_share_memory, shared_device
 from ..kernels.dtypes import FLOAT32, is_bfloat16
 
 
@@ -107,3 +107,12 @@ def result_of(what: str, result: Any) -> np.ndarray:
             f"{what} must return an array, but returned {type(result).__name__}{missing}"
         )
     return result  # type: ignore[return-value]
+
+
+def shared_version(data: np.ndarray, inputs: tuple[Any, ...]) -> Any:
+    """The version counter of the input that the result is a view of, if it is one."""
+    if is_array(data) and (data.base is not None or not data.flags.owndata):
+        for tensor in inputs:
+            if tensor is not None and may_share_memory(data, tensor.data):
+                return tensor.version
+    return None

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import numpy as np
 
-from ..kernels import devices, records
+from ..kernels import records
 from ..kernels.backward_link import nothing
-from .accepting import arrays_of, result_of
+from .accepting import arrays_of, result_of, shared_version
 from .hooks import Hooks
 
 if TYPE_CHECKING:
@@ -182,12 +182,3 @@ class Function:
             output.requires_grad, output.context = True, ctx
             ctx.seal(output)
         return (output, *extras) if extras else output
-
-
-def shared_version(data: Array, inputs: tuple[Tensor | None, ...]) -> Version | None:
-    """The version counter of the input that the result is a view of, if it is one."""
-    if devices.is_array(data) and (data.base is not None or not data.flags.owndata):
-        for tensor in inputs:
-            if tensor is not None and devices.may_share_memory(data, tensor.data):
-                return tensor.version
-    return None

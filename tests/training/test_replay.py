@@ -45,6 +45,7 @@ def trainer(folder, *, model=None, seed=0, **settings):
         name="net",
         device="cuda",
         watch=watch,
+        overwrite=True,  # a test may run twice in a folder
     )
 
 
