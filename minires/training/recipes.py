@@ -84,7 +84,7 @@ def quick(depth: int, training_images: int) -> Recipe:
 
 
 def depth(depth: int, training_images: int) -> Recipe:
-    """Ten to fifteen minutes: `quick` four times as long; ResNet-56 catches up on drawings."""
+    """Some thirteen minutes: `quick` four times as long; ResNet-56 catches up on drawings."""
     return Recipe(
         name="depth",
         iterations=1920,
