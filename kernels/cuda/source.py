@@ -93,13 +93,10 @@ class Bfloat16Cores(Warps):
 
 
 @dataclass(frozen=True)
-class LargeTensorCores(Warps):
-    """An engine of `large.cuh`: `blocks` run on a multiprocessor at once; tiles of the left and of
-    the right matrix have a line for each row or column that goes along k, or else for each k."""
+class Large(Warps):
+    """What engines for large products share: `blocks` run on a multiprocessor at once."""
 
     blocks: int
-    left_along_k: bool
-    right_along_k: bool
 
     @property
     def resident(self) -> int:
@@ -107,8 +104,27 @@ class LargeTensorCores(Warps):
 
     @property
     def dynamic_memory(self) -> int:
-        """Bytes of dynamic shared memory for the tiles."""
+        """Bytes of dynamic shared memory for the tiles: lines of float32 are 4 values longer, and
+        those of bfloat16 8."""
         return 4 * self.stages * (self.m + self.n) * (self.k + 4)
+
+
+@dataclass(frozen=True)
+class LargeTensorCores(Large):
+    """An engine of `large.cuh`: tiles of the left and of the right matrix have a line for each row
+    or column that goes along k, or else for each k."""
+
+    left_along_k: bool
+    right_along_k: bool
+
+
+@dataclass(frozen=True)
+class LargeBfloat16Cores(Large):
+    """The same in `bfloat16.cuh`, where either layout is read alike."""
+
+    @property
+    def dynamic_memory(self) -> int:
+        return 2 * self.stages * (self.m + self.n) * (self.k + 8)
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,7 @@ class Runs:
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
-Engine = MultiplyAdds | TensorCores | Bfloat16Cores | LargeTensorCores
+Engine = MultiplyAdds | TensorCores | Bfloat16Cores | Large
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
@@ -184,9 +200,12 @@ def on_bfloat16(kernel: str) -> Engines:
     packs = tuple(Bfloat16Cores(*shape) for shape in (weights if of_weights else pixels))
     single = Bfloat16Cores(*((64, 16, 16, 16, 16, 1) if of_weights else (128, 16, 16, 32, 16, 1)))
     small = Bfloat16Cores(64, 32, 32, 32, 16, 3)
-    return {1: (single,), 8: packs if of_weights else (*packs, small)}
+    return {1: (single,), 8: (*packs, *([] if of_weights else [small]), *LARGE_OF_BFLOAT16)}
 
 
+LARGE_OF_BFLOAT16 = tuple(
+    LargeBfloat16Cores(128, n, 32, 64, 32, 3, blocks) for n, blocks in ((128, 2), (64, 3))
+)
 LAYOUTS = {  # of tiles: whether the left and the right one go along k
     "conv2d": (True, False),
     "conv2d_input_grad": (True, True),
@@ -251,7 +270,7 @@ def choose_engine(
     of so many `terms` may be cut into parts, 0 may not.
     """
     engines = ARITHMETIC[arithmetic](kernel)[vector]
-    large = [e for e in engines if isinstance(e, LargeTensorCores)]
+    large = [e for e in engines if isinstance(e, Large)]
     for engine in large:
         tiles = -(-lines // engine.m) * -(-columns // engine.n) * max(1, terms // TERMS_OF_A_PART)
         fits = engine.n <= columns and engine.m <= lines <= engine.m * MOST_TILES_DOWN
@@ -272,8 +291,8 @@ def resident_blocks(engine: Engine) -> int:
 @functools.cache
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
-    engines = (engine for name in LAYOUTS for engine in large_engines(name))
-    return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
+    engines = [engine for name in LAYOUTS for engine in large_engines(name)]
+    return next((e.dynamic_memory for e in (*engines, *LARGE_OF_BFLOAT16) if str(e) in kernel), 0)
 
 
 def vectors(type_name: str) -> tuple[int, ...]:

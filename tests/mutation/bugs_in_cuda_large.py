@@ -8,7 +8,7 @@ CONV2D, INPUT_GRAD, WEIGHT_GRAD = (
 )
 CHOICE = "tests/kernels/test_cuda.py::test_large_products_have_large_engines"
 SHORTCUTS = "tests/nn/test_shortcut_grads.py"
-WIDENED = "tests/kernels/test_cuda_fused.py::test_channels_of_large_images_are_widened_to_fours"
+WIDENED = "tests/kernels/test_cuda_fused.py::test_channels_of_large_images_are_widened_to_whole_packs"
 
 MUTANTS = [
     *planted_in(
