@@ -14,8 +14,7 @@
     gemm.cu          matrix products: matmul.py
     columns.cu       im2col and col2im: columns.py
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py
-    elementwise.cu   pooling.cu   loss.cu   augment.cu: files of the same names
-    regions.py       refuses: what detection needs has no kernels here yet
+    elementwise.cu   pooling.cu   regions.cu   loss.cu   augment.cu: files of the same names
 
 Names and arguments are those of `minires.kernels`, which checks them before it calls these kernels.
 A call returns before the GPU has computed anything; reading a result waits for it. The shapes alone

@@ -26,6 +26,7 @@ FILES = {
     "gemm": (*PRODUCT_FILES, "gemm.cu"),
     "loss": ("common.cuh", "loss.cu"),
     "pooling": ("common.cuh", "pooling.cu"),
+    "regions": ("common.cuh", "regions.cu"),
     "runs": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "runs.cu"),
 }
 
@@ -338,6 +339,8 @@ def all_of(*parts: NamesFor) -> NamesFor:
     return lambda type_name: [name for part in parts for name in part(type_name)]
 
 
+WITHOUT_A_TYPE = ("winners_axis<true>", "winners_axis<false>", "unsuppressed<256>")
+
 KERNELS: dict[str, NamesFor] = {
     "augment": plain("crop_flip", "epoch_batch"),
     "batch_norm": all_of(
@@ -360,6 +363,11 @@ KERNELS: dict[str, NamesFor] = {
     "pooling": all_of(
         packed("max_pool", "max_pool_grad"),
         plain("avg_pool", "avg_pool_grad", "global_avg_pool", "global_avg_pool_grad"),
+    ),
+    "regions": all_of(
+        plain("align_axis", "max_pool_axis", "overlaps_of_boxes"),
+        packed("roi_align", "roi_align_grad", "roi_max_pool", "roi_max_pool_grad"),
+        lambda type_name: WITHOUT_A_TYPE if type_name == "float" else (),
     ),
 }
 

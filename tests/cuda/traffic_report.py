@@ -79,6 +79,8 @@ ALLOWED = (
         "gradient_sums<MultiplyAdds<float,*, 4>",
         *("shared", 1.7, "a few hundred bytes of a block's sums, whose columns lie 4 apart"),
     ),
+    Allowance("max_pool_axis<float>", "read", 2.9, "two of four corners, a few kilobytes in all"),
+    Allowance("overlaps_of_boxes<float>", "read", 3.8, "corners are read one by one, from cache"),
     Allowance("tally<float>", "read", 2.3, "a few kilobytes, once a batch"),
 )
 

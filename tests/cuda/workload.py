@@ -48,6 +48,8 @@ class Workload:
         self.products()
         self.loss()
         self.augmentation()
+        for size in MAPS:
+            self.regions(*size)
 
     def normal(self, *shape: int) -> Any:
         """Random numbers on the device."""
@@ -98,6 +100,18 @@ class Workload:
         kernels.max_pool_grad(y, argmax, x_shape=x.shape, **window)
         kernels.avg_pool_grad(kernels.avg_pool(x, **window), x_shape=x.shape, **window)
         kernels.global_avg_pool_grad(kernels.global_avg_pool(x), x_shape=x.shape)
+
+    def regions(self, side: int, c: int) -> None:
+        """What a detector pools from its map, both ways, and the suppression of its boxes."""
+        x, settings = self.normal(IMAGES, side, side, c), {"scale": 1 / 4}
+        corners = self.rng.random((20, 2, 2)).cumsum(1).reshape(20, 4) * 2 * side
+        boxes = self.cupy.asarray(corners.astype(np.float32))
+        where = boxes, self.cupy.asarray(self.rng.integers(0, IMAGES, 20))
+        y = kernels.roi_align(x, *where, size=(7, 7), **settings)
+        kernels.roi_align_grad(y, *where, x_shape=x.shape, **settings)
+        y, argmax = kernels.roi_max_pool(x, *where, size=(7, 7), **settings)
+        kernels.roi_max_pool_grad(y, argmax, where[1], x_shape=x.shape)
+        kernels.nms(self.cupy.asarray(np.tile(corners, (5, 1)).astype(np.float32)), threshold=0.5)
 
     def columns(self) -> None:
         """im2col and its transpose."""

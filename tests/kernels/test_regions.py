@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minires.kernels import cpu, reference
+from minires.kernels import reference
 
 from minires import kernels
 
-from .suite import assert_within, generators, guarded, normal
+from .suite import IMPLEMENTATIONS, assert_within, generators, guarded, normal
 
-IMPLEMENTATIONS = {
-    "reference float64": (reference, np.float64),
-    "reference float32": (reference, np.float32),
-    "cpu": (cpu, np.float32),
-}
 implementations = pytest.mark.parametrize(
     ("kernels", "dtype"), IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS
 )
@@ -235,10 +230,3 @@ def test_no_regions_give_nothing(rng):
 def test_bad_regions_are_met_with_a_sentence(boxes, images, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         kernels.roi_align(np.zeros((1, 4, 4, 2)), boxes, images, size=(2, 2), scale=1.0)
-
-
-def test_a_gpu_says_that_it_has_no_kernels_for_regions():
-    from minires.kernels import cuda
-
-    with pytest.raises(ValueError, match=r'model.to\("cpu"\)'):
-        cuda.nms(np.zeros((1, 4)), threshold=0.5)

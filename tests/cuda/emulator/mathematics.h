@@ -46,6 +46,7 @@ __attribute__((noinline)) inline float __fmul_rn(float x, float y) { return x * 
 __attribute__((noinline)) inline float __fadd_rn(float x, float y) { return x + y; }
 __attribute__((noinline)) inline float __fsub_rn(float x, float y) { return x - y; }
 __attribute__((noinline)) inline float __fdiv_rn(float x, float y) { return x / y; }
+__attribute__((noinline)) inline double __dmul_rn(double x, double y) { return x * y; }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return __builtin_sqrtf(x); }
 inline float __frsqrt_rn(float x) { return 1.0f / __builtin_sqrtf(x); }
