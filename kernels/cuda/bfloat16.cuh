@@ -100,7 +100,7 @@ struct LargeBfloat16Cores : Bfloat16Cores<BM, BN, BK, WM, WN, TILES> {
         float (&sums)[ROWS][COLUMNS]
     ) {
         const int top = Base::warp_row() * WM, first = threadIdx.x / 32 % Base::WARPS_ACROSS * WN;
-#pragma unroll
+#pragma unroll 2  // as registers suffice for
         for (int k = 0; k < BK; k += 16) {
             unsigned right[COLUMNS / 2][2], left[ROWS / 2][4];
 #pragma unroll

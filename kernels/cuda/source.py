@@ -201,12 +201,11 @@ def on_bfloat16(kernel: str) -> Engines:
     packs = tuple(Bfloat16Cores(*shape) for shape in (weights if of_weights else pixels))
     single = Bfloat16Cores(*((64, 16, 16, 16, 16, 1) if of_weights else (128, 16, 16, 32, 16, 1)))
     small = Bfloat16Cores(64, 32, 32, 32, 16, 3)
-    return {1: (single,), 8: (*packs, *([] if of_weights else [small]), *LARGE_OF_BFLOAT16)}
+    rest = () if of_weights else (small,)
+    return {1: (single,), 8: (*packs, *rest, *large_of_bfloat16(kernel))}
 
 
-LARGE_OF_BFLOAT16 = tuple(
-    LargeBfloat16Cores(128, n, 32, 64, 32, 3, blocks) for n, blocks in ((128, 2), (64, 3))
-)
+WIDTHS = ((128, 2), (64, 3))  # of large engines, and their blocks on a multiprocessor
 LAYOUTS = {  # of tiles: whether the left and the right one go along k
     "conv2d": (True, False),
     "conv2d_input_grad": (True, True),
@@ -221,9 +220,14 @@ def large_engines(kernel: str) -> tuple[LargeTensorCores, ...]:
         return ()
     left, right = LAYOUTS[kernel]
     stages = (32, 64, 32, 2) if left else (16, 64, 32, 4)
-    return tuple(
-        LargeTensorCores(128, n, *stages, blocks, left, right) for n, blocks in ((128, 2), (64, 3))
-    )
+    return tuple(LargeTensorCores(128, n, *stages, blocks, left, right) for n, blocks in WIDTHS)
+
+
+def large_of_bfloat16(kernel: str) -> tuple[LargeBfloat16Cores, ...]:
+    """The same for maps in bfloat16; with 64 terms at once, the weight gradient would run out of
+    registers."""
+    stages = (32, 64, 32, 3) if kernel == "conv2d_weight_grad" else (64, 64, 32, 2)
+    return tuple(LargeBfloat16Cores(128, n, *stages, blocks) for n, blocks in WIDTHS)
 
 
 ARITHMETIC: dict[str, Callable[[str], Engines]] = {
@@ -292,8 +296,8 @@ def resident_blocks(engine: Engine) -> int:
 @functools.cache
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
-    engines = [engine for name in LAYOUTS for engine in large_engines(name)]
-    return next((e.dynamic_memory for e in (*engines, *LARGE_OF_BFLOAT16) if str(e) in kernel), 0)
+    engines = (e for name in LAYOUTS for e in (*large_engines(name), *large_of_bfloat16(name)))
+    return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
 
 
 def vectors(type_name: str) -> tuple[int, ...]:

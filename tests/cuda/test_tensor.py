@@ -123,7 +123,7 @@ def test_matrices_are_handed_out_as_fragments(mode, order, shared):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_pairs_are_handed_out_as_fragments(mode, order, turned):
-    """Register i of lane 4 g + t is numbers 2 t and 2 t + 1 of row g, or of column g, of matrix i."""
+    """Register i of lane 4 g + t has numbers 2 t and 2 t + 1 of row, or column, g of matrix i."""
     x, y = np.arange(256, dtype=np.uint16).reshape(4, 8, 8), np.zeros((32, 4), np.uint32)
     name = f"pairs<{str(turned).lower()}>"
     kernel = load(text(), (name,), (), mode, "tensor.cu")[name]

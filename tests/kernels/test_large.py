@@ -1,4 +1,4 @@
-"""The engines for large products, each compiled alone: with several tiles, the last ones partly empty.
+"""The engines for large products, each compiled alone: several tiles, the last partly empty.
 
 `test_tiles.py` tries them too, with all their module's kernels, which takes long to compile.
 """
@@ -23,7 +23,7 @@ CASES = [
     *(
         pytest.param(kernel, engine, bfloat16(), 8, id=f"{kernel}-{engine.n}-bfloat16")
         for kernel in source.LAYOUTS
-        for engine in source.LARGE_OF_BFLOAT16
+        for engine in source.large_of_bfloat16(kernel)
     ),
 ]
 
