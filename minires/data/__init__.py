@@ -12,6 +12,8 @@ from .classes import Classes, read_classes
 from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, Preprocessing, open_image
+from .own_folders import find_photographs
+from .photographs import Photographs
 from .prefetch import Prefetch
 from .resident import training_batches
 
@@ -23,10 +25,12 @@ __all__ = [
     "DatasetImages",
     "ImageFiles",
     "LabelledImages",
+    "Photographs",
     "Prefetch",
     "Preprocessing",
     "evaluation_batches",
     "find_images",
+    "find_photographs",
     "how_to_get_cifar10",
     "load",
     "open_image",

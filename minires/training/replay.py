@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd.function import Array, tracer
 from ..cuda_graph import CudaGraph, GraphError
 from ..data import Batches
-from ..data.resident import ResidentBatches
+from ..data.photographs import PhotographBatches
 from ..kernels import precision
 from ..kernels.devices import wait_for_stream
 from ..kernels.recording import Recorder
@@ -37,7 +37,9 @@ class Replay:
     Within `with replay:` recordings are kept; at the end they, and their memory, are let go.
     """
 
-    def __init__(self, model: Module, optimizer: SGD, batches: Batches, name: str) -> None:
+    def __init__(
+        self, model: Module, optimizer: SGD, batches: Batches | PhotographBatches, name: str
+    ) -> None:
         self.model, self.optimizer, self.batches, self.name = model, optimizer, batches, name
         self.on_gpu = model.device == "cuda"
         self.graphs: dict[Callable[[], None], CudaGraph[Left]] = {}
@@ -132,9 +134,9 @@ def what_decides(model: Module, optimizer: SGD) -> list[Any]:
     return found
 
 
-def why_not(model: Module, optimizer: SGD, batches: Batches) -> str:
+def why_not(model: Module, optimizer: SGD, batches: Batches | PhotographBatches) -> str:
     """Why a step can't be replayed, or an empty string."""
-    if not isinstance(batches, ResidentBatches):
+    if not batches.is_replayable:
         return "the training images take too much of the GPU's memory to lie there"
     if tracer.get():
         return "its operations are being traced"

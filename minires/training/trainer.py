@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
-from ..data import Dataset, training_batches
+from ..data import Dataset, Photographs, training_batches
 from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
 from ..nn import Module
@@ -52,7 +52,7 @@ class Trainer:
 
     Args:
         model: the network; its parameters are changed.
-        dataset: the images.
+        dataset: the images, in memory, or `Photographs` as files.
         recipe: see `recipes.py`.
         folder: where the files go; created if need be.
         seed: of the batches' order and crops.
@@ -72,7 +72,7 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        dataset: Dataset,
+        dataset: Dataset | Photographs,
         recipe: Recipe,
         *,
         folder: Path,
@@ -201,7 +201,7 @@ class Trainer:
 
     def timed_network(self) -> tuple[Module, Any]:
         """What stands for the whole where times are estimated, and the shape of its input."""
-        return self.model, self.dataset.train_images.shape[1:]
+        return self.model, self.dataset.image_shape
 
     # -- what the loop does beside learning ------------------------------------------------
 

@@ -138,7 +138,7 @@ SCHEDULES_AND_DATA = [
                 "self.prepare(self.images[chosen], self.labels[np.sort(chosen)]",
             ),
             "batches: an evaluation crops": (
-                "*_no_crops(len(images[some]))",
+                "*no_crops(len(images[some]))",
                 "np.zeros((len(images[some]), 2), int), np.zeros(len(images[some]), bool)",
             ),
         },
