@@ -37,7 +37,8 @@ console = Console()
 Protocol = Enum(
     "Protocol", {"single": "single", "10crop": "10crop", "multiscale": "multiscale"}, type=str
 )
-SHORTER_SIDE = "shorter side, pixels; multiscale has sizes of its own"
+SHORTER_SIDE = "shorter side, pixels: 256, or what the weights say; multiscale has its own sizes"
+CROP = "side of a crop, pixels: 224, or what the weights say"
 SPLIT = "only the images of ImageSets/Main/SPLIT.txt, such as trainval"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
@@ -111,7 +112,10 @@ def summary(
 
 @app.command()
 def evaluate(
-    weights: Annotated[list[Path], typer.Argument(help="torchvision's .safetensors or .pth files")],
+    weights: Annotated[
+        list[Path],
+        typer.Argument(help="torchvision's .safetensors or .pth files, or of minires train"),
+    ],
     data: Annotated[Path, typer.Option(help="a sub-folder a class, or ILSVRC's validation set")],
     protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
     labels: Annotated[
@@ -120,8 +124,8 @@ def evaluate(
     classes: Annotated[
         Path | None, typer.Option(help="file with the classes in the order of the outputs")
     ] = None,
-    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
-    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    resize: Annotated[int | None, typer.Option(min=1, help=SHORTER_SIDE)] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help=CROP)] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="crops at once")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="threads that read ahead")] = 2,
     limit: Annotated[int | None, typer.Option(min=1, help="only so many, evenly chosen")] = None,
@@ -154,8 +158,8 @@ def classify(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="how many classes")] = 5,
     protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
-    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
-    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    resize: Annotated[int | None, typer.Option(min=1, help=SHORTER_SIDE)] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help=CROP)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     picture: Annotated[
         Path | None, typer.Option(help="also draw: a .png, or a folder for several images")

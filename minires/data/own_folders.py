@@ -2,8 +2,8 @@
 
 | layout | training | test |
 |---|---|---|
-| `F/train/CLASS/x.jpg`, `F/val/CLASS/y.jpg` | `F/train` | `F/val`, or `valid`, `validation`, `test` |
-| `F/train/CLASS/x.jpg` alone, or `F/CLASS/x.jpg` | 80 % of each class, drawn by a seed | the others |
+| `F/train/CLASS/*`, `F/val/CLASS/*` | `F/train` | `F/val`, or `valid`, `validation`, `test` |
+| `F/train/CLASS/*` alone, or `F/CLASS/*` | 80 % of each class, by a seed | the others |
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def split(files: ImageFiles, share: float, seed: int) -> tuple[ImageFiles, Image
     for label, count in sorted(Counter(files.labels).items()):
         if count < 2:
             raise ValueError(
-                f"{files.name}: the class {files.classes.names[label]} has a single image: at least "
-                "two are needed, one to train on and one to test"
+                f"{files.name}: the class {files.classes.names[label]} has a single image: at "
+                "least two are needed, one to train on and one to test"
             )
         held_out = min(max(1, round(share * count)), count - 1)
         order = np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels == label))

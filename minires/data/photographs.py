@@ -30,7 +30,8 @@ class Photographs:
     """Files for training and testing, which networks see as size x size pixels.
 
     Training sees random parts (`augmentation.py`), a test the middle. All are normalised by the
-    moments of ImageNet, as torchvision's weights expect. `Trainer` takes it in place of a `Dataset`.
+    moments of ImageNet, as torchvision's weights expect. `Trainer` takes it in place of a
+    `Dataset`.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Photographs:
     @property
     def preprocessing(self) -> Preprocessing:
         """How a network that is trained on them sees other images."""
-        return Preprocessing(round(self.size * RESIZE), self.size)
+        return preprocessing_of(self.size)
 
     def training_batches(self, batch_size: int, seed: int, **place: Any) -> PhotographBatches:
         """Random views of the training images."""
@@ -113,6 +114,11 @@ class Photographs:
     def ahead(self, view: Callable[[int], Pixels], count: int, batch_size: int) -> Prefetch[Pixels]:
         """Views that threads make: one batch lies ready while the next is being made."""
         return Prefetch(view, count, workers=self.workers, ahead=2 * batch_size)
+
+
+def preprocessing_of(size: int) -> Preprocessing:
+    """How networks for size x size pixels see images: the middle of slightly larger ones."""
+    return Preprocessing(round(size * RESIZE), size)
 
 
 class PhotographBatches:

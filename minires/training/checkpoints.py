@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.files import atomic
+from ..data import Dataset, Photographs, Preprocessing
+from ..models import made_as
 from .meters import Meter
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
 METADATA_KEY = "minires"
+PARTS = ("model", "sgd", "images")  # what the names of its arrays begin with
 METERS = ("since_record", "since_evaluation")
 STATE = {"identity": dict, "step": int, "seconds": float, **dict.fromkeys(METERS, dict)}
 
@@ -31,7 +34,19 @@ def save(trainer: Trainer) -> None:
     optimizer = {f"sgd.{name}": array for name, array in trainer.optimizer.state_dict().items()}
     state = {"identity": trainer.identity, "step": trainer.step, "seconds": trainer.seconds}
     state |= {meter: asdict(getattr(trainer.records, meter)) for meter in METERS}
-    save_checkpoint(trainer.checkpoint_path, model | optimizer, state)
+    images, about = about_images(trainer)
+    save_checkpoint(trainer.checkpoint_path, model | optimizer | images, state | about)
+
+
+def about_images(trainer: Trainer) -> tuple[Arrays, dict[str, Any]]:
+    """What others need to use the network: how it sees images, and what its outputs mean."""
+    if not isinstance(trainer.dataset, Dataset | Photographs):
+        return {}, {}
+    seen = Preprocessing.of(trainer.dataset)
+    arrays = {"images.mean": np.asarray(seen.mean), "images.std": np.asarray(seen.std)}
+    sizes = {"resize": seen.resize, "crop": seen.crop}
+    classes = list(trainer.dataset.classes)
+    return arrays, {"made_as": made_as(trainer.model), "classes": classes, "sizes": sizes}
 
 
 def restore_arrays(trainer: Trainer) -> dict[str, Any]:
@@ -43,7 +58,7 @@ def restore_arrays(trainer: Trainer) -> dict[str, Any]:
     arrays, state = load_checkpoint(path)
     refuse_no_state(path, arrays, state)
     refuse_other_run(path, trainer.identity, state["identity"])
-    parts: dict[str, Arrays] = {"model": {}, "sgd": {}}
+    parts: dict[str, Arrays] = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = array
@@ -65,7 +80,7 @@ def refuse_no_state(path: Path, arrays: Arrays, state: dict[str, Any]) -> None:
     if (
         not all(isinstance(state.get(key), kind) for key, kind in STATE.items())
         or not all(set(state[key]) == meter for key in METERS)
-        or not all(name.startswith(("model.", "sgd.")) for name in arrays)
+        or not all(name.partition(".")[0] in PARTS for name in arrays)
     ):
         raise ValueError(
             f"{path} is damaged, or not a checkpoint of a minires run: delete it to start afresh"
