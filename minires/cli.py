@@ -181,6 +181,61 @@ def classify(
     )
 
 
+@app.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Option(help="a sub-folder a class; or train and val with such")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="resnet18, or what the weights are; see minires summary")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="pretrained: torchvision's, or of minires train")
+    ] = None,
+    freeze: Annotated[str, typer.Option(help="layers that stay: conv1,bn1,layer1")] = "",
+    image_size: Annotated[
+        int | None, typer.Option(min=8, help="pixels; what the weights or the network are for")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="finetune (with weights), scratch (without) or toy")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    lr: Annotated[float | None, typer.Option(help="the largest learning rate")] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="all classes count alike")] = False,
+    val_share: Annotated[
+        float, typer.Option(help="of each class, for the test, if there is no val")
+    ] = 0.2,
+    onnx: Annotated[bool, typer.Option("--onnx", help="also write the network as ONNX")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of the split, new weights, and views")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with what this folder holds, as it was begun")
+    ] = None,
+) -> None:
+    """Train or fine-tune a network on your own folders of images; it ends with a report."""
+    from minires.own_images.command import train_on
+    from minires.own_images.options import TrainingOptions
+
+    options = data and TrainingOptions(
+        data=str(data.resolve()),
+        share=val_share,
+        network=network,
+        weights=str(weights.resolve()) if weights else None,
+        freeze=freeze,
+        image_size=image_size,
+        preset=preset,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        balance=balance,
+        onnx=onnx,
+        seed=seed,
+    )
+    train_on(console, options, out=out, resume=resume, device=device)
+
+
 @app.command("check-boxes")
 def check_boxes(
     data: Annotated[Path, typer.Argument(help="a folder in VOC's layout, or COCO's JSON")],

@@ -1,7 +1,7 @@
 """Random views of photographs for training, of the same distribution as torchvision's.
 
-`RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the area whose sides
-are as 3:4 to 4:3, scaled to size x size, and mirrored half of the time. Szegedy et al. 2014, sec. 6.
+`RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the area, its sides
+as 3:4 to 4:3, scaled to size x size, and mirrored half of the time. Szegedy et al. 2014, sec. 6.
 """
 
 from __future__ import annotations

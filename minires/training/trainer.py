@@ -165,7 +165,7 @@ class Trainer:
     def make_gradients_of(self, images: Any, labels: Any) -> None:
         """Forward and backward of these images."""
         logits = self.model(Tensor(images))
-        loss = F.cross_entropy(logits, labels)
+        loss = self.loss_of(logits, labels)
         self.tally.sum(loss, logits, labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -193,6 +193,10 @@ class Trainer:
     def make_batches(self, seed: int, **place: Any) -> Any:
         """The stream of training batches, of a dtype on a device."""
         return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
+
+    def loss_of(self, logits: Tensor, labels: Any) -> Tensor:
+        """What training makes smaller, of a batch."""
+        return F.cross_entropy(logits, labels)
 
     def evaluate(self) -> Meter:
         """Loss and error on the test set."""
