@@ -218,8 +218,8 @@ def train(
     from minires.own_images.command import train_on
     from minires.own_images.options import TrainingOptions
 
-    options = data and TrainingOptions(
-        data=str(data.resolve()),
+    options = TrainingOptions(
+        data=str(data.resolve()) if data else "",
         share=val_share,
         network=network,
         weights=str(weights.resolve()) if weights else None,

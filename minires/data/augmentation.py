@@ -1,7 +1,7 @@
 """Random views of photographs for training, of the same distribution as torchvision's.
 
-`RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the area, its sides
-as 3:4 to 4:3, scaled to size x size, and mirrored half of the time. Szegedy et al. 2014, sec. 6.
+`RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the area, of
+ratios 3:4 to 4:3, scaled to size x size, mirrored half of the time. Szegedy et al. 2014, sec. 6.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom: pixels, the last two behind the box
-AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+SMALLEST = 0.08  # of the area
+LOW, HIGH = 3 / 4, 4 / 3  # width by height
 TRIES = 10
 
 
@@ -32,8 +33,8 @@ def random_view(image: Image, size: int, rng: np.random.Generator) -> npt.NDArra
 def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
     """A part of an image; the middle where none of ten tries lies within."""
     for _ in range(TRIES):
-        area = width * height * rng.uniform(*AREA)
-        ratio = math.exp(rng.uniform(*map(math.log, RATIO)))
+        area = width * height * rng.uniform(SMALLEST, 1)
+        ratio = math.exp(rng.uniform(math.log(LOW), math.log(HIGH)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             return box_at(int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h)
@@ -42,8 +43,7 @@ def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
 
 def middle_box(width: int, height: int) -> Box:
     """As much of the middle as the ratios allow."""
-    low, high = RATIO
-    w, h = min(width, round(height * high)), min(height, round(width / low))
+    w, h = min(width, round(height * HIGH)), min(height, round(width / LOW))
     return box_at((width - w) // 2, (height - h) // 2, w, h)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -120,10 +121,20 @@ def evaluation_batches(
     return batches()  # an inner generator, so that wrong arguments fail at the call
 
 
+class Moments(Protocol):
+    """What images are normalised by; see `Dataset`."""
+
+    @property
+    def pixel_mean(self) -> npt.NDArray[np.float64]: ...
+
+    @property
+    def channel_scale(self) -> npt.NDArray[np.float64]: ...
+
+
 class Preparation:
     """From bytes to a batch on a device; the bytes go there in one copy."""
 
-    def __init__(self, dataset: Dataset, dtype: npt.DTypeLike, device: str) -> None:
+    def __init__(self, dataset: Moments, dtype: npt.DTypeLike, device: str) -> None:
         self.device = device
         self.mean = move(dataset.pixel_mean.astype(dtype), device)
         self.scale = move(dataset.channel_scale.astype(dtype), device)

@@ -108,8 +108,8 @@ class Photographs:
 
     def middle(self, files: ImageFiles, number: int) -> Pixels:
         """The middle of an image, as evaluations see it."""
-        whole = np.asarray(resize(files.open(number), self.preprocessing.resize))
-        return center_crop(whole, self.size)
+        whole: Any = np.asarray(resize(files.open(number), self.preprocessing.resize))
+        return center_crop(whole, self.size)  # type: ignore[return-value]
 
     def ahead(self, view: Callable[[int], Pixels], count: int, batch_size: int) -> Prefetch[Pixels]:
         """Views that threads make: one batch lies ready while the next is being made."""
@@ -175,8 +175,9 @@ class PhotographBatches:
 
     def next(self) -> Batch:
         """The batch that is in place; nothing of this happens on the host."""
-        moments = self.prepare.mean, self.prepare.scale
-        return crop_flip(self.pixels, *self.uncut, *moments, padding=PADDING), self.labels
+        offsets, flips = self.uncut
+        mean, scale = self.prepare.mean, self.prepare.scale
+        return crop_flip(self.pixels, offsets, flips, mean, scale, padding=PADDING), self.labels
 
     def stream_from(self, step: int) -> Iterator[Pixels]:
         """The views of the batch of `step` and of those that follow."""

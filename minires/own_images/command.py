@@ -36,7 +36,7 @@ UNEVEN = 3  # how many times as many images a class may have before it is said
 
 def train_on(
     console: Console,
-    asked: TrainingOptions | None,
+    asked: TrainingOptions,
     *,
     out: Path | None = None,
     resume: Path | None = None,
@@ -72,12 +72,12 @@ def keep(folder: Path, options: TrainingOptions, command: str) -> None:
 
 
 def open_folder(
-    asked: TrainingOptions | None, out: Path | None, resume: Path | None
+    asked: TrainingOptions, out: Path | None, resume: Path | None
 ) -> tuple[Path, TrainingOptions]:
     """Where the results go, and the options that hold there."""
     if resume:
         return resume, TrainingOptions.load(resume)
-    if asked is None:
+    if not asked.data:
         raise ValueError("name the images with --data FOLDER, or an earlier run with --resume")
     folder = out or Path("runs") / time.strftime(f"{Path(asked.data).name}-%Y%m%d-%H%M%S")
     if folder.exists() and any(folder.iterdir()):

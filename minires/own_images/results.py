@@ -116,8 +116,8 @@ class Judgement:
             picture = {
                 "title": "The most confident mistakes",
                 "what": "Test images that the network is surest about, and wrong.",
-                "look_for": "Is the label wrong, or is the picture one that you would confuse, too? "
-                "Wrong labels are worth correcting; of the others, more images help.",
+                "look_for": "Is the label wrong, or would you confuse the picture, too? Wrong "
+                "labels are worth correcting; of the others, more images help.",
             }
             keep(folder, "mistakes", draw_mistakes(self), picture)
 
@@ -140,8 +140,8 @@ def draw_confusion(judgement: Judgement) -> Figure:
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axis.set(xlabel="the network says", ylabel="it is")
     if len(names) <= NAMED:
-        axis.set_xticks(range(len(names)), names, rotation=90)
-        axis.set_yticks(range(len(names)), names)
+        axis.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+        axis.set_yticks(range(len(names)), names, parse_math=False)
     if len(names) <= NUMBERED:
         number_cells(axis, counts, shares)
     return figure

@@ -49,7 +49,8 @@ def without_auxiliaries(model: Module) -> Any:
     """GoogLeNet without its auxiliary classifiers, which are for other classes; others as is."""
     if not (isinstance(model, GoogLeNet) and model.aux):
         return model
-    bare = make_again(made_as(model) | {"aux": False}, classes=model.fc.bias.size, seed="zeros")
+    classes = model.fc.weight.shape[1]
+    bare = make_again(made_as(model) | {"aux": False}, classes=classes, seed="zeros")
     bare.load_state_dict({n: a for n, a in model.state_dict().items() if not n.startswith("aux")})
     return bare
 

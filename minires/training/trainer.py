@@ -84,7 +84,8 @@ class Trainer:
     ) -> None:
         if device:
             model.to(device)
-        self.model, self.dataset, self.recipe = model, dataset, recipe
+        self.model, self.recipe = model, recipe
+        self.dataset: Any = dataset
         self.folder, self.name, self.overwrite = Path(folder), name, overwrite
         self.watch = watch or (lambda trainer: None)
         self.world = ALONE if recipe.shards == 1 else world()  # the ranks that train this run

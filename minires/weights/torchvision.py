@@ -134,7 +134,7 @@ def load_checkpoint_of(path: Path, own: Checkpoint, model: Module | None) -> Mod
         model = (
             described(own.state["made_as"], shapes, path)
             if own.state.get("made_as")
-            else by_title(own.state["identity"]["network"], *shapes.get("fc.bias", (0,)), path)
+            else by_title(own.state["identity"]["network"], len(own.model.get("fc.bias", ())), path)
         ).eval()
     try:
         model.load_state_dict(own.model)
