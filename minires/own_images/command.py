@@ -54,7 +54,7 @@ def train_on(
         keep(folder, options, shlex.join(command))
         train(console, trainer, options)
     except KeyboardInterrupt as stopped:
-        keep(folder, options, shlex.join(command))  # nobody may have done so yet
+        keep(folder, options, shlex.join(command))  # perhaps nobody has yet
         tell(
             console,
             f"{stopped}".lstrip() or "Stopped before training began.",

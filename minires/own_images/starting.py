@@ -12,7 +12,7 @@ from typing import Any
 
 from ..models import CifarResNet, GoogLeNet, ResNet, by_name, made_as, make_again
 from ..nn import Linear, Module
-from ..nn.init import generators
+from ..nn.init import Seed, generators
 from ..training.freezing import freeze, hold, norms
 from ..weights import load_torchvision
 
@@ -26,23 +26,24 @@ def begin(network: str | None, weights: Path | None, classes: int, seed: int = 0
     Raises: FileNotFoundError, or ValueError for weights of another network.
     """
     if weights is None:
-        return by_name(network or USUAL, classes=classes, seed=seed, **strides(network or USUAL))
+        return named(network or USUAL, classes=classes, seed=seed)
     model = without_auxiliaries(load_torchvision(weights))
-    if (
-        network
-        and model.name != (expected := by_name(network, seed="zeros", **strides(network))).name
-    ):
+    expected = named(network).name if network else model.name
+    if model.name != expected:
         raise ValueError(
             f"{weights} holds the weights of a {model.name}, but --network {network} is a "
-            f"{expected.name}: leave out --network, or name other weights"
+            f"{expected}: leave out --network, or name other weights"
         )
     put_head(model, classes, seed)
     return model.train()
 
 
-def strides(network: str) -> dict[str, Any]:
-    """The version of a network that torchvision has."""
-    return {"version": "v1.5"} if isinstance(by_name(network, seed="zeros"), ResNet) else {}
+def named(network: str, *, classes: int = 1000, seed: Seed = "zeros") -> Any:
+    """A network by its name; a bottleneck has torchvision's strides."""
+    model = by_name(network, classes=classes, seed=seed)
+    if not isinstance(model, ResNet):
+        return model
+    return by_name(network, classes=classes, seed=seed, version="v1.5")
 
 
 def without_auxiliaries(model: Module) -> Any:

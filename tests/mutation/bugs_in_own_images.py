@@ -112,8 +112,8 @@ TRAINING = [
                 "",
             ),
             "own images: weights of any network are taken": (
-                "if network and model.name !=",
-                "if not network and model.name !=",
+                "if model.name != expected:",
+                "if not model:",
             ),
         },
     ),
@@ -154,7 +154,7 @@ TRAINING = [
         OWN,
         {
             "own images: a stop before training leaves nothing to go on with": (
-                "        keep(folder, options, shlex.join(command))  # nobody may have done so yet\n",
+                "        keep(folder, options, shlex.join(command))  # perhaps nobody has yet\n",
                 "",
             ),
             "own images: results are written over": (
@@ -168,8 +168,8 @@ TRAINING = [
         OWN,
         {
             "own images: evaluated at the size of ImageNet's": (
-                "    preprocessing = find_preprocessing(weights, *sizes)\n    models = load_networks(",
-                "    preprocessing = find_preprocessing(weights, 256, 224)\n    models = load_networks(",
+                "(weights, *sizes)\n    models = load_networks(",
+                "(weights, 256, 224)\n    models = load_networks(",
             ),
         },
     ),

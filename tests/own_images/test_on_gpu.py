@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
+from minires.kernels.recording import Recording
 
 from minires.data import find_photographs
-from minires.kernels.recording import Recording
 from minires.models import cifar_resnet
 from minires.own_images import PhotographTrainer, freeze_layers, recipe_of
 from minires.training.replay import Replay
