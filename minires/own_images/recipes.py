@@ -55,7 +55,7 @@ def recipe_of(
         schedule=LinearWarmUp(
             warm_up, LinearDecay(peak=lr or usual.lr, start=warm_up, stop=iterations)
         ),
-        record_every=max(1, iterations // 200),
+        record_every=max(1, iterations // 60),
         evaluate_every=max(epoch, -(-iterations // EVALUATIONS)),
         checkpoint_every=min(200, max(10, epoch)),
     )

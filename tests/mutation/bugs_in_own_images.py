@@ -96,7 +96,7 @@ DATA = [
 TRAINING = [
     *planted_in(
         "minires/own_images/starting.py",
-        OWN,
+        f"{OWN}::TestFineTuning",
         {
             "own images: the head is that of the pretrained classes": (
                 "    put_head(model, classes, seed)\n",
@@ -119,12 +119,18 @@ TRAINING = [
     ),
     *planted_in(
         "minires/own_images/trainer.py",
-        OWN,
+        f"{OWN}::TestTheBest",
         {
             "own images: the best is the last of several": (
                 "if test.error < best_error",
                 "if test.error <= best_error",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/trainer.py",
+        f"{OWN}::TestWeightsOfClasses",
+        {
             "own images: classes have no weights": (
                 "F.cross_entropy(logits, labels, weight=self.weights)",
                 "F.cross_entropy(logits, labels)",
@@ -133,7 +139,7 @@ TRAINING = [
     ),
     *planted_in(
         "minires/own_images/results.py",
-        OWN,
+        f"{OWN}::TestARun",
         {
             "own images: the file does not say its images' size": (
                 "IMAGE_SIZE: str(data.size)",
@@ -151,12 +157,18 @@ TRAINING = [
     ),
     *planted_in(
         "minires/own_images/command.py",
-        OWN,
+        f"{OWN}::TestGoingOn",
         {
             "own images: a stop before training leaves nothing to go on with": (
                 "        keep(folder, options, shlex.join(command))  # perhaps nobody has yet\n",
                 "",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/command.py",
+        f"{OWN}::TestBadInput",
+        {
             "own images: results are written over": (
                 "if folder.exists() and any(folder.iterdir()):",
                 "if False:",
@@ -165,7 +177,7 @@ TRAINING = [
     ),
     *planted_in(
         "minires/evaluation/commands.py",
-        OWN,
+        f"{OWN}::TestARun",
         {
             "own images: evaluated at the size of ImageNet's": (
                 "(weights, *sizes)\n    models = load_networks(",
