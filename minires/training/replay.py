@@ -118,7 +118,7 @@ class Replay:
 def what_decides(model: Module, optimizer: SGD) -> list[Any]:
     """All objects that decide what a step launches, to be compared by identity."""
     found: list[Any] = [tracer.get(), precision.current(), is_on()]
-    found += optimizer.momentum, optimizer.weight_decay
+    found += optimizer.decides()
     to_visit = [model]
     while to_visit:
         attributes = vars(to_visit.pop())
