@@ -12,6 +12,7 @@ from .classes import Classes, read_classes
 from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, Preprocessing, open_image
+from .mixing import mixup
 from .prefetch import Prefetch
 from .resident import training_batches
 
@@ -29,6 +30,7 @@ __all__ = [
     "find_images",
     "how_to_get_cifar10",
     "load",
+    "mixup",
     "open_image",
     "read_classes",
     "training_batches",

@@ -70,4 +70,94 @@ OPTIMISERS = [
     ),
 ]
 
-MUTANTS = [*LOSSES, *OPTIMISERS]
+CHOICES_TEST = "tests/training/test_choices.py"
+
+CHOICES = [
+    *planted_in(
+        "minires/training/choices.py",
+        f"{CHOICES_TEST}::test_twenty_iterations_are_pytorchs",
+        {
+            "choices: nothing decays": (
+                "decays = zip(parts, (decay, 0.0), strict=True)",
+                "decays = zip(parts, (0.0, 0.0), strict=True)",
+            ),
+            "choices: nesterov is left out": (
+                ', "nesterov": recipe.nesterov}',
+                "}",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/choices.py",
+        f"{CHOICES_TEST}::test_resumed_is_uninterrupted_bit_for_bit",
+        {
+            "choices: mixup goes on from where the process began": (
+                "2, trainer.step])",
+                "2, trainer.tally.images])",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{CHOICES_TEST}::test_twenty_iterations_are_pytorchs",
+        {
+            "choices: the average lags a step behind": (
+                "        self.optimizer.step()\n"
+                "        if self.average:\n"
+                "            self.average.update()\n",
+                "        if self.average:\n"
+                "            self.average.update()\n"
+                "        self.optimizer.step()\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/checkpoints.py",
+        f"{CHOICES_TEST}::test_resumed_is_uninterrupted_bit_for_bit",
+        {
+            "checkpoint: the average is not restored": (
+                "    if trainer.average:\n",
+                "    if False:\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/checkpoints.py",
+        f"{CHOICES_TEST}::test_other_changes_are_refused_even_if_asked_for",
+        {
+            "resuming: any change of the recipe may be meant": (".keys() <= CHANGEABLE", ".keys()"),
+        },
+    ),
+    *planted_in(
+        "minires/nn/averaging.py",
+        f"{CHOICES_TEST}::test_an_average_by_hand_and_only_within",
+        {
+            "average: decay for 1 - decay": ("(1 - self.decay) *", "self.decay *"),
+            "average: the weights are lost": (
+                "average = average, now",
+                "average = average, average",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/mixing.py",
+        f"{CHOICES_TEST}::test_mixed_images_lie_between_two_of_the_batch_and_labels_with_them",
+        {
+            "mixup: labels stay as they are": (
+                "for part in (images, truth))",
+                "for part in (images, images))",
+            ),
+            "mixup: the shares are exchanged": (
+                "share * part + (1 - share) * part[order]",
+                "(1 - share) * part + share * part[order]",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/schedules.py",
+        f"{CHOICES_TEST}::test_half_a_wave_of_the_cosine_is_pytorchs",
+        {"schedule: a whole wave of the cosine": ("math.cos(math.pi *", "math.cos(2 * math.pi *")},
+    ),
+]
+
+MUTANTS = [*LOSSES, *OPTIMISERS, *CHOICES]
