@@ -12,6 +12,7 @@ from .classes import Classes, read_classes
 from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, Preprocessing, open_image
+from .mixing import mixup
 from .own_folders import find_photographs
 from .photographs import Photographs
 from .prefetch import Prefetch
@@ -33,6 +34,7 @@ __all__ = [
     "find_photographs",
     "how_to_get_cifar10",
     "load",
+    "mixup",
     "open_image",
     "read_classes",
     "training_batches",

@@ -107,13 +107,14 @@ def prepare(
         batch_size=options.batch_size,
         lr=options.lr,
     )
+    if options.balance:
+        recipe = replace(recipe, class_weights=tuple(class_weights(data.train)))
     frozen = [name.strip() for name in options.freeze.split(",") if name.strip()]
     norm = freeze_layers(model, frozen, recipe.batch_size, weights is not None)
     trainer = PhotographTrainer(
         model,
         data,
         recipe,
-        weights=class_weights(data.train) if options.balance else None,
         about={"frozen": frozen, "begun_from": weights.name if weights else "random weights"},
         folder=folder,
         seed=options.seed,

@@ -1,19 +1,13 @@
-"""The loop on a user's images: `Trainer`, with class weights, and the best network kept."""
+"""The loop on a user's images: `Trainer`, and the best network kept."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..autograd import Tensor
 from ..data import Photographs
-from ..kernels.devices import move
 from ..nn import Module
-from ..nn import functional as F
 from ..training import Meter, Recipe, Trainer
 from ..training.records import read_records
 from .results import save_network
@@ -25,8 +19,7 @@ class PhotographTrainer(Trainer):
     """Trains a classifier of photographs; arguments and files are those of `Trainer`.
 
     The network of the best evaluation so far, the earliest of several, is `best.safetensors`.
-    `weights` (K,) are those of the classes in the training loss, `about` what else a run must share
-    with its checkpoint.
+    `about` is what else a run must share with its checkpoint.
     """
 
     dataset: Photographs
@@ -37,19 +30,12 @@ class PhotographTrainer(Trainer):
         data: Photographs,
         recipe: Recipe,
         *,
-        weights: Sequence[float] | None = None,
         about: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(model, data, recipe, **options)
-        dtype = model.parameters()[0].dtype
-        self.weights = None if weights is None else move(np.array(weights, dtype), model.device)
         self.identity |= {"class_names": list(data.classes), "image_size": data.size}
-        self.identity |= {"balanced": weights is not None, **(about or {})}
-
-    def loss_of(self, logits: Tensor, labels: Any) -> Tensor:
-        """Cross-entropy, in which the classes may have weights."""
-        return F.cross_entropy(logits, labels, weight=self.weights)
+        self.identity |= about or {}
 
     def evaluate(self) -> Meter:
         """Loss and error on the test images; the network is kept if no earlier one was as good."""

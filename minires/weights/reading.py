@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -94,7 +95,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
     if (about := header_of(path).get(CHECKPOINT)) is None:
         return None
-    parts: dict[str, dict[str, Array]] = {"model": {}, "images": {}, "sgd": {}}
+    parts: dict[str, dict[str, Array]] = defaultdict(dict)
     with safe_open(path, framework="numpy") as file:
         for name in file.keys():  # noqa: SIM118
             part, _, rest = name.partition(".")

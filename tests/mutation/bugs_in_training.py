@@ -66,8 +66,8 @@ OPTIMISER = [
         f"{SGD}::test_a_state_is_a_copy",
         {
             "sgd: its state is no copy": (
-                'velocity.{i}": copy_to_host(v) for',
-                'velocity.{i}": v for',
+                "{name: copy_to_host(array) for name",
+                "{name: array for name",
             ),
         },
     ),

@@ -1,6 +1,7 @@
 """Own images on a GPU: a step finds its batch where the recording reads it."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_batches_are_those_of_the_cpu_in_any_order(data):
             np.testing.assert_array_equal(ours.get(), expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"weights": [0.5, 2.0], "frozen": ["conv1", "layer1"]}])
+@pytest.mark.parametrize("options", [{}, {"weights": (0.5, 2.0), "frozen": ["conv1", "layer1"]}])
 def test_a_replayed_run_gives_the_same_bits(options, data, tmp_path, monkeypatch):
     launched, launch = [], Recording.launch
     monkeypatch.setattr(Recording, "launch", lambda self: (launched.append(self), launch(self)))
@@ -52,6 +53,7 @@ def test_a_replayed_run_gives_the_same_bits(options, data, tmp_path, monkeypatch
         freeze_layers(model, options.get("frozen", []), 16, pretrained=True)
         settings = {"folder": tmp_path / name, "seed": 0, "name": "net", "device": "cuda"}
         recipe = recipe_of("toy", 16, epochs=2, batch_size=4)
+        recipe = replace(recipe, class_weights=options.get("weights"))
         made = PhotographTrainer(model, data, recipe, weights=options.get("weights"), **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -8,7 +8,6 @@ import pytest
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
-from minires import Tensor
 from minires.cli import app
 from minires.data import find_images, find_photographs
 from minires.evaluation.networks import about, find_preprocessing
@@ -331,16 +330,14 @@ class TestBadInput:
 
 
 class TestWeightsOfClasses:
-    def test_they_count_in_the_loss(self, folder, tmp_path):
-        logits = np.array([[2.0, 0, 0], [0, 1, 0]], np.float32)
-        labels = np.array([0, 1])
-        weighted = trainer_in(folder, tmp_path, weights=[3.0, 1.0, 1.0])
-        pairs = zip(logits, labels, strict=True)
-        losses = [np.log(np.exp(row).sum()) - row[label] for row, label in pairs]
-        assert weighted.loss_of(Tensor(logits), labels).item() == pytest.approx(
-            (3 * losses[0] + losses[1]) / 4, rel=1e-6
-        )
-        assert weighted.identity["balanced"]
+    def test_they_are_those_of_the_recipe(self, tmp_path):
+        folder = drawings(tmp_path / "f", count=20)
+        for path in sorted(folder.rglob("*.png"))[5:20]:
+            path.unlink()
+        code, _, error = run("--data", folder, *TOY, "--balance", "--out", tmp_path / "o")
+        assert code == 0, error
+        recipe = json.loads((tmp_path / "o" / "config.json").read_text())["recipe"]
+        assert recipe["class_weights"] == pytest.approx([20 / 8, 20 / 32])
 
 
 class TestRecipes:
