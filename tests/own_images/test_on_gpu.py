@@ -54,7 +54,7 @@ def test_a_replayed_run_gives_the_same_bits(options, data, tmp_path, monkeypatch
         settings = {"folder": tmp_path / name, "seed": 0, "name": "net", "device": "cuda"}
         recipe = recipe_of("toy", 16, epochs=2, batch_size=4)
         recipe = replace(recipe, class_weights=options.get("weights"))
-        made = PhotographTrainer(model, data, recipe, weights=options.get("weights"), **settings)
+        made = PhotographTrainer(model, data, recipe, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             made.run()
