@@ -37,7 +37,8 @@ console = Console()
 Protocol = Enum(
     "Protocol", {"single": "single", "10crop": "10crop", "multiscale": "multiscale"}, type=str
 )
-SHORTER_SIDE = "shorter side, pixels; multiscale has sizes of its own"
+SHORTER_SIDE = "shorter side, pixels: 256, or what the weights say; multiscale has its own sizes"
+CROP = "side of a crop, pixels: 224, or what the weights say"
 SPLIT = "only the images of ImageSets/Main/SPLIT.txt, such as trainval"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
@@ -111,7 +112,10 @@ def summary(
 
 @app.command()
 def evaluate(
-    weights: Annotated[list[Path], typer.Argument(help="torchvision's .safetensors or .pth files")],
+    weights: Annotated[
+        list[Path],
+        typer.Argument(help="torchvision's .safetensors or .pth files, or of minires train"),
+    ],
     data: Annotated[Path, typer.Option(help="a sub-folder a class, or ILSVRC's validation set")],
     protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
     labels: Annotated[
@@ -120,8 +124,8 @@ def evaluate(
     classes: Annotated[
         Path | None, typer.Option(help="file with the classes in the order of the outputs")
     ] = None,
-    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
-    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    resize: Annotated[int | None, typer.Option(min=1, help=SHORTER_SIDE)] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help=CROP)] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="crops at once")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="threads that read ahead")] = 2,
     limit: Annotated[int | None, typer.Option(min=1, help="only so many, evenly chosen")] = None,
@@ -154,8 +158,8 @@ def classify(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="how many classes")] = 5,
     protocol: Annotated[Protocol, typer.Option(help="what networks see")] = Protocol["single"],
-    resize: Annotated[int, typer.Option(min=1, help=SHORTER_SIDE)] = 256,
-    crop: Annotated[int, typer.Option(min=1, help="side of a crop, pixels")] = 224,
+    resize: Annotated[int | None, typer.Option(min=1, help=SHORTER_SIDE)] = None,
+    crop: Annotated[int | None, typer.Option(min=1, help=CROP)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     picture: Annotated[
         Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
@@ -175,6 +179,61 @@ def classify(
         device=device,
         picture=picture,
     )
+
+
+@app.command()
+def train(
+    data: Annotated[
+        Path | None, typer.Option(help="a sub-folder a class; or train and val with such")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="resnet18, or what the weights are; see minires summary")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="pretrained: torchvision's, or of minires train")
+    ] = None,
+    freeze: Annotated[str, typer.Option(help="layers that stay: conv1,bn1,layer1")] = "",
+    image_size: Annotated[
+        int | None, typer.Option(min=8, help="pixels; what the weights or the network are for")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="finetune (with weights), scratch (without) or toy")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
+    lr: Annotated[float | None, typer.Option(help="the largest learning rate")] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="all classes count alike")] = False,
+    val_share: Annotated[
+        float, typer.Option(help="of each class, for the test, if there is no val")
+    ] = 0.2,
+    onnx: Annotated[bool, typer.Option("--onnx", help="also write the network as ONNX")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of the split, new weights, and views")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with what this folder holds, as it was begun")
+    ] = None,
+) -> None:
+    """Train or fine-tune a network on your own folders of images; it ends with a report."""
+    from minires.own_images.command import train_on
+    from minires.own_images.options import TrainingOptions
+
+    options = TrainingOptions(
+        data=str(data.resolve()) if data else "",
+        share=val_share,
+        network=network,
+        weights=str(weights.resolve()) if weights else None,
+        freeze=freeze,
+        image_size=image_size,
+        preset=preset,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        balance=balance,
+        onnx=onnx,
+        seed=seed,
+    )
+    train_on(console, options, out=out, resume=resume, device=device)
 
 
 @app.command("check-boxes")

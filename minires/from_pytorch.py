@@ -93,6 +93,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "LeakyReLU": "PReLU",
         "Dropout2d": "Dropout",
         "DataParallel": "the kernels use all cores",
+        "utils": "optim.clip_gradients(parameters, max_norm) for clip_grad_norm_",
     },
     "minires.nn.functional": {
         "max_pool2d": "max_pool(x, size=2)",
@@ -108,8 +109,7 @@ ADVICE: dict[str, dict[str, str]] = {
         "tanh": "x.tanh()",
     },
     "minires.optim": {
-        "Adam": "SGD is the one optimiser, that of the paper",
-        "AdamW": "SGD is the one optimiser, that of the paper",
+        "Adam": "AdamW(parameters, weight_decay=0)",
         "lr_scheduler": RATE,
     },
 }

@@ -96,6 +96,9 @@ outputs.register_hook(lambda grad: None).remove()
 optimizer.zero_grad(); loss.backward(); optimizer.step()
 optim.SGD(model.parameters(), 0.1)
 optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+optim.AdamW(model.parameters(), lr=1e-3)
+nn.CrossEntropyLoss(weight=np.ones(10), label_smoothing=0.1)(outputs, labels)
 criterion(outputs, labels)
 F.cross_entropy(outputs, labels)
 F.softmax(outputs, 1)
@@ -175,6 +178,7 @@ SENTENCES = {
     "nn.ModuleList([nn.ReLU()])(x)": "loop over it, or make a Sequential(*layers)",
     "nn.Softmax(dim=1)": "nn.functional.softmax(x)",
     "nn.MSELoss()": "((x - y) ** 2).mean()",
+    "nn.utils.clip_grad_norm_(model.parameters(), 1.0)": "optim.clip_gradients(parameters, max",
     "nn.DataParallel(model)": "the kernels use all cores",
     "F.max_pool2d(images, 2)": "max_pool(x, size=2)",
     "F.nll_loss(outputs, labels)": "cross_entropy(logits, labels)",
@@ -194,7 +198,7 @@ SENTENCES = {
     "optim.SGD([{'params': model.parameters()}], lr=0.1)": "groups with settings of their own are",
     "optim.SGD(model.parameters(), lr='0.1')": "lr must be a number, but is '0.1'",
     "optim.SGD(model.parameters(), lr=None)": "lr must be a number, but is None",
-    "optim.Adam(model.parameters())": "SGD is the one optimiser",
+    "optim.Adam(model.parameters())": "AdamW(parameters, weight_decay=0)",
     "optim.lr_scheduler.StepLR(optimizer, 30)": "set optimiser.lr between two steps",
     "model.load_state_dict('net.pth')": "a state is a dictionary of arrays by name",
     "model.load_state_dict({'fc.weight': [1.0]})": "a state is a dictionary of arrays by name",

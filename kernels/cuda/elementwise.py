@@ -43,6 +43,6 @@ def sgd_step(
 def elementwise(name: str, *arguments: Any, size: int) -> None:
     """Launch a kernel whose threads take one value each, or four."""
     arrays = [argument for argument in arguments if hasattr(argument, "flags") and argument.ndim]
-    values = vector(*(arrays or arguments))
+    values = vector(*(arrays or arguments[:1]))
     kernel = f"{name}<{type_name(arguments[0])}, {values}>"
     launch_over(blocks(size, values), "elementwise", kernel, *arguments, size)

@@ -12,6 +12,9 @@ from .classes import Classes, read_classes
 from .dataset import Dataset
 from .folders import DatasetImages, ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, Preprocessing, open_image
+from .mixing import mixup
+from .own_folders import find_photographs
+from .photographs import Photographs
 from .prefetch import Prefetch
 from .resident import training_batches
 
@@ -23,12 +26,15 @@ __all__ = [
     "DatasetImages",
     "ImageFiles",
     "LabelledImages",
+    "Photographs",
     "Prefetch",
     "Preprocessing",
     "evaluation_batches",
     "find_images",
+    "find_photographs",
     "how_to_get_cifar10",
     "load",
+    "mixup",
     "open_image",
     "read_classes",
     "training_batches",

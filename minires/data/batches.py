@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ class Batches:
     the same batches and the same crops. Every epoch is a new order of the training images; the
     last ones, too few for a batch, are left out until the next epoch's order.
     """
+
+    is_replayable = False  # whether a recorded step would find its own batch
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Batches:
     def crops(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Offsets (batch_size, 2) and flips (batch_size,) of a batch's images."""
         if not self.augment:
-            return _no_crops(self.batch_size)
+            return no_crops(self.batch_size)
         rng = np.random.default_rng([self.seed, 1, step])
         offsets = rng.integers(0, 2 * PADDING + 1, (self.batch_size, 2))
         return offsets, rng.random(self.batch_size) < 0.5
@@ -113,15 +116,25 @@ def evaluation_batches(
     def batches() -> Iterator[Batch]:
         for start in range(first * batch_size, len(images), every * batch_size):
             some = slice(start, start + batch_size)
-            yield prepare(images[some], labels[some], *_no_crops(len(images[some])))
+            yield prepare(images[some], labels[some], *no_crops(len(images[some])))
 
     return batches()  # an inner generator, so that wrong arguments fail at the call
+
+
+class Moments(Protocol):
+    """What images are normalised by; see `Dataset`."""
+
+    @property
+    def pixel_mean(self) -> npt.NDArray[np.float64]: ...
+
+    @property
+    def channel_scale(self) -> npt.NDArray[np.float64]: ...
 
 
 class Preparation:
     """From bytes to a batch on a device; the bytes go there in one copy."""
 
-    def __init__(self, dataset: Dataset, dtype: npt.DTypeLike, device: str) -> None:
+    def __init__(self, dataset: Moments, dtype: npt.DTypeLike, device: str) -> None:
         self.device = device
         self.mean = move(dataset.pixel_mean.astype(dtype), device)
         self.scale = move(dataset.channel_scale.astype(dtype), device)
@@ -146,7 +159,8 @@ def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
-def _no_crops(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def no_crops(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Offsets and flips of so many images that stay as they are."""
     return np.full((count, 2), PADDING), np.zeros(count, np.bool_)
 
 

@@ -46,6 +46,11 @@ class Dataset:
             raise ValueError(f"split must be 'train' or 'test', but is {name!r}")
         return getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """What a network sees, (H, W, C)."""
+        return self.train_images.shape[1:]
+
     @cached_property
     def pixel_mean(self) -> npt.NDArray[np.float64]:
         """The mean training image, (H, W, C), in grey levels 0 .. 255."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,12 +60,16 @@ class LabelledImages(Protocol):
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files with their classes; none is opened before it is asked for."""
+    """Image files with their classes; none is opened before it is asked for.
+
+    Photographs that are to be `upright` are turned as their camera noted; see `open_image`.
+    """
 
     name: str
     paths: list[Path]
     labels: list[int]
     classes: Classes
+    upright: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -75,13 +79,17 @@ class ImageFiles:
         return str(self.paths[number])
 
     def open(self, number: int) -> Image:
-        return open_image(self.paths[number])
+        return open_image(self.paths[number], upright=self.upright)
 
     def first(self, count: int) -> ImageFiles:
         """Every n-th file, `count` in all, so that no class is left out where there are enough."""
-        chosen = [place * len(self) // count for place in range(min(count, len(self)))]
-        paths, labels = [self.paths[i] for i in chosen], [self.labels[i] for i in chosen]
-        return ImageFiles(self.name, paths, labels, self.classes)
+        return self.chosen([i * len(self) // count for i in range(min(count, len(self)))])
+
+    def chosen(self, numbers: Iterable[int]) -> ImageFiles:
+        """These files, in this order."""
+        pairs = [(self.paths[number], self.labels[number]) for number in numbers]
+        paths, labels = map(list, zip(*pairs, strict=True))
+        return replace(self, paths=paths, labels=labels)
 
 
 class DatasetImages:

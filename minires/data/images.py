@@ -18,6 +18,8 @@ from .dataset import Dataset
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .photographs import Photographs
+
 Pixels = npt.NDArray[np.uint8]
 View = npt.NDArray[np.float32]
 
@@ -139,8 +141,10 @@ class Preprocessing:
             )
 
     @classmethod
-    def of(cls, dataset: Dataset, *, resize: int | None = None) -> Preprocessing:
+    def of(cls, dataset: Dataset | Photographs, *, resize: int | None = None) -> Preprocessing:
         """What a network trained on a data set expects: its crop and its moments."""
+        if not isinstance(dataset, Dataset):
+            return dataset.preprocessing
         size = min(dataset.train_images.shape[1:3])
         mean, std = dataset.pixel_mean / 255, 1 / (255 * dataset.channel_scale)
         return cls(resize or size, size, mean.astype(np.float32), std.astype(np.float32))

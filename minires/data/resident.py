@@ -12,12 +12,17 @@ from ..kernels.devices import free_bytes, move, upload
 from ..kernels.records import Epoch
 from .batches import PADDING, Batch, Batches, epoch_order
 from .dataset import Dataset
+from .photographs import PhotographBatches, Photographs
 
 LARGEST_SHARE = 0.25  # of the GPU's free memory: the rest is for what a network computes
 
 
-def training_batches(dataset: Dataset, batch_size: int, seed: int, **place: Any) -> Batches:
+def training_batches(
+    dataset: Dataset | Photographs, batch_size: int, seed: int, **place: Any
+) -> Batches | PhotographBatches:
     """Batches on a device, of images that lie there already if that is a GPU and has room."""
+    if isinstance(dataset, Photographs):
+        return dataset.training_batches(batch_size, seed, **place)
     if place["device"] == "cuda" and dataset.train_images.nbytes <= LARGEST_SHARE * free_bytes():
         return ResidentBatches(dataset, batch_size, seed, **place)
     return Batches(dataset, batch_size, seed, **place)
@@ -29,6 +34,8 @@ class ResidentBatches(Batches):
     The order and the crops of an epoch go over in one copy. Which batch of the epoch is next stands
     in the GPU's memory, and `next` moves it on: so a recorded step finds its own batch.
     """
+
+    is_replayable = True
 
     def __init__(self, dataset: Dataset, batch_size: int, seed: int, **settings: Any) -> None:
         super().__init__(dataset, batch_size, seed, **settings)

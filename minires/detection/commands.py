@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from ..common.json_files import write_json
+from ..common.output import tell
 from ..data import BrokenImageError, read_classes
 from ..data.images import open_image
 from ..evaluation.commands import picture_paths, progress
@@ -75,12 +76,6 @@ def show_check(console: Console, result: Check) -> None:
     console.print(class_table(result))
     tell(console, *anchor_lines(result), "")
     tell(console, f"{len(result.wrong):,} faults" if result.wrong else "nothing is wrong")
-
-
-def tell(console: Console, *lines: str) -> None:
-    """Print lines as they are."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def draw_some(console: Console, annotations: Annotations, folder: Path, count: int) -> None:

@@ -16,8 +16,8 @@ from ..autograd import Tensor, no_grad
 from ..nn import Module
 from ..nn.init import Rng
 from ..nn.layers import DType
+from ..training.freezing import freeze, hold, norms
 from .boxes import Boxes
-from .freezing import freeze, hold, norms
 from .matching import Places
 from .proposals import ProposalNetwork, proposal_losses, propose
 from .regions import (

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ..common.output import tell
 from ..data import read_classes
 from ..training.display import Display
 from ..training.recipes import Recipe
@@ -16,7 +17,7 @@ from .annotations import Annotations
 from .backbones import NAMES as PRETRAINED
 from .backbones import faster_rcnn
 from .check import Viewing, check
-from .commands import numbers, show_check, tell
+from .commands import numbers, show_check
 from .network import FasterRCNN
 from .reading import read_annotations
 from .saved import NAMES as SMALL_NAMES

@@ -63,7 +63,7 @@ class DetectorTrainer(Trainer):
     """Trains a detector; arguments and files are those of `Trainer`. It runs on the CPU."""
 
     model: FasterRCNN
-    dataset: DetectionData  # type: ignore[assignment]
+    dataset: DetectionData
     tally: DetectionTally
 
     def __init__(

@@ -86,7 +86,7 @@ def draw_guesses(image: Image, guesses: list[Guess], path: Path) -> Path:
     shares = [100 * guess.probability for guess in guesses][::-1]
     drawn = chart.barh(range(len(names)), shares, color="#0072B2", height=0.6)
     chart.bar_label(drawn, labels=[f"{share:.1f} %" for share in shares], padding=4)
-    chart.set_yticks(range(len(names)), names)
+    chart.set_yticks(range(len(names)), names, parse_math=False)
     chart.set(xlim=(0, 115), xlabel="probability, %")
     chart.set_xticks([0, 25, 50, 75, 100])
     chart.spines[["top", "right"]].set_visible(False)

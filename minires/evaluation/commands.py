@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..common.json_files import write_json
-from ..data import BrokenImageError, Preprocessing, find_images, open_image
+from ..data import BrokenImageError, find_images, open_image
 from .classify import classify, draw_guesses
 from .evaluate import Evaluation, evaluate
-from .networks import find_classes, load_networks
+from .networks import find_classes, find_preprocessing, load_networks, was_trained_here
 from .protocols import PROTOCOLS
 from .tables import bars, evaluation_table
 
@@ -28,7 +28,7 @@ def evaluate_files(
     weights: Sequence[Path],
     *,
     find: tuple[Path, Path | None, Path | None],
-    sizes: tuple[int, int],
+    sizes: tuple[int | None, int | None],
     protocol: str,
     limit: int | None,
     device: str,
@@ -37,10 +37,11 @@ def evaluate_files(
 ) -> None:
     """Evaluate networks on a folder; `find` is the folder, its labels and the classes."""
     refuse_overwriting(out, [*weights, *(path for path in find if path)])
-    preprocessing = Preprocessing(*sizes)
+    preprocessing = find_preprocessing(weights, *sizes)
     models = load_networks(weights, device)
     data, labels, classes = find
     images = find_images(data, labels=labels, classes=find_classes(weights, classes))
+    images = replace(images, upright=was_trained_here(weights))
     images = images.first(limit) if limit else images
     with progress(console) as bar:
         task = bar.add_task(images.name, total=len(images))
@@ -96,14 +97,14 @@ def classify_files(
     weights: Sequence[Path],
     *,
     classes: Path | None,
-    sizes: tuple[int, int],
+    sizes: tuple[int | None, int | None],
     protocol: str,
     top: int,
     device: str,
     picture: Path | None,
 ) -> None:
     """Show the most likely classes of each image; those that can't be read are named at the end."""
-    preprocessing = Preprocessing(*sizes)
+    preprocessing = find_preprocessing(weights, *sizes)
     models = list(load_networks(weights, device).values())
     names, faults = find_classes(weights, classes), []
     pictures = picture_paths(picture, images) if picture else {}

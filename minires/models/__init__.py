@@ -13,7 +13,7 @@ from .imagenet import (
     resnet101,
     resnet152,
 )
-from .names import by_name
+from .names import by_name, made_as, make_again
 from .vgg import VGG, vgg, vgg16, vgg19
 
 __all__ = [
@@ -24,6 +24,8 @@ __all__ = [
     "by_name",
     "cifar_resnet",
     "googlenet",
+    "made_as",
+    "make_again",
     "plain18",
     "plain34",
     "resnet",

@@ -6,11 +6,20 @@ import re
 from typing import Any
 
 from ..nn import Module
-from .cifar import cifar_resnet
-from .googlenet import googlenet
-from .imagenet import BLOCKS, resnet
-from .vgg import vgg
+from .cifar import CifarResNet, cifar_resnet
+from .googlenet import GoogLeNet, googlenet
+from .imagenet import BLOCKS, ResNet, resnet
+from .vgg import VGG, vgg
 
+FAMILIES: dict[str, tuple[type[Module], Any, tuple[str, ...]]] = {  # class, maker, its options
+    "resnet": (ResNet, resnet, ("depth", "shortcut", "version")),
+    "cifar_resnet": (
+        *(CifarResNet, cifar_resnet),
+        ("depth", "shortcut", "version", "block", "padding"),
+    ),
+    "vgg": (VGG, vgg, ("depth", "batch_norm")),
+    "googlenet": (GoogLeNet, googlenet, ("version", "aux", "transform_input")),
+}
 EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
 
 
@@ -31,3 +40,23 @@ def by_name(name: str, **options: Any) -> Module:
         options = options if match[1] == "resnet" else {"shortcut": None, **options}
         return make(int(match[2]), **options)
     raise ValueError(f"there is no network {name!r}: try {EXAMPLES}")
+
+
+def made_as(model: Module) -> dict[str, Any]:
+    """How `make_again` makes such a network; {} for one that is not of this package."""
+    for family, (kind, _, options) in FAMILIES.items():
+        if isinstance(model, kind):
+            return {"family": family} | {name: getattr(model, name) for name in options}
+    return {}
+
+
+def make_again(made: dict[str, Any], **options: Any) -> Module:
+    """The network that `made_as` describes; `options` are its classes, seed and dtype.
+
+    Raises: ValueError for something else.
+    """
+    _, make, known = FAMILIES.get(made.get("family", ""), (None, None, ()))
+    if make is None or set(made) != {"family", *known}:
+        raise ValueError(f"this describes none of the networks: {made!r:.200}")
+    model: Module = make(**{name: made[name] for name in known}, **options)
+    return model

@@ -3,6 +3,7 @@
 from ..autograd import HookHandle
 from ..from_pytorch import missing_from
 from . import functional
+from .averaging import WeightAverage
 from .blocks import (
     SHORTCUTS,
     BasicBlock,
@@ -67,6 +68,7 @@ __all__ = [
     "SubsampleAndPad",
     "SubsampleAndPadBothSides",
     "Summary",
+    "WeightAverage",
     "evaluating",
     "fold_batch_norm",
     "functional",

@@ -18,7 +18,8 @@ from ..autograd.more_ops import Rectify
 from ..autograd.ops import Gradients
 from ..common.expecting import must_be
 from ..from_pytorch import missing_from
-from ..kernels.devices import is_array, move
+from ..kernels import checks
+from ..kernels.devices import is_array, move, namespace
 from ..kernels.running import Running
 from .fused import ConvolveAdd
 from .regions import logistic_cross_entropy as logistic_cross_entropy
@@ -273,16 +274,69 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return log_softmax(x, axis).exp()
 
 
-def cross_entropy(logits: Tensor, labels: Array) -> Tensor:
+def cross_entropy(
+    logits: Tensor,
+    labels: Array,
+    *,
+    weight: Array | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Mean loss of a batch, in nats: logits (N, K), labels (N,) whole numbers, a plain array.
 
-    Labels that are on the host are copied to where the logits are.
+    Labels may also be probabilities (N, K), such as `mixup` makes. `weight` (K,) is that of each
+    class; with labels the mean is then a weighted one, with probabilities it is over N, as in
+    PyTorch. `label_smoothing` is the share of the truth that all classes have alike (Szegedy et al.
+    2015, sec. 7). Arrays that are on the host are copied to where the logits are.
+
+    Raises: ValueError or TypeError for other shapes, kinds, or a share that is none.
     """
     must_be(Tensor, logits, "cross_entropy: logits")
     if isinstance(labels, Tensor):
         raise TypeError("labels are a plain array of whole numbers, np.array(labels), not a Tensor")
-    labels = move(labels if is_array(labels) else np.asarray(labels), logits.device)
-    return SoftmaxCrossEntropy.apply(as_numbers(logits), labels=labels)
+    labels, logits = as_plain(labels, logits), as_numbers(logits)
+    if weight is None and label_smoothing == 0 and labels.ndim != 2:
+        return SoftmaxCrossEntropy.apply(logits, labels=labels)
+    shares = shares_of(logits, labels, weight, label_smoothing)
+    return -(log_softmax(logits) * Tensor(shares)).sum()
+
+
+def as_plain(values: Any, like: Tensor) -> Array:
+    """Numbers as an array on the device of a tensor."""
+    return move(values if is_array(values) else np.asarray(values), like.device)
+
+
+def shares_of(logits: Tensor, labels: Array, weight: Any, smoothing: float) -> Array:
+    """(N, K): what each negative log-probability counts in the loss."""
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be 0 to 1, but is {smoothing}")
+    classes = logits.shape[-1]
+    if labels.ndim == 2:
+        truth = probabilities_like(logits, labels)
+    else:
+        checks.labels(logits.data, labels)
+        hot = labels[:, None] == namespace(labels).arange(classes)
+        truth = hot.astype(logits.dtype) / hot.sum(1, keepdims=True)  # no class at all: NaN
+    weights = as_plain(1.0 if weight is None else weight, logits).astype(logits.dtype, copy=False)
+    if weights.shape not in ((), (classes,)):
+        raise ValueError(
+            f"cross_entropy: weight must be a number for each of the {classes} classes, but has "
+            f"shape {weights.shape}"
+        )
+    smooth = truth * (1 - smoothing) + smoothing / classes
+    total = len(labels) if labels.ndim == 2 else (truth * weights).sum()
+    return (smooth * weights / total).astype(logits.dtype, copy=False)
+
+
+def probabilities_like(logits: Tensor, labels: Array) -> Array:
+    """Probabilities as the truth, in the dtype of the logits."""
+    if labels.shape != logits.shape or labels.dtype.kind != "f":
+        raise ValueError(
+            f"cross_entropy: probabilities must be floating-point numbers {logits.shape} like the "
+            f"logits, but are {labels.dtype} {labels.shape}"
+        )
+    if not len(labels):
+        raise ValueError("cross_entropy: the batch is empty")
+    return labels.astype(logits.dtype, copy=False)
 
 
 __getattr__ = missing_from("minires.nn.functional")

@@ -318,10 +318,14 @@ class ModuleList(Module):
 
 
 class CrossEntropyLoss(Module):
-    """The mean loss of logits (N, K) and labels (N,), in nats: `nn.functional.cross_entropy`."""
+    """The mean loss of logits (N, K) and labels, in nats: `nn.functional.cross_entropy`."""
+
+    def __init__(self, weight: Array | None = None, *, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {"weight": weight, "label_smoothing": label_smoothing}
 
     def forward(self, logits: Tensor, labels: Array) -> Tensor:
-        return F.cross_entropy(logits, labels)
+        return F.cross_entropy(logits, labels, **self.options)
 
 
 class Flatten(Module):

@@ -85,6 +85,7 @@ def make_report(folders: Sequence[Path]) -> Report:
         sections=sections,
         mixed=differences(sections),
         data=embedded(sections),
+        compared=any(section.comparisons for section in sections),
         stills=[stills(section) for section in sections],
         gradient_headings=GRADIENT_HEADINGS,
         probes=probes,

@@ -12,7 +12,7 @@ from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gr
 from .paper import PaperComparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
 from .tables import final_figures, gradient_rows
-from .verdict import verdict
+from .verdict import own_verdict, verdict
 
 DIGITS = 5  # of a number in the page: more than a curve can show
 
@@ -49,19 +49,28 @@ class Section:
         return max((len(group.runs) for group in self.groups), default=0)
 
     @property
+    def is_of_own_images(self) -> bool:
+        """Whether the images are a user's, which the paper says nothing about."""
+        return "class_names" in self.config
+
+    @property
     def sentences(self) -> list[tuple[str, str]]:
         """The verdict's sentences, each split after its first words, "Cure:"."""
         if not self.groups:
             return [("", "No run is finished yet, so there is no verdict.")]
-        return [split_lead(line) for line in verdict(self.groups).split("\n")]
+        told = own_verdict if self.is_of_own_images else verdict
+        return [split_lead(line) for line in told(self.groups).split("\n")]
 
     @property
     def comparisons(self) -> list[PaperComparison]:
-        return comparisons(self.runs)
+        return [] if self.is_of_own_images else comparisons(self.runs)
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        return [row(group) for group in self.groups]
+        rows = [row(group) for group in self.groups]
+        if self.is_of_own_images:
+            return [{k: v for k, v in row.items() if "in the paper" not in k} for row in rows]
+        return rows
 
     @property
     def gradient_rows(self) -> list[list[str]]:

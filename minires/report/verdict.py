@@ -44,6 +44,22 @@ def verdict(groups: list[Group]) -> str:
     return "\n".join(sentences)
 
 
+def own_verdict(groups: list[Group]) -> str:
+    """How networks do on a user's own images, of which the paper says nothing."""
+    return "\n".join(nothing_learned([group]) or about_error(group) for group in groups)
+
+
+def about_error(group: Group) -> str:
+    """The error on new images beside that of training, and the best one on the way."""
+    steps, errors = group.runs[0].curve("evaluation", "test_error")
+    best = errors.argmin()
+    return (
+        f"{group.name}: {group.mean('test_error'):.1%} of the test images are wrong at the end, "
+        f"{group.mean('training_error'):.1%} of the training images, as they are cut; the least "
+        f"test error of the first run was {errors[best]:.1%}, after iteration {steps[best]:,}."
+    )
+
+
 def nothing_learned(groups: list[Group]) -> str:
     """A sentence if no network is better than a guess; "" if one is, or if that isn't known."""
     classes = groups[0].config.get("classes")

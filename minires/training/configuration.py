@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.json_files import write_json
+from ..common.json_files import read_json, write_json
 from ..environment import environment
 from ..kernels import precision
 
@@ -55,3 +55,9 @@ def write_configuration(trainer: Trainer) -> None:
         "made with": environment() | trainer.world.about(),
     }
     write_json(trainer.folder / "config.json", trainer.identity | about)
+
+
+def update_configuration(trainer: Trainer) -> None:
+    """Write the recipe anew: the run goes on by another."""
+    path = trainer.folder / "config.json"
+    write_json(path, read_json(path) | trainer.identity)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Tensor, no_grad
-from ..data import Dataset, evaluation_batches
+from ..data import Dataset, Photographs, evaluation_batches
 from ..data.batches import Batch
 from ..distributed import ALONE, Alone
 from ..kernels.devices import move, to_host
@@ -69,7 +69,7 @@ class Tally:
 
 def evaluate_split(
     model: Module,
-    dataset: Dataset,
+    dataset: Dataset | Photographs,
     split: str = "test",
     *,
     limit: int | None = None,
@@ -83,7 +83,11 @@ def evaluate_split(
     """
     settings: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
     settings |= {"limit": limit, "first": world.rank, "every": world.size}
-    batches = evaluation_batches(dataset, split, batch_size, **settings)
+    batches = (
+        dataset.evaluation_batches(split, batch_size, **settings)
+        if isinstance(dataset, Photographs)
+        else evaluation_batches(dataset, split, batch_size, **settings)
+    )
     if world.size == 1:
         return count(model, batches)
     counted = [astuple(count(model, [batch])) for batch in batches]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
 
@@ -18,6 +18,14 @@ class Recipe:
     `record_every`, `evaluate_every` and `checkpoint_every` count iterations; `test_images` limits
     an evaluation to the first so many images of the test set (None: all of them). A batch is cut
     into `shards`, each normalised by its own statistics: see `distributed/shards.py`.
+
+    The rest is for recipes of one's own. `optimizer` "adamw" makes no use of `momentum`. Without
+    `decay_norms` weights alone decay, not batch norm's parameters and biases. Gradients longer than
+    `clip_norm` are scaled to it; records hold the norm before. `label_smoothing` and
+    `class_weights` are those of `nn.functional.cross_entropy`, for the training loss only. `mixup`
+    is alpha: see `data.mixup`; the training error then counts the images' own labels. With
+    `average`, a decay such as 0.999, evaluations and checkpoints have the weights' moving average
+    as well: see `nn.WeightAverage`.
     """
 
     name: str
@@ -31,6 +39,14 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     shards: int = 1
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    nesterov: bool = False
+    decay_norms: bool = True
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+    mixup: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         rhythms = "record_every", "evaluate_every", "checkpoint_every"
@@ -38,6 +54,10 @@ class Recipe:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"recipe: {field} must be at least 1, not {value}")
+        if self.optimizer not in ("sgd", "adamw"):
+            raise ValueError(f"recipe: optimizer must be 'sgd' or 'adamw', not {self.optimizer!r}")
+        if self.mixup and self.shards > 1:
+            raise ValueError("recipe: mixup mixes whole batches, so that shards must be 1")
 
     def due(self, step: int) -> set[str]:
         """What is due after `step` iterations; everything is after the last one."""
@@ -50,9 +70,13 @@ class Recipe:
         return {what for what, every in rhythms.items() if last or step % every == 0}
 
     def settings(self) -> dict[str, Any]:
-        """The recipe as JSON can hold it; shards where there are several."""
+        """The recipe as JSON can hold it; of what few recipes choose, what this one does."""
         settings = asdict(self) | {"schedule": repr(self.schedule)}
-        return {k: v for k, v in settings.items() if (k, v) != ("shards", 1)}
+        if self.class_weights is not None:
+            settings["class_weights"] = [float(weight) for weight in self.class_weights]
+        names = [field.name for field in fields(self)]
+        seldom = {f.name: f.default for f in fields(self)[names.index("shards") :]}
+        return {k: v for k, v in settings.items() if k not in seldom or v != seldom[k]}
 
 
 def toy(depth: int, training_images: int) -> Recipe:

@@ -17,14 +17,14 @@ import numpy as np
 from ..autograd.function import Array, tracer
 from ..cuda_graph import CudaGraph, GraphError
 from ..data import Batches
-from ..data.resident import ResidentBatches
+from ..data.photographs import PhotographBatches
 from ..kernels import precision
 from ..kernels.devices import wait_for_stream
 from ..kernels.recording import Recorder
 from ..nn import Module
 from ..nn.fusing import is_on
 from ..nn.module import Parameter
-from ..optim import SGD
+from ..optim import Groups, Optimizer
 
 Left = list[tuple[Parameter, Array | None]]  # each parameter's gradient
 REGISTRIES = ("_parameters", "_buffers", "_children", "_hooks")
@@ -37,8 +37,16 @@ class Replay:
     Within `with replay:` recordings are kept; at the end they, and their memory, are let go.
     """
 
-    def __init__(self, model: Module, optimizer: SGD, batches: Batches, name: str) -> None:
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer | Groups,
+        batches: Batches | PhotographBatches,
+        name: str,
+        never: str = "",
+    ) -> None:
         self.model, self.optimizer, self.batches, self.name = model, optimizer, batches, name
+        self.never = never  # why no step can be replayed
         self.on_gpu = model.device == "cuda"
         self.graphs: dict[Callable[[], None], CudaGraph[Left]] = {}
         self.seen: list[Any] = []
@@ -96,7 +104,7 @@ class Replay:
         self.forget()
         self.changes += 1
         self.reason = ""
-        if reason := why_not(self.model, self.optimizer, self.batches):
+        if reason := self.never or why_not(self.model, self.optimizer, self.batches):
             self.give_up(reason)
         elif self.changes > RESTLESS:
             self.tell("it changes something about itself in every step")
@@ -115,10 +123,10 @@ class Replay:
             warnings.warn(f"{self.name} trains without replay: {reason}", stacklevel=2)
 
 
-def what_decides(model: Module, optimizer: SGD) -> list[Any]:
+def what_decides(model: Module, optimizer: Optimizer | Groups) -> list[Any]:
     """All objects that decide what a step launches, to be compared by identity."""
     found: list[Any] = [tracer.get(), precision.current(), is_on()]
-    found += optimizer.momentum, optimizer.weight_decay
+    found += optimizer.decides()
     to_visit = [model]
     while to_visit:
         attributes = vars(to_visit.pop())
@@ -132,9 +140,11 @@ def what_decides(model: Module, optimizer: SGD) -> list[Any]:
     return found
 
 
-def why_not(model: Module, optimizer: SGD, batches: Batches) -> str:
+def why_not(
+    model: Module, optimizer: Optimizer | Groups, batches: Batches | PhotographBatches
+) -> str:
     """Why a step can't be replayed, or an empty string."""
-    if not isinstance(batches, ResidentBatches):
+    if not batches.is_replayable:
         return "the training images take too much of the GPU's memory to lie there"
     if tracer.get():
         return "its operations are being traced"

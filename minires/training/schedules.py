@@ -6,6 +6,7 @@ the paper counts iterations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +26,14 @@ class StepDecay:
         return self.peak * self.factor ** sum(step >= drop for drop in self.drops)
 
 
+def stop_must_come_after_start(schedule: LinearDecay | CosineDecay) -> None:
+    if schedule.stop <= schedule.start:
+        raise ValueError(
+            f"{type(schedule).__name__}: stop must come after start, {schedule.start}, but is "
+            f"{schedule.stop}"
+        )
+
+
 @dataclass(frozen=True)
 class LinearDecay:
     """`peak` until `start`, then along a straight line to 0 at `stop`, which comes later."""
@@ -34,15 +43,32 @@ class LinearDecay:
     stop: int
 
     def __post_init__(self) -> None:
-        if self.stop <= self.start:
-            raise ValueError(
-                f"LinearDecay: stop must come after start, {self.start}, but is {self.stop}"
-            )
+        stop_must_come_after_start(self)
 
     def __call__(self, step: int) -> float:
         """Learning rate of iteration `step`."""
         left = (self.stop - step) / (self.stop - self.start)
         return self.peak * min(1.0, max(0.0, left))
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """`peak` until `start`, then down half a wave of the cosine to 0 at `stop`, which comes later.
+
+    Loshchilov & Hutter 2017, eq. 5, without restarts.
+    """
+
+    peak: float
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        stop_must_come_after_start(self)
+
+    def __call__(self, step: int) -> float:
+        """Learning rate of iteration `step`."""
+        done = (step - self.start) / (self.stop - self.start)
+        return self.peak * (1 + math.cos(math.pi * min(1.0, max(0.0, done)))) / 2
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
-from ..data import Dataset, training_batches
+from ..data import Dataset, Photographs, training_batches
 from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
 from ..nn import Module
 from ..nn import functional as F
-from ..optim import SGD
+from ..optim import clip_gradients
 from . import checkpoints
+from .choices import average_of, loss_options, mixed, optimizer_of, why_never_replayed
 from .claim import claimed
-from .configuration import identity, write_configuration
+from .configuration import identity, update_configuration, write_configuration
 from .divergence import check_gradients, check_loss, first_fault
 from .interrupt import InterruptedTraining, StopRequest
 from .meters import Meter, Tally, evaluate_split
@@ -46,13 +47,15 @@ class Trainer:
     - evaluation: every `evaluate_every` iterations; training loss and error since the last such
       line, test loss and error.
     - gradients: at the first and the last iteration; norm of each weight's gradient.
+    - changed: where a run was resumed with another schedule or number of iterations; both recipes'
+      values.
     - diverged: where training broke down; the reason.
 
     On a GPU, iterations are replayed as CUDA graphs where they can be: see `replay.py`.
 
     Args:
         model: the network; its parameters are changed.
-        dataset: the images.
+        dataset: the images, in memory, or `Photographs` as files.
         recipe: see `recipes.py`.
         folder: where the files go; created if need be.
         seed: of the batches' order and crops.
@@ -72,7 +75,7 @@ class Trainer:
     def __init__(
         self,
         model: Module,
-        dataset: Dataset,
+        dataset: Dataset | Photographs,
         recipe: Recipe,
         *,
         folder: Path,
@@ -84,19 +87,16 @@ class Trainer:
     ) -> None:
         if device:
             model.to(device)
-        self.model, self.dataset, self.recipe = model, dataset, recipe
+        self.model, self.recipe = model, recipe
+        self.dataset: Any = dataset
         self.folder, self.name, self.overwrite = Path(folder), name, overwrite
         self.watch = watch or (lambda trainer: None)
         self.world = ALONE if recipe.shards == 1 else world()  # the ranks that train this run
         place: dict[str, Any] = {"dtype": model.parameters()[0].dtype, "device": model.device}
         self.batches = self.make_batches(seed, **place)
-        self.optimizer = SGD(
-            model.parameters(),
-            lr=recipe.schedule(0),
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
-        self.replay = Replay(model, self.optimizer, self.batches, name)
+        self.optimizer = optimizer_of(model, recipe)
+        self.average, self.loss_options = average_of(model, recipe), loss_options(model, recipe)
+        self.replay = Replay(model, self.optimizer, self.batches, name, why_never_replayed(recipe))
         self.tally, self.records = Tally(model.device), Records(self.folder / "records.jsonl")
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
@@ -139,7 +139,7 @@ class Trainer:
         if self.is_looked_at():
             self.replay(self.make_gradients)
             self.look()
-            self.optimizer.step()
+            self.update()
         else:
             self.replay(self.make_gradients_and_update)
         self.step += 1
@@ -164,8 +164,9 @@ class Trainer:
 
     def make_gradients_of(self, images: Any, labels: Any) -> None:
         """Forward and backward of these images."""
+        images, truth = mixed(self, images, labels)
         logits = self.model(Tensor(images))
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, truth, **self.loss_options)
         self.tally.sum(loss, logits, labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -173,7 +174,15 @@ class Trainer:
     def make_gradients_and_update(self) -> None:
         """A whole iteration, whose gradients nobody looks at."""
         self.make_gradients()
+        self.update()
+
+    def update(self) -> None:
+        """Move the parameters, and their average where there is one."""
+        if self.recipe.clip_norm is not None:
+            clip_gradients(self.optimizer.parameters, self.recipe.clip_norm)
         self.optimizer.step()
+        if self.average:
+            self.average.update()
 
     def do_what_is_due(self) -> None:
         """Record, evaluate and save, each as often as the recipe says."""
@@ -182,7 +191,7 @@ class Trainer:
             self.loss = self.records.interval(self)
             self.compare_ranks()
         if "evaluation" in due:
-            with self.timed():
+            with self.timed(), self.average.in_use() if self.average else nullcontext():
                 test = self.evaluate()
             self.records.evaluation(self, test)
         if "checkpoint" in due:
@@ -201,7 +210,7 @@ class Trainer:
 
     def timed_network(self) -> tuple[Module, Any]:
         """What stands for the whole where times are estimated, and the shape of its input."""
-        return self.model, self.dataset.train_images.shape[1:]
+        return self.model, self.dataset.image_shape
 
     # -- what the loop does beside learning ------------------------------------------------
 
@@ -247,7 +256,9 @@ class Trainer:
     def arrays(self) -> list[Any]:
         """All arrays of the state."""
         buffers = [buffer for _, buffer in self.model.named_buffers()]
-        return [*(p.data for p in self.optimizer.parameters), *buffers, *self.optimizer.velocities]
+        averages = self.average.averages.values() if self.average else ()
+        memory = self.optimizer.state_arrays().values()
+        return [*(p.data for p in self.optimizer.parameters), *buffers, *memory, *averages]
 
     def compare_ranks(self) -> None:
         """See that all ranks still have the same network. Raises: ValueError if not."""
@@ -296,21 +307,31 @@ class Trainer:
         self.count()
         self.world.share(lambda: checkpoints.save(self))
 
-    def resume(self) -> None:
+    def resume(self, *, changed: bool = False) -> None:
         """Go back to the folder's checkpoint; records of later steps are dropped.
+
+        With `changed` the schedule and the number of iterations may be others than before. A line
+        of the records says which, and from where on: what was, and what is from then on.
 
         Raises: FileNotFoundError, or ValueError if the checkpoint is damaged or of another run, or
         another process is training there.
         """
-        self.restore()
+        changes = self.restore(changed=changed)
         self.world.share(self.drop_later_records)
+        if changes:
+            self.records.add("changed", self, recipe=changes)
+            self.world.share(lambda: update_configuration(self))
 
-    def restore(self) -> None:
-        """Take over the state of the checkpoint; rank 0 reads it, the others get it from there."""
-        state = self.world.share(lambda: checkpoints.restore_arrays(self))
+    def restore(self, *, changed: bool = False) -> dict[str, Any]:
+        """Take over the state of the checkpoint; rank 0 reads it, the others get it from there.
+
+        Returns what is another than in the checkpoint, which only `changed` allows.
+        """
+        state = self.world.share(lambda: checkpoints.restore_arrays(self, changed=changed))
         for array in self.arrays():
             self.world.broadcast(array)
         checkpoints.restore_counts(self, state)
+        return checkpoints.changes_of(state["identity"]["recipe"], self.identity["recipe"])
 
     def drop_later_records(self) -> None:
         with claimed(self.folder):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,7 @@ OTHERS = {  # first bytes of what is saved in place of weights
 }
 HEAD = 64
 CHECKPOINT = "minires"  # the metadata of a checkpoint
+NETWORK, CLASSES, IMAGE_SIZE = "network", "classes", "image_size"  # of a network trained here
 
 
 @dataclass(frozen=True)
@@ -76,20 +78,42 @@ def is_safetensors(path: Path) -> bool:
     return begins or path.suffix == ".safetensors"
 
 
-def checkpoint_state(path: Path) -> tuple[dict[str, Array], dict[str, Any]] | None:
-    """The network's arrays, in our layout, and what its run was, in a checkpoint of a Trainer."""
+class Checkpoint(NamedTuple):
+    """What a Trainer's checkpoint holds of a network: its arrays, in our layout.
+
+    `state` is what its run was; `images` are the mean and standard deviation of its images.
+    """
+
+    model: dict[str, Array]
+    images: dict[str, Array]
+    state: dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """A checkpoint of a Trainer; None for another file."""
+    from safetensors import safe_open
+
+    if (about := header_of(path).get(CHECKPOINT)) is None:
+        return None
+    parts: dict[str, dict[str, Array]] = defaultdict(dict)
+    with safe_open(path, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118
+            part, _, rest = name.partition(".")
+            parts[part][rest] = file.get_tensor(name)
+    return Checkpoint(parts["model"], parts["images"], json.loads(about))
+
+
+def header_of(path: Path) -> dict[str, str]:
+    """What a safetensors file says besides its tensors; {} for other files."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file() or not is_safetensors(path):
-        return None
+        return {}
     try:
         with safe_open(path, framework="numpy") as file:
-            about = (file.metadata() or {}).get(CHECKPOINT)
-            names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
-            arrays = {n.removeprefix("model."): file.get_tensor(n) for n in names if about}
+            return dict(file.metadata() or {})
     except SafetensorError:  # other readers say what is wrong
-        return None
-    return (arrays, json.loads(about)["identity"]) if about else None
+        return {}
 
 
 def numbers_of(name: str, entry: Tensors, path: Path) -> Array:

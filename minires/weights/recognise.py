@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..models import CifarResNet, cifar_resnet, googlenet, resnet, vgg
+from ..models import CifarResNet, cifar_resnet, googlenet, make_again, resnet, vgg
 from ..models.imagenet import BLOCKS
 from ..nn import Module
 
 Shapes = Mapping[str, tuple[int, ...]]
 T = TypeVar("T")
+HEADS = ("fc.bias", "classifier.6.bias")  # of the last layers
 
 
 def recognise(shapes: Shapes, path: Path) -> Module:
@@ -30,6 +31,18 @@ def recognise(shapes: Shapes, path: Path) -> Module:
         "with shortcuts A takes them in either padding, of which one is right: cifar_resnet(20, "
         "padding='both') for half of the new channels in front"
     )
+
+
+def described(made: Any, shapes: Shapes, path: Path) -> Module:
+    """The network of a file that says how it was made, its weights still zeros."""
+    heads = (shapes[name] for name in HEADS if name in shapes)
+    try:
+        [classes] = next(heads, ())
+        if made.get("depth", 0) > len(shapes):
+            raise ValueError(f"{made['depth']} layers are more than it has tensors")
+        return make_again(made, classes=classes, seed="zeros")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not say how its network was made: {error}") from None
 
 
 def by_title(title: str, classes: int, path: Path) -> Module:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,16 @@ from ..autograd.function import Array
 from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
 from .pth import write_pth
-from .reading import Tensors, checkpoint_state, numbers_of, read_state
-from .recognise import by_title, recognise, refuse_other_padding, renamed
+from .reading import (
+    NETWORK,
+    Checkpoint,
+    Tensors,
+    header_of,
+    numbers_of,
+    read_checkpoint,
+    read_state,
+)
+from .recognise import by_title, described, recognise, refuse_other_padding, renamed
 
 COUNTER = "num_batches_tracked"
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -79,8 +88,8 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
     changed only if everything fits, and stays in its mode. The file may hold the state dict itself
     or a dict with it under "state_dict", "model", "net" or the like; names may all begin with
     "module.", "backbone." or the like: `reading.py` lists them. Numbers are cast to the model's
-    dtype. A Trainer's checkpoint is read too; without a `model`, that of a network for CIFAR whose
-    run has its name, such as "ResNet-20" or "plain-56".
+    dtype. Files that say how their network was made, as `minires train` writes them, and a
+    Trainer's checkpoints give any network of this package.
 
     Raises:
         ValueError: lists what is missing, unexpected or of another shape (in PyTorch's layout), or
@@ -88,12 +97,12 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
         FileNotFoundError: there is no such file.
     """
     path = Path(path).expanduser()
-    if (own := checkpoint_state(path)) is not None:
-        return load_checkpoint_of(path, *own, model)
+    if (own := read_checkpoint(path)) is not None:
+        return load_checkpoint_of(path, own, model)
     found = read_state(path)
     entries = renamed(found)
     if model is None:
-        model = recognise({name: entry.shape for name, entry in found.items()}, path).eval()
+        model = network_of({name: entry.shape for name, entry in found.items()}, path).eval()
     refuse_other_padding(model, found, path)
     slots = slots_of(model)
     if problems := misfits(slots, entries):
@@ -107,21 +116,39 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
     return model
 
 
-def load_checkpoint_of(
-    path: Path, arrays: Mapping[str, Array], identity: Mapping[str, Any], model: Module | None
-) -> Module:
-    """A network as a Trainer's checkpoint has it, made by the name of its run."""
-    if model is None:
-        model = by_title(identity["network"], len(arrays.get("fc.bias", ())), path).eval()
+def network_of(shapes: Mapping[str, tuple[int, ...]], path: Path) -> Module:
+    """The network of a file, by what it says or else by its tensors; its weights are zeros."""
+    if NETWORK not in (header := header_of(path)):
+        return recognise(shapes, path)
     try:
-        model.load_state_dict(arrays)
+        made = json.loads(header[NETWORK])
+    except ValueError:
+        made = header[NETWORK]
+    return described(made, shapes, path)
+
+
+def load_checkpoint_of(path: Path, own: Checkpoint, model: Module | None) -> Module:
+    """A network as a Trainer's checkpoint has it, made as its run says, or by the run's name."""
+    if model is None:
+        shapes = {name: array.shape for name, array in own.model.items()}
+        model = (
+            described(own.state["made_as"], shapes, path)
+            if own.state.get("made_as")
+            else by_title(own.state["identity"]["network"], len(own.model.get("fc.bias", ())), path)
+        ).eval()
+    try:
+        model.load_state_dict(own.model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return model
 
 
-def save_torchvision(model: Module, path: Path | str) -> None:
+def save_torchvision(
+    model: Module, path: Path | str, *, about: Mapping[str, str] | None = None
+) -> None:
     """Write a network's state dict as torchvision has it, to `.safetensors` or `.pth`.
+
+    `about` goes into the metadata of a `.safetensors` file.
 
     `torchvision.models.NAME().load_state_dict(...)` takes it. Networks that torchvision does not
     have (plain ones, shortcuts A and C, pre-activation) are written in the same way. The file is
@@ -136,7 +163,7 @@ def save_torchvision(model: Module, path: Path | str) -> None:
         if path.suffix == ".safetensors":
             from safetensors.numpy import save_file
 
-            save_file(torch_state(model), temporary, metadata={"format": "pt"})
+            save_file(torch_state(model), temporary, metadata={"format": "pt", **(about or {})})
         else:
             write_pth(temporary, torch_state(model))
 

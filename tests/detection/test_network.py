@@ -6,7 +6,6 @@ import pytest
 from minires import Tensor, no_grad
 from minires.detection import FasterRCNN, Settings, faster_rcnn, network
 from minires.detection.boxes import HEAD_WEIGHTS, encode
-from minires.detection.freezing import freeze, norms
 from minires.detection.pooling import RegionPooling
 from minires.detection.proposals import Predictions, ProposalNetwork, propose
 from minires.detection.regions import Regions, detections, region_losses, suppressed_by_class
@@ -15,6 +14,7 @@ from minires.models import resnet
 from minires.nn import BasicBlock, BatchNorm2d, Conv2d, GlobalAvgPool, ReLU, Sequential
 from minires.nn.module import Parameter
 from minires.optim import SGD
+from minires.training.freezing import freeze, norms
 
 from ..helpers import leaf
 

@@ -81,8 +81,8 @@ MUTANTS = [
             "folders: images behind two links count twice": ("seen.add(place)", "pass"),
             "folders: hidden files are images": (' and not name.startswith("."):', ":"),
             "folders: the first images are of the first class": (
-                "place * len(self) // count for place",
-                "place for place",
+                "[i * len(self) // count for i",
+                "[i for i",
             ),
         },
     ),

@@ -66,8 +66,8 @@ OPTIMISER = [
         f"{SGD}::test_a_state_is_a_copy",
         {
             "sgd: its state is no copy": (
-                'velocity.{i}": copy_to_host(v) for',
-                'velocity.{i}": v for',
+                "{name: copy_to_host(array) for name",
+                "{name: array for name",
             ),
         },
     ),
@@ -138,7 +138,7 @@ SCHEDULES_AND_DATA = [
                 "self.prepare(self.images[chosen], self.labels[np.sort(chosen)]",
             ),
             "batches: an evaluation crops": (
-                "*_no_crops(len(images[some]))",
+                "*no_crops(len(images[some]))",
                 "np.zeros((len(images[some]), 2), int), np.zeros(len(images[some]), bool)",
             ),
         },

@@ -165,7 +165,22 @@ def test_concatenation_and_convolution_with_a_bias_and_relu_as_one(rng):
 
 def test_loss(rng):
     labels = rng.integers(0, 5, 4)
-    check(lambda x: F.cross_entropy(x, labels), rng.standard_normal((4, 5)), rng=rng)
+    logits, weighted = rng.standard_normal((4, 5)), {"weight": np.arange(1.0, 6.0)}
+    for target, options in [
+        (labels, {}),
+        (labels, weighted | {"label_smoothing": 0.1}),
+        (rng.dirichlet(np.ones(5), 4), weighted),
+    ]:
+        check(lambda x, t=target, o=options: F.cross_entropy(x, t, **o), logits, rng=rng)
+        ours = F.cross_entropy(Tensor(logits).to("cuda"), target, **options).item()
+        assert ours == pytest.approx(F.cross_entropy(Tensor(logits), target, **options).item())
+
+
+def test_a_label_that_is_no_class_gives_nan_on_a_gpu():
+    """Looking at the labels would mean waiting."""
+    logits = Tensor(np.zeros((2, 3))).to("cuda")
+    for options in ({}, {"label_smoothing": 0.1}):
+        assert np.isnan(F.cross_entropy(logits, np.array([0, 3]), **options).item())
 
 
 def test_layers_with_a_bias(rng):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minires.evaluation.networks import load_networks
+from minires.evaluation.networks import find_preprocessing
 from minires.models import cifar_resnet
 from minires.training.checkpoints import save_checkpoint
 from minires.weights import load_torchvision
@@ -47,4 +47,4 @@ def test_what_does_not_fit_gets_a_sentence(tmp_path):
 def test_a_command_would_normalise_its_images_wrongly_and_says_so(tmp_path):
     path = saved(tmp_path / "c.safetensors", cifar_resnet(8))
     with pytest.raises(ValueError, match=r"a run on CIFAR-10, .* preprocessing=Preprocessing.of"):
-        load_networks([path])
+        find_preprocessing([path])

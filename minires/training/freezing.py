@@ -1,8 +1,8 @@
-"""What a detector does not train: batch norm, and the first layers (He et al. 2015, app. A).
+"""Layers that a training leaves as they are: a frozen batch norm keeps its statistics, too.
 
-With one or two images a batch, statistics of the batch say nothing. So a frozen batch norm keeps
-those that it was pretrained with, and its scale and shift: it is a factor of the weights in front
-of it, and the weights' gradient is multiplied by it (`nn/fused.py`, `folded_gradients`).
+With few images a batch, its statistics say nothing. So a frozen batch norm keeps those that it was
+pretrained with, and its scale and shift: it is a factor of the weights in front of it, and the
+weights' gradient is multiplied by it (`nn/fused.py`, `folded_gradients`). He et al. 2015, app. A.
 """
 
 from __future__ import annotations

@@ -1,0 +1,187 @@
+"""Training on a user's own images: views, batches, folders, heads, what is frozen and kept."""
+
+from .mutants import planted_in
+
+PHOTOGRAPHS = "tests/data/test_photographs.py"
+OWN = "tests/own_images/test_train.py"
+
+DATA = [
+    *planted_in(
+        "minires/data/augmentation.py",
+        PHOTOGRAPHS,
+        {
+            "own images: the area is that of a side": ("math.sqrt(area * ratio)", "area * ratio"),
+            "own images: ratios are not uniform in the logarithm": (
+                "math.exp(rng.uniform(math.log(LOW), math.log(HIGH)))",
+                "rng.uniform(LOW, HIGH)",
+            ),
+            "own images: the last place is never drawn": (
+                "rng.integers(width - w + 1)",
+                "rng.integers(max(1, (width - w) // 2))",
+            ),
+            "own images: nothing is mirrored": ("rng.random() < 0.5", "rng.random() < 0"),
+            "own images: a thin image is taken whole": (
+                "min(width, round(height * HIGH))",
+                "width",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/photographs.py",
+        PHOTOGRAPHS,
+        {
+            "own images: a view does not depend on its step": (
+                "[self.seed, 1, step, place]",
+                "[self.seed, 1, place]",
+            ),
+            "own images: the stream begins at the first batch": (
+                "first = step * self.batch_size\n        return iter(",
+                "first = 0 * self.batch_size\n        return iter(",
+            ),
+            "own images: labels of another batch": (
+                "self.labels_of(step)), self.device)",
+                "self.labels_of(step + 1)), self.device)",
+            ),
+            "own images: a stream that has ended is taken for the next": (
+                "        self.due = -1  # if an image can't be read, the stream ends\n",
+                "",
+            ),
+            "own images: tests see the whole image": (
+                "resize(files.open(number), self.preprocessing.resize)",
+                "resize(files.open(number), self.size)",
+            ),
+            "own images: each rank tests all images": (
+                "starts = range(first * batch_size, len(files), every * batch_size)",
+                "starts = range(0, len(files), batch_size)",
+            ),
+            "own images: large ones fill the memory": (
+                "max(1, min(batch_size, TEST_PIXELS // self.size**2))",
+                "batch_size",
+            ),
+            "own images: levels are not scaled": (
+                "1 / (255 * np.array(IMAGENET_STD))",
+                "1 / np.array(IMAGENET_STD)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/own_folders.py",
+        PHOTOGRAPHS,
+        {
+            "own images: the split does not depend on the seed": (
+                "default_rng([seed, label])",
+                "default_rng([0, label])",
+            ),
+            "own images: test images are trained on, too": (
+                "train += order[held_out:]",
+                "train += order[0:]",
+            ),
+            "own images: a class may be missing from the test": (
+                "        refuse_missing(train, test, place)\n",
+                "        pass\n",
+            ),
+            "own images: one class is enough": ("if len(found) < 2:", "if not found:"),
+            "own images: weights grow with the class": (
+                "len(files) / (len(counts) * counts[label])",
+                "len(counts) * counts[label] / len(files)",
+            ),
+            "own images: photographs lie on their side": (
+                "inner if inner.is_dir() else folder), upright=True)",
+                "inner if inner.is_dir() else folder), upright=False)",
+            ),
+        },
+    ),
+]
+
+TRAINING = [
+    *planted_in(
+        "minires/own_images/starting.py",
+        f"{OWN}::TestFineTuning",
+        {
+            "own images: the head is that of the pretrained classes": (
+                "    put_head(model, classes, seed)\n",
+                "",
+            ),
+            "own images: frozen layers go on gathering statistics": (
+                "    hold(norm for layer in chosen for norm in norms(layer))\n",
+                "",
+            ),
+            "own images: frozen layers are trained": ("    freeze(chosen)\n", ""),
+            "own images: small batches have statistics of their own": (
+                "        hold(norms(model))\n",
+                "",
+            ),
+            "own images: weights of any network are taken": (
+                "if model.name != expected:",
+                "if not model:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/trainer.py",
+        f"{OWN}::TestTheBest",
+        {
+            "own images: the best is the last of several": (
+                "if test.error < best_error",
+                "if test.error <= best_error",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/command.py",
+        f"{OWN}::TestWeightsOfClasses",
+        {
+            "own images: classes have no weights": ("    if options.balance:", "    if False:"),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/results.py",
+        f"{OWN}::TestARun",
+        {
+            "own images: the file does not say its images' size": (
+                "IMAGE_SIZE: str(data.size)",
+                "IMAGE_SIZE: str(224)",
+            ),
+            "own images: rows and columns are exchanged": (
+                "(self.data.test_labels, self.said), 1",
+                "(self.said, self.data.test_labels), 1",
+            ),
+            "own images: the least confident mistakes come first": (
+                "np.argsort(-sure[wrong]",
+                "np.argsort(sure[wrong]",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/command.py",
+        f"{OWN}::TestGoingOn",
+        {
+            "own images: a stop before training leaves nothing to go on with": (
+                "        keep(folder, options, shlex.join(command))  # perhaps nobody has yet\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/own_images/command.py",
+        f"{OWN}::TestBadInput",
+        {
+            "own images: results are written over": (
+                "if folder.exists() and any(folder.iterdir()):",
+                "if False:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/evaluation/commands.py",
+        f"{OWN}::TestARun",
+        {
+            "own images: evaluated at the size of ImageNet's": (
+                "(weights, *sizes)\n    models = load_networks(",
+                "(weights, 256, 224)\n    models = load_networks(",
+            ),
+        },
+    ),
+]
+
+MUTANTS = [*DATA, *TRAINING]
