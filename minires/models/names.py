@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ..nn import Module
 from .cifar import cifar_resnet
 from .googlenet import googlenet
-from .imagenet import BLOCKS, resnet
+from .imagenet import (
+    BLOCKS,
+    resnet,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    wide_resnet50_2,
+    wide_resnet101_2,
+)
 from .vgg import vgg
 
+OF_THEIR_OWN: dict[str, Callable[..., Module]] = {
+    make.__name__: make
+    for make in (
+        googlenet,
+        resnext50_32x4d,
+        resnext101_32x8d,
+        wide_resnet50_2,
+        wide_resnet101_2,
+    )
+}
 EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
 
 
@@ -22,8 +40,8 @@ def by_name(name: str, **options: Any) -> Module:
 
     Raises: ValueError for a name that is none.
     """
-    if name == "googlenet":
-        return googlenet(**options)
+    if name in OF_THEIR_OWN:
+        return OF_THEIR_OWN[name](**options)
     if match := re.fullmatch(r"vgg(\d+)(_bn)?", name):
         return vgg(int(match[1]), batch_norm=bool(match[2]), **options)
     if match := re.fullmatch(r"(resnet|plain)(\d+)", name):
