@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ..nn import Module
 from .cifar import CifarResNet, cifar_resnet
 from .googlenet import GoogLeNet, googlenet
-from .imagenet import BLOCKS, ResNet, resnet
+from .imagenet import (
+    BLOCKS,
+    ResNet,
+    resnet,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    wide_resnet50_2,
+    wide_resnet101_2,
+)
 from .vgg import VGG, vgg
 
 FAMILIES: dict[str, tuple[type[Module], Any, tuple[str, ...]]] = {  # class, maker, its options
-    "resnet": (ResNet, resnet, ("depth", "shortcut", "version")),
+    "resnet": (
+        *(ResNet, resnet),
+        ("depth", "shortcut", "version", "groups", "width_per_group", "channels"),
+    ),
     "cifar_resnet": (
         *(CifarResNet, cifar_resnet),
-        ("depth", "shortcut", "version", "block", "padding"),
+        ("depth", "shortcut", "version", "block", "padding", "channels"),
     ),
-    "vgg": (VGG, vgg, ("depth", "batch_norm")),
-    "googlenet": (GoogLeNet, googlenet, ("version", "aux", "transform_input")),
+    "vgg": (VGG, vgg, ("depth", "batch_norm", "channels")),
+    "googlenet": (GoogLeNet, googlenet, ("version", "aux", "transform_input", "channels")),
+}
+OF_THEIR_OWN: dict[str, Callable[..., Module]] = {
+    make.__name__: make
+    for make in (
+        googlenet,
+        resnext50_32x4d,
+        resnext101_32x8d,
+        wide_resnet50_2,
+        wide_resnet101_2,
+    )
 }
 EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
 
@@ -31,8 +53,8 @@ def by_name(name: str, **options: Any) -> Module:
 
     Raises: ValueError for a name that is none.
     """
-    if name == "googlenet":
-        return googlenet(**options)
+    if name in OF_THEIR_OWN:
+        return OF_THEIR_OWN[name](**options)
     if match := re.fullmatch(r"vgg(\d+)(_bn)?", name):
         return vgg(int(match[1]), batch_norm=bool(match[2]), **options)
     if match := re.fullmatch(r"(resnet|plain)(\d+)", name):
