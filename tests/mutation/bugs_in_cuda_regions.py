@@ -3,6 +3,7 @@
 from .mutants import planted_in
 
 REGIONS = "tests/kernels/test_regions.py"
+DETECTOR = "tests/detection/test_on_a_gpu.py"
 OWN = "tests/kernels/test_cuda_regions.py"
 ALIGN = f"{OWN}::test_roi_align_has_the_bits_of_the_cpu"
 MAX_POOL = f"{REGIONS}::test_roi_max_pool_and_its_gradient -k cuda"
@@ -182,6 +183,23 @@ MUTANTS = [
         f"{OWN}::test_packs_of_channels",
         {
             "regions on a GPU: packs cross the last channel": ("sizes=(x_shape[3],)", "sizes=()"),
+        },
+    ),
+    *planted_in(
+        "minires/nn/regions.py",
+        f"{DETECTOR}::test_a_detector_finds_what_it_finds_on_the_cpu",
+        {
+            "regions on a GPU: their boxes stay on the host": ("move(boxes, x.device)", "boxes"),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/ops.py",
+        f"{DETECTOR}::test_a_pyramid_picks_maps_and_enlarges_them",
+        {
+            "an index on the host stays there": (
+                "move(p, device_of(a)) if isinstance(p, np.ndarray) else p",
+                "p",
+            ),
         },
     ),
 ]
