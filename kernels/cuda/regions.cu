@@ -28,7 +28,7 @@ __global__ void align_axis(
     double share = 0;
     int low = pixels, high = 0;
     for (double k = 0; k < samples; ++k) {
-        double at = start + __dmul_rn(k + 0.5, step) / samples;
+        double at = start + (k + 0.5) * step / samples;
         if (!(at >= -1 && at <= pixels)) continue;
         at = min(max(at, 0.0), last);
         const int first = at, second = min(first + 1, static_cast<int>(last));
@@ -114,7 +114,8 @@ __global__ void roi_align(
     Pack<T, V> total;
 #pragma unroll
     for (int v = 0; v < V; ++v) total.at[v] = is_there ? T(0) : T(0) / T(0);
-    const Pack<int, 2> rows_of_bin = load<2>(rows + 2 * p), columns_of_bin = load<2>(columns + 2 * column);
+    const Pack<int, 2> rows_of_bin = load<2>(rows + 2 * p);
+    const Pack<int, 2> columns_of_bin = load<2>(columns + 2 * column);
     for (int h = rows_of_bin.at[0]; is_there && h < rows_of_bin.at[1]; ++h)
         for (int w = columns_of_bin.at[0]; w < columns_of_bin.at[1]; ++w) {
             const T weight = down[p * height + h] * across[column * width + w];
@@ -171,7 +172,8 @@ __global__ void roi_max_pool(
         best.at[v] = is_there ? T(0) : T(0) / T(0);
         winner.at[v] = -1;
     }
-    const Pack<int, 2> rows_of_bin = load<2>(rows + 2 * p), columns_of_bin = load<2>(columns + 2 * column);
+    const Pack<int, 2> rows_of_bin = load<2>(rows + 2 * p);
+    const Pack<int, 2> columns_of_bin = load<2>(columns + 2 * column);
     for (int h = rows_of_bin.at[0]; is_there && h < rows_of_bin.at[1]; ++h)
         for (int w = columns_of_bin.at[0]; w < columns_of_bin.at[1]; ++w) {
             const int place = h * static_cast<int>(width) + w;
@@ -303,7 +305,6 @@ __global__ void __launch_bounds__(threads) unsuppressed(
                 if (staying >> k & 1) out |= overlaps[word * count + first + k];
             gone[word] |= out;
         }
-        __syncthreads();
     }
     if (threadIdx.x == 0) *kept_count = total;
 }

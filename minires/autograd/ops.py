@@ -183,10 +183,12 @@ class Transpose(Function):
 
 
 class GetItem(Function):
-    """a[index]; elements picked several times add up."""
+    """a[index]; elements picked several times add up. NumPy's places go to a's device."""
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, index: Any) -> Array:
+        parts = index if isinstance(index, tuple) else (index,)
+        index = tuple(move(p, device_of(a)) if isinstance(p, np.ndarray) else p for p in parts)
         ctx.save(index=index)
         return as_array(a[index]).copy()  # a later change of either must not reach the other
 

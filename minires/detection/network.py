@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..kernels.devices import to_host
 from ..nn import Module
 from ..nn.init import Rng
 from ..nn.layers import DType
@@ -118,8 +119,8 @@ class FasterRCNN(Module):
             logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen))
         ends = np.cumsum([len(boxes) for boxes in chosen])[:-1]
         parts = zip(
-            np.split(probabilities(logits.data), ends),
-            np.split(codes.data, ends),
+            np.split(probabilities(to_host(logits.data)), ends),
+            np.split(to_host(codes.data), ends),
             chosen,
             sizes,
             strict=True,
@@ -155,7 +156,7 @@ class FasterRCNN(Module):
         regions = sample_regions(chosen, objects, labels, self.numbers, rng)
         logits, codes = self.of_regions(maps, regions.boxes, regions.images)
         second = region_losses(logits, codes, regions, self.numbers)
-        return Losses(*first, *second, logits.data, regions.labels)
+        return Losses(*first, *second, to_host(logits.data), regions.labels)
 
 
 def numbers_of(boxes: Sequence[Boxes]) -> Places:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, concatenate
 from ..kernels import nms
+from ..kernels.devices import to_host
 from ..nn import Conv2d, Module, ReLU
 from ..nn import functional as F
 from ..nn.init import Rng, Zeros
@@ -101,7 +102,7 @@ def of_level(
     level: Predictions, size: tuple[int, int], settings: Settings, training: bool
 ) -> tuple[Boxes, np.ndarray]:
     """The proposals of one map and their logits."""
-    logits, codes, anchors = level.logits.data, level.codes.data, level.anchors
+    logits, codes, anchors = to_host(level.logits.data), to_host(level.codes.data), level.anchors
     order = best_first(logits)[: settings.of(settings.before_nms, training)]
     boxes = clip(decode(codes[order], anchors[order]), *size)
     large = (boxes[:, 2:] - boxes[:, :2] >= settings.least_side).all(axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from .. import kernels
 from ..autograd import Context, Function, Tensor
 from ..autograd.function import Array
-from ..kernels.devices import as_array, is_array
+from ..kernels.devices import as_array, is_array, move, namespace
 
 
 class AlignRegions(Function):
@@ -49,10 +49,10 @@ class SmoothL1(Function):
 
     @staticmethod
     def forward(ctx: Context, predictions: Array, *, targets: Array, beta: float) -> Array:
-        distance = predictions - targets
-        size, near = np.abs(distance), np.abs(distance) < beta
-        ctx.save(slope=np.where(near, distance / (beta or 1.0), np.sign(distance)))
-        losses = np.where(near, 0.5 * distance**2 / (beta or 1.0), size - 0.5 * beta)
+        xp, distance = namespace(predictions), predictions - targets
+        size, near = xp.abs(distance), xp.abs(distance) < beta
+        ctx.save(slope=xp.where(near, distance / (beta or 1.0), xp.sign(distance)))
+        losses = xp.where(near, 0.5 * distance**2 / (beta or 1.0), size - 0.5 * beta)
         return as_array(losses.sum(dtype=losses.dtype))
 
     @staticmethod
@@ -65,10 +65,11 @@ class LogisticCrossEntropy(Function):
 
     @staticmethod
     def forward(ctx: Context, logits: Array, *, truth: Array) -> Array:
-        small = np.exp(-np.abs(logits))  # of both signs: it never overflows
-        probability = np.where(logits >= 0, 1, small) / (1 + small)
+        xp = namespace(logits)
+        small = xp.exp(-xp.abs(logits))  # of both signs: it never overflows
+        probability = xp.where(logits >= 0, 1, small) / (1 + small)
         ctx.save(slope=(probability - truth) / max(logits.size, 1))
-        losses = np.maximum(logits, 0) - logits * truth + np.log1p(small)
+        losses = xp.maximum(logits, 0) - logits * truth + xp.log1p(small)
         return as_array(losses.sum(dtype=losses.dtype) / logits.dtype.type(max(logits.size, 1)))
 
     @staticmethod
@@ -92,8 +93,8 @@ def roi_align(
     `kernels.roi_align`. The gradient goes to the maps alone.
     """
     settings: dict[str, Any] = {"size": size, "scale": scale, "sampling": sampling}
-    boxes = boxes.astype(x.dtype, copy=False)
-    return AlignRegions.apply(x, boxes=boxes, images=images, aligned=aligned, **settings)
+    where = beside(x, boxes, images)
+    return AlignRegions.apply(x, aligned=aligned, **where, **settings)
 
 
 def roi_max_pool(
@@ -103,8 +104,13 @@ def roi_max_pool(
 
     The arguments are those of `roi_align`; see `kernels.roi_max_pool`.
     """
+    return PoolRegionsByMax.apply(x, **beside(x, boxes, images), size=size, scale=scale)
+
+
+def beside(x: Tensor, boxes: Array, images: Array) -> dict[str, Array]:
+    """Regions where the maps are; those on the host are copied there."""
     boxes = boxes.astype(x.dtype, copy=False)
-    return PoolRegionsByMax.apply(x, boxes=boxes, images=images, size=size, scale=scale)
+    return {"boxes": move(boxes, x.device), "images": move(images, x.device)}
 
 
 def smooth_l1(predictions: Tensor, targets: Array, *, beta: float = 1.0) -> Tensor:
@@ -136,4 +142,4 @@ def plain(name: str, values: Any, like: Tensor) -> Array:
     array = values if is_array(values) else np.asarray(values)
     if array.shape != like.shape:
         raise ValueError(f"{name}: expected targets of shape {like.shape}, but got {array.shape}")
-    return array.astype(like.dtype, copy=False)
+    return move(array.astype(like.dtype, copy=False), like.device)

@@ -1,5 +1,6 @@
 """torchvision's detector with a pyramid: its maps, levels, names in files; and photographs."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -16,26 +17,14 @@ from minires.detection.pyramid import Pyramid
 from minires.nn import functional as F
 from minires.weights.reading import Lazy
 from minires.weights.torchvision import slots_of
-
-NEW = {
-    "trunk.fpn.": "backbone.fpn.",
-    "trunk.": "backbone.",
-    "rpn.conv.": "rpn.head.conv.0.0.",
-    "rpn.": "rpn.head.",
-    "head.": "roi_heads.box_head.",
-    "predictor.": "roi_heads.box_predictor.",
-}
+from tests.detection.numbers_for_oracles import in_torchvision
 
 
 def name_in_file(name, *, older):
     """Our name in torchvision's words; older files have no ".0" of a wrapped convolution."""
-    prefix = next(prefix for prefix in NEW if name.startswith(prefix))
-    name = NEW[prefix] + name.removeprefix(prefix)
+    name = in_torchvision(name)
     if older:
-        return name.replace("conv.0.0.", "conv.")
-    if "_blocks" in name:
-        stem, last = name.rsplit(".", 1)
-        return f"{stem}.0.{last}"
+        return re.sub(r"(_blocks\.\d)\.0\.", r"\1.", name.replace("conv.0.0.", "conv."))
     return name
 
 

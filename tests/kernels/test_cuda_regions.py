@@ -31,6 +31,30 @@ def test_roi_align_has_the_bits_of_the_cpu(case, sampling, aligned):
     np.testing.assert_array_equal(dx, right)
 
 
+def whole_numbers():
+    """A bin has as many samples as it is long in pixels, and one more if it is a bit longer."""
+    first, last = np.mgrid[-8:-2, 1:90].reshape(2, -1)
+    return np.stack([first, first, last, last], axis=1), {"size": (3, 3), "scale": 0.2}
+
+
+def centres_on_the_edge():
+    """The middle one of 7 samples lies on the map's edge, where a bit more is outside."""
+    half = np.arange(1, 31)[:, None]
+    boxes = np.concatenate([40 - half, 40 - half, 40 + half, 40 + half], axis=1)
+    return boxes, {"size": (7, 7), "scale": 1.0, "sampling": 1, "aligned": False}
+
+
+@pytest.mark.parametrize("case", [whole_numbers, centres_on_the_edge])
+def test_samples_lie_where_the_cpu_has_them(case, rng):
+    """Where the last bit decides. The stand-in fuses where it is fast, as a GPU does."""
+    x = rng.standard_normal((1, 40, 40, 1)).astype(np.float32)
+    boxes, settings = case()
+    where = boxes.astype(np.float32), np.zeros(len(boxes), np.int64)
+    with gpu() as cupy:
+        y = kernels.roi_align(*map(cupy.asarray, (x, *where)), **settings).get()
+    np.testing.assert_array_equal(y, cpu.roi_align(x, *where, **settings))
+
+
 @given(case=cases())
 def test_roi_max_pool_has_the_bits_of_the_cpu(case):
     """Regions overlap, so that the gradient is a sum, whose order matters."""
@@ -42,16 +66,20 @@ def test_roi_max_pool_has_the_bits_of_the_cpu(case):
     np.testing.assert_array_equal(dx, cpu.roi_max_pool_grad(dy, argmax, images, x_shape=shape))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_an_overlap_that_is_the_threshold_itself_is_not_above_it(dtype, rng):
-    """A product fused with an addition would be off by its rounding, and decide otherwise."""
-    first = rng.random((40, 2, 2)).cumsum(1).reshape(40, 4)
+def test_an_overlap_that_is_the_threshold_itself_is_not_above_it(rng):
+    """A product fused with an addition would be off by its rounding, and decide otherwise.
+
+    The stand-in fuses where it is fast, as a GPU does.
+    """
+    first = rng.random((100, 2, 2)).cumsum(1).reshape(100, 4)
     second = first + 0.2 * (first[:, [2, 3, 2, 3]] - first[:, [0, 1, 0, 1]])
-    for pair in np.stack([first, second], axis=1).astype(dtype):
-        box, others = pair[0].astype(np.float64), pair[1:].astype(np.float64)
-        threshold = reference_regions.overlap(box, others).item()
-        assert cuda.nms(pair, threshold=threshold).tolist() == [0, 1]
-        assert cuda.nms(pair, threshold=float(np.nextafter(threshold, 0))).tolist() == [0]
+    with gpu() as cupy:
+        for pair in np.stack([first, second], axis=1):
+            threshold = reference_regions.overlap(pair[0], pair[1:]).item()
+            boxes = cupy.asarray(pair)
+            assert kernels.nms(boxes, threshold=threshold).get().tolist() == [0, 1]
+            below = float(np.nextafter(threshold, 0))
+            assert kernels.nms(boxes, threshold=below).get().tolist() == [0]
 
 
 @pytest.mark.parametrize("count", [64, 65, 300])
@@ -68,6 +96,7 @@ def test_more_groups_of_boxes_than_threads(rng):
     """Each box suppresses a few later ones, far apart: 258 groups for 256 threads."""
     count, words = 258 * 64 - 5, 258
     others = np.minimum(rng.integers(1, count, (count, 2)) + np.arange(count)[:, None], count)
+    others[:64, 0] = count - 1 - np.arange(64)  # the first group marks the last
     overlaps = np.zeros((words, count), np.uint64)
     for box, other in ((b, o) for b in range(count) for o in others[b] if o < count):
         overlaps[other // 64, box] |= np.uint64(1 << int(other) % 64)

@@ -5,6 +5,7 @@ from .mutants import planted_in
 MATCHING, NETWORK = "tests/detection/test_matching.py", "tests/detection/test_network.py"
 PYRAMID, SCENES = "tests/detection/test_pyramid.py", "tests/detection/test_scenes.py"
 TRAINING = "tests/detection/test_training.py"
+RECORD = "tests/detection/test_against_torchvision.py"
 REFERENCE = "tests/kernels/test_regions.py -k reference"
 
 MUTANTS = [
@@ -207,6 +208,36 @@ MUTANTS = [
             "detector's records: one loss is not counted": (
                 "terms.sum() * images",
                 "terms[:3].sum() * images",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/detection/regions.py",
+        f"{RECORD}::test_losses_and_all_gradients[align]",
+        {
+            "regions: objects are no proposals": (
+                "        boxes = np.concatenate([boxes, truth])\n",
+                "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/detection/boxes.py",
+        f"{RECORD}::test_box_coding",
+        {
+            "decode: boxes that shrink are held, too": (
+                "np.exp(np.minimum(codes[..., 2:], LARGEST_LOG))",
+                "np.exp(np.clip(codes[..., 2:], -LARGEST_LOG, LARGEST_LOG))",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/detection/anchors.py",
+        f"{RECORD}::test_detections_of_random_weights[align]",
+        {
+            "anchors: their corners are not rounded": (
+                "np.round(np.concatenate([-sides, sides], axis=1) / 2)",
+                "np.concatenate([-sides, sides], axis=1) / 2",
             ),
         },
     ),

@@ -13,6 +13,7 @@ from . import (
     bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_products,
+    bugs_in_cuda_regions,
     bugs_in_cuda_replay,
 )
 from .mutants import Mutant
@@ -26,6 +27,7 @@ TABLES = (
     bugs_in_cuda_bfloat16,
     bugs_in_cuda_replay,
     bugs_in_cuda_ladder,
+    bugs_in_cuda_regions,
 )
 MUTANTS = [mutant for table in TABLES for mutant in table.MUTANTS]
 HEAD = """# Planted bugs of the CUDA backend
