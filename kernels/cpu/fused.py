@@ -21,7 +21,7 @@ from ..running import Running
 from .batch_norm import batch_norm_eval, masked_by, summed, through_batch_norm
 from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
-from .memory import NO_FLOATS, Array, Doubles
+from .memory import NO_FLOATS, Array, Doubles, flat
 from .operands import Input, OutputGrad, masked
 from .per_channel import combined, follow, scale_of
 from .shortcut import shortcut
@@ -69,7 +69,7 @@ def conv2d_batch_norm_eval(
         mean=mean,
         scale=scale_of(layer.gamma, var, layer.eps),
         beta=layer.beta,
-        residual=NO_FLOATS if residual is None else residual.ravel(),
+        residual=NO_FLOATS if residual is None else flat(residual),
         has_residual=residual is not None,
         relu=relu,
     )
