@@ -65,7 +65,8 @@ def main(
         Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
     ] = Device["auto"],
     precision: Annotated[
-        Precision, typer.Option(help="bfloat16 stores maps in 16 bits; tf32, on a GPU, multiplies 11 bits")
+        Precision,
+        typer.Option(help="bfloat16 stores maps in 16 bits; tf32: on a GPU"),
     ] = Precision["float32"],
     out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
     resume: Annotated[

@@ -3,8 +3,8 @@
     with minires.precision("tf32"):
         train()
 
-- "float32", the default. On a GPU's tensor cores each number is split into two TF32 numbers, and three
-  products replace one: as exact as float32 (Ootomo & Yokota 2022).
+- "float32", the default. On a GPU's tensor cores each number is split into two TF32 numbers, and
+  three products replace one: as exact as float32 (Ootomo & Yokota 2022).
 - "tf32": one product of numbers rounded to 10 mantissa bits. Sums stay float32.
 - "bfloat16": maps and their gradients are stored in 16 bits, 7 of them mantissa, and convolutions
   multiply such numbers; linear layers, which read no maps, as "tf32". Half as many bytes move.

@@ -47,7 +47,9 @@ def of_maps(kernel):
 
     @functools.wraps(kernel)
     def call(*arrays, **settings):
-        result = kernel(*wide(*arrays), **dict(zip(settings, wide(*settings.values()), strict=True)))
+        result = kernel(
+            *wide(*arrays), **dict(zip(settings, wide(*settings.values()), strict=True))
+        )
         if isinstance(result, tuple):
             return rounded(result[0]), *result[1:]
         return rounded(result)
@@ -116,7 +118,9 @@ def conv2d_batch_norm_grad(
     dy, x, layer, saved, *, needs_dx=True, needs_dresidual=True, links=NO_LINKS
 ):
     dz, dgamma, dbeta, dresidual = norm_grad(dy, layer, saved)
-    dx = conv2d_input_grad(dz, layer.weight, x_shape=x.shape, **layer.geometry) if needs_dx else None
+    dx = (
+        conv2d_input_grad(dz, layer.weight, x_shape=x.shape, **layer.geometry) if needs_dx else None
+    )
     dweight = conv2d_weight_grad(dz, x, kernel_size=layer.weight.shape[:2], **layer.geometry)
     return dx, dweight, dgamma, dbeta, dresidual if needs_dresidual else None
 
@@ -158,9 +162,7 @@ def basic_block_grad(dy, x, first, second, saved, *, skip, needs_dx=True, links=
         dx = reference.conv2d_input_grad(*wide(dz1), weight, **settings)
         if skip:
             (dresidual,) = wide(dresidual)
-            dx += reference.subsample_and_pad_grad(
-                dresidual, x_shape=x.shape, stride=first.stride
-            )
+            dx += reference.subsample_and_pad_grad(dresidual, x_shape=x.shape, stride=first.stride)
         dx = rounded(dx)
     return dx, dweight1, dgamma1, dbeta1, *grads2
 
@@ -174,8 +176,6 @@ def __getattr__(name):
         raise AttributeError(name)
 
     def refuse(*_, **__):
-        raise ValueError(
-            f"{name} takes no bfloat16 on the cpu: convert with .astype(np.float32)"
-        )
+        raise ValueError(f"{name} takes no bfloat16 on the cpu: convert with .astype(np.float32)")
 
     return refuse

@@ -7,8 +7,8 @@ and adds to a third, in 16 cycles, where float32 vectors take 256 for as many pr
 
 A convolution needs no columns for it. Channels are innermost, so the taps of a kernel row lie side
 by side, and a tile is *loaded* from the map with a stride of one pixel: its rows overlap. With 16
-channels a row of 32 values is two taps; a kernel row of three taps takes two tiles, and zero weights
-meet what lies behind the third:
+channels a row of 32 values is two taps; a kernel row of three taps takes two tiles, and weights of
+zero meet what lies behind the third:
 
     a line of the map       | p0 16 ch. | p1 16 ch. | p2 16 ch. | p3 16 ch. | p4 16 ch. | ...
     rows of the first tile  [_______0_______________]

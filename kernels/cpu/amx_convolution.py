@@ -60,7 +60,7 @@ from .amx import (
 from .batch_norm import chunk_grad_sums, chunk_moments
 from .compiling import LANES, helper, kernel, parallel_kernel
 from .finish import Finish
-from .memory import NO_BITS, NO_FLOATS, Array, Ints, Shape, empty, flat, scratch
+from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
     Input,
     MaskAndSum,
@@ -73,15 +73,23 @@ from .operands import (
     masked_pointers,
 )
 from .partial_sums import at_most, sum_of_parts
-from .simd import broadcast, cut_below_zero, fma, keep, load, load_lanes, pointer, store, store_lanes
+from .simd import (
+    broadcast,
+    cut_below_zero,
+    fma,
+    keep,
+    load,
+    load_lanes,
+    pointer,
+    store,
+    store_lanes,
+)
 from .strips import (
-    Strip,
     chunk_place,
     fill_with_grad,
     fill_with_input,
     first_pixels,
     images_of_chunk,
-    number_of_chunks,
     phases,
     strip,
 )
@@ -94,7 +102,7 @@ GROUP = 4  # tiles of sums side by side
 # ------------------------------------------------------------------------ the calls
 
 
-def possible(kernel_size: tuple[int, int], padding: int) -> bool:
+def possible(kernel_size: Shape, padding: int) -> bool:
     """Whether tiles can multiply here, and the border is no wider than windows reach over it."""
     return not amx.why_not() and padding < min(kernel_size)
 
@@ -186,9 +194,7 @@ def conv2d_grads(
         mask = MaskAndSum(flat(link.z), link.mean, True)
     sums = np.zeros((2, len(starts) - 1 if link else 0, x_shape[3]))
     operands = flat_input(source), w, flat_grad(grad), turned_w, *strips
-    grads_kernel(
-        *operands, packed, adding(add_to), flat(dx), parts, mask, starts, sums, SHAPES
-    )
+    grads_kernel(*operands, packed, adding(add_to), flat(dx), parts, mask, starts, sums, SHAPES)
     dweight = empty(weight_shape)
     sum_kernel(parts, *weight_shape[:3], channels, dweight.reshape(-1))
     if link:
@@ -453,7 +459,9 @@ def add_weight_grads(x, dy, w, s, channels, images, shapes, total):
         for i in range(w.kernel_rows):
             for unit in range(0, units, GROUP):
                 taps = i * s.pitch, unit, min(GROUP, units - unit)
-                add_group(a, c // EDGE * blocks * PAIRS, blocks, even, b_size, width, taps, total, to)
+                add_group(
+                    a, c // EDGE * blocks * PAIRS, blocks, even, b_size, width, taps, total, to
+                )
                 to += taps[2] * SUMS
     release()
     keep(room)

@@ -27,7 +27,8 @@ Shape = Sequence[int]
 
 LINE = 16  # floats in a cache line
 # for arguments left out
-NO_FLOATS, NO_DOUBLES, NO_BITS = np.empty(0, np.float32), np.empty((0, 0)), np.empty(0, np.uint16)
+NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))
+NO_BITS: Any = np.empty(0, np.uint16)  # instead of maps
 
 
 def empty(shape: Shape, dtype: np.dtype[Any] = FLOAT32) -> Array:

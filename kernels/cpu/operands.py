@@ -13,7 +13,7 @@ pending (`../backward_link.py` defines the terms). Each value is made in registe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def flat_input(source: Input) -> Input:
 def flat_grad(grad: OutputGrad) -> OutputGrad:
     """The same with flat arrays, as kernels take them."""
     dy = flat(grad.dy)
-    nothing = NO_BITS if dy.dtype == np.uint16 else NO_FLOATS  # one type, so one compilation
+    nothing: Any = NO_BITS if dy.dtype == np.uint16 else NO_FLOATS  # one type, so one compilation
     y = flat(grad.y) if grad.mask_pending else nothing
     return grad._replace(dy=dy, y=y, z=flat(grad.z) if grad.norm_pending else nothing)
 

@@ -10,8 +10,8 @@ register:
 A vector has 16 lanes if the processor has AVX-512, else 8: one AVX register. On other processors
 LLVM splits it into two SSE or NEON registers. Kernels use LANES and do not depend on its value.
 
-Inside a kernel arrays are bare pointers, `x = pointer(array)`, so that passing one to a helper costs
-nothing (Numba would count references to an array, even in the innermost loop). They point to
+Inside a kernel arrays are bare pointers, `x = pointer(array)`, so that passing one to a helper
+costs nothing (Numba would count references to an array, even in the innermost loop). They point to
 float32, or to the bits of bfloat16: a load makes float32 of these, a store rounds (`rounding.py`).
 x[i] reads and writes one element; `i` always counts elements. A load or store accesses exactly the
 LANES elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.

@@ -177,7 +177,9 @@ def test_pooling(machine, rng):
     dx = run(machine, "max_pool_grad", dy, argmax, x_shape=x.shape, **window)
     right = reference.max_pool_grad(wide(dy)[0], places, x_shape=x.shape, **window)
     assert_rounded(dx, right, slack)
-    assert_rounded(run(machine, "avg_pool", x, **window), reference.avg_pool(exact, **window), slack)
+    assert_rounded(
+        run(machine, "avg_pool", x, **window), reference.avg_pool(exact, **window), slack
+    )
     dx = run(machine, "avg_pool_grad", dy, x_shape=x.shape, **window)
     assert_rounded(dx, reference.avg_pool_grad(wide(dy)[0], x_shape=x.shape, **window), slack)
 

@@ -44,10 +44,10 @@ def assert_convolutions(x, weight, dy, stride, padding):
     assert y.dtype == dx.dtype == bfloat16()
     assert dweight.dtype == np.float32
     x, weight, dy = wide(x, rounded(weight), dy)
-    settings = {"x_shape": x.shape, **geometry}
+    back = {"x_shape": x.shape, **geometry}
     for ours, of, arrays, settings, terms in (
         (y, reference.conv2d, (x, weight), geometry, weight[..., 0].size),
-        (dx, reference.conv2d_input_grad, (dy, weight), settings, weight[:, :, 0].size),
+        (dx, reference.conv2d_input_grad, (dy, weight), back, weight[:, :, 0].size),
     ):
         size = of(*map(np.abs, arrays), **settings)
         assert_rounded(ours, of(*arrays, **settings), (terms + 2) * UNIT * size)
