@@ -14,7 +14,7 @@
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three algorithms runs
     amx.py          the same on a matrix unit's tiles, in bfloat16: picture and instructions
-    amx_convolution.py   strips.py   convolutions of maps in bfloat16
+    amx_convolution.py   amx_gradients.py   strips.py   convolutions of maps in bfloat16
     by_dtype.py     a convolution of float32, or of bfloat16
     batch_norm.py   statistics, normalising, gradients; per_channel.py
     fused.py        a convolution and its batch norm as one; finish.py, operands.py

@@ -1,8 +1,9 @@
 """Convolutions of maps in float32 and in bfloat16, by the dtype of the maps.
 
     float32    `convolution.py`
-    bfloat16   on tiles (`amx_convolution.py`), where the processor has them and the shape allows;
-               else a layer's maps are widened, and what float32 makes of them is rounded
+    bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`), where the processor has them and
+               the shape allows; else a layer's maps are widened, and what float32 makes of them is
+               rounded
 
 Either way a map in bfloat16 is rounded once, when it is made, and its moments are those of the
 rounded values. A convolution multiplies rounded weights, and what is pending before it is rounded
@@ -21,8 +22,8 @@ from numba import prange
 from ..backward_link import BackwardLink
 from ..dtypes import FLOAT32, bfloat16, is_bfloat16
 from ..records import ConvNorm
+from . import amx, amx_gradients, convolution
 from . import amx_convolution as tiles
-from . import convolution
 from .batch_norm import moments_kernel, written, written_input
 from .compiling import parallel_kernel
 from .elementwise import CHUNK, chunk_range
@@ -106,8 +107,8 @@ def chunk_starts(x: Array, weight_shape: Shape, stride: int, padding: int) -> In
 
 def sum_starts(z: Array) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed, as where it is made."""
-    if is_bfloat16(z.dtype) and not tiles.amx.why_not():
-        return tiles.grad_starts(z.shape)
+    if is_bfloat16(z.dtype) and not amx.why_not():
+        return amx_gradients.grad_starts(z.shape)
     return convolution.sum_starts(z.shape)
 
 
@@ -126,9 +127,11 @@ def conv2d_grads(
     if not is_bfloat16(grad.dy.dtype):
         return convolution.conv2d_grads(grad, source, layer, needs_dx=needs_dx, **added)
     all_alike = from_shortcut is None or from_shortcut.shape == source.x.shape
-    if all_alike and tiles.makes_both(shape, *geometry):
+    if all_alike and amx_gradients.makes_both(shape, *geometry):
         weight, link = (layer.weight, link) if needs_dx else (None, None)
-        return tiles.conv2d_grads(grad, source, weight, shape, add_to=from_shortcut, link=link)
+        return amx_gradients.conv2d_grads(
+            grad, source, weight, shape, add_to=from_shortcut, link=link
+        )
     dz, dx = OutputGrad(written(grad)), NO_FLOATS
     if needs_dx:
         dx = input_grad(dz, layer.weight, source.x.shape, *geometry, from_shortcut=from_shortcut)
@@ -169,8 +172,8 @@ def weight_grad(
     """Gradient with respect to the weight, in float32."""
     if not is_bfloat16(x.dtype):
         return convolution.weight_grad(grad, x, weight_shape, stride, padding, algorithm)
-    if algorithm == "auto" and tiles.makes_both(weight_shape, stride, padding):
-        return tiles.conv2d_grads(grad, Input(x), None, weight_shape)[1]
+    if algorithm == "auto" and amx_gradients.makes_both(weight_shape, stride, padding):
+        return amx_gradients.conv2d_grads(grad, Input(x), None, weight_shape)[1]
     wide, geometry = OutputGrad(widened(written(grad))), (stride, padding, algorithm)
     return convolution.weight_grad(wide, widened(x), weight_shape, *geometry)
 

@@ -1,11 +1,12 @@
 """Convolutions of maps in bfloat16 on the CPU, on tiles and in float32."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from minires.kernels import dispatch
 from minires.kernels.backward_link import BackwardLink, Links
-from minires.kernels.cpu import amx, amx_convolution, convolution
+from minires.kernels.cpu import amx, amx_gradients, convolution, rounding, simd
 from minires.kernels.dtypes import bfloat16
 from minires.kernels.records import ConvNorm, SavedNorm
 
@@ -14,7 +15,7 @@ from minires import kernels
 
 from .rounding import rounded
 from .suite import channels, generators, guarded, reference, wide, windows
-from .test_bfloat16 import assert_rounded, maps
+from .test_bfloat16 import assert_rounded, hard_numbers, maps, same
 from .ways import NO_TILES, WAYS, choose_way
 
 UNIT = 2.0**-24
@@ -71,7 +72,7 @@ def test_kernels_that_keep_the_size_on_tiles(window, filters, rng):
     """Both gradients are made from one strip."""
     shape, (side, _), _, _ = window
     assume(side % 2 and min(shape[1:3]) >= 1)
-    assert amx_convolution.makes_both((side, side), 1, side // 2)
+    assert amx_gradients.makes_both((side, side), 1, side // 2)
     assert_convolutions(*draw(rng, shape, (side, side), filters, 1, side // 2), 1, side // 2)
 
 
@@ -107,6 +108,23 @@ def test_without_tiles_it_is_float32_rounded(monkeypatch, rng):
         dweight = kernels.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
         expected = convolution.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), **settings)
         np.testing.assert_array_equal(dweight, expected)
+
+
+@pytest.mark.parametrize("instruction", [False, *[True] * rounding.has_instruction()])
+def test_rounding_by_the_instruction_and_by_whole_numbers(instruction, rng, monkeypatch):
+    """Only numbers below 2**-126 differ: `hard_numbers` has none."""
+    monkeypatch.setattr(rounding, "BY_INSTRUCTION", instruction)
+    numbers = hard_numbers(rng)
+    numbers = numbers[: numbers.size // simd.LANES * simd.LANES].copy()
+    bits = np.zeros(numbers.size, np.uint16)
+
+    @numba.njit
+    def narrow(x, y):
+        for i in range(0, len(x), simd.LANES):
+            simd.store(simd.load(simd.pointer(x), i), simd.pointer(y), i)
+
+    narrow(numbers, bits)
+    same(bits.view(bfloat16()), numbers.astype(bfloat16()))
 
 
 # ------------------------------------------------------------------------ what is fused
