@@ -49,6 +49,7 @@ from .operands import (
     grad_pointers,
     input_pointers,
 )
+from .packing import once_for_constants
 from .simd import (
     broadcast,
     cut_below_zero,
@@ -100,6 +101,7 @@ def chunk_starts(w: Window) -> Ints:
     return first_pixels(w, strip(w))
 
 
+@once_for_constants
 def packed_weight(weight: Array) -> Array:
     """A weight as tiles, rounded: [C_out / 16][kernel row][its run / 32][16 pairs][16][2]."""
     rows, cols, depth, channels = weight.shape
