@@ -262,14 +262,18 @@ def store_pixels(sums, at, w, s, place, position, finish, c, channels, y):
     pitch, lanes = s.pitch // w.stride, channels - c
     line, col = divmod(position, pitch)
     image, row = divmod(line, s.lines)
-    terms = norm_terms(finish, c, lanes)
-    for k in range(EDGE):
+    terms, k = norm_terms(finish, c, lanes), 0
+    while k < EDGE:
         if col < w.cols and row < rows and image < images:
+            count = min(EDGE - k, w.cols - col)
             pixel = ((first + image) * w.rows + first_row + row) * w.cols + col
-            to = pixel * channels + c
-            store_lanes(finished(load(sums, at + k * EDGE), finish, terms, to, lanes), y, to, lanes)
-        col += 1
-        if col == pitch:
+            for q in range(count):
+                value, to = load(sums, at + (k + q) * EDGE), (pixel + q) * channels + c
+                store_lanes(finished(value, finish, terms, to, lanes), y, to, lanes)
+        else:
+            count = min(EDGE - k, pitch - col)
+        k, col = k + count, col + count
+        if col >= pitch:
             col, row = 0, row + 1
             if row == s.lines:
                 row, image = 0, image + 1

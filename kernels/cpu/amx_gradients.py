@@ -139,8 +139,9 @@ def part_size(weight_shape: Shape) -> int:
 
 
 def number_of_parts(x_shape: Shape, size: int) -> int:
+    """As many as Winograd's algorithm has, whose parts are four times as large."""
     chunks = len(grad_starts(x_shape)) - 1
-    return max(1, min(at_most(size), chunks))
+    return max(1, min(at_most(4 * size), chunks))
 
 
 # ------------------------------------------------------------------------ kernels

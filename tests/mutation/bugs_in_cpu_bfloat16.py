@@ -58,7 +58,10 @@ MUTANTS = [
         "kernels/cpu/amx_convolution.py",
         STRIPS,
         {
-            "tiles: positions in the border are stored": ("if col < w.cols and row", "if row"),
+            "tiles: positions in the border are stored": (
+                "if col < w.cols and row",
+                "if col <= w.cols and row",
+            ),
             "tiles: a tap below reads its phase's first line": (
                 "line = i // w.stride * s.pitch",
                 "line = 0 * s.pitch",
