@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ONNX = ["onnx>=1.16", "onnxruntime>=1.18"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3", *ONNX, "scipy", "ml_dtypes"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "threadpoolctl>=3", *ONNX, "scipy"]
 
 setup(
     name="minires-dl",  # `minires` on the package index is an unrelated reservoir simulator
@@ -31,6 +31,7 @@ setup(
     install_requires=[
         "numpy>=2.0",
         "numba>=0.61",
+        "ml_dtypes>=0.4",  # bfloat16, which NumPy has not
         "rich>=13",
         "matplotlib>=3.8",
         "plotly>=6",
@@ -42,16 +43,9 @@ setup(
         "pillow>=10.1",  # from then on its own font has sizes
     ],
     extras_require={
-        # CuPy needs NVRTC, which compiles the kernels, and the runtime's headers; NumPy has no
-        # bfloat16, which ml_dtypes brings
-        "cuda12": [
-            *("cupy-cuda12x>=13.4", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"),
-            "ml_dtypes",
-        ],
-        "cuda13": [
-            *("cupy-cuda13x>=14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"),
-            "ml_dtypes",
-        ],
+        # CuPy needs NVRTC, which compiles the kernels, and the runtime's headers
+        "cuda12": ["cupy-cuda12x>=13.4", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-runtime-cu12"],
+        "cuda13": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc>=13,<14", "nvidia-cuda-runtime>=13,<14"],
         "ilsvrc": ["scipy"],  # the development kit's table of classes is a MATLAB file
         "mpi": ["mpi4py>=4.1"],  # and an MPI: mpich or openmpi on a laptop, a cluster's own there
         "onnx": ONNX,

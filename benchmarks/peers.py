@@ -1,7 +1,11 @@
 """minires beside other engines: a training step, inference, memory.
 
     python benchmarks/peers.py [--only train|infer|memory] [--peers torch,jax,tinygrad,onnxruntime]
-                               [--depths 20,56,110] [--json FILE] [--compare FILE]
+                               [--precision float32|bfloat16] [--depths 20,56,110]
+                               [--json FILE] [--compare FILE]
+
+`--peers torch,torch:compile,torch:bfloat16,torch:bfloat16:compile` times PyTorch in each of its
+modes; bfloat16 is autocast. `--precision` is that of minires.
 
 Every engine runs in a process of its own, tied to the same number of cores; each is asked how many
 threads it uses, and refused if the answer is another. The processes take turns, step by step, so
@@ -24,7 +28,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from engines import PEERS
+from engines import PEERS, peer_of
 from networks import CIFAR_DEPTHS
 from rich.table import Table
 from tables import (
@@ -44,6 +48,7 @@ from tables import (
 from turns import Worker, compare
 
 Kind = Enum("Kind", {name: name for name in ("train", "infer", "memory")}, type=str)
+Precision = Enum("Precision", {name: name for name in ("float32", "bfloat16")}, type=str)
 Job = tuple[str, str, int]  # kind, network, images a batch
 
 BATCH = 128
@@ -54,20 +59,24 @@ MEMORY: tuple[Job, ...] = tuple(
 RECOMPUTED: Job = ("train", "resnet110_recomputed", BATCH)
 
 
-def speed(job: Job, peer: str, threads: int, repeats: int, seconds: float) -> dict[str, Any]:
+def speed(
+    job: Job, peer: str, precision: str, threads: int, repeats: int, seconds: float
+) -> dict[str, Any]:
     """minires and a peer, taking turns."""
     kind, network, batch = job
-    with Worker("minires", threads) as ours, Worker(peer, threads) as theirs:
+    with Worker(f"minires:{precision}", threads) as ours, Worker(peer, threads) as theirs:
         facts = [w.prepare(kind, network=network, batch=batch) for w in (ours, theirs)]
         times = compare([ours, theirs], repeats, seconds)
         memory = {"ours_mib": ours.peak_memory(), "peer_mib": theirs.peak_memory()}
         return {"peer_version": facts[1]["version"], **times, **memory}
 
 
-def memory(job: Job, peer: str, threads: int, repeats: int, _: float) -> dict[str, Any]:
+def memory(
+    job: Job, peer: str, precision: str, threads: int, repeats: int, _: float
+) -> dict[str, Any]:
     """Peaks of two processes, one after the other, that do training steps and nothing else."""
     peaks, facts = [], {}
-    for engine in ("minires", peer):
+    for engine in (f"minires:{precision}", peer):
         with Worker(engine, threads) as worker:
             facts = worker.prepare("train", network=job[1], batch=job[2])
             worker.turn(calls=3)
@@ -83,12 +92,12 @@ def measure(jobs: Iterable[Job], peers: list[str], *limits: Any) -> Rows:
     """A row for each job and each peer that can do it; what fails is named and left out."""
     rows: Rows = []
     for kind, network, batch in jobs:
-        for peer in (p for p in peers if kind in PEERS[p].kinds):
+        for peer in (p for p in peers if kind in peer_of(p).kinds):
             work = f"{network}_{kind}_b{batch}"
             try:
                 with console.status(f"{work}: minires and {peer}"):
                     row = MEASURES[kind]((kind, network, batch), peer, *limits)
-                rows.append({"work": work, "peer": peer, **row})
+                rows.append({"work": work, "peer": peer, "precision": limits[0], **row})
             except RuntimeError as error:
                 console.print(f"{work}, {peer}: {error}: left out")
     return rows
@@ -123,12 +132,13 @@ def timings(row: dict[str, Any]) -> list[str]:
 def present(peers: str) -> list[str]:
     """The peers asked for that can run here; a line says why any other one can't."""
     asked = peers.split(",")
-    if unknown := set(asked) - set(PEERS):
-        raise typer.BadParameter(f"--peers knows {', '.join(PEERS)}, but not {unknown.pop()!r}")
-    for peer in asked:
-        if missing := PEERS[peer].missing():
-            console.print(f"{peer}: left out, because {', '.join(missing)} is not installed")
-    return [peer for peer in asked if not PEERS[peer].missing()]
+    try:
+        missing = {peer: peer_of(peer).missing() for peer in asked}
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    for peer in filter(missing.get, asked):
+        console.print(f"{peer}: left out, because {', '.join(missing[peer])} is not installed")
+    return [peer for peer in asked if not missing[peer]]
 
 
 def training(depths: str) -> list[Job]:
@@ -142,6 +152,7 @@ def training(depths: str) -> list[Job]:
 def main(
     only: Annotated[Kind | None, typer.Option(help="one part of the table")] = None,
     peers: Annotated[str, typer.Option(help="engines, separated by commas")] = ",".join(PEERS),
+    precision: Annotated[Precision, typer.Option(help="of minires")] = Precision["float32"],
     depths: Annotated[str, typer.Option(help="CIFAR ResNets to train")] = "20,56,110",
     repeats: Repeats = 15,
     seconds: Seconds = 60,
@@ -152,7 +163,7 @@ def main(
     """Time minires and the peers that are installed."""
     jobs = [*training(depths), *INFERENCE, *MEMORY]
     chosen = [job for job in jobs if only is None or job[0] == only.value]
-    rows = measure(chosen, present(peers), threads, repeats, seconds)
+    rows = measure(chosen, present(peers), precision.value, threads, repeats, seconds)
     if not rows:
         raise SystemExit("no peer to compare with: pip install torch")
     console.print(show(rows, ratios(compare), machine(threads)))

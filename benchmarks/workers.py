@@ -1,6 +1,6 @@
 """One engine in one process, which does one kind of work each time it is asked to.
 
-    python benchmarks/workers.py ENGINE THREADS
+    python benchmarks/workers.py ENGINE[:MODE...] THREADS
 
 answers lines of JSON by lines of JSON. A line that describes work, {"kind": "train", ...}, prepares
 it and does it twice, so that everything is compiled; {"calls": 3} does it three times and tells the
@@ -73,10 +73,12 @@ def peak_memory() -> dict[str, float]:
 
 def main() -> None:
     """Answer until the input ends."""
-    name, threads = sys.argv[1], int(sys.argv[2])
+    (name, *modes), threads = sys.argv[1].split(":"), int(sys.argv[2])
     tie_to_cores(threads)
     engine, step = importlib.import_module(f"engines.{name}"), None
     engine.use_threads(threads)
+    for mode in modes:
+        engine.use_mode(mode)
     for line in sys.stdin:
         request = json.loads(line)
         if "kind" in request:

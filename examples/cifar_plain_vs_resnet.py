@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 from minires.kernels.devices import DEVICES, choose, describe_cuda
-from minires.kernels.precision import PRECISIONS, current, why_no_bfloat16
+from minires.kernels.precision import PRECISIONS, current
 from rich.console import Console
 from rich.markup import escape
 
@@ -65,7 +65,8 @@ def main(
         Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
     ] = Device["auto"],
     precision: Annotated[
-        Precision, typer.Option(help="on a GPU: tf32 multiplies 11 bits, bfloat16 also stores 8")
+        Precision,
+        typer.Option(help="bfloat16 stores maps in 16 bits; tf32: on a GPU"),
     ] = Precision["float32"],
     out: Annotated[Path | None, typer.Option(help="new folder for the results")] = None,
     resume: Annotated[
@@ -109,9 +110,7 @@ def train(folder: Path, options: Options, device: str, command: str, ranks: Alon
     """Train every network to its end, from its checkpoint where it has one; keep the command."""
     if device == "cuda":
         console.print(f"Device: cuda, {describe_cuda()}.")
-    elif current() == "bfloat16":
-        raise ValueError(why_no_bfloat16(device))
-    elif current() != "float32":
+    elif current() == "tf32":
         console.print(f"Precision: on the CPU, {current()} is float32.")
     data_dir = Path(options.data_dir) if options.data_dir else None
     dataset = ranks.in_turn(lambda: load_data(options.data, data_dir))

@@ -4,13 +4,13 @@
 it, with the same names and arguments:
 
 - `reference`: plain NumPy, any float dtype. It is slow and obviously right: the text to read.
-- `cpu`: Numba, float32. Training on a CPU uses it.
+- `cpu`: Numba, float32, maps also bfloat16. Training on a CPU uses it.
 - `cuda`: CUDA C through CuPy, float32 and float64, maps also bfloat16, for CuPy arrays.
 
 A call is checked first, so that a wrong shape is met with a sentence. Then CuPy arrays go to
-`cuda`. NumPy arrays go to `cpu` if all are float32 and Numba is installed, otherwise to
-`reference`. The environment variable `MINIRES_KERNELS=reference` sends all NumPy arrays to the
-reference.
+`cuda`. NumPy arrays go to `cpu` if all are float32, or maps bfloat16, and Numba is installed,
+otherwise to `reference`, or `reference_bfloat16`, which says what is rounded where. The
+environment variable `MINIRES_KERNELS=reference` sends all NumPy arrays to the reference.
 
 Conventions: activations are `(N, H, W, C)`, weights `(kh, kw, C_in, C_out)`, both C-contiguous.
 `stride` and `padding` are whole numbers and hold for both axes; padding adds zeros. An output has

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from . import checks, devices, reference
+from . import checks, devices, reference, reference_bfloat16
 from .dtypes import FLOAT32, is_bfloat16
 
 # OpenMP's threads wait for work in a busy loop by default. On a machine with other work, that loop
@@ -66,9 +66,7 @@ def implementation_for(
         if devices.shared_device("a kernel", *given) == "cuda":
             return importlib.import_module(".cuda", __package__)
     if is_bfloat16(dtype):
-        raise TypeError(
-            "on the cpu there are no maps in bfloat16: convert with .astype(np.float32)"
-        )
+        return cpu_module() or reference_bfloat16
     return reference if dtype != FLOAT32 else cpu_module() or reference
 
 
@@ -141,12 +139,19 @@ def why_no_cpu() -> str:
     return "NUMBA_DISABLE_JIT=1 is set" if numba.config.DISABLE_JIT else ""
 
 
+def products_of_bfloat16() -> str:
+    """How the CPU multiplies maps in bfloat16, in words."""
+    reason = importlib.import_module(".cpu.amx", __package__).why_not()
+    return f"products in float32, because {reason}" if reason else "products on AMX tiles"
+
+
 def report() -> dict[str, str]:
     """Which module serves which arrays, in words; `minires.info()` prints it."""
     reason = why_no_cpu()
     float32 = f"reference (NumPy), because {reason}" if reason else "cpu (Numba)"
     return {
         "float32": float32,
+        "bfloat16": float32 if reason else f"cpu (Numba), {products_of_bfloat16()}",
         "float64": "reference (NumPy)",
         "cuda": devices.describe_cuda(),
     }

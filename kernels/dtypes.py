@@ -1,6 +1,6 @@
-"""The dtypes of arrays. Maps in bfloat16 exist on a GPU alone; see `precision.py`.
+"""The dtypes of arrays. For maps in bfloat16 see `precision.py`.
 
-The dtype comes from `ml_dtypes`, which is loaded at the first use.
+NumPy has no such dtype: it comes from `ml_dtypes`, which is loaded at the first use.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
-"""The precision of a GPU's products: of convolutions, their gradients and linear layers.
+"""The precision of products, and of maps: of convolutions, their gradients and linear layers.
 
     with minires.precision("tf32"):
         train()
 
-- "float32", the default. On tensor cores each number is split into two TF32 numbers, and three
-  products replace one: as exact as float32 (Ootomo & Yokota 2022).
+- "float32", the default. On a GPU's tensor cores each number is split into two TF32 numbers, and
+  three products replace one: as exact as float32 (Ootomo & Yokota 2022).
 - "tf32": one product of numbers rounded to 10 mantissa bits. Sums stay float32.
 - "bfloat16": maps and their gradients are stored in 16 bits, 7 of them mantissa, and convolutions
   multiply such numbers; linear layers, which read no maps, as "tf32". Half as many bytes move.
+  A CPU multiplies on the tiles of AMX where it has them, else in float32
+  (`kernels/cpu/by_dtype.py`); what is rounded where, `kernels/reference_bfloat16.py` says.
 
 All other values are float32 always: weights, statistics, sums, logits, loss, steps (Micikevicius et
 al. 2018). Gradients need no loss scaling: bfloat16 has the exponents of float32, so what is no zero
-there is none here. On a CPU, and on GPUs without tensor cores for them (before Ampere), "tf32" is
-float32, and "bfloat16" is refused.
+there is none here. On a CPU "tf32" is float32. So it is on GPUs without tensor cores for it (before
+Ampere), and there "bfloat16" is refused.
 """
 
 from __future__ import annotations
@@ -47,10 +49,10 @@ def current() -> str:
 
 def why_no_bfloat16(device: str) -> str:
     """A sentence that says what this device lacks for "bfloat16", or an empty string."""
-    if device == "cpu":
-        return 'precision "bfloat16" is for GPUs: on the cpu choose float32'
     if importlib.util.find_spec("ml_dtypes") is None:
         return 'precision "bfloat16" needs the package ml_dtypes: pip install ml_dtypes'
+    if device == "cpu":
+        return ""
     cupy = sys.modules["cupy"]
     if int(cupy.__version__.split(".")[0]) < 14:
         return f'precision "bfloat16" needs CuPy 14 or newer, but this is {cupy.__version__}'

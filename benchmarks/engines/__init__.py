@@ -5,6 +5,7 @@ A module offers
     version()                    of the engine
     use_threads(count)           called first
     threads()                    how many it uses, looked up after the first step
+    use_mode(mode)               called once for each mode of `Peer.modes` that is asked for
 
 and, as far as the engine can do it, kinds of work. Each takes a description and returns a step: a
 function without arguments, whose result is there for tests to compare.
@@ -29,11 +30,15 @@ SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
 
 
 class Peer(NamedTuple):
-    """What an engine needs on this machine, and the work that it can do."""
+    """What an engine needs on this machine, and the work that it can do.
+
+    A mode follows the engine's name, as in torch:bfloat16:compile.
+    """
 
     kinds: tuple[str, ...]
     packages: tuple[str, ...]
     programs: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
 
     def missing(self) -> list[str]:
         """Packages and programs that are not there."""
@@ -42,11 +47,24 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "torch": Peer(("train", "infer", "memory"), ("torch",)),
+    "torch": Peer(("train", "infer", "memory"), ("torch",), modes=("bfloat16", "compile")),
     "jax": Peer(("train", "memory"), ("jax", "jaxlib")),
     "tinygrad": Peer(("train", "memory"), ("tinygrad",), ("clang",)),
     "onnxruntime": Peer(("infer",), ("onnxruntime", "onnx", "onnxscript", "torch")),
 }
+
+
+def peer_of(name: str) -> Peer:
+    """The peer of a name that modes may follow. ValueError if there is none, or no such mode."""
+    engine, *modes = name.split(":")
+    if engine not in PEERS:
+        raise ValueError(f"--peers knows {', '.join(PEERS)}, but not {engine!r}")
+    known = PEERS[engine].modes
+    if unknown := set(modes) - set(known):
+        raise ValueError(
+            f"{engine} has the modes {', '.join(known) or '(none)'}, but not {unknown.pop()!r}"
+        )
+    return PEERS[engine]
 
 
 def running_threads(prefix: str) -> int:

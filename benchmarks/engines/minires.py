@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numba
@@ -20,6 +21,14 @@ from . import SGD, Step
 
 def version() -> str:
     return minires.__version__
+
+
+forever = contextlib.ExitStack()
+
+
+def use_mode(precision: str) -> None:
+    """From here on compute in this precision."""
+    forever.enter_context(minires.precision(precision))
 
 
 def use_threads(count: int) -> None:

@@ -1,8 +1,8 @@
-"""The kernels in Numba, float32: what training uses.
+"""The kernels in Numba, for float32 and for maps in bfloat16: what training uses.
 
     compiling.py    when kernels are compiled, and where the machine code is kept
     memory.py       arrays for results and scratch space
-    simd.py         a vector of floats, as a Numba type
+    simd.py         a vector of floats, as a Numba type; rounding.py: bfloat16 in memory
     tile.py         the register tile: one matrix product for every convolution
     window.py       the window under an output pixel, copied and added back
     im2col.py       convolution of any shape, by windows copied in cache
@@ -13,6 +13,9 @@
     partial_sums.py  the parts of a weight gradient, and their sum
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three algorithms runs
+    amx.py          the same on a matrix unit's tiles, in bfloat16: picture and instructions
+    amx_convolution.py   amx_gradients.py   strips.py   convolutions of maps in bfloat16
+    by_dtype.py     a convolution of float32, or of bfloat16
     batch_norm.py   statistics, normalising, gradients; per_channel.py
     fused.py        a convolution and its batch norm as one; finish.py, operands.py
     regions.py      what detection needs: RoI align, RoI max pooling, suppression of boxes
@@ -24,9 +27,10 @@ Names and arguments are those of `minires.kernels`, which checks them before it 
 """
 
 from ..reference import epoch_batch, tally
+from . import amx
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_eval, batch_norm_eval_grad, batch_norm_grad
-from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .by_dtype import conv2d, conv2d_input_grad, conv2d_weight_grad, for_float32, through_float32
 from .elementwise import relu, relu_grad, sgd_step
 from .fused import (
     basic_block,
@@ -52,7 +56,16 @@ from .regions import nms, roi_align, roi_align_grad, roi_max_pool, roi_max_pool_
 from .shortcut import subsample_and_pad, subsample_and_pad_grad
 from .warm_up import warm_up
 
+amx.why_not()  # asks the system for tiles, before threads start
 keep_freed_memory()
+
+avg_pool, avg_pool_grad = through_float32(avg_pool), through_float32(avg_pool_grad)
+max_pool, max_pool_grad = through_float32(max_pool), through_float32(max_pool_grad)
+col2im, im2col, matmul = for_float32(col2im), for_float32(im2col), for_float32(matmul)
+roi_align, roi_align_grad = for_float32(roi_align), for_float32(roi_align_grad)
+roi_max_pool, roi_max_pool_grad = for_float32(roi_max_pool), for_float32(roi_max_pool_grad)
+nms, softmax_cross_entropy = for_float32(nms), for_float32(softmax_cross_entropy)
+softmax_cross_entropy_grad = for_float32(softmax_cross_entropy_grad)
 
 __all__ = [
     "avg_pool",

@@ -25,7 +25,7 @@ from numba import prange
 from ..records import SavedNorm
 from ..running import Running
 from .compiling import helper, parallel_kernel
-from .memory import NO_FLOATS, Array, Doubles, Ints, empty
+from .memory import Array, Doubles, Ints, empty, flat
 from .operands import (
     Input,
     OutputGrad,
@@ -72,17 +72,17 @@ def batch_norm_eval(
     relu: bool = False,
 ) -> Array:
     """(x - mean) * scale + beta, plus the residual, then ReLU."""
-    y = empty(x.shape)
+    y = empty(x.shape, x.dtype)
     added = x if residual is None else residual
     normalise_kernel(
-        x.ravel(),
+        flat(x),
         mean,
         scale_of(gamma, var, eps),
         beta,
-        added.ravel(),
+        flat(added),
         residual is not None,
         relu,
-        y.reshape(-1),
+        flat(y),
     )
     return y
 
@@ -113,7 +113,7 @@ def summed(
 ) -> tuple[OutputGrad, Doubles]:
     """The gradient dz of batch norm's result, written if asked, and its sums (see `grad_sums`)."""
     write = write and grad.mask_pending
-    dz = empty(x.shape) if write else NO_FLOATS
+    dz = empty(x.shape if write else (0,), x.dtype)
     sums = grad_sums(grad, x, mean, starts, dz)
     return OutputGrad(dz) if write else grad, sums
 
@@ -133,8 +133,8 @@ def written(grad: OutputGrad) -> Array:
     """The gradient as an array: what is pending is applied."""
     if not (grad.mask_pending or grad.norm_pending):
         return grad.dy
-    dx = empty(grad.dy.shape)
-    write_grad_kernel(flat_grad(grad), dx.shape[3], dx.reshape(-1))
+    dx = empty(grad.dy.shape, grad.dy.dtype)
+    write_grad_kernel(flat_grad(grad), dx.shape[3], flat(dx))
     return dx
 
 
@@ -187,7 +187,7 @@ def moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of every channel."""
     starts = chunks_of(x)
     means, squares = np.empty((2, len(starts) - 1, x.shape[3]))
-    moments_kernel(x.ravel(), x.shape[3], starts, means, squares)
+    moments_kernel(flat(x), x.shape[3], starts, means, squares)
     return combined(means, squares, starts)
 
 
@@ -197,7 +197,7 @@ def grad_sums(grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array) 
     `starts` says how the pixels are cut into chunks; the chunks' sums are added in order.
     """
     sums, products = parts = np.empty((2, len(starts) - 1, x.shape[3]))
-    grad_sums_kernel(flat_grad(grad), x.ravel(), mean, starts, dz.reshape(-1), sums, products)
+    grad_sums_kernel(flat_grad(grad), flat(x), mean, starts, flat(dz), sums, products)
     return parts.sum(1)
 
 

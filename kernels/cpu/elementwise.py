@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, empty
+from .memory import Array, empty, flat
 from .simd import (
     LANES,
     broadcast,
@@ -25,14 +25,14 @@ CHUNK = 1 << 12  # floats; small, so that a layer's weight gives work to several
 
 
 def relu(x: Array) -> Array:
-    y = empty(x.shape)
-    relu_kernel(x.ravel(), y.reshape(-1))
+    y = empty(x.shape, x.dtype)
+    relu_kernel(flat(x), flat(y))
     return y
 
 
 def relu_grad(dy: Array, y: Array) -> Array:
-    dx = empty(dy.shape)
-    relu_grad_kernel(dy.ravel(), y.ravel(), dx.reshape(-1))
+    dx = empty(dy.shape, dy.dtype)
+    relu_grad_kernel(flat(dy), flat(y), flat(dx))
     return dx
 
 

@@ -19,9 +19,9 @@ from ..backward_link import NO_LINKS, BackwardLink, Links
 from ..records import ConvNorm, SavedNorm
 from ..running import Running
 from .batch_norm import batch_norm_eval, masked_by, summed, through_batch_norm
-from .convolution import chunk_starts, conv2d_grads, finished, sum_starts
+from .by_dtype import chunk_starts, conv2d_grads, finished, sum_starts
 from .finish import Finish
-from .memory import NO_FLOATS, Array, Doubles
+from .memory import NO_FLOATS, Array, Doubles, flat
 from .operands import Input, OutputGrad, masked
 from .per_channel import combined, follow, scale_of
 from .shortcut import shortcut
@@ -69,7 +69,7 @@ def conv2d_batch_norm_eval(
         mean=mean,
         scale=scale_of(layer.gamma, var, layer.eps),
         beta=layer.beta,
-        residual=NO_FLOATS if residual is None else residual.ravel(),
+        residual=NO_FLOATS if residual is None else flat(residual),
         has_residual=residual is not None,
         relu=relu,
     )
@@ -149,7 +149,7 @@ def gathered_or_summed(
     """`summed`, unless the sums have been gathered; they have the same bits either way."""
     sums = link.take(dz.dy) if link else None
     if sums is None:
-        return summed(dz, saved.z, saved.mean, sum_starts(saved.z.shape), write=write)
+        return summed(dz, saved.z, saved.mean, sum_starts(saved.z), write=write)
     return OutputGrad(dz.dy), sums
 
 
@@ -162,7 +162,7 @@ def pending_norm(saved: SavedNorm, layer: ConvNorm) -> Input:
 def with_moments(source: Input, layer: ConvNorm, running: Running | None) -> SavedNorm:
     """The convolution's result, its mean and biased variance; the running statistics move."""
     weight, geometry = layer.weight, (layer.stride, layer.padding)
-    starts = chunk_starts(source.x.shape, weight.shape, *geometry)
+    starts = chunk_starts(source.x, weight.shape, *geometry)
     means, squares = np.empty((2, len(starts) - 1, weight.shape[3]))
     finish = Finish(moments=True, means=means, squares=squares)
     z = finished(source, weight, *geometry, finish)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import FLOAT32, is_bfloat16
 from .compiling import helper
 from .simd import pointer
 
@@ -24,15 +26,23 @@ Ints = npt.NDArray[np.integer]
 Shape = Sequence[int]
 
 LINE = 16  # floats in a cache line
-NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))  # for arguments left out
+# for arguments left out
+NO_FLOATS, NO_DOUBLES = np.empty(0, np.float32), np.empty((0, 0))
+NO_BITS: Any = np.empty(0, np.uint16)  # instead of maps
 
 
-def empty(shape: Shape) -> Array:
-    """An uninitialised float32 array at the start of a cache line: no vector crosses two lines."""
-    size = math.prod(shape)
-    buffer = np.empty(size + LINE, np.float32)
-    skip = -(buffer.__array_interface__["data"][0] // buffer.itemsize) % LINE
+def empty(shape: Shape, dtype: np.dtype[Any] = FLOAT32) -> Array:
+    """An uninitialised array at the start of a cache line, so that no vector crosses two lines."""
+    size, line = math.prod(shape), 4 * LINE // dtype.itemsize
+    buffer = np.empty(size + line, dtype)
+    skip = -(buffer.ctypes.data // dtype.itemsize) % line
     return buffer[skip : skip + size].reshape(shape)
+
+
+def flat(array: Array) -> Any:
+    """The array as kernels take it: one axis, and bfloat16, unknown to Numba, as its bits."""
+    line = array.reshape(-1)
+    return line.view(np.uint16) if is_bfloat16(array.dtype) else line
 
 
 @helper

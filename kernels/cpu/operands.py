@@ -13,12 +13,12 @@ pending (`../backward_link.py` defines the terms). Each value is made in registe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compiling import helper
-from .memory import NO_FLOATS, Array
+from .memory import NO_BITS, NO_FLOATS, Array, flat
 from .simd import broadcast, cut_below_zero, fma, load_lanes, pointer, where_positive
 from .window import prefetch_share
 
@@ -69,12 +69,15 @@ def masked(dy: Array, y: Input) -> OutputGrad:
 
 def flat_input(source: Input) -> Input:
     """The same with flat arrays, as kernels take them."""
-    return source._replace(x=source.x.ravel())
+    return source._replace(x=flat(source.x))
 
 
 def flat_grad(grad: OutputGrad) -> OutputGrad:
     """The same with flat arrays, as kernels take them."""
-    return grad._replace(dy=grad.dy.ravel(), y=grad.y.ravel(), z=grad.z.ravel())
+    dy = flat(grad.dy)
+    nothing: Any = NO_BITS if dy.dtype == np.uint16 else NO_FLOATS  # one type, so one compilation
+    y = flat(grad.y) if grad.mask_pending else nothing
+    return grad._replace(dy=dy, y=y, z=flat(grad.z) if grad.norm_pending else nothing)
 
 
 @helper

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, Ints, Shape
+from .memory import Array, Ints, Shape, flat
 from .simd import pointer
 from .window import Window, add, window, window_row
 
@@ -54,14 +54,14 @@ def global_avg_pool_grad(dy: Array, *, x_shape: Shape) -> Array:
 
 def means(x: Array, w: Window) -> Array:
     y = np.zeros((w.images, w.rows, w.cols, w.channels), np.float32)
-    avg_pool_kernel(x.ravel(), w, y.reshape(-1))
+    avg_pool_kernel(flat(x), w, flat(y))
     return y
 
 
 def shares(dy: Array, x_shape: Shape, w: Window) -> Array:
     """Every window's dy, divided among its pixels."""
-    dx = np.zeros(x_shape, np.float32)
-    avg_pool_grad_kernel(dy.ravel(), w, dx.reshape(-1))
+    dx = np.zeros(x_shape, dy.dtype)
+    avg_pool_grad_kernel(flat(dy), w, flat(dx))
     return dx
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
-from .memory import Array, Shape, empty
+from .memory import Array, Shape, empty, flat
 from .simd import pointer
 from .window import Window, add, copy, fill_zero, window
 
@@ -19,13 +19,13 @@ from .window import Window, add, copy, fill_zero, window
 
 def subsample_and_pad(x: Array, *, channels: int, stride: int) -> Array:
     w = picked(x.shape, stride)
-    y = empty((w.images, w.rows, w.cols, channels))
-    subsample_kernel(x.ravel(), w, channels, y.reshape(-1))
+    y = empty((w.images, w.rows, w.cols, channels), x.dtype)
+    subsample_kernel(flat(x), w, channels, flat(y))
     return y
 
 
 def subsample_and_pad_grad(dy: Array, *, x_shape: Shape, stride: int) -> Array:
-    dx = np.zeros(x_shape, np.float32)
+    dx = np.zeros(x_shape, dy.dtype)
     add_shortcut_grad(dx, dy, stride)
     return dx
 
@@ -40,7 +40,7 @@ def shortcut(x: Array, shape: Shape, stride: int) -> Array:
 
 def add_shortcut_grad(dx: Array, dy: Array, stride: int) -> None:
     """Add dy, the gradient of the shortcut's result, to dx, that of its input."""
-    add_kernel(dy.ravel(), picked(dx.shape, stride), dy.shape[3], dx.reshape(-1))
+    add_kernel(flat(dy), picked(dx.shape, stride), dy.shape[3], flat(dx))
 
 
 def picked(x_shape: Shape, stride: int) -> Window:

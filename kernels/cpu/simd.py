@@ -10,10 +10,11 @@ register:
 A vector has 16 lanes if the processor has AVX-512, else 8: one AVX register. On other processors
 LLVM splits it into two SSE or NEON registers. Kernels use LANES and do not depend on its value.
 
-Inside a kernel arrays are bare pointers to float32, `x = pointer(array)`, so that passing one to a
-helper costs nothing (Numba would count references to an array, even in the innermost loop). x[i]
-reads and writes one element; `i` always counts elements. A load or store accesses exactly the LANES
-elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
+Inside a kernel arrays are bare pointers, `x = pointer(array)`, so that passing one to a helper
+costs nothing (Numba would count references to an array, even in the innermost loop). They point to
+float32, or to the bits of bfloat16: a load makes float32 of these, a store rounds (`rounding.py`).
+x[i] reads and writes one element; `i` always counts elements. A load or store accesses exactly the
+LANES elements from `i`, which must exist: at the end of a row use `load_lanes` and `store_lanes`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 from .compiling import LANES, helper
+from .rounding import HALVES, narrowed, widened
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
@@ -100,22 +102,48 @@ def lanes_between(builder, low, high):
     return builder.and_(first_lanes(builder, high), builder.not_(first_lanes(builder, low)))
 
 
+def memory_type(data):
+    """`(vector, name, alignment)` of what lies at a pointer: floats, or halves of them."""
+    if data.type.pointee == ir.IntType(16):
+        return HALVES, f"v{LANES}i16", 2
+    return VECTOR, f"v{LANES}f32", ALIGNMENT
+
+
+def plain_load(builder, data, index):
+    """A vector from `index`."""
+    kind, _, alignment = memory_type(data)
+    value = builder.load(address(builder, data, index, kind), align=alignment)
+    return widened(builder, value) if kind is HALVES else value
+
+
+def plain_store(builder, value, data, index):
+    """Write a vector from `index`."""
+    kind, _, alignment = memory_type(data)
+    value = narrowed(builder, value) if kind is HALVES else value
+    builder.store(value, address(builder, data, index, kind), align=alignment)
+
+
 def masked_load(builder, data, index, mask):
     """A vector from `index`, with zeros in the lanes outside of the mask."""
-    place = address(builder, data, index), ir.Constant(ir.IntType(32), ALIGNMENT)
-    return masked(builder, "load", VECTOR, [*place, mask, constant(0.0)])
+    kind, _, alignment = memory_type(data)
+    place = address(builder, data, index, kind), ir.Constant(ir.IntType(32), alignment)
+    zeros = ir.Constant(kind, [0 if kind is HALVES else 0.0] * LANES)
+    value = masked(builder, "load", data, kind, [*place, mask, zeros])
+    return widened(builder, value) if kind is HALVES else value
 
 
 def masked_store(builder, value, data, index, mask):
     """Write the lanes of the mask from `index`."""
-    place = address(builder, data, index), ir.Constant(ir.IntType(32), ALIGNMENT)
-    masked(builder, "store", ir.VoidType(), [value, *place, mask])
+    kind, _, alignment = memory_type(data)
+    value = narrowed(builder, value) if kind is HALVES else value
+    place = address(builder, data, index, kind), ir.Constant(ir.IntType(32), alignment)
+    masked(builder, "store", data, ir.VoidType(), [value, *place, mask])
 
 
-def masked(builder, operation, result, arguments):
+def masked(builder, operation, data, result, arguments):
     """Call LLVM's masked load or store."""
     signature = ir.FunctionType(result, [argument.type for argument in arguments])
-    name = f"llvm.masked.{operation}.v{LANES}f32.p0"
+    name = f"llvm.masked.{operation}.{memory_type(data)[1]}.p0"
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     return builder.call(function, arguments)
 
@@ -125,12 +153,12 @@ def masked(builder, operation, result, arguments):
 
 @intrinsic
 def pointer(typing_context, array):
-    """Pointer to a float32 array's first element. It does not keep the array alive: see `keep`."""
+    """Pointer to an array's first element. It does not keep the array alive: see `keep`."""
 
     def codegen(context, builder, signature, arguments):
         return context.make_array(signature.args[0])(context, builder, arguments[0]).data
 
-    return floats(array), codegen
+    return types.CPointer(array.dtype)(array), codegen
 
 
 @intrinsic
@@ -147,10 +175,9 @@ def keep(typing_context, array):
 def load(typing_context, array, index):
 
     def codegen(context, builder, signature, arguments):
-        pointer = address(builder, *arguments)
-        return builder.load(pointer, align=ALIGNMENT)
+        return plain_load(builder, *arguments)
 
-    return vector(floats, types.intp), codegen
+    return vector(array, types.intp), codegen
 
 
 @intrinsic
@@ -161,7 +188,7 @@ def load_some(typing_context, array, index, count):
         data, index, count = arguments
         return masked_load(builder, data, index, first_lanes(builder, count))
 
-    return vector(floats, types.intp, types.intp), codegen
+    return vector(array, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -172,19 +199,17 @@ def load_inside(typing_context, array, index, low, high):
         data, index, low, high = arguments
         return masked_load(builder, data, index, lanes_between(builder, low, high))
 
-    return vector(floats, types.intp, types.intp, types.intp), codegen
+    return vector(array, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
 def store(typing_context, value, array, index):
 
     def codegen(context, builder, signature, arguments):
-        value, data, index = arguments
-        pointer = address(builder, data, index)
-        builder.store(value, pointer, align=ALIGNMENT)
+        plain_store(builder, *arguments)
         return context.get_dummy_value()
 
-    return types.void(vector, floats, types.intp), codegen
+    return types.void(vector, array, types.intp), codegen
 
 
 @intrinsic
@@ -196,7 +221,7 @@ def store_some(typing_context, value, array, index, count):
         masked_store(builder, value, data, index, first_lanes(builder, count))
         return context.get_dummy_value()
 
-    return types.void(vector, floats, types.intp, types.intp), codegen
+    return types.void(vector, array, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -208,7 +233,7 @@ def store_inside(typing_context, value, array, index, low, high):
         masked_store(builder, value, data, index, lanes_between(builder, low, high))
         return context.get_dummy_value()
 
-    return types.void(vector, floats, types.intp, types.intp, types.intp), codegen
+    return types.void(vector, array, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -224,7 +249,7 @@ def prefetch(typing_context, array, index):
         builder.call(function, [pointer, read, second_level, data])
         return context.get_dummy_value()
 
-    return types.void(floats, types.intp), codegen
+    return types.void(array, types.intp), codegen
 
 
 @intrinsic

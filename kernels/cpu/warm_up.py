@@ -7,10 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..checks import ALGORITHMS
+from ..dtypes import bfloat16
+from ..precision import current
+from ..records import ConvNorm
 from . import convolution
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_grad
 from .elementwise import relu, relu_grad, sgd_step
+from .fused import basic_block, basic_block_grad
 from .loss import softmax_cross_entropy
 from .per_channel import update_running_statistics
 from .pooling import avg_pool, avg_pool_grad
@@ -41,3 +45,8 @@ def warm_up() -> None:
     sgd_step(weight, weight.copy(), weight.copy(), lr=0.1, momentum=0.9, weight_decay=0.0)
     offsets, flips = np.zeros((2, 2), np.int64), np.zeros(2, np.bool_)
     crop_flip(x.astype(np.uint8), offsets, flips, x[0], per_channel, padding=0)
+    if current() == "bfloat16":
+        layer = ConvNorm(weight, per_channel, per_channel, 1.0, padding=1)
+        maps = x.astype(bfloat16())
+        y, saved = basic_block(maps, layer, layer, skip=True)
+        basic_block_grad(y, maps, layer, layer, saved, skip=True)

@@ -20,7 +20,7 @@ from .methods import Methods
 class Tensor(Methods):
     """A float32 or float64 array, on the CPU or a GPU, that remembers how it was computed.
 
-    On a GPU maps may be bfloat16: `minires.precision`.
+    Maps may be bfloat16: `minires.precision`.
 
     Attributes:
         data: the array. Change its values through the tensor (`t[...] = v`, `t += v`), which is
@@ -69,7 +69,7 @@ class Tensor(Methods):
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of the array: float32, float64, or bfloat16 for maps on a GPU."""
+        """Dtype of the array: float32, float64, or bfloat16 for maps."""
         return self.data.dtype
 
     @property

@@ -92,6 +92,17 @@ def test_peers_prints_and_writes_and_compares(tmp_path):
     assert "earlier" in run("peers.py", *few, "--compare", file).stdout
 
 
+@pytest.mark.slow
+def test_peers_times_bfloat16(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    file = tmp_path / "rows.json"
+    few = ("--only", "train", "--depths", "8", "--repeats", "3", "--precision", "bfloat16")
+    done = run("peers.py", *few, "--peers", "torch:bfloat16", "--json", file)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads(file.read_text())["rows"]
+    assert (row["peer"], row["precision"]) == ("torch:bfloat16", "bfloat16")
+
+
 def test_evaluations_of_detections_are_timed():
     done = run("detections.py", "--images", "3", "--repeats", "1")
     assert done.returncode == 0, done.stderr
@@ -102,6 +113,7 @@ def test_evaluations_of_detections_are_timed():
     ("script", "arguments", "sentence"),
     [
         ("peers.py", ("--peers", "caffe"), "knows torch"),
+        ("peers.py", ("--peers", "torch:float8"), "torch has the modes bfloat16, compile"),
         ("peers.py", ("--depths", "21"), "takes 6n + 2"),
         ("convolutions.py", ("--networks", "alexnet"), "knows cifar"),
         ("roofline.py", ("--repeats", "1"), "greater than or equal to 3"),

@@ -7,10 +7,11 @@ import hashlib
 
 import numpy as np
 from minires.kernels import cpu
+from minires.kernels.dtypes import bfloat16
 from minires.kernels.records import ConvNorm
 
 
-def convolutions(rng):
+def convolutions(rng, dtype=np.float32):
     for shape, filters, kernel, stride in (
         ((40, 16, 16, 16), 16, 3, 1),
         ((9, 17, 15, 13), 24, 3, 1),
@@ -18,7 +19,7 @@ def convolutions(rng):
         ((20, 16, 16, 3), 16, 3, 1),
         ((20, 16, 16, 24), 32, 1, 2),
     ):
-        x = rng.standard_normal(shape, np.float32)
+        x = rng.standard_normal(shape, np.float32).astype(dtype)
         weight = rng.standard_normal((kernel, kernel, shape[3], filters), np.float32)
         settings = {"stride": stride, "padding": kernel // 2}
         y = cpu.conv2d(x, weight, **settings)
@@ -27,9 +28,9 @@ def convolutions(rng):
         yield cpu.conv2d_weight_grad(y, x, kernel_size=(kernel, kernel), **settings)
 
 
-def fused(rng, shape):
+def fused(rng, shape, dtype=np.float32):
     """A block, and a convolution with stride, forward and backward."""
-    x, dy = rng.standard_normal((2, *shape), np.float32)
+    x, dy = rng.standard_normal((2, *shape), np.float32).astype(dtype)
     weights = rng.standard_normal((2, 3, 3, shape[3], shape[3]), np.float32)
     gamma, beta = rng.standard_normal((2, shape[3]), np.float32)
     first, strided = (ConvNorm(weights[0], gamma, beta, 1e-5, stride, 1) for stride in (1, 2))
@@ -91,10 +92,16 @@ def others(rng):
     yield cpu.col2im(columns, x_shape=dy.shape, kernel_size=(3, 3), padding=1)
 
 
+def maps_in_bfloat16(rng):
+    yield from convolutions(rng, bfloat16())
+    yield from fused(rng, (40, 16, 16, 16), bfloat16())
+    yield from fused(rng, (9, 17, 15, 13), bfloat16())
+
+
 if __name__ == "__main__":
     digest = hashlib.sha256()
     generator = np.random.default_rng(0)
-    for part in (convolutions, others):
+    for part in (convolutions, others, maps_in_bfloat16):
         for result in part(generator):
             digest.update(result.tobytes())
     print(digest.hexdigest())

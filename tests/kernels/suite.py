@@ -102,6 +102,13 @@ def guarded(array):
     return copy
 
 
+def guarded_all(value):
+    """`guarded` arrays, also of records; what is no array stays as it is."""
+    if isinstance(value, tuple):
+        return same_kind(value, map(guarded_all, value))
+    return guarded(value) if isinstance(value, np.ndarray) else value
+
+
 def normal(rng, dtype, *shape):
     """Normal numbers between NaNs: a read past an end shows up."""
     return guarded(rng.standard_normal(shape).astype(dtype))

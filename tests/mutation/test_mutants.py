@@ -23,6 +23,7 @@ import pytest
 from . import (
     bugs_in_analysis,
     bugs_in_autograd,
+    bugs_in_cpu_bfloat16,
     bugs_in_cpu_kernels,
     bugs_in_detection,
     bugs_in_detectors,
@@ -46,6 +47,7 @@ pytestmark = pytest.mark.mutation
 
 TABLES = (
     bugs_in_operations,
+    bugs_in_cpu_bfloat16,
     bugs_in_cpu_kernels,
     bugs_in_ladder,
     bugs_in_exercises,

@@ -1,0 +1,153 @@
+"""Maps in bfloat16 on the CPU: rounding, tiles, strips, and what is added where."""
+
+from .mutants import planted_in
+
+ON_CPU = "tests/kernels/test_bfloat16_on_cpu.py"
+STRIPS = f"{ON_CPU}::test_many_strips"
+ROUNDING = f"{ON_CPU}::test_rounding_by_the_instruction_and_by_whole_numbers"
+MOMENTS = f"{ON_CPU}::test_moments_are_those_of_the_stored_map"
+SUMS = f"{ON_CPU}::test_gathered_sums_have_the_bits_of_a_pass_of_their_own"
+BLOCK = "tests/kernels/test_bfloat16.py::test_a_block_rounds_where_its_parts_do"
+
+MUTANTS = [
+    *planted_in(
+        "kernels/cpu/rounding.py",
+        ROUNDING,
+        {
+            "bfloat16 on the cpu: halves are rounded up": (
+                "builder.add(odd, words(0x7FFF))",
+                "words(0x8000)",
+            ),
+            "bfloat16 on the cpu: a NaN is rounded like a number": (
+                "rounded = builder.select(is_number",
+                "builder.select(is_number",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/strips.py",
+        STRIPS,
+        {
+            "strips: the border above an image holds what was in memory": (
+                "                        fill_zero(strip, at, line)\n",
+                "                        fill_zero(strip, at, 0)\n",
+            ),
+            "strips: lines are apart by what is in them": (
+                "round_up.py_func(w.width + w.padding, w.stride)",
+                "round_up.py_func(w.width, w.stride)",
+            ),
+            "strips: a phase begins a line too low": (
+                "(row + t) * w.stride + phase - w.padding",
+                "(row + t) * w.stride + phase - w.padding + 1",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx.py",
+        STRIPS,
+        {
+            "tiles: pairs are interleaved the other way round": (
+                "builder.or_(lower, builder.shl(upper, words(16)))",
+                "builder.or_(upper, builder.shl(lower, words(16)))",
+            ),
+            "tiles: the fourth tile adds to the third one's sums": ("(3, 4, 7)", "(2, 4, 7)"),
+            "tiles: rows of a transposed tile are a row too short": ("r * DEPTH", "r * EDGE"),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_convolution.py",
+        STRIPS,
+        {
+            "tiles: positions in the border are stored": (
+                "if col < w.cols and row",
+                "if col <= w.cols and row",
+            ),
+            "tiles: a tap below reads its phase's first line": (
+                "line = i // w.stride * s.pitch",
+                "line = 0 * s.pitch",
+            ),
+            "tiles: the weight of the input gradient is not turned": (
+                "weight[::-1, ::-1].transpose",
+                "weight.transpose",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_convolution.py",
+        f"{ON_CPU}::test_given_statistics_are_applied_before_the_only_rounding",
+        {
+            "tiles: sums are normalised without their mean": (
+                "fma(value - terms[0], terms[1]",
+                "fma(value, terms[1]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_convolution.py",
+        MOMENTS,
+        {
+            "tiles: moments of a strip's first image alone": (
+                "last = first + images * rows * w.cols",
+                "last = first + rows * w.cols",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_gradients.py",
+        STRIPS,
+        {
+            "tiles: a tap that is moved by an odd number reads even pairs": (
+                "position % 2 * b_size",
+                "0 * b_size",
+            ),
+            "tiles: dy begins in the border": (
+                "first = w.padding * (s.pitch + 1)",
+                "first = w.padding * s.pitch",
+            ),
+            "tiles: partial sums are not cleared": (
+                "fill_zero(to, 0, parts.shape[1])",
+                "fill_zero(to, 0, 0)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_gradients.py",
+        SUMS,
+        {
+            "tiles: a linked gradient is summed but not masked": (
+                "first, last, c, True, dx",
+                "first, last, c, False, dx",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/by_dtype.py",
+        f"{ON_CPU}::test_without_tiles_it_is_float32_rounded",
+        {
+            "bfloat16 on the cpu: weights are not rounded": (
+                "return widened(narrowed(np.ascontiguousarray(weight)))",
+                "return np.ascontiguousarray(weight)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/by_dtype.py",
+        MOMENTS,
+        {
+            "bfloat16 on the cpu: moments of what is not yet rounded": (
+                "finish._replace(moments=False)",
+                "finish",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/reference_bfloat16.py",
+        BLOCK,
+        {
+            "bfloat16 in the reference: dx is rounded before the shortcut's is added": (
+                "dx = reference.conv2d_input_grad(*wide(dz1), weight, **settings)",
+                "dx = wide(conv2d_input_grad(dz1, first.weight, **settings))[0]",
+            ),
+        },
+    ),
+]
