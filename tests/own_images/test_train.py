@@ -21,6 +21,7 @@ from minires.training.checkpoints import load_checkpoint
 from minires.weights import load_torchvision, save_torchvision
 from tests.data.own import drawings
 
+SMALL = ("--preset", "toy", "--image-size", 32)
 TOY = ("--network", "resnet8", "--preset", "toy", "--epochs", 2)
 
 
@@ -257,7 +258,15 @@ class TestFineTuning:
         np.testing.assert_array_equal(model.conv1.conv.weight.data, given.conv1.conv.weight.data)
 
     def test_weights_of_another_network(self, folder, pretrained, tmp_path):
-        options = ("--weights", pretrained, "--network", "resnet34", "--out", tmp_path / "o")
+        options = (
+            "--weights",
+            pretrained,
+            "--network",
+            "resnet34",
+            *SMALL,
+            "--out",
+            tmp_path / "o",
+        )
         code, _, error = run("--data", folder, *options)
         assert code == 1
         assert "holds the weights of a ResNet-18, but --network resnet34 is a ResNet-34" in str(
