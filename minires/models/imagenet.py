@@ -207,12 +207,12 @@ def wide_resnet50_2(**options: Any) -> ResNet:
 
     Zagoruyko & Komodakis 2016. The options are those of `resnet`.
     """
-    return resnet(50, **({"version": "v1.5", "width_per_group": 128} | options))
+    return resnet(50, **(dict[str, Any](version="v1.5", width_per_group=128) | options))
 
 
 def wide_resnet101_2(**options: Any) -> ResNet:
     """ResNet-101 in the same way; the options are those of `resnet`."""
-    return resnet(101, **({"version": "v1.5", "width_per_group": 128} | options))
+    return resnet(101, **(dict[str, Any](version="v1.5", width_per_group=128) | options))
 
 
 def resnext50_32x4d(**options: Any) -> ResNet:
@@ -220,12 +220,12 @@ def resnext50_32x4d(**options: Any) -> ResNet:
 
     Xie et al. 2017, table 1. The options are those of `resnet`.
     """
-    return resnet(50, **({"version": "v1.5", "groups": 32, "width_per_group": 4} | options))
+    return resnet(50, **(dict[str, Any](version="v1.5", groups=32, width_per_group=4) | options))
 
 
 def resnext101_32x8d(**options: Any) -> ResNet:
     """ResNeXt-101 with 32 groups of 8; the options are those of `resnet`."""
-    return resnet(101, **({"version": "v1.5", "groups": 32, "width_per_group": 8} | options))
+    return resnet(101, **(dict[str, Any](version="v1.5", groups=32, width_per_group=8) | options))
 
 
 def plain18(**options: Any) -> ResNet:

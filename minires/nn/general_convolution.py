@@ -38,7 +38,7 @@ class Plan(NamedTuple):
         return cls(common, least, border, skip, dilation, groups)
 
     @property
-    def geometry(self) -> dict[str, int]:
+    def geometry(self) -> dict[str, Any]:
         """Of the plain convolution."""
         return {"stride": self.stride, "padding": self.padding}
 

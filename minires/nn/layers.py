@@ -45,8 +45,8 @@ class Conv2d(Module):
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
-        self.stride = simplest(pair("Conv2d: stride", stride, least=1))
-        self.padding = simplest(pair("Conv2d: padding", padding))
+        self.stride: Any = simplest(pair("Conv2d: stride", stride, least=1))
+        self.padding: Any = simplest(pair("Conv2d: padding", padding))
         self.dilation = simplest(pair("Conv2d: dilation", dilation, least=1))
         self.groups = one("Conv2d: groups", groups, "it is a number")
         if groups < 1 or in_channels % groups or out_channels % groups:
