@@ -130,7 +130,12 @@ def test_rounding_by_the_instruction_and_by_whole_numbers(instruction, rng, monk
 # ------------------------------------------------------------------------ what is fused
 
 
-LAYERS = [((40, 16, 16, 16), 16, 3, 1), ((9, 17, 15, 13), 24, 3, 2), ((33, 7, 9, 32), 40, 1, 1)]
+LAYERS = [
+    ((40, 16, 16, 16), 16, 3, 1),
+    ((9, 17, 15, 13), 24, 3, 2),
+    ((33, 7, 9, 32), 40, 1, 1),
+    ((70, 5, 4, 8), 8, 3, 1),  # several images in a strip
+]
 
 
 def layer_of(rng, shape, filters, side, stride):

@@ -46,9 +46,9 @@ MUTANTS = [
         "kernels/cpu/amx.py",
         STRIPS,
         {
-            "tiles: pairs are interleaved the other way round": (
-                "builder.or_(lower, builder.shl(upper, words(16)))",
-                "builder.or_(upper, builder.shl(lower, words(16)))",
+            "tiles: pairs of a weight are interleaved the other way round": (
+                "builder.or_(low, builder.shl(high, words(16)))",
+                "builder.or_(high, builder.shl(low, words(16)))",
             ),
             "tiles: the fourth tile adds to the third one's sums": ("(3, 4, 7)", "(2, 4, 7)"),
             "tiles: rows of a transposed tile are a row too short": ("r * DEPTH", "r * EDGE"),
@@ -58,9 +58,9 @@ MUTANTS = [
         "kernels/cpu/amx_convolution.py",
         STRIPS,
         {
-            "tiles: positions in the border are stored": (
-                "if col < w.cols and row",
-                "if col <= w.cols and row",
+            "tiles: a run of pixels goes on over the end of its line": (
+                "count = min(EDGE - k, w.cols - col)",
+                "count = EDGE - k",
             ),
             "tiles: a tap below reads its phase's first line": (
                 "line = i // w.stride * s.pitch",
