@@ -35,6 +35,7 @@ from minires.training.main_job import make_trainer, plain_and_residual
 Record = dict[str, Any]
 MAKER = "benchmarks/precisions.py"
 RESULTS = {"training_loss": "training loss", "test_error": "test error, %"}
+SCALES = {"training_loss": 1, "test_error": 100}  # from the results of a run
 
 
 def train(
@@ -65,7 +66,7 @@ def train(
 def figures(precision: str, network: str, run: Any) -> Record:
     """What a run's end says: training means over the last eighth, the last test."""
     named = {"precision": precision, "network": network, "seed": run.config["seed"]}
-    return named | {name: run.results[name] for name in RESULTS}
+    return named | {name: scale * run.results[name] for name, scale in SCALES.items()}
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:

@@ -115,7 +115,7 @@ struct Tile {
 // moments of y are taken, and the running statistics, if given, move.
 template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
-    const S* __restrict__ x, const T* __restrict__ weight, S* __restrict__ y,
+    const S* __restrict__ x, const typename E::Weight* __restrict__ weight, S* __restrict__ y,
     const T* __restrict__ x_mean, const T* __restrict__ x_var, const T* __restrict__ x_gamma,
     const T* __restrict__ x_beta, T* __restrict__ parts, unsigned* __restrict__ counters,
     T* __restrict__ mean, T* __restrict__ var, T* __restrict__ running_mean,
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
         x, starts, taps, norm, static_cast<int>(width), static_cast<int>(channels),
         static_cast<int>(kernel_width)
     );
-    LineForEachK<E, E::N, V> right_side(weight, filters, first_n, filters, 0);
+    LineForEachK<E, E::N, V, typename E::Weight> right_side(weight, filters, first_n, filters, 0);
     T sums[E::ROWS][E::COLUMNS] = {};
     const int k = kernel_height * kernel_width * channels;
     multiply<E>(left_side, right_side, 0, k, sums);
@@ -189,9 +189,9 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d(
 // The weights as dx uses them: line n is channel n of x; k is (tap row, tap column, filter), with only
 // the taps first_row, first_row + stride, ...
 template <class E, int V>
-struct Taps : AlongK<E, E::N, V> {
-    using Share = AlongK<E, E::N, V>;
-    using T = typename E::T;
+struct Taps : AlongK<E, E::N, V, typename E::Weight> {
+    using T = typename E::Weight;
+    using Share = AlongK<E, E::N, V, T>;
     static constexpr bool MAY_BE_PENDING = false;
     const T* weight;  // of the first tap and channel
     int lines, channels, filters, kernel_width, taps_across, stride;
@@ -231,7 +231,7 @@ struct Taps : AlongK<E, E::N, V> {
 // norm needs are taken with it: of the gradient, and of its product with z - mean.
 template <class E, int V, typename T = typename E::T, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv2d_input_grad(
-    const S* __restrict__ dy, const T* __restrict__ weight, S* __restrict__ dx,
+    const S* __restrict__ dy, const typename E::Weight* __restrict__ weight, S* __restrict__ dx,
     const S* __restrict__ addend, index_t addend_stride, index_t addend_rows,
     index_t addend_columns, index_t addend_channels, const S* __restrict__ z,
     const S* __restrict__ result, const T* __restrict__ mean, const T* __restrict__ var,

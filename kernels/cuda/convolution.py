@@ -13,10 +13,29 @@ from ..checks import output_shape
 from ..devices import namespace
 from .batch_norm import Moments, Norm, following
 from .columns import col2im, im2col
-from .launch import arithmetic, blocks, counters, empty, empty_numbers, launch, scalar, vector
+from .launch import (
+    PACKS,
+    arithmetic,
+    blocks,
+    computed,
+    counters,
+    empty,
+    empty_numbers,
+    launch,
+    scalar,
+    type_name,
+    vector,
+)
 from .matmul import gemm, space_for_parts
 from .runs import conv3x3, conv3x3_input_grad, run_for
-from .source import Engine, LargeTensorCores, choose_engine, product, resident_blocks
+from .source import (
+    Engine,
+    Large,
+    LargeBfloat16Cores,
+    choose_engine,
+    product,
+    resident_blocks,
+)
 
 Array = Any
 ALGORITHMS = ("auto", "direct", "im2col")
@@ -79,8 +98,8 @@ def convolve(
     kernel_size, filters = weight.shape[:2], weight.shape[3]
     size = output_shape(x.shape, kernel_size, stride, padding)
     pixels = len(x) * size[0] * size[1]
-    if pending is None and fours_pay(x, filters, pixels):
-        x, weight = with_fours(x, 3), with_fours(weight, 2)
+    if pending is None and packs_pay(x, filters, pixels):
+        x, weight = with_packs(x, x, 3), with_packs(weight, x, 2)
     y = empty((len(x), *size, filters), x)
     values = vector(x, weight, y, sizes=(x.shape[3], filters))
     engine = choose_engine("conv2d", arithmetic(x), values, pixels, filters)
@@ -93,31 +112,36 @@ def convolve(
         "convolution",
         product("conv2d", engine, values),
         grid_of(engine, tiles),
-        *(x, weight, y, *arrays_of(pending), *parts),
+        *(x, as_read(engine, weight, x), y, *arrays_of(pending), *parts),
         *following(moments, pixels, x),
         scalar(pending.eps if pending else 0, x),
         *(pixels, *x.shape[1:], *size, filters, *map(int, kernel_size), int(stride), int(padding)),
         threads=engine.threads,
-        shared=3 * x.shape[3] * weight.itemsize if pending else 0,
+        shared=3 * x.shape[3] * computed(x).itemsize if pending else 0,
     )
     return y
 
 
 def grid_of(engine: Engine, tiles: tuple[int, int]) -> tuple[int, int]:
     """The grid for tiles (down, across): a large engine has those that share pixels in a row."""
-    return tiles[::-1] if isinstance(engine, LargeTensorCores) else tiles
+    return tiles[::-1] if isinstance(engine, Large) else tiles
 
 
-def fours_pay(x: Array, filters: int, pixels: int) -> bool:
-    """Whether it pays to widen the channels of x to fours, so that packs of four are read."""
-    odd = x.shape[3] % 4 != 0 and filters % 4 == 0
-    return odd and pixels >= LARGE_MAP and arithmetic(x) != "double"
+def as_read(engine: Engine, weight: Array, x: Array) -> Array:
+    """The weights, rounded to what maps are stored as if the engine reads them so."""
+    return weight.astype(x.dtype) if isinstance(engine, LargeBfloat16Cores) else weight
 
 
-def with_fours(array: Array, axis: int) -> Array:
-    """A copy whose channels, along an axis, are filled up with zeros to whole fours."""
-    channels, shape = array.shape[axis], list(array.shape)
-    shape[axis] = 4 * blocks(channels, 4)
+def packs_pay(x: Array, filters: int, pixels: int) -> bool:
+    """Whether it pays to widen the channels of x to whole packs, so that these are read."""
+    pack = PACKS[type_name(x)]
+    return x.shape[3] % pack != 0 and filters % pack == 0 and pixels >= LARGE_MAP
+
+
+def with_packs(array: Array, x: Array, axis: int) -> Array:
+    """A copy whose channels, along an axis, are filled up with zeros to whole packs of x."""
+    channels, shape, pack = array.shape[axis], list(array.shape), PACKS[type_name(x)]
+    shape[axis] = pack * blocks(channels, pack)
     wide = namespace(array).zeros(tuple(shape), array.dtype)
     wide[(slice(None),) * axis + (slice(channels),)] = array
     return wide
@@ -198,7 +222,7 @@ def input_grad(
         "convolution",
         product("conv2d_input_grad", engine, values),
         (*grid_of(engine, grid[:2]), grid[2]),
-        *(dy, weight, dx, addend, int(addend_stride)),
+        *(dy, as_read(engine, weight, dy), dx, addend, int(addend_stride)),
         *(x_shape[1:] if addend is None else addend.shape[1:]),
         *((mask.z, mask.y, mask.mean) if mask else (None,) * 3),
         *arrays_of(mask.norm if mask else None)[1:],
@@ -244,8 +268,8 @@ def weight_grad(
     if dweight is None:
         dweight = empty_numbers((*kernel_size, channels, filters), x)
     pixels, lines = dy.size // filters, dweight.size // filters
-    if pending is None and fours_pay(x, filters, pixels):
-        wide = weight_grad(dy, with_fours(x, 3), kernel_size, stride, padding)
+    if pending is None and packs_pay(x, filters, pixels):
+        wide = weight_grad(dy, with_packs(x, x, 3), kernel_size, stride, padding)
         dweight[...] = wide[:, :, :channels]
         return dweight
     values = vector(dy, x, dweight, sizes=(channels, filters))

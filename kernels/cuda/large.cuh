@@ -46,19 +46,6 @@ struct LargeTensorCores : TensorCores<BM, BN, BK, WM, WN, TILES, 1> {
     }
 
     template <class A, class B>
-    __device__ static void multiply_in_dynamic_memory(
-        A& a, B& b, int k, int k_end, T (&sums)[ROWS][COLUMNS]
-    ) {
-        using Left = T[TILES][A::LINES][A::PITCH];
-        using Right = T[TILES][B::LINES][B::PITCH];
-        static_assert(sizeof(Left) + sizeof(Right) <= TILE_VALUES * sizeof(T), "they do not fit");
-        T* memory = dynamic_memory<T>();
-        auto& left = *reinterpret_cast<Left*>(memory);
-        auto& right = *reinterpret_cast<Right*>(memory + sizeof(Left) / sizeof(T));
-        multiply_in_stages<LargeTensorCores>(a, b, k, k_end, sums, left, right);
-    }
-
-    template <class A, class B>
     __device__ static void multiply_tiles(
         const T (&a)[A::LINES][A::PITCH], const T (&b)[B::LINES][B::PITCH],
         T (&sums)[ROWS][COLUMNS]

@@ -19,6 +19,7 @@ template <typename Type, int BM, int BN, int BK, int TM, int TN>
 struct MultiplyAdds {
     using T = Type;
     using Map = Type;  // what maps are stored as
+    using Weight = Type;
     static constexpr int M = BM, N = BN, K = BK, ROWS = TM, COLUMNS = TN, TOGETHER = TN;
     static constexpr int ACROSS = BN / TN, THREADS = BM / TM * ACROSS, WARP_ROWS = THREADS / 32;
     static constexpr bool K_GOES_DOWN = true;  // a tile has a line for each k
@@ -55,6 +56,7 @@ template <int BM, int BN, int BK, int WM, int WN, int TILES, int PRODUCTS>
 struct TensorCores {
     using T = float;
     using Map = float;
+    using Weight = float;
     static constexpr int M = BM, N = BN, K = BK, ROWS = WM / 8, COLUMNS = WN / 4, TOGETHER = 2;
     static constexpr int ACROSS = 4, WARPS_ACROSS = BN / WN, WARP_ROWS = BM / WM;
     static constexpr int THREADS = WARP_ROWS * WARPS_ACROSS * 32;
@@ -456,7 +458,13 @@ __device__ void multiply_in_stages(
 template <class E, class A, class B, typename T = typename E::T>
 __device__ void multiply(A& a, B& b, int k, int k_end, T (&sums)[E::ROWS][E::COLUMNS]) {
     if constexpr (E::TILE_VALUES > 0) {
-        E::template multiply_in_dynamic_memory<A, B>(a, b, k, k_end, sums);
+        using Left = typename A::T[E::STAGES][A::LINES][A::PITCH];
+        using Right = typename B::T[E::STAGES][B::LINES][B::PITCH];
+        static_assert(sizeof(Left) + sizeof(Right) <= E::TILE_VALUES * sizeof(T), "they do not fit");
+        T* memory = dynamic_memory<T>();
+        auto& left = *reinterpret_cast<Left*>(memory);
+        auto& right = *reinterpret_cast<Right*>(memory + sizeof(Left) / sizeof(T));
+        multiply_in_stages<E>(a, b, k, k_end, sums, left, right);
     } else if constexpr (E::STAGES > 1) {
         __shared__ alignas(16) typename A::T a_tiles[E::STAGES][A::LINES][A::PITCH];
         __shared__ alignas(16) typename B::T b_tiles[E::STAGES][B::LINES][B::PITCH];

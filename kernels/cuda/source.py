@@ -94,13 +94,10 @@ class Bfloat16Cores(Warps):
 
 
 @dataclass(frozen=True)
-class LargeTensorCores(Warps):
-    """An engine of `large.cuh`: `blocks` run on a multiprocessor at once; tiles of the left and of
-    the right matrix have a line for each row or column that goes along k, or else for each k."""
+class Large(Warps):
+    """What engines for large products share: `blocks` run on a multiprocessor at once."""
 
     blocks: int
-    left_along_k: bool
-    right_along_k: bool
 
     @property
     def resident(self) -> int:
@@ -108,8 +105,27 @@ class LargeTensorCores(Warps):
 
     @property
     def dynamic_memory(self) -> int:
-        """Bytes of dynamic shared memory for the tiles."""
+        """Bytes of dynamic shared memory for the tiles: lines of float32 are 4 values longer, and
+        those of bfloat16 8."""
         return 4 * self.stages * (self.m + self.n) * (self.k + 4)
+
+
+@dataclass(frozen=True)
+class LargeTensorCores(Large):
+    """An engine of `large.cuh`: tiles of the left and of the right matrix have a line for each row
+    or column that goes along k, or else for each k."""
+
+    left_along_k: bool
+    right_along_k: bool
+
+
+@dataclass(frozen=True)
+class LargeBfloat16Cores(Large):
+    """The same in `bfloat16.cuh`, where either layout is read alike."""
+
+    @property
+    def dynamic_memory(self) -> int:
+        return 2 * self.stages * (self.m + self.n) * (self.k + 8)
 
 
 @dataclass(frozen=True)
@@ -138,7 +154,7 @@ class Runs:
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
-Engine = MultiplyAdds | TensorCores | Bfloat16Cores | LargeTensorCores
+Engine = MultiplyAdds | TensorCores | Bfloat16Cores | Large
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
 
@@ -185,9 +201,11 @@ def on_bfloat16(kernel: str) -> Engines:
     packs = tuple(Bfloat16Cores(*shape) for shape in (weights if of_weights else pixels))
     single = Bfloat16Cores(*((64, 16, 16, 16, 16, 1) if of_weights else (128, 16, 16, 32, 16, 1)))
     small = Bfloat16Cores(64, 32, 32, 32, 16, 3)
-    return {1: (single,), 8: packs if of_weights else (*packs, small)}
+    rest = () if of_weights else (small,)
+    return {1: (single,), 8: (*packs, *rest, *large_of_bfloat16(kernel))}
 
 
+WIDTHS = ((128, 2), (64, 3))  # of large engines, and their blocks on a multiprocessor
 LAYOUTS = {  # of tiles: whether the left and the right one go along k
     "conv2d": (True, False),
     "conv2d_input_grad": (True, True),
@@ -202,9 +220,14 @@ def large_engines(kernel: str) -> tuple[LargeTensorCores, ...]:
         return ()
     left, right = LAYOUTS[kernel]
     stages = (32, 64, 32, 2) if left else (16, 64, 32, 4)
-    return tuple(
-        LargeTensorCores(128, n, *stages, blocks, left, right) for n, blocks in ((128, 2), (64, 3))
-    )
+    return tuple(LargeTensorCores(128, n, *stages, blocks, left, right) for n, blocks in WIDTHS)
+
+
+def large_of_bfloat16(kernel: str) -> tuple[LargeBfloat16Cores, ...]:
+    """The same for maps in bfloat16; with 64 terms at once, the weight gradient would run out of
+    registers."""
+    stages = (32, 64, 32, 3) if kernel == "conv2d_weight_grad" else (64, 64, 32, 2)
+    return tuple(LargeBfloat16Cores(128, n, *stages, blocks) for n, blocks in WIDTHS)
 
 
 ARITHMETIC: dict[str, Callable[[str], Engines]] = {
@@ -252,7 +275,7 @@ def choose_engine(
     of so many `terms` may be cut into parts, 0 may not.
     """
     engines = ARITHMETIC[arithmetic](kernel)[vector]
-    large = [e for e in engines if isinstance(e, LargeTensorCores)]
+    large = [e for e in engines if isinstance(e, Large)]
     for engine in large:
         tiles = -(-lines // engine.m) * -(-columns // engine.n) * max(1, terms // TERMS_OF_A_PART)
         fits = engine.n <= columns and engine.m <= lines <= engine.m * MOST_TILES_DOWN
@@ -273,7 +296,7 @@ def resident_blocks(engine: Engine) -> int:
 @functools.cache
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
-    engines = (engine for name in LAYOUTS for engine in large_engines(name))
+    engines = (e for name in LAYOUTS for e in (*large_engines(name), *large_of_bfloat16(name)))
     return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
 
 

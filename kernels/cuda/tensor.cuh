@@ -111,5 +111,21 @@ __device__ __forceinline__ void load_matrices(float (&values)[4], const float* r
     for (int i = 0; i < 4; ++i) values[i] = __uint_as_float(bits[i]);
 }
 
+// The same of numbers of 16 bits: matrices of 8 x 8, two adjacent values of a row in a register.
+__device__ __forceinline__ void load_matrices(unsigned (&pairs)[4], const void* row) {
+    PTX("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
+        : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+        : "memory");
+}
+
+// Transposed: the pairs lie in two adjacent rows of memory.
+__device__ __forceinline__ void load_turned_matrices(unsigned (&pairs)[4], const void* row) {
+    PTX("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(pairs[0]), "=r"(pairs[1]), "=r"(pairs[2]), "=r"(pairs[3])
+        : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+        : "memory");
+}
+
 #undef PTX
 #undef PTX_VALUE

@@ -37,6 +37,21 @@ __global__ void matrices(const float* x, float* y, int absent) {
   for (int j = 0; j < 4; j++) y[i * 4 + j] = values[j];
 }
 
+// The same of numbers of 16 bits, in pairs, transposed or not.
+template <bool TURNED>
+__global__ void pairs(const unsigned short* x, unsigned* y) {
+  __shared__ alignas(16) unsigned short rows[32][8];
+  int i = threadIdx.x;
+  for (int j = 0; j < 8; j++) rows[i][j] = x[i * 8 + j];
+  __syncwarp();
+  unsigned registers[4];
+  if (TURNED)
+    load_turned_matrices(registers, rows[i]);
+  else
+    load_matrices(registers, rows[i]);
+  for (int j = 0; j < 4; j++) y[i * 4 + j] = registers[j];
+}
+
 enum Mistake {
   NONE,
   SWAPPED,          // two registers of a fragment

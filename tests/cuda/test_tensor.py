@@ -121,6 +121,19 @@ def test_matrices_are_handed_out_as_fragments(mode, order, shared):
     np.testing.assert_array_equal(y.reshape(8, 4, 4), x.reshape(4, 8, 4).transpose(1, 2, 0))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_pairs_are_handed_out_as_fragments(mode, order, turned):
+    """Register i of lane 4 g + t has numbers 2 t and 2 t + 1 of row, or column, g of matrix i."""
+    x, y = np.arange(256, dtype=np.uint16).reshape(4, 8, 8), np.zeros((32, 4), np.uint32)
+    name = f"pairs<{str(turned).lower()}>"
+    kernel = load(text(), (name,), (), mode, "tensor.cu")[name]
+    kernel.launch((1, 1, 1), (32, 1, 1), [x, y], seed=order)
+    expected = (x.swapaxes(1, 2) if turned else x).reshape(4, 8, 4, 2)
+    np.testing.assert_array_equal(
+        y.view(np.uint16).reshape(8, 4, 4, 2), expected.transpose(1, 2, 0, 3)
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "kind", "sentence"),
     [

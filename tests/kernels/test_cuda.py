@@ -262,13 +262,15 @@ def test_large_products_have_large_engines():
         assert not is_large(kernel, 128 * 64, 64)
         assert not is_large(kernel, 128 * 2**16, 64)  # beyond a grid's second side
         assert not is_large(kernel, *LARGE[0], arithmetic="tf32x3")  # measured: not faster
+        assert all(is_large(kernel, *size, arithmetic="bfloat16") for size in LARGE)
     assert is_large("conv2d_weight_grad", 9 * 128, 128, 50176)
     assert not is_large("conv2d_weight_grad", 64, 64, 10**6)
     assert not is_large("conv2d_weight_grad", 9 * 64, 64, 128 * 64)
 
 
 def is_large(kernel, *sizes, arithmetic="tf32"):
-    return isinstance(source.choose_engine(kernel, arithmetic, 4, *sizes), source.LargeTensorCores)
+    pack = 8 if arithmetic == "bfloat16" else 4
+    return isinstance(source.choose_engine(kernel, arithmetic, pack, *sizes), source.Large)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The engines of `large.cuh`, each compiled alone: with several tiles, the last ones partly empty.
+"""The engines for large products, each compiled alone: several tiles, the last partly empty.
 
 `test_tiles.py` tries them too, with all their module's kernels, which takes long to compile.
 """
@@ -8,15 +8,23 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from minires.kernels.cuda import launch, source
+from minires.kernels.dtypes import bfloat16
 
 from ..device import gpu
 from .around import Bench, Layer, forced
 
 pytestmark = pytest.mark.cuda
 CASES = [
-    pytest.param(kernel, engine, id=f"{kernel}-{engine.n}")
-    for kernel in source.LAYOUTS
-    for engine in source.large_engines(kernel)
+    *(
+        pytest.param(kernel, engine, np.float32, 4, id=f"{kernel}-{engine.n}")
+        for kernel in source.LAYOUTS
+        for engine in source.large_engines(kernel)
+    ),
+    *(
+        pytest.param(kernel, engine, bfloat16(), 8, id=f"{kernel}-{engine.n}-bfloat16")
+        for kernel in source.LAYOUTS
+        for engine in source.large_of_bfloat16(kernel)
+    ),
 ]
 
 
@@ -39,17 +47,17 @@ def alone(kernel):
 
 
 @pytest.mark.parametrize("order", [0, 2])
-@pytest.mark.parametrize(("kernel", "engine"), CASES)
-def test_a_large_engine(kernel, engine, order, rng):
-    layer = Layer((2, 10, 11, engine.n + 4), engine.n + 4, (1, 2))
+@pytest.mark.parametrize(("kernel", "engine", "dtype", "pack"), CASES)
+def test_a_large_engine(kernel, engine, dtype, pack, order, rng):
+    layer = Layer((2, 10, 11, engine.n + pack), engine.n + pack, (1, 2))
     with (
         gpu("check", order=order) as cupy,
-        alone(source.product(kernel, engine, 4)),
+        alone(source.product(kernel, engine, pack)),
         forced(engine),
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr("minires.kernels.cuda.convolution.SHORTEST_PART", 90)
-        bench = Bench(cupy, rng, layer, np.float32, products=1)
+        bench = Bench(cupy, rng, layer, dtype, products=1)
         CHECKS[kernel](bench)
 
 

@@ -41,7 +41,10 @@ MUTANTS = [
                 "q / 2 * 8, Base::row(2 * i + q % 2)",
                 "q % 2 * 8, Base::row(2 * i + q / 2)",
             ),
-            "bfloat16: every second step of 16 is left out": ("k < BK; k += 16", "k < BK; k += 32"),
+            "bfloat16: every second step of 16 is left out": (
+                "#pragma unroll 2\n        for (int k = 0; k < BK; k += 16)",
+                "#pragma unroll 2\n        for (int k = 0; k < BK; k += 32)",
+            ),
         },
     ),
     *planted_in(

@@ -8,7 +8,9 @@ CONV2D, INPUT_GRAD, WEIGHT_GRAD = (
 )
 CHOICE = "tests/kernels/test_cuda.py::test_large_products_have_large_engines"
 SHORTCUTS = "tests/nn/test_shortcut_grads.py"
-WIDENED = "tests/kernels/test_cuda_fused.py::test_channels_of_large_images_are_widened_to_fours"
+WIDENED = (
+    "tests/kernels/test_cuda_fused.py::test_channels_of_large_images_are_widened_to_whole_packs"
+)
 
 MUTANTS = [
     *planted_in(
@@ -35,13 +37,19 @@ MUTANTS = [
                 "return Base::warp_row() * WM;",
                 "return 0 * WM;",
             ),
-            "large: both tiles lie at the same place": (
-                "Right*>(memory + sizeof(Left) / sizeof(T))",
-                "Right*>(memory)",
-            ),
             "large: only the first eight terms of a tile are read on the left": (
                 "read_rows<A>(a, k, first, left)",
                 "read_rows<A>(a, 0, first, left)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/product.cuh",
+        CONV2D,
+        {
+            "large: both tiles lie at the same place": (
+                "Right*>(memory + sizeof(Left) / sizeof(T))",
+                "Right*>(memory)",
             ),
         },
     ),
@@ -66,6 +74,46 @@ MUTANTS = [
             "large: a lane's rows are adjacent by twos": (
                 "i / 4 * 32 + group() * 4 + i % 4",
                 "i / 2 * 16 + group() * 2 + i % 2",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/bfloat16.cuh",
+        f"{LARGE}[conv2d-64-bfloat16-0]",
+        {
+            "large bfloat16: the matrices of a fragment come in another order": (
+                "other_lines = lane / 8 % 2 * 8, other_k = lane / 16 * 8",
+                "other_k = lane / 8 % 2 * 8, other_lines = lane / 16 * 8",
+            ),
+            "large bfloat16: two right fragments are mixed": (
+                "right[j + i % 2][i / 2] = two[i]",
+                "right[j + i / 2][i % 2] = two[i]",
+            ),
+            "large bfloat16: a tile with a line for each k is read as if it were turned": (
+                "load_turned_matrices(fragments, ",
+                "load_matrices(fragments, ",
+            ),
+            "large bfloat16: all warps make the first columns": (
+                "first = threadIdx.x / 32 % Base::WARPS_ACROSS * WN",
+                "first = threadIdx.x / 32 % Base::WARPS_ACROSS * 0",
+            ),
+            "large bfloat16: only the first terms of a tile are read on the left": (
+                "read_fragments<A>(left[i], a, k, ",
+                "read_fragments<A>(left[i], a, 0, ",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/convolution.py",
+        f"{LARGE}[conv2d-64-bfloat16-0]",
+        {
+            "large bfloat16: weights are not rounded for it": (
+                "weight.astype(x.dtype) if isinstance(engine, LargeBfloat16Cores) else weight",
+                "weight",
+            ),
+            "large bfloat16: memory for what is pending is counted in halves": (
+                "3 * x.shape[3] * computed(x).itemsize",
+                "3 * x.shape[3] * x.dtype.itemsize",
             ),
         },
     ),

@@ -70,8 +70,8 @@ MUTANTS = [
         f"{FUSED}::test_a_pending_batch_norm_is_as_good_as_one_before",
         {
             "pending: too little shared memory for its statistics": (
-                "shared=3 * x.shape[3] * weight.itemsize",
-                "shared=2 * x.shape[3] * weight.itemsize",
+                "shared=3 * x.shape[3] * computed(x).itemsize",
+                "shared=2 * x.shape[3] * computed(x).itemsize",
             ),
         },
     ),

@@ -17,6 +17,9 @@ KNOWN = {  # an instruction: the function, its operands' constraints, what else 
     "cvt.rna.tf32.f32 %0,%1": ("cvt_rna_tf32", "=r f", ""),
     "cvt.rn.bf16x2.f32 %0,%1,%2": ("cvt_rn_bf16x2", "=r f f", ""),
     f"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {QUAD},[%4]": ("ldmatrix_x4", LOADED, "memory"),
+    f"ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {QUAD},[%4]": (
+        *("ldmatrix_x4_trans", LOADED, "memory"),
+    ),
     "cp.async.ca.shared.global [%0],[%1],%2,%3": ("cp_async_ca", "r l n r", "memory"),
     "cp.async.cg.shared.global [%0],[%1],%2,%3": ("cp_async_cg", "r l n r", "memory"),
     "cp.async.commit_group": ("cp_async_commit_group", "", "memory"),

@@ -16,7 +16,7 @@ struct Builtins {
 };
 
 enum class Warp : u32 {
-  shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync, tf32, bf16, matrices
+  shuffle, shuffle_up, shuffle_down, shuffle_xor, ballot, sync, tf32, bf16, matrices, turned_matrices
 };
 
 // A lane's share of the sums on a tensor core.
@@ -54,7 +54,7 @@ void emulator_fence();
 emulator::Sums emulator_multiply(float d0, float d1, float d2, float d3, emulator::u32 a0,
                                  emulator::u32 a1, emulator::u32 a2, emulator::u32 a3,
                                  emulator::u32 b0, emulator::u32 b1, emulator::Warp operation);
-emulator::MatrixRow emulator_load_matrices(emulator::MatrixRow own);
+emulator::MatrixRow emulator_load_matrices(emulator::MatrixRow own, emulator::Warp operation);
 const void* emulator_shared_pointer(emulator::u32 address);
 emulator::u64 emulator_shared_address(const void* pointer, int line);
 void emulator_copy(emulator::u32 to, const void* from, int size, emulator::u32 bytes, int past_l1,

@@ -130,6 +130,7 @@ void wait(State state, int line);
 void meet(const void* site, int line, u32 mask, Warp operation, u64 deposit);
 void multiply(Thread* warp);
 void hand_out_matrices(Thread* warp);
+void hand_out_turned_matrices(Thread* warp);
 void begin_block_copies();
 bool find_copy(const char* address, u32 size, u32& thread, const void*& site);
 void check_copy(char* to, const char* from, u32 size, u32 bytes, bool past_l1, const void* site);

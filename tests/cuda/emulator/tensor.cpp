@@ -123,12 +123,25 @@ void multiply(Thread* warp) {
 
 // ldmatrix (9.7.14.5.15): lane 8 i + n has brought row n of matrix i; register i of a lane gets word
 // lane % 4 of row lane / 4.
-void hand_out_matrices(Thread* warp) {
+template <class Word>
+void hand_out(Thread* warp, Word word) {
   MatrixRow rows[32];
   auto own = [&](u32 lane) { return reinterpret_cast<MatrixRow*>(warp[lane].deposit); };
   for (u32 lane = 0; lane < 32; lane++) rows[lane] = *own(lane);
   for (u32 lane = 0; lane < 32; lane++)
-    for (u32 i = 0; i < 4; i++) own(lane)->at[i] = rows[8 * i + lane / 4].at[lane % 4];
+    for (u32 i = 0; i < 4; i++) own(lane)->at[i] = word(rows + 8 * i, lane / 4, lane % 4);
+}
+
+void hand_out_matrices(Thread* warp) {
+  hand_out(warp, [](const MatrixRow* rows, u32 g, u32 t) { return rows[g].at[t]; });
+}
+
+// .trans: the numbers g of rows 2 t and 2 t + 1
+void hand_out_turned_matrices(Thread* warp) {
+  hand_out(warp, [](const MatrixRow* rows, u32 g, u32 t) {
+    auto number = [&](u32 row) { return rows[row].at[g / 2] >> g % 2 * 16 & 0xffff; };
+    return number(2 * t) | number(2 * t + 1) << 16;
+  });
 }
 
 }  // namespace emulator
@@ -146,8 +159,8 @@ extern "C" Sums emulator_multiply(float d0, float d1, float d2, float d3, u32 a0
 
 extern "C" const void* emulator_shared_pointer(u32 address) { return arena + address; }
 
-extern "C" MatrixRow emulator_load_matrices(MatrixRow own) {
+extern "C" MatrixRow emulator_load_matrices(MatrixRow own, Warp operation) {
   const void* site = __builtin_return_address(0);
-  meet(site, 0, 0xffffffff, Warp::matrices, reinterpret_cast<u64>(&own));
+  meet(site, 0, 0xffffffff, operation, reinterpret_cast<u64>(&own));
   return own;
 }

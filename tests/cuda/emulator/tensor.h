@@ -42,12 +42,16 @@ inline void cvt_rn_bf16x2(u32& result, float high, float low) {
 }
 
 // Each lane reads a row: as of itself, so that its access is checked like any other.
-__attribute__((always_inline)) inline void ldmatrix_x4(u32& r0, u32& r1, u32& r2, u32& r3,
-                                                       u32 address) {
-  MatrixRow own = *static_cast<const MatrixRow*>(emulator_shared_pointer(address));
-  MatrixRow result = emulator_load_matrices(own);
-  r0 = result.at[0], r1 = result.at[1], r2 = result.at[2], r3 = result.at[3];
-}
+#define LOAD_MATRICES(name, operation)                                                          \
+  __attribute__((always_inline)) inline void name(u32& r0, u32& r1, u32& r2, u32& r3,             \
+                                                  u32 address) {                                  \
+    MatrixRow own = *static_cast<const MatrixRow*>(emulator_shared_pointer(address));             \
+    MatrixRow result = emulator_load_matrices(own, operation);                                    \
+    r0 = result.at[0], r1 = result.at[1], r2 = result.at[2], r3 = result.at[3];                    \
+  }
+LOAD_MATRICES(ldmatrix_x4, Warp::matrices)
+LOAD_MATRICES(ldmatrix_x4_trans, Warp::turned_matrices)
+#undef LOAD_MATRICES
 
 // ------------------------------------------------------------ asynchronous copies
 

@@ -53,6 +53,8 @@ void finish_exchange(Thread* warp, u32 mask, Warp operation) {
     multiply(warp);
   else if (operation == Warp::matrices)
     hand_out_matrices(warp);
+  else if (operation == Warp::turned_matrices)
+    hand_out_turned_matrices(warp);
   else
     for (u32 lane = 0; lane < 32; lane++)
       if (mask >> lane & 1) finish_lane(warp, lane, mask);
