@@ -18,7 +18,28 @@ from .kernels.devices import copy_to_host, device_of, move, namespace, shared_de
 from .nn.module import Module, Parameter, mismatches
 
 
-class Optimizer:
+class Remembering:
+    """What has a state to be saved: copies of `state_arrays`."""
+
+    def state_arrays(self) -> dict[str, Array]:
+        """What is remembered, by name: the arrays themselves."""
+        raise NotImplementedError(f"{type(self).__name__} does not define state_arrays()")
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of what is remembered, by the same names: NumPy arrays."""
+        return {name: copy_to_host(array) for name, array in self.state_arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Take over what was remembered; ValueError if it belongs to other parameters."""
+        own = self.state_arrays()
+        if problems := mismatches(own, state):
+            kind = type(self).__name__
+            raise ValueError(f"this state does not fit the {kind}:\n  " + "\n  ".join(problems))
+        for name, array in own.items():
+            array[...] = move(state[name], device_of(array))
+
+
+class Optimizer(Remembering):
     """What optimisers share: the parameters, the rate, what they remember of each parameter.
 
     `lr` may be changed between steps. A parameter without a gradient is left alone.
@@ -93,19 +114,6 @@ class Optimizer:
     def state_arrays(self) -> dict[str, Array]:
         """What is remembered, by name and the parameter's place in order: the arrays themselves."""
         return {f"{what}.{i}": a for what, all_ in self.memory.items() for i, a in enumerate(all_)}
-
-    def state_dict(self) -> dict[str, Array]:
-        """Copies of what is remembered, by the same names: NumPy arrays."""
-        return {name: copy_to_host(array) for name, array in self.state_arrays().items()}
-
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Take over what was remembered; ValueError if it belongs to other parameters."""
-        own = self.state_arrays()
-        if problems := mismatches(own, state):
-            kind = type(self).__name__
-            raise ValueError(f"this state does not fit the {kind}:\n  " + "\n  ".join(problems))
-        for name, array in own.items():
-            array[...] = move(state[name], device_of(array))
 
 
 class SGD(Optimizer):
@@ -216,7 +224,7 @@ class AdamW(Optimizer):
         parameter -= lr / seen[0] * mean / (np.sqrt(square / seen[1]) + self.eps)
 
 
-class Groups:
+class Groups(Remembering):
     """Optimisers that step together: parameters in groups with settings of their own.
 
     Groups(SGD(weights, lr=0.1), SGD(norms, lr=0.1, weight_decay=0)), say. `lr` is the first one's;
@@ -272,8 +280,6 @@ class Groups:
         """What each group remembers, by names that begin with the group's place."""
         groups = enumerate(self.groups)
         return {f"{i}.{k}": a for i, group in groups for k, a in group.state_arrays().items()}
-
-    state_dict, load_state_dict = Optimizer.state_dict, Optimizer.load_state_dict
 
 
 def clip_gradients(parameters: Iterable[Parameter], max_norm: float) -> Any:

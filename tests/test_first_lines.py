@@ -64,6 +64,8 @@ nn.Conv2d(3, 64, 7, 2, 3)
 nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
 nn.Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=True)
 nn.Conv2d(3, 8, (1, 3))(images)
+nn.Conv2d(3, 8, (1, 3), stride=(1, 2), padding=(0, 1))(images)
+nn.Conv2d(3, 6, 3, padding=2, dilation=2, groups=3)(images)
 nn.Linear(512, 10)
 nn.Linear(512, 10, bias=False)
 nn.BatchNorm2d(64)
@@ -168,8 +170,8 @@ SENTENCES = {
     "x.item()": "reduce it first (.mean(), .sum())",
     "if x: pass": "reduce it first (.mean(), .sum())",
     "nn.Conv2d(3, 8, 3, padding='same')": "padding must be a whole number, at least 0, or two",
-    "nn.Conv2d(3, 8, (1, 3), padding=(0, 1))": "use padding 0 behind minires.pad(x, ...)",
-    "nn.Conv2d(3, 8, 3, stride=(1, 2))": "stride must be the same for rows and columns, but is (1,",
+    "nn.Conv2d(3, 8, 3, stride=0)": "stride must be a whole number, at least 1, or two",
+    "nn.Conv2d(3, 8, 3, groups=2)": "groups must divide 3 channels and 8, but is 2",
     "nn.Conv2d(3, 8, 3.0)": "kernel_size must be a whole number",
     "nn.MaxPool2d((2, 3))": "only square windows are there",
     "nn.Sequential([nn.ReLU()])": "Sequential takes modules one by one, such as nn.ReLU()",

@@ -12,6 +12,10 @@ from .imagenet import (
     resnet50,
     resnet101,
     resnet152,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    wide_resnet50_2,
+    wide_resnet101_2,
 )
 from .names import by_name, made_as, make_again
 from .vgg import VGG, vgg, vgg16, vgg19
@@ -34,7 +38,11 @@ __all__ = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
     "vgg",
     "vgg16",
     "vgg19",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]

@@ -61,6 +61,7 @@ class CifarResNet(Module):
         shortcut: Shortcut,
         block: Block,
         version: Version,
+        channels: int,
         classes: int,
         recompute: bool,
         rng: Rng,
@@ -70,7 +71,7 @@ class CifarResNet(Module):
         super().__init__()
         self.depth, self.shortcut, self.block, self.version = depth, shortcut, block, version
         self.padding: Padding = "end"
-        self.conv1 = Conv2d(3, 16, 3, padding=1, rng=rng, dtype=dtype)
+        self.conv1 = Conv2d(channels, 16, 3, padding=1, rng=rng, dtype=dtype)
         if version == "v1":
             self.bn1 = BatchNorm2d(16, dtype=dtype)
         self.relu = ReLU()
@@ -78,10 +79,10 @@ class CifarResNet(Module):
         options: dict[str, Any] = {"rng": rng, "shortcut_rng": shortcut_rng, "dtype": dtype}
         options |= {"shortcut": shortcut, "recompute": recompute}
         for number, (filters, stride) in enumerate(STAGES, 1):
-            channels = filters * EXPANSION[block]
-            stage = make_stage(kind, in_channels, channels, count, stride=stride, **options)
+            wide = filters * EXPANSION[block]
+            stage = make_stage(kind, in_channels, wide, count, stride=stride, **options)
             setattr(self, f"layer{number}", stage)
-            in_channels = channels
+            in_channels = wide
         if version == "v2":
             self.bn = BatchNorm2d(in_channels, dtype=dtype)
         self.pool = GlobalAvgPool()
@@ -117,6 +118,7 @@ def cifar_resnet(
     block: Block = "basic",
     version: Version = "v1",
     seed: Seed = 0,
+    channels: int = 3,
     classes: int = 10,
     padding: Padding = "end",
     recompute: bool = False,
@@ -128,10 +130,11 @@ def cifar_resnet(
     the same parameters with the same initial values. So have "B" and "C" but for their projections.
     `block` "bottleneck" makes 9n + 2 layers. `version` "v2" puts batch norm and ReLU before the
     convolutions: He et al. 2016 have 110 layers of basic blocks, and 164 and 1001 of bottlenecks
-    with shortcuts "B". The weights are zeros where `seed` is "zeros", for those who will load some.
-    `padding` says where shortcut A puts the new channels: behind the others, or half of them in
-    front ("both"), as widely used code has it. Weights of one fit the other, and are wrong for it.
-    With `recompute` the blocks run again in the backward pass, for less memory: see BasicBlock.
+    with shortcuts "B". Images have `channels`, 3 of them in colour. The weights are zeros where
+    `seed` is "zeros", for those who will load some. `padding` says where shortcut A puts the new
+    channels: behind the others, or half of them in front ("both"), as widely used code has it.
+    Weights of one fit the other, and are wrong for it. With `recompute` the blocks run again in the
+    backward pass, for less memory: see BasicBlock.
 
     Raises: ValueError for a depth that does not fit, an unknown shortcut, block, version, padding.
     """
@@ -154,6 +157,7 @@ def cifar_resnet(
         shortcut=shortcut,
         block=block,
         version=version,
+        channels=channels,
         classes=classes,
         recompute=recompute,
         rng=rng,

@@ -137,6 +137,7 @@ class GoogLeNet(Module):
         version: Version,
         aux: bool,
         transform_input: bool,
+        channels: int,
         classes: int,
         seed: Seed,
         dtype: DType,
@@ -145,7 +146,7 @@ class GoogLeNet(Module):
         self.version, self.aux, self.transform_input = version, aux, transform_input
         options: dict[str, Any] = {"rng": generators(seed)[0], "dtype": dtype}
         mask = dropout_seed(seed)
-        self.conv1 = ConvNormReLU(3, 64, 7, stride=2, **options)
+        self.conv1 = ConvNormReLU(channels, 64, 7, stride=2, **options)
         self.maxpool1 = MaxPool2d(3, stride=2, ceil=True)
         self.conv2 = ConvNormReLU(64, 64, **options)
         self.conv3 = ConvNormReLU(64, 192, 3, **options)
@@ -193,6 +194,7 @@ def googlenet(
     version: Version = "paper",
     aux: bool = False,
     transform_input: bool = False,
+    channels: int = 3,
     classes: int = 1000,
     seed: Seed = 0,
     dtype: DType = np.float32,
@@ -203,16 +205,20 @@ def googlenet(
     adds the auxiliary classifiers: in training the result is then (logits, aux1's, aux2's), and the
     paper's loss that of the logits plus 0.3 times that of each. `transform_input` brings images
     that are normalised as for the other networks to what torchvision's published weights expect.
-    The weights are zeros where `seed` is "zeros", for those who will load some.
+    Images have `channels`, 3 of them in colour. The weights are zeros where `seed` is "zeros", for
+    those who will load some.
 
-    Raises: ValueError for another version.
+    Raises: ValueError for another version, and `transform_input` of images that have no colours.
     """
+    if transform_input and channels != 3:
+        raise ValueError(f"transform_input is for 3 channels, red, green and blue, not {channels}")
     if version not in ("paper", "torchvision"):
         raise ValueError(f"version must be 'paper' or 'torchvision', but is {version!r}")
     return GoogLeNet(
         version=version,
         aux=aux,
         transform_input=transform_input,
+        channels=channels,
         classes=classes,
         seed=seed,
         dtype=dtype,

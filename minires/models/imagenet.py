@@ -63,6 +63,9 @@ class ResNet(Module):
         *,
         shortcut: Shortcut,
         version: Version,
+        groups: int,
+        width_per_group: int,
+        channels: int,
         classes: int,
         recompute: bool,
         rng: Rng,
@@ -71,7 +74,8 @@ class ResNet(Module):
     ) -> None:
         super().__init__()
         self.depth, self.shortcut, self.version = depth, shortcut, version
-        self.conv1 = Conv2d(3, 64, 7, stride=2, padding=3, rng=rng, dtype=dtype)
+        self.groups, self.width_per_group = groups, width_per_group
+        self.conv1 = Conv2d(channels, 64, 7, stride=2, padding=3, rng=rng, dtype=dtype)
         self.bn1 = BatchNorm2d(64, dtype=dtype)
         self.relu = ReLU()
         self.maxpool = MaxPool2d(3, stride=2, padding=1)
@@ -80,10 +84,12 @@ class ResNet(Module):
         options |= {"shortcut": shortcut, "recompute": recompute}
         in_channels = 64
         for (name, filters, stride), count in zip(STAGES, BLOCKS[depth], strict=True):
-            channels = filters * expansion
-            stage = make_stage(block, in_channels, channels, count, stride=stride, **options)
+            if expansion > 1:
+                options |= {"width": filters * width_per_group // 64 * groups, "groups": groups}
+            wide = filters * expansion
+            stage = make_stage(block, in_channels, wide, count, stride=stride, **options)
             setattr(self, name, stage)
-            in_channels = channels
+            in_channels = wide
         self.avgpool = GlobalAvgPool()
         self.fc = Linear(in_channels, classes, rng=rng, dtype=dtype)
 
@@ -92,7 +98,10 @@ class ResNet(Module):
         """The network's name in tables and pictures, such as ResNet-50 or plain-34."""
         option = "" if self.shortcut in ("B", None) else f" ({self.shortcut})"
         version = " v1.5" if self.version == "v1.5" and self.depth >= 50 else ""
-        return f"{'plain' if self.shortcut is None else 'ResNet'}-{self.depth}{version}{option}"
+        kind = "plain" if self.shortcut is None else "ResNet"
+        if (self.groups, self.width_per_group) != (1, 64):
+            version = f" {self.groups}x{self.width_per_group}d{version}"
+        return f"{kind}-{self.depth}{version}{option}"
 
     def features(self, x: Tensor) -> Tensor:
         """Images (N, H, W, 3), normalised -> maps (N, H / 32, W / 32, C), sizes rounded up."""
@@ -116,7 +125,10 @@ def resnet(
     *,
     shortcut: Shortcut = "B",
     version: Version = "v1",
+    groups: int = 1,
+    width_per_group: int = 64,
     seed: Seed = 0,
+    channels: int = 3,
     classes: int = 1000,
     recompute: bool = False,
     dtype: DType = np.float32,
@@ -127,9 +139,11 @@ def resnet(
     parameters, "C" projects everywhere (table 3), and None is the plain twin, which for the same
     seed has the same weights with the same initial values. `version` says where bottlenecks stride:
     "v1" in their first 1x1 convolution (the paper), "v1.5" in the 3x3 (torchvision); basic blocks
-    are the same in both. The weights are zeros where `seed` is "zeros", for those who will load
-    some. With `recompute` the blocks run again in the backward pass, for less memory: see
-    BasicBlock.
+    are the same in both. Their 3x3 convolutions have `groups` of `width_per_group` channels in the
+    first stage, twice as many in each that follows: see `resnext50_32x4d` and `wide_resnet50_2`.
+    Images have `channels`, 3 of them in colour. The weights are zeros where `seed` is "zeros", for
+    those who will load some. With `recompute` the blocks run again in the backward pass, for less
+    memory: see BasicBlock.
 
     Raises: ValueError for another depth, shortcut or version.
     """
@@ -142,11 +156,18 @@ def resnet(
             f"version must be 'v1' (strides as in the paper) or 'v1.5' (as in torchvision), "
             f"but is {version!r}"
         )
+    if depth < 50 and (groups, width_per_group) != (1, 64):
+        raise ValueError(
+            f"resnet: groups and width_per_group are for bottlenecks (50, 101, 152), not {depth}"
+        )
     rng, shortcut_rng = generators(seed)
     return ResNet(
         depth,
         shortcut=shortcut,
         version=version,
+        groups=groups,
+        width_per_group=width_per_group,
+        channels=channels,
         classes=classes,
         recompute=recompute,
         rng=rng,
@@ -178,6 +199,32 @@ def resnet101(**options: Any) -> ResNet:
 def resnet152(**options: Any) -> ResNet:
     """152 layers, in bottlenecks; the options are those of `resnet`."""
     return resnet(152, **options)
+
+
+def wide_resnet50_2(**options: Any) -> ResNet:
+    """ResNet-50, its 3x3 convolutions twice as wide; by default with torchvision's strides.
+
+    Zagoruyko & Komodakis 2016. The options are those of `resnet`.
+    """
+    return resnet(50, **(dict[str, Any](version="v1.5", width_per_group=128) | options))
+
+
+def wide_resnet101_2(**options: Any) -> ResNet:
+    """ResNet-101 in the same way; the options are those of `resnet`."""
+    return resnet(101, **(dict[str, Any](version="v1.5", width_per_group=128) | options))
+
+
+def resnext50_32x4d(**options: Any) -> ResNet:
+    """ResNeXt-50: 32 groups of 4 channels and more; by default with torchvision's strides.
+
+    Xie et al. 2017, table 1. The options are those of `resnet`.
+    """
+    return resnet(50, **(dict[str, Any](version="v1.5", groups=32, width_per_group=4) | options))
+
+
+def resnext101_32x8d(**options: Any) -> ResNet:
+    """ResNeXt-101 with 32 groups of 8; the options are those of `resnet`."""
+    return resnet(101, **(dict[str, Any](version="v1.5", groups=32, width_per_group=8) | options))
 
 
 def plain18(**options: Any) -> ResNet:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from ..nn import Module
+from ..nn import Conv2d, Module
 from .cifar import CifarResNet, cifar_resnet
 from .googlenet import GoogLeNet, googlenet
-from .imagenet import BLOCKS, ResNet, resnet
+from .imagenet import (
+    BLOCKS,
+    ResNet,
+    resnet,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    wide_resnet50_2,
+    wide_resnet101_2,
+)
 from .vgg import VGG, vgg
 
 FAMILIES: dict[str, tuple[type[Module], Any, tuple[str, ...]]] = {  # class, maker, its options
-    "resnet": (ResNet, resnet, ("depth", "shortcut", "version")),
+    "resnet": (ResNet, resnet, ("depth", "shortcut", "version", "groups", "width_per_group")),
     "cifar_resnet": (
         *(CifarResNet, cifar_resnet),
         ("depth", "shortcut", "version", "block", "padding"),
     ),
     "vgg": (VGG, vgg, ("depth", "batch_norm")),
     "googlenet": (GoogLeNet, googlenet, ("version", "aux", "transform_input")),
+}
+OF_THEIR_OWN: dict[str, Callable[..., Module]] = {
+    make.__name__: make
+    for make in (
+        googlenet,
+        resnext50_32x4d,
+        resnext101_32x8d,
+        wide_resnet50_2,
+        wide_resnet101_2,
+    )
 }
 EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
 
@@ -31,8 +50,8 @@ def by_name(name: str, **options: Any) -> Module:
 
     Raises: ValueError for a name that is none.
     """
-    if name == "googlenet":
-        return googlenet(**options)
+    if name in OF_THEIR_OWN:
+        return OF_THEIR_OWN[name](**options)
     if match := re.fullmatch(r"vgg(\d+)(_bn)?", name):
         return vgg(int(match[1]), batch_norm=bool(match[2]), **options)
     if match := re.fullmatch(r"(resnet|plain)(\d+)", name):
@@ -46,8 +65,14 @@ def made_as(model: Module) -> dict[str, Any]:
     """How `make_again` makes such a network; {} for one that is not of this package."""
     for family, (kind, _, options) in FAMILIES.items():
         if isinstance(model, kind):
-            return {"family": family} | {name: getattr(model, name) for name in options}
+            made = {"family": family, "channels": channels_of(model)}
+            return made | {name: getattr(model, name) for name in options}
     return {}
+
+
+def channels_of(model: Module) -> int:
+    """The channels of a network's images."""
+    return next(m.weight.shape[2] for m in model.modules() if isinstance(m, Conv2d))
 
 
 def make_again(made: dict[str, Any], **options: Any) -> Module:
@@ -56,6 +81,7 @@ def make_again(made: dict[str, Any], **options: Any) -> Module:
     Raises: ValueError for something else.
     """
     _, make, known = FAMILIES.get(made.get("family", ""), (None, None, ()))
+    known = ("channels", *known)
     if make is None or set(made) != {"family", *known}:
         raise ValueError(f"this describes none of the networks: {made!r:.200}")
     model: Module = make(**{name: made[name] for name in known}, **options)

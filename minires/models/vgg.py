@@ -52,11 +52,12 @@ class VGG(Module):
         seed: Seed,
         dtype: DType,
         hidden: int = 4096,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.depth, self.batch_norm = depth, batch_norm
         rng, _ = generators(seed)
-        self.features = Sequential(*convolutions(depth, batch_norm, rng=rng, dtype=dtype))
+        self.features = Sequential(*convolutions(channels, depth, batch_norm, rng=rng, dtype=dtype))
         self.avgpool = AdaptiveAvgPool2d(7)
         self.flatten = Flatten()
         self.classifier = Sequential(
@@ -79,9 +80,10 @@ class VGG(Module):
         return self.classifier(self.flatten(self.avgpool(self.features(x))))
 
 
-def convolutions(depth: int, batch_norm: bool, *, rng: Rng, dtype: DType) -> Iterator[Module]:
+def convolutions(
+    in_channels: int, depth: int, batch_norm: bool, *, rng: Rng, dtype: DType
+) -> Iterator[Module]:
     """The layers up to the last max pooling."""
-    in_channels = 3
     for channels, count in zip(FILTERS, GROUPS[depth], strict=True):
         for _ in range(count):
             yield Conv2d(in_channels, channels, 3, padding=1, bias=True, rng=rng, dtype=dtype)
@@ -97,6 +99,7 @@ def vgg(
     *,
     batch_norm: bool = False,
     dropout: float = 0.5,
+    channels: int = 3,
     classes: int = 1000,
     seed: Seed = 0,
     dtype: DType = np.float32,
@@ -104,13 +107,19 @@ def vgg(
     """VGG with `depth` 16 or 19; `batch_norm` adds it after each convolution, as torchvision does.
 
     The weights are He et al.'s, with which these networks train from scratch (2015, "Delving deep",
-    sec. 2.2); zeros where `seed` is "zeros", for those who will load some.
+    sec. 2.2). Images have `channels`, 3 of them in colour. The weights are zeros where `seed` is
+    "zeros", for those who will load some.
 
     Raises: ValueError for another depth.
     """
     if depth not in GROUPS:
         raise ValueError(f"vgg: depth must be 16 or 19, not {depth}")
-    options: dict[str, Any] = {"classes": classes, "seed": seed, "dtype": dtype}
+    options: dict[str, Any] = {
+        "channels": channels,
+        "classes": classes,
+        "seed": seed,
+        "dtype": dtype,
+    }
     return VGG(depth, batch_norm=batch_norm, dropout=dropout, **options)
 
 

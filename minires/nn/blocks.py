@@ -147,7 +147,9 @@ class Bottleneck(Module):
 
     `stride_in` says which convolution strides where the map shrinks: the first, "1x1", as in the
     paper, or the "3x3", as in torchvision ("ResNet v1.5"), which costs more and reads all pixels.
-    Everything else is as in BasicBlock.
+    `width` is the channels of the 3x3, if it is not that quarter, and `groups` are those of the
+    3x3: wide networks (Zagoruyko & Komodakis 2016) and ResNeXt (Xie et al. 2017). Everything else
+    is as in BasicBlock.
     """
 
     convolutions = 3
@@ -162,17 +164,20 @@ class Bottleneck(Module):
         shortcut: Shortcut = "B",
         stride: int = 1,
         stride_in: StrideIn = "1x1",
+        width: int | None = None,
+        groups: int = 1,
         recompute: bool = False,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
         self.recompute = recompute
-        width = channels // 4
+        width = width or channels // 4
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         strides = (stride, 1) if stride_in == "1x1" else (1, stride)
         self.conv1 = Conv2d(in_channels, width, 1, stride=strides[0], **options)
         self.bn1 = BatchNorm2d(width, dtype=dtype)
-        self.conv2 = Conv2d(width, width, 3, stride=strides[1], padding=1, **options)
+        options3x3 = {"stride": strides[1], "padding": 1, "groups": groups, **options}
+        self.conv2 = Conv2d(width, width, 3, **options3x3)
         self.bn2 = BatchNorm2d(width, dtype=dtype)
         self.conv3 = Conv2d(width, channels, 1, **options)
         self.bn3 = BatchNorm2d(channels, dtype=dtype)

@@ -51,7 +51,7 @@ def pairs(model: Module, steps: list[Step]) -> Iterator[Pair]:
     made_by = {id(step.output): step for step in steps}
     for step in steps:
         made = made_by.get(id(step.inputs[0]))
-        if step.function is F.BatchNormaliseEval and made and made.function is F.Convolve:
+        if step.function is F.BatchNormaliseEval and made and made.function in F.CONVOLUTIONS:
             read = made.inputs[1], step.inputs[0], step.inputs[1]  # weight, the map between, gamma
             conv, norm = owner.get(id(read[0])), owner.get(id(read[2]))
             once = all(uses[id(tensor)] == 1 for tensor in read)

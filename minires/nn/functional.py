@@ -22,6 +22,8 @@ from ..kernels import checks
 from ..kernels.devices import is_array, move, namespace
 from ..kernels.running import Running
 from .fused import ConvolveAdd
+from .general_convolution import ConvolveGenerally
+from .geometry import Size, is_plain, pair
 from .regions import logistic_cross_entropy as logistic_cross_entropy
 from .regions import roi_align as roi_align
 from .regions import roi_max_pool as roi_max_pool
@@ -180,21 +182,38 @@ class SoftmaxCrossEntropy(Function):
         return grad * kernels.softmax_cross_entropy_grad(s.probabilities, s.labels)
 
 
+CONVOLUTIONS = (Convolve, ConvolveGenerally)
+
+
 def conv2d(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     *,
-    stride: int = 1,
-    padding: int = 0,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    groups: int = 1,
     algorithm: str = "auto",
 ) -> Tensor:
     """Convolve images (N, H, W, C_in) with a weight (kh, kw, C_in, C_out), and add a bias (C_out,).
 
+    `stride`, `padding` and `dilation`, the distance of the weight's taps, are a number, or rows and
+    columns. With `groups` the weight is (kh, kw, C_in / groups, C_out), and each group of outputs
+    sees its own group of inputs. These run on any device, but not as fast as a plain convolution.
     `algorithm` is "auto", or one to compare: "im2col", "direct" or "winograd" (`kernels.conv2d`).
     """
-    geometry = {"stride": stride, "padding": padding}
-    return Convolve.apply(as_map(x), weight, bias, **geometry, algorithm=algorithm)
+    strides, paddings = pair("conv2d: stride", stride, least=1), pair("conv2d: padding", padding)
+    dilations = pair("conv2d: dilation", dilation, least=1)
+    if is_plain(strides, paddings, dilations, groups):
+        geometry = {"stride": strides[0], "padding": paddings[0]}
+        return Convolve.apply(as_map(x), weight, bias, **geometry, algorithm=algorithm)
+    if groups < 1:
+        raise ValueError(f"conv2d: groups must be at least 1, but is {groups}")
+    if algorithm != "auto":
+        raise ValueError(f"conv2d: the algorithm {algorithm!r} is for plain convolutions alone")
+    settings = {"stride": strides, "padding": paddings, "dilation": dilations, "groups": groups}
+    return ConvolveGenerally.apply(as_map(x), weight, bias, **settings)
 
 
 def batch_norm(

@@ -70,6 +70,11 @@ def is_just(layer: Any, *kinds: type[Module]) -> bool:
     return type(layer) in kinds and not layer.is_watched and "forward" not in vars(layer)
 
 
+def is_plain(layer: Any) -> bool:
+    """Whether a layer is just a convolution that the kernels know."""
+    return is_just(layer, Conv2d) and layer.is_plain
+
+
 def may_follow(norm: Module, conv: Conv2d) -> bool:
     """Whether it is a batch norm for a convolution without a bias, or what folding leaves of it."""
     return is_just(norm, Identity) or (is_just(norm, BatchNorm2d) and conv.bias is None)
@@ -83,7 +88,7 @@ def is_as_built(block: Any) -> bool:
     return (
         _on.get()
         and is_just(block.relu, ReLU)
-        and all(is_just(conv, Conv2d) and may_follow(norm, conv) for conv, norm in branch(block))
+        and all(is_plain(conv) and may_follow(norm, conv) for conv, norm in branch(block))
         and not is_watched_within(block.downsample)
     )
 
@@ -146,7 +151,7 @@ def joined(*layers: Module) -> Layers:
     rest: list[Any] = list(reversed(layers))
     while rest:
         layer, norm, relu = rest.pop(), None, None
-        if is_just(layer, Conv2d):
+        if is_plain(layer):
             norm = rest.pop() if rest and may_follow(rest[-1], layer) else None
             relu = rest.pop() if rest and is_just(rest[-1], ReLU) else None
         alone = norm is None and relu is None

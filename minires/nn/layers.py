@@ -12,7 +12,7 @@ from ..autograd.function import Array
 from ..autograd.recompute import is_second_time
 from ..kernels.running import Running
 from . import functional as F
-from .geometry import Size, one, pair
+from .geometry import Size, one, pair, simplest
 from .init import Rng, he_normal
 from .module import Module, Parameter, must_be_module
 from .storing import as_numbers
@@ -23,9 +23,11 @@ DType = np.typing.DTypeLike
 class Conv2d(Module):
     """Convolution with He initialisation, and a bias only if asked for.
 
-    `kernel_size` is a number, or rows and columns; `weight` is (kh, kw, C_in, C_out). Stride and
-    padding are the same both ways. Before batch norm a bias would be subtracted again at once, so
+    `kernel_size`, `stride`, `padding` and `dilation` are a number, or rows and columns; `weight` is
+    (kh, kw, C_in / groups, C_out). Before batch norm a bias would be subtracted again at once, so
     the default has none. Without `rng` the package's generator draws the weights (`minires.seed`).
+
+    Raises: TypeError or ValueError for sizes that are none, and groups that do not divide channels.
     """
 
     def __init__(
@@ -36,27 +38,46 @@ class Conv2d(Module):
         stride: Size = 1,
         padding: Size = 0,
         *,
+        dilation: Size = 1,
+        groups: int = 1,
         rng: Rng = None,
         bias: bool = False,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
-        self.stride = one("Conv2d: stride", stride, "use one stride and skip pixels by x[:, ::2]")
-        self.padding = one("Conv2d: padding", padding, "use padding 0 behind minires.pad(x, ...)")
-        shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels, out_channels)
+        self.stride: Any = simplest(pair("Conv2d: stride", stride, least=1))
+        self.padding: Any = simplest(pair("Conv2d: padding", padding))
+        self.dilation = simplest(pair("Conv2d: dilation", dilation, least=1))
+        self.groups = one("Conv2d: groups", groups, "it is a number")
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"Conv2d: groups must divide {in_channels} channels and {out_channels}, but is "
+                f"{groups}"
+            )
+        shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels // groups, out_channels)
         self.weight = Parameter(he_normal(shape, rng, dtype))
         self.bias = Parameter(np.zeros(out_channels, dtype)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, OH, OW, C_out)."""
-        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+        geometry: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups}
+        geometry |= {"stride": self.stride, "padding": self.padding}
+        return F.conv2d(x, self.weight, self.bias, **geometry)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a convolution that the kernels know."""
+        sizes = type(self.stride), type(self.padding), self.dilation, self.groups
+        return sizes == (int, int, 1, 1)
 
     def settings(self) -> str:
-        rows, columns, in_channels, out_channels = self.weight.shape
-        kernel = rows if rows == columns else (rows, columns)
+        *size, in_channels, out_channels = self.weight.shape
+        kernel = simplest((size[0], size[1]))
+        rest = {"dilation": self.dilation, "groups": self.groups}
         return (
-            f"{in_channels}, {out_channels}, kernel_size={kernel}, stride={self.stride}, "
-            f"padding={self.padding}"
+            f"{in_channels * self.groups}, {out_channels}, kernel_size={kernel}, "
+            f"stride={self.stride}, padding={self.padding}"
+            + "".join(f", {name}={value}" for name, value in rest.items() if value != 1)
         )
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:

@@ -105,8 +105,8 @@ def boxed(
 def words(module: Module) -> str | None:
     """What a layer's box says; None for layers that get none."""
     if isinstance(module, Conv2d):
-        kernel, _, _, channels = module.weight.shape
-        return f"{kernel}×{kernel} conv, {channels}" + stride_of(module)
+        rows, columns, _, channels = module.weight.shape
+        return f"{rows}×{columns} conv, {channels}" + stride_of(module)
     if isinstance(module, MaxPool2d | AvgPool2d):
         return ("max" if isinstance(module, MaxPool2d) else "avg") + " pool" + stride_of(module)
     if isinstance(module, GlobalAvgPool):
@@ -116,7 +116,8 @@ def words(module: Module) -> str | None:
 
 def stride_of(module: Conv2d | MaxPool2d | AvgPool2d) -> str:
     """ ", /2" where a layer halves the map."""
-    return f", /{module.stride}" if module.stride > 1 else ""
+    stride = module.stride
+    return f", /{stride}" if stride != 1 else ""
 
 
 def shortcut_of(block: Any) -> str:

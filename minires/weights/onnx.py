@@ -246,9 +246,10 @@ def convert(graph: Graph, step: Step) -> None:
 # ---------------------------------------------------------------------------------- on maps
 
 
-def window(size: Sequence[int], stride: int, padding: int) -> dict[str, Any]:
-    """The attributes of a window of so many rows and columns."""
-    return {"kernel_shape": list(size), "strides": [stride] * 2, "pads": [padding] * 4}
+def window(size: Sequence[int], stride: Any, padding: Any) -> dict[str, Any]:
+    """The attributes of a window of so many rows and columns; a number stands for both."""
+    strides, pads = (np.broadcast_to(value, 2).tolist() for value in (stride, padding))
+    return {"kernel_shape": list(size), "strides": strides, "pads": pads * 2}
 
 
 def convolution(graph: Graph, step: Step) -> str:
@@ -256,7 +257,10 @@ def convolution(graph: Graph, step: Step) -> str:
     weight, bias = cast(Tensor, step.inputs[1]), step.inputs[2]
     inputs = [graph.maps_of(only(step)), graph.weight_of(weight)]
     inputs += [] if bias is None else [graph.plain_of(bias)]
-    attributes = window(weight.shape[:2], step.settings["stride"], step.settings["padding"])
+    settings = step.settings
+    attributes = window(weight.shape[:2], settings["stride"], settings["padding"])
+    if step.function is F.ConvolveGenerally:
+        attributes |= {"dilations": list(settings["dilation"]), "group": settings["groups"]}
     return graph.node("Conv", inputs, **attributes)
 
 
@@ -375,7 +379,7 @@ def channels(graph: Graph, x: Tensor) -> str:
 Converter = Callable[[Graph, Step], str]
 Kinds = dict[type[Function], Converter]
 ON_MAPS: Kinds = {
-    F.Convolve: convolution,
+    **dict.fromkeys(F.CONVOLUTIONS, convolution),
     F.BatchNormaliseEval: batch_norm,
     F.PoolByMax: pool("MaxPool"),
     F.PoolByMean: pool("AveragePool", count_include_pad=1),

@@ -15,6 +15,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 T = TypeVar("T")
 HEADS = ("fc.bias", "classifier.6.bias")  # of the last layers
 
+WIDTHS = ((1, 64), (1, 128), (32, 4), (32, 8))  # groups, and their channels, that networks have
+MOST_CHANNELS = 64  # of images
+
 
 def recognise(shapes: Shapes, path: Path) -> Module:
     """The torchvision network with these tensors, its weights still zeros.
@@ -84,14 +87,34 @@ def refuse_other_padding(model: Module, entries: Mapping[str, object], path: Pat
 
 
 def as_resnet(shapes: Shapes, path: Path) -> Module | None:
-    """ResNet-18 to 152, told apart by the blocks of their stages and the layers of a block."""
+    """ResNets and ResNeXts, told apart by the blocks of their stages and the layers of a block."""
     blocks = tuple(count(shapes, rf"layer{stage}\.(\d+)\.conv1\.weight") for stage in range(1, 5))
     bottleneck = "layer1.0.conv3.weight" in shapes
     for depth, expected in BLOCKS.items():
         if blocks == expected and bottleneck == (depth >= 50) and "fc.bias" in shapes:
             classes = number_of_classes(shapes, path, "fc", features=2048 if bottleneck else 512)
-            return resnet(depth, version="v1.5", classes=classes, seed="zeros")
+            options: Any = {"channels": image_channels(shapes, "conv1"), "classes": classes}
+            if bottleneck:
+                options |= widths_of(shapes)
+            return resnet(depth, version="v1.5", seed="zeros", **options)
     return None
+
+
+def widths_of(shapes: Shapes) -> dict[str, int]:
+    """Groups of the first 3x3 convolution, and the channels of each; those of ResNet if unknown."""
+    *_, width = (0, *shapes.get("layer1.0.bn2.weight", ()))
+    for groups, per_group in WIDTHS:
+        if shapes.get("layer1.0.conv2.weight") == (width, per_group, 3, 3) and (
+            width == groups * per_group
+        ):
+            return {"groups": groups, "width_per_group": per_group}
+    return {}
+
+
+def image_channels(shapes: Shapes, layer: str) -> int:
+    """The channels of the images that a first layer takes; 3 if it does not say."""
+    weight = shapes.get(f"{layer}.weight", ())
+    return weight[1] if len(weight) == 4 and 1 <= weight[1] <= MOST_CHANNELS else 3
 
 
 def as_vgg(shapes: Shapes, path: Path) -> Module | None:
@@ -101,7 +124,8 @@ def as_vgg(shapes: Shapes, path: Path) -> Module | None:
         return None
     batch_norm = len(shapes.get("features.1.weight", ())) == 1
     classes = number_of_classes(shapes, path, "classifier.6", features=4096)
-    return vgg(len(convolutions) + 3, batch_norm=batch_norm, classes=classes, seed="zeros")
+    options: Any = {"channels": image_channels(shapes, "features.0"), "classes": classes}
+    return vgg(len(convolutions) + 3, batch_norm=batch_norm, seed="zeros", **options)
 
 
 def as_googlenet(shapes: Shapes, path: Path) -> Module | None:
@@ -122,6 +146,7 @@ def as_cifar(shapes: Shapes, path: Path) -> Module | None:
     classes = number_of_classes(shapes, path, "linear", features=64)
     projected = any(".shortcut." in name for name in shapes)
     options: Any = {"shortcut": "B"} if projected else {"shortcut": "A", "padding": "both"}
+    options["channels"] = image_channels(shapes, "conv1")
     return cifar_resnet(6 * blocks[0] + 2, classes=classes, seed="zeros", **options)
 
 

@@ -82,14 +82,14 @@ def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
     """Load a torchvision state dict, `.safetensors` or `.pth`, into a network, and return it.
 
     Without a `model` the architecture is recognised by the names and shapes, and a new network
-    comes in evaluation mode: resnet18 to resnet152 with torchvision's strides ("v1.5"), VGG-16 and
-    19, GoogLeNet (taken for the published one: with `transform_input`), and the networks for CIFAR
-    whose last layer is called `linear` (their shortcuts A pad on both sides). A given model is
-    changed only if everything fits, and stays in its mode. The file may hold the state dict itself
-    or a dict with it under "state_dict", "model", "net" or the like; names may all begin with
-    "module.", "backbone." or the like: `reading.py` lists them. Numbers are cast to the model's
-    dtype. Files that say how their network was made, as `minires train` writes them, and a
-    Trainer's checkpoints give any network of this package.
+    comes in evaluation mode: resnet18 to resnet152 with torchvision's strides ("v1.5"), wide
+    ResNets and ResNeXts, VGG-16 and 19, GoogLeNet (taken for the published one: with
+    `transform_input`), and the networks for CIFAR whose last layer is called `linear` (their
+    shortcuts A pad on both sides). A given model is changed only if everything fits, and stays in
+    its mode. The file may hold the state dict itself or a dict with it under "state_dict", "model",
+    "net" or the like; names may all begin with "module.", "backbone." or the like: `reading.py`
+    lists them. Numbers are cast to the model's dtype. Files that say how their network was made, as
+    `minires train` writes them, and a Trainer's checkpoints give any network of this package.
 
     Raises:
         ValueError: lists what is missing, unexpected or of another shape (in PyTorch's layout), or

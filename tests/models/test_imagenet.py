@@ -39,6 +39,57 @@ def test_parameters_and_multiply_adds(depth):
     assert abs(table.multiply_adds / 1e9 - TABLE_1[depth]) < 0.065  # the paper rounds or cuts off
 
 
+OTHER_WIDTHS = {  # torchvision's counts, and its billions of multiply-adds
+    "wide_resnet50_2": (68_883_240, 11.40),
+    "wide_resnet101_2": (126_886_696, 22.75),
+    "resnext50_32x4d": (25_028_904, 4.23),
+    "resnext101_32x8d": (88_791_336, 16.41),
+}
+
+
+@pytest.mark.parametrize(("name", "counts"), OTHER_WIDTHS.items(), ids=OTHER_WIDTHS)
+def test_other_widths_have_torchvisions_counts(name, counts):
+    model = models.by_name(name, seed="zeros")
+    table = summary(model, (224, 224, 3))
+    assert table.parameters == counts[0]
+    assert f"{table.multiply_adds / 1e9:.2f}" == f"{counts[1]:.2f}"
+    assert model.version == "v1.5"
+    assert model.layer1[0].conv2.groups == (32 if "next" in name else 1)
+
+
+def test_names_tell_widths():
+    names = [models.by_name(name, seed="zeros").name for name in list(OTHER_WIDTHS)[::2]]
+    assert names == ["ResNet-50 1x128d v1.5", "ResNet-50 32x4d v1.5"]
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_basic_blocks_have_no_groups(depth):
+    with pytest.raises(ValueError, match=rf"for bottlenecks \(50, 101, 152\), not {depth}"):
+        resnet(depth, groups=32, width_per_group=4)
+
+
+GREY = {
+    "resnet18": lambda: resnet18(channels=1, classes=3),
+    "cifar_resnet": lambda: models.cifar_resnet(8, channels=1, classes=3),
+    "googlenet": lambda: models.googlenet(channels=1, classes=3),
+    "vgg": lambda: models.VGG(
+        16, channels=1, batch_norm=False, dropout=0, classes=3, seed=0, dtype="f4", hidden=2
+    ),
+}
+
+
+@pytest.mark.parametrize("make", GREY.values(), ids=GREY)
+def test_images_may_have_one_channel(make):
+    model = make().eval()
+    assert model(Tensor(np.zeros((2, 32, 32, 1), np.float32))).shape == (2, 3)
+
+
+def test_colours_are_not_transformed_where_there_are_none():
+    with pytest.raises(ValueError, match="transform_input is for 3 channels, red, green and blue"):
+        models.googlenet(channels=1, transform_input=True)
+    assert models.vgg16(channels=4, seed="zeros", classes=1).features[0].weight.shape[2] == 4
+
+
 def test_torchvisions_strides_cost_more():
     """Its ResNet-50 v1.5 has 4.09 billion multiply-adds, with the same parameters."""
     table = summary(resnet50(version="v1.5"), (224, 224, 3))

@@ -49,6 +49,18 @@ def test_logits_and_all_gradients_agree_in_float64(depth, shortcut, version, tra
     assert_agree(ours, theirs)
 
 
+@pytest.mark.parametrize("widths", [(32, 4), (1, 128)], ids=str)
+def test_networks_of_other_widths_agree_in_float64(widths, rng):
+    options = {"version": "v1.5", "classes": 5, "channels": 2}
+    options |= dict(zip(("groups", "width_per_group"), widths, strict=True))
+    model = resnet(50, **options, seed=1, dtype=np.float64)
+    randomise(model, rng, scale=0.02)
+    x, labels = make_batch(rng, 40)
+    x = x[..., :2].copy()
+    twin = twin_of(model, TorchResNet(50, **options))
+    assert_agree(our_pass(model, x, labels), their_pass(twin, x, labels))
+
+
 @pytest.mark.parametrize(("depth", "shortcut", "version"), NETWORKS)
 def test_logits_agree_in_float32_to_rounding(depth, shortcut, version, rng):
     """On the fast kernels; PyTorch's own distance from float64 says how much is due."""

@@ -20,8 +20,8 @@ class Residual(nn.Module):
     def __init__(self, before, convolutions, channels, stride, shortcut):
         super().__init__()
         last = before
-        for number, (out, kernel, step) in enumerate(convolutions, 1):
-            conv = nn.Conv2d(last, out, kernel, step, kernel // 2, bias=False)
+        for number, (out, kernel, step, *groups) in enumerate(convolutions, 1):
+            conv = nn.Conv2d(last, out, kernel, step, kernel // 2, 1, *groups, bias=False)
             setattr(self, f"conv{number}", conv)
             setattr(self, f"bn{number}", nn.BatchNorm2d(out))
             last = out
@@ -45,21 +45,22 @@ class Residual(nn.Module):
         return self.relu(y if self.downsample is None else y + self.downsample(x))
 
 
-def residual(depth, before, filters, stride, shortcut, version):
+def residual(depth, before, filters, stride, shortcut, version, groups=1, width_per_group=64):
     """The block for this depth."""
     if depth < 50:
         return Residual(before, [(filters, 3, stride), (filters, 3, 1)], filters, stride, shortcut)
     first, second = (stride, 1) if version == "v1" else (1, stride)
-    convolutions = [(filters, 1, first), (filters, 3, second), (4 * filters, 1, 1)]
+    width = filters * width_per_group // 64 * groups
+    convolutions = [(width, 1, first), (width, 3, second, groups), (4 * filters, 1, 1)]
     return Residual(before, convolutions, 4 * filters, stride, shortcut)
 
 
 class TorchResNet(nn.Module):
     """He et al. 2015, table 1."""
 
-    def __init__(self, depth, shortcut="B", version="v1", classes=1000):
+    def __init__(self, depth, shortcut="B", version="v1", classes=1000, channels=3, **widths):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, 1)
@@ -70,7 +71,7 @@ class TorchResNet(nn.Module):
             filters, blocks = 64 * 2**stage, []
             for number in range(count):
                 stride = 2 if stage and not number else 1
-                blocks.append(residual(depth, before, filters, stride, shortcut, version))
+                blocks.append(residual(depth, before, filters, stride, shortcut, version, **widths))
                 before = filters if depth < 50 else 4 * filters
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(before, classes)

@@ -116,7 +116,7 @@ NETWORKS = [
                 "        and is_just(block.relu, ReLU, Identity)\n",
             ),
             "fusing: anything stands for batch norm": (
-                "is_just(conv, Conv2d) and may_follow(norm, conv) for",
+                "is_plain(conv) and may_follow(norm, conv) for",
                 "is_just(conv, Conv2d) and is_just(norm, BatchNorm2d, Identity, ReLU) for",
             ),
             "fusing: a bias in front of batch norm is forgotten": (

@@ -120,9 +120,8 @@ MUTANTS = [
         "tests/nn/test_layers.py",
         {
             "convolution: a kernel has as many columns as rows": (
-                'shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels, out_channels)',
-                'rows, _ = pair("Conv2d: kernel_size", kernel_size)\n'
-                "        shape = (rows, rows, in_channels, out_channels)",
+                'shape = (*pair("Conv2d: kernel_size", kernel_size), in_channels',
+                'shape = (*2 * pair("Conv2d: kernel_size", kernel_size)[:1], in_channels',
             ),
         },
     ),

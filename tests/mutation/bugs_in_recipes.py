@@ -89,11 +89,11 @@ CHOICES = [
     ),
     *planted_in(
         "minires/training/choices.py",
-        f"{CHOICES_TEST}::test_resumed_is_uninterrupted_bit_for_bit",
+        f"{CHOICES_TEST}::test_twenty_iterations_are_pytorchs",
         {
-            "choices: mixup goes on from where the process began": (
+            "choices: mixup is the same in each iteration": (
                 "2, trainer.step])",
-                "2, trainer.tally.images])",
+                "2])",
             ),
         },
     ),
@@ -134,8 +134,8 @@ CHOICES = [
         {
             "average: decay for 1 - decay": ("(1 - self.decay) *", "self.decay *"),
             "average: the weights are lost": (
-                "average = average, now",
-                "average = average, average",
+                "= average, now",
+                "= average, average",
             ),
         },
     ),
@@ -160,4 +160,50 @@ CHOICES = [
     ),
 ]
 
-MUTANTS = [*LOSSES, *OPTIMISERS, *CHOICES]
+OTHER_CONVOLUTIONS = [
+    *planted_in(
+        "minires/nn/general_convolution.py",
+        "tests/nn/test_gradients.py::test_convolutions_of_other_kinds",
+        {
+            "groups: the first one's weight for all": (
+                "contiguous(array[..., g * size : (g + 1) * size])",
+                "contiguous(array[..., :size])",
+            ),
+            "dilation: rows and columns are exchanged in the gradient": (
+                "dweight[::rows, ::columns]",
+                "dweight[::columns, ::rows]",
+            ),
+            "strides: the gradient of skipped pixels lies at the end": (
+                "whole[:, :: plan.skip[0], :: plan.skip[1]] = grad",
+                "whole[:, : grad.shape[1], : grad.shape[2]] = grad",
+            ),
+            "padding: the border keeps its gradient": (
+                "return contiguous(within_view(y, border)) if any(border) else y",
+                "return contiguous(y[:, : y.shape[1] - 2 * border[0],"
+                " : y.shape[2] - 2 * border[1]])",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/nn/fusing.py",
+        "tests/nn/test_fusing.py::test_other_convolutions_run_for_themselves",
+        {
+            "fusing: groups are forgotten": (
+                "return is_just(layer, Conv2d) and layer.is_plain",
+                "return is_just(layer, Conv2d)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/models/imagenet.py",
+        "tests/models/test_imagenet.py::test_other_widths_have_torchvisions_counts",
+        {
+            "resnext: all stages are as wide as the first": (
+                '{"width": filters * width_per_group // 64 * groups,',
+                '{"width": width_per_group * groups,',
+            ),
+        },
+    ),
+]
+
+MUTANTS = [*LOSSES, *OPTIMISERS, *CHOICES, *OTHER_CONVOLUTIONS]

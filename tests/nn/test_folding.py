@@ -9,7 +9,7 @@ import pytest
 from minires.kernels.cpu import packing, winograd
 
 from minires import Tensor, no_grad
-from minires.models import VGG, cifar_resnet, googlenet, resnet18, resnet50
+from minires.models import VGG, cifar_resnet, googlenet, resnet18, resnet50, resnext50_32x4d
 from minires.nn import BatchNorm2d, Conv2d, Identity, ReLU, Sequential, fold_batch_norm
 from minires.optim import SGD
 from tests.helpers import randomise
@@ -24,6 +24,7 @@ NETWORKS = {  # with how many batch norms remain
         0,
     ),
     "GoogLeNet": (googlenet, 0),
+    "ResNeXt-50": (resnext50_32x4d, 0),
     "plain-20": (lambda dtype: cifar_resnet(20, shortcut=None, dtype=dtype), 0),
     "v2": (lambda dtype: cifar_resnet(20, version="v2", dtype=dtype), 9 + 1),
 }

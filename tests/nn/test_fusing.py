@@ -229,6 +229,19 @@ def test_a_sequential_of_ones_own(kinds, expected, training, rng):
     np.testing.assert_allclose(stack(x).data, plain, rtol=1e-9, atol=1e-12)
 
 
+def test_other_convolutions_run_for_themselves(rng):
+    """What is fused knows neither groups nor dilation."""
+    layers = [BatchNorm2d(4), ReLU()]
+    model = Sequential(Conv2d(4, 4, 3, padding=2, dilation=2, groups=2, rng=rng), *layers)
+    block = Bottleneck(8, 8, groups=2, rng=rng, shortcut_rng=rng)
+    for module, channels in ((model, 4), (block, 8)):
+        x = Tensor(rng.standard_normal((2, 5, 5, channels)).astype(np.float32))
+        with fusing(False):
+            expected = module(x).data
+        assert module(x).shape == (2, 5, 5, channels)
+        assert relative_error(module(x).data, expected) < 1e-5
+
+
 def test_batch_norm_behind_a_bias_runs_for_itself(rng):
     stack, x = layers("conv", "bn", "relu", bias=True), Tensor(rng.standard_normal((2, 4, 4, 3)))
     assert operations(stack, x) == ["Convolve", "BatchNormalise", "Rectify"]

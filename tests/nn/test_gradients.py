@@ -56,6 +56,48 @@ def test_convolutions_of_the_kinds_that_go_wrong(x_shape, weight_shape, stride, 
     )
 
 
+OTHERS = {
+    "two strides, two paddings": (
+        (2, 5, 6, 2),
+        (2, 3, 2, 3),
+        {"stride": (4, 2), "padding": (2, 1)},
+    ),
+    "dilation": ((1, 6, 5, 2), (3, 2, 2, 2), {"dilation": (1, 3), "padding": 1, "stride": 2}),
+    "groups": ((2, 4, 4, 6), (3, 3, 2, 3), {"groups": 3, "padding": 1}),
+}
+
+
+@pytest.mark.parametrize(("x_shape", "weight_shape", "options"), OTHERS.values(), ids=OTHERS)
+def test_convolutions_of_other_kinds(x_shape, weight_shape, options, rng):
+    gradcheck(
+        lambda x, weight, bias: F.conv2d(x, weight, bias, **options),
+        rng.standard_normal(x_shape),
+        rng.standard_normal(weight_shape),
+        rng.standard_normal(weight_shape[3]),
+        rng=rng,
+    )
+
+
+X, WEIGHT = Tensor(np.zeros((1, 4, 4, 4))), Tensor(np.zeros((3, 3, 2, 4)))
+MISFITS = {
+    "too many groups": ({"groups": 4}, "4 groups of a weight .* take 8 channels"),
+    "no dilation": ({"dilation": 0}, "dilation must be a whole number, at least 1, or two"),
+    "an algorithm": ({"groups": 2, "algorithm": "winograd"}, "is for plain convolutions alone"),
+    "a bias too short": (
+        {"groups": 2, "bias": Tensor(np.zeros(2))},
+        r"shape \(4,\), but has \(2,\)",
+    ),
+    "a stride of 0": ({"stride": (0, 2)}, "stride must be a whole number, at least 1, or two"),
+    "no groups": ({"groups": 0}, "groups must be at least 1, but is 0"),
+}
+
+
+@pytest.mark.parametrize(("options", "sentence"), MISFITS.values(), ids=MISFITS)
+def test_what_does_not_fit_other_convolutions_is_refused(options, sentence):
+    with pytest.raises((ValueError, TypeError), match=f"conv2d: .*{sentence}"):
+        F.conv2d(X, WEIGHT, **options)
+
+
 def test_a_convolution_by_hand():
     """Seven loops and no trick."""
     rng = np.random.default_rng(0)

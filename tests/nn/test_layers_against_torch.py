@@ -39,6 +39,16 @@ LAYERS = {
     "2x2 convolution of stride 3": conv(3, 2, stride=3, padding=1),
     "1x3 convolution of stride 2": conv(5, (1, 3), padding=1, stride=2, bias=True),
     "5x2 convolution": conv(6, (5, 2), padding=2),
+    "stride and padding of rows and columns": conv(5, (1, 3), stride=(1, 2), padding=(0, 1)),
+    "strides with a common factor": conv(3, (3, 5), stride=(4, 2), padding=(2, 1), bias=True),
+    "rows alone stride": conv(3, 1, stride=(3, 1)),
+    "dilation": conv(5, 3, dilation=2, padding=2, bias=True),
+    "dilation of columns": conv(5, (2, 3), dilation=(1, 2), stride=2, padding=1),
+    "two groups": conv(6, 3, groups=2, padding=1, stride=2),
+    "a group for each channel": conv(8, 3, groups=4, padding=1, bias=True),
+    "everything": conv(
+        6, (3, 2), stride=(2, 3), padding=(1, 2), dilation=(2, 1), groups=2, bias=True
+    ),
     "batch norm": (
         lambda rng, dtype: ours.BatchNorm2d(4, dtype=dtype),
         lambda: nn.BatchNorm2d(4),

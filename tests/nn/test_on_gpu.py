@@ -55,6 +55,21 @@ def test_convolution(x_shape, weight_shape, stride, padding, rng):
     )
 
 
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options"),
+    [
+        ((1, 5, 6, 2), (2, 3, 2, 3), {"stride": (4, 2), "padding": (2, 1)}),
+        ((1, 6, 5, 4), (3, 2, 2, 4), {"dilation": (1, 3), "padding": 1, "groups": 2}),
+    ],
+    ids=str,
+)
+def test_convolutions_of_other_kinds(x_shape, weight_shape, options, rng):
+    arrays = rng.standard_normal(x_shape), rng.standard_normal(weight_shape)
+    check(lambda x, weight: F.conv2d(x, weight, **options), *arrays, rng=rng)
+    on_gpu = F.conv2d(*(Tensor(array).to("cuda") for array in arrays), **options).data.get()
+    np.testing.assert_allclose(on_gpu, F.conv2d(*map(Tensor, arrays), **options).data, rtol=1e-12)
+
+
 def test_batch_norm(rng):
     arrays = rng.standard_normal((3, 2, 3, 5)), rng.uniform(0.5, 2, 5), rng.standard_normal(5)
     check(lambda x, gamma, beta: F.batch_norm(x, gamma, beta)[0], *arrays, rng=rng)

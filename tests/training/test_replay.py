@@ -138,6 +138,21 @@ def test_in_bfloat16_too(both, replays):
     assert len(replays) >= 5
 
 
+CHOICES = {
+    "AdamW": {"optimizer": "adamw", "decay_norms": False},
+    "nesterov, clipped, averaged": {"nesterov": True, "clip_norm": 1.0, "average": 0.9},
+    "weights and smoothing": {"class_weights": tuple(range(1, 11)), "label_smoothing": 0.1},
+}
+
+
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+def test_what_a_recipe_chooses_is_replayed_with_the_same_bits(choices, both, replays):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(both(lambda folder: trainer(folder, **choices)))
+    assert len(replays) >= 5
+
+
 def test_recomputed_blocks_give_the_same_bits(both, replays):
     assert_same(both(lambda folder: trainer(folder, model=cifar_resnet(8, recompute=True))))
     assert replays

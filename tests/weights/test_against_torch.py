@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minires import Tensor, no_grad
-from minires.models import VGG, googlenet, resnet
+from minires.models import VGG, googlenet, resnet, resnext50_32x4d
 from minires.weights import load_torchvision, save_torchvision
 from minires.weights.pth import read_pth
 from tests.helpers import relative_error
@@ -17,6 +17,10 @@ PAIRS = {
     "ResNet-50": (
         lambda: TorchResNet(50, version="v1.5", classes=3),
         lambda: resnet(50, version="v1.5", classes=3),
+    ),
+    "ResNeXt-50": (
+        lambda: TorchResNet(50, version="v1.5", classes=3, groups=32, width_per_group=4),
+        lambda: resnext50_32x4d(classes=3),
     ),
     "VGG-16 BN": (
         lambda: TorchVGG(16, batch_norm=True, **VGG_OPTIONS),

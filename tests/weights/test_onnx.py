@@ -11,11 +11,15 @@ from minires.models import VGG, cifar_resnet, googlenet, resnet, resnet50
 from minires.nn import (
     AdaptiveAvgPool2d,
     AvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Flatten,
+    GlobalAvgPool,
+    Identity,
     Linear,
     Module,
     PReLU,
+    ReLU,
     Sequential,
     fold_batch_norm,
 )
@@ -42,6 +46,23 @@ def odd_layers():
         Flatten(),
         Linear(64, 5, rng=rng),
     )
+
+
+def other_convolutions():
+    rng = np.random.default_rng(0)
+    return Sequential(
+        Conv2d(3, 6, (3, 2), stride=(2, 1), padding=(0, 1), dilation=(1, 2), rng=rng, bias=True),
+        Conv2d(6, 8, 3, groups=2, padding=1, rng=rng),
+        BatchNorm2d(8),
+        ReLU(),
+        GlobalAvgPool(),
+    )
+
+
+def folded_convolutions():
+    folded = fold_batch_norm(other_convolutions(), (15, 11, 3))
+    assert isinstance(folded[2], Identity)
+    return folded
 
 
 def flattened_map():
@@ -73,6 +94,8 @@ NETWORKS = {
     "VGG BN": (lambda: small_vgg(batch_norm=True), (64, 32, 3)),
     "GoogLeNet": (lambda: googlenet(classes=7, transform_input=True, aux=True), (96, 75, 3)),
     "folded": (lambda: deepcopy(fold_batch_norm(resnet(18, classes=7))), (64, 64, 3)),
+    "other convolutions": (other_convolutions, (15, 11, 3)),
+    "other convolutions, folded": (lambda: deepcopy(folded_convolutions()), (15, 11, 3)),
     "other layers": (odd_layers, (15, 11, 3)),
     "flattened map": (flattened_map, (5, 4, 3)),
     "calculus": (Calculus, (5, 4, 3)),

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from minires import Tensor, no_grad
-from minires.models import VGG, cifar_resnet, googlenet, plain18, resnet, resnet18, resnet50
+from minires.models import (
+    VGG,
+    by_name,
+    cifar_resnet,
+    googlenet,
+    plain18,
+    resnet,
+    resnet18,
+    resnet50,
+)
 from minires.nn import Dropout, Linear, Sequential
 from minires.weights import load_torchvision, save_torchvision
 from minires.weights.recognise import recognise
@@ -88,6 +97,18 @@ def test_resnets_are_recognised(depth, tmp_path):
     assert model.depth == depth
     assert model.version == "v1.5"
     assert model.fc.bias.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "name", ["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d"]
+)
+def test_networks_of_other_widths_are_recognised(name, tmp_path):
+    original = by_name(name, classes=3, channels=1, seed="zeros")
+    shapes = {name: slot.torch_shape for name, slot in slots_of(original).items()}
+    model = recognise(shapes, tmp_path)
+    assert model.name == original.name
+    assert slots_of(model).keys() == shapes.keys()
+    assert {name: slot.torch_shape for name, slot in slots_of(model).items()} == shapes
 
 
 @pytest.mark.parametrize("depth", [16, 19])
