@@ -8,7 +8,14 @@ import pytest
 from minires.data import DatasetImages
 from minires.evaluation import evaluate
 from minires.evaluation.networks import find_classes, find_preprocessing, load_networks
-from minires.models import cifar_resnet, googlenet, made_as, make_again, resnet
+from minires.models import (
+    cifar_resnet,
+    googlenet,
+    made_as,
+    make_again,
+    resnet,
+    resnext50_32x4d,
+)
 from minires.training.checkpoints import save_checkpoint
 from minires.weights import load_torchvision, save_torchvision
 from tests.helpers import randomise
@@ -100,9 +107,9 @@ def test_a_size_that_is_none(about, tmp_path):
         *("", "null", "3", "[]", '"resnet"', "{"),
         *('{"family": "cifar_resnet"}', '{"family": ["resnet"]}'),
         '{"family": "cifar_resnet", "depth": 600002, "shortcut": "A", "version": "v1", '
-        '"block": "basic", "padding": "end"}',
+        '"block": "basic", "padding": "end", "channels": 3}',
         '{"family": "cifar_resnet", "depth": "8", "shortcut": "A", "version": "v1", '
-        '"block": "basic", "padding": "end"}',
+        '"block": "basic", "padding": "end", "channels": 3}',
     ],
 )
 def test_a_description_that_is_none(made, tmp_path):
@@ -116,7 +123,9 @@ def test_a_description_that_is_none(made, tmp_path):
     [
         lambda: resnet(34, shortcut=None, classes=3, seed="zeros"),
         lambda: resnet(50, version="v1", classes=3, seed="zeros"),
+        lambda: resnext50_32x4d(classes=3, seed="zeros"),
         lambda: cifar_resnet(8, padding="both", classes=3),
+        lambda: cifar_resnet(8, channels=1, classes=3),
         lambda: cifar_resnet(11, shortcut="B", version="v2", block="bottleneck", classes=3),
         lambda: googlenet(classes=3, seed="zeros"),
     ],
