@@ -58,9 +58,9 @@ MUTANTS = [
         "kernels/cpu/amx_convolution.py",
         STRIPS,
         {
-            "tiles: a run of pixels goes on over the end of its line": (
-                "count = min(EDGE - k, w.cols - col)",
-                "count = EDGE - k",
+            "tiles: a border has a position too many": (
+                "count = min(EDGE - k, pitch - col)",
+                "count = min(EDGE - k, pitch - col + 1)",
             ),
             "tiles: a tap below reads its phase's first line": (
                 "line = i // w.stride * s.pitch",
@@ -134,9 +134,9 @@ MUTANTS = [
         "kernels/cpu/by_dtype.py",
         MOMENTS,
         {
-            "bfloat16 on the cpu: moments of what is not yet rounded": (
-                "finish._replace(moments=False)",
-                "finish",
+            "bfloat16 on the cpu: moments of widened maps are left as they were": (
+                "    if finish.moments:\n",
+                "    if finish.normalise:\n",
             ),
         },
     ),
