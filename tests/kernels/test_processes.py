@@ -132,9 +132,9 @@ def fenced(monkeypatch):
     """Results lie between known numbers; the test fails if one of these is overwritten."""
     buffers = []
 
-    def empty(shape):
+    def empty(shape, dtype=np.float32):
         size = int(np.prod(shape))
-        buffer = np.full(size + 64, 7777, np.float32)
+        buffer = np.full(size + 64, 7777, dtype)
         buffers.append((buffer, size))
         return buffer[32 : 32 + size].reshape(shape)
 
