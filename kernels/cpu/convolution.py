@@ -21,7 +21,7 @@ from ..checks import winograd_is_possible
 from ..records import ConvNorm
 from . import direct, im2col, winograd
 from .batch_norm import even_starts, written, written_input
-from .finish import NOTHING, Finish
+from .finish import Finish
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
 from .packing import panels
@@ -31,40 +31,6 @@ from .window import by_shape, window
 
 FEW_TILES = 64
 OTHERS: dict[str, ModuleType] = {"direct": direct, "im2col": im2col}
-
-
-# ------------------------------------------------------------------------ the public calls
-
-
-def conv2d(
-    x: Array, weight: Array, *, stride: int = 1, padding: int = 0, algorithm: str = "auto"
-) -> Array:
-    return finished(Input(x), weight, stride, padding, NOTHING, algorithm)
-
-
-def conv2d_input_grad(
-    dy: Array,
-    weight: Array,
-    *,
-    x_shape: Shape,
-    stride: int = 1,
-    padding: int = 0,
-    algorithm: str = "auto",
-) -> Array:
-    return input_grad(OutputGrad(dy), weight, tuple(x_shape), stride, padding, algorithm)
-
-
-def conv2d_weight_grad(
-    dy: Array,
-    x: Array,
-    *,
-    kernel_size: tuple[int, int],
-    stride: int = 1,
-    padding: int = 0,
-    algorithm: str = "auto",
-) -> Array:
-    weight_shape = (*kernel_size, x.shape[3], dy.shape[3])
-    return weight_grad(OutputGrad(dy), x, weight_shape, stride, padding, algorithm)
 
 
 # ------------------------------------------------------------------------ the choice

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import reference
-from .convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .by_dtype import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .memory import Array
 
 

@@ -10,7 +10,7 @@ from ..checks import ALGORITHMS
 from ..dtypes import bfloat16
 from ..precision import current
 from ..records import ConvNorm
-from . import convolution
+from . import by_dtype
 from .augment import crop_flip
 from .batch_norm import batch_norm, batch_norm_grad
 from .elementwise import relu, relu_grad, sgd_step
@@ -30,11 +30,11 @@ def warm_up() -> None:
     weight, per_channel = np.ones((3, 3, 16, 16), np.float32), np.ones(16, np.float32)
     for algorithm in ALGORITHMS[1:]:
         settings: dict[str, Any] = {"padding": 1, "algorithm": algorithm}
-        convolution.conv2d(x, weight, **settings)
-        convolution.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)
-        convolution.conv2d_weight_grad(x, x, kernel_size=(3, 3), **settings)
+        by_dtype.conv2d(x, weight, **settings)
+        by_dtype.conv2d_input_grad(x, weight, x_shape=x.shape, **settings)
+        by_dtype.conv2d_weight_grad(x, x, kernel_size=(3, 3), **settings)
     half = x[:, :4, :4].copy()  # a gradient with a stride runs other code
-    convolution.conv2d_input_grad(half, weight, x_shape=x.shape, stride=2, padding=1)
+    by_dtype.conv2d_input_grad(half, weight, x_shape=x.shape, stride=2, padding=1)
     y, mean, var = batch_norm(x, per_channel, per_channel, eps=1.0)
     update_running_statistics(mean, var, mean, var, momentum=0.1, count=2)
     batch_norm_grad(relu_grad(y, relu(x)), x, per_channel, mean, var, eps=1.0)

@@ -35,7 +35,7 @@ def by(algorithm):
     """The convolutions, by one algorithm for every shape."""
     names = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
     return SimpleNamespace(
-        **{name: partial(getattr(convolution, name), algorithm=algorithm) for name in names}
+        **{name: partial(getattr(cpu, name), algorithm=algorithm) for name in names}
     )
 
 

@@ -4,9 +4,9 @@ import numba
 import numpy as np
 import pytest
 from hypothesis import assume, given
-from minires.kernels import dispatch
+from minires.kernels import cpu, dispatch
 from minires.kernels.backward_link import BackwardLink, Links
-from minires.kernels.cpu import amx, amx_gradients, convolution, rounding, simd
+from minires.kernels.cpu import amx, amx_gradients, rounding, simd
 from minires.kernels.dtypes import bfloat16
 from minires.kernels.records import ConvNorm, SavedNorm
 
@@ -100,13 +100,13 @@ def test_without_tiles_it_is_float32_rounded(monkeypatch, rng):
     for algorithm in ("auto", "im2col", "direct", "winograd"):
         settings = {"padding": 1, "algorithm": algorithm}
         y = kernels.conv2d(x, weight, **settings)
-        expected = convolution.conv2d(x_, weight_, **settings).astype(bfloat16())
+        expected = cpu.conv2d(x_, weight_, **settings).astype(bfloat16())
         np.testing.assert_array_equal(y, expected)
         dx = kernels.conv2d_input_grad(dy, weight, x_shape=x.shape, **settings)
-        expected = convolution.conv2d_input_grad(dy_, weight_, x_shape=x.shape, **settings)
+        expected = cpu.conv2d_input_grad(dy_, weight_, x_shape=x.shape, **settings)
         np.testing.assert_array_equal(dx, expected.astype(bfloat16()))
         dweight = kernels.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
-        expected = convolution.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), **settings)
+        expected = cpu.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), **settings)
         np.testing.assert_array_equal(dweight, expected)
 
 

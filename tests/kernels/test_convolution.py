@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from minires.kernels import reference
-from minires.kernels.cpu import convolution
+from minires.kernels import cpu, reference
 
 from minires import kernels
 
@@ -91,12 +90,12 @@ def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
     weight = rng.standard_normal((3, 3, shape[3], shape[3]), np.float32)
     x_, dy_, weight_ = wide(x, dy, weight)
     settings = {"padding": 1, "algorithm": algorithm}
-    y = convolution.conv2d(x, weight, **settings)
+    y = cpu.conv2d(x, weight, **settings)
     assert rms_error(y, reference.conv2d(x_, weight_, padding=1)) < 2e-6
-    dx = convolution.conv2d_input_grad(dy, weight, x_shape=shape, **settings)
+    dx = cpu.conv2d_input_grad(dy, weight, x_shape=shape, **settings)
     expected = reference.conv2d_input_grad(dy_, weight_, x_shape=shape, padding=1)
     assert rms_error(dx, expected) < 2e-6
-    dweight = convolution.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
+    dweight = cpu.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
     expected = reference.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), padding=1)
     assert rms_error(dweight, expected) < 3e-6
 
@@ -214,8 +213,8 @@ def test_winograd_loses_little(rng):
     x = rng.standard_normal((4, 32, 32, 16), np.float32)
     weight = rng.standard_normal((3, 3, 16, 16), np.float32)
     expected = reference.conv2d(*wide(x, weight), padding=1)
-    plain = rms_error(convolution.conv2d(x, weight, padding=1, algorithm="im2col"), expected)
-    fast = rms_error(convolution.conv2d(x, weight, padding=1, algorithm="winograd"), expected)
+    plain = rms_error(cpu.conv2d(x, weight, padding=1, algorithm="im2col"), expected)
+    fast = rms_error(cpu.conv2d(x, weight, padding=1, algorithm="winograd"), expected)
     assert plain < 3e-7
     assert fast < 30 * plain
 
