@@ -35,6 +35,7 @@ from minires.training.main_job import make_trainer, plain_and_residual
 Record = dict[str, Any]
 MAKER = "benchmarks/precisions.py"
 RESULTS = {"training_loss": "training loss", "test_error": "test error, %"}
+DIGITS = {"training_loss": 3, "test_error": 1}
 SCALES = {"training_loss": 1, "test_error": 100}  # from the results of a run
 
 
@@ -111,8 +112,8 @@ def page(record: Record) -> str:
 
 def cells(rows: list[Record]) -> list[str]:
     """Mean ± standard deviation of each result."""
-    found = (mean_and_error([row[name] for row in rows]) for name in RESULTS)
-    return [both(mean, error * math.sqrt(len(rows))) for mean, error in found]
+    found = ((name, *mean_and_error([row[name] for row in rows])) for name in RESULTS)
+    return [both(mean, error * math.sqrt(len(rows)), DIGITS[name]) for name, mean, error in found]
 
 
 def difference_of(rows: list[Record], first: list[Record], name: str) -> tuple[float, float]:
@@ -123,9 +124,9 @@ def difference_of(rows: list[Record], first: list[Record], name: str) -> tuple[f
     return mean - other, math.hypot(error, other_error)
 
 
-def both(value: float, spread: float) -> str:
-    """A value with its spread."""
-    return f"{value:.3f}" if math.isnan(spread) else f"{value:.3f} ± {spread:.3f}"
+def both(value: float, spread: float, digits: int = 3) -> str:
+    """A value with its spread, to so many digits behind the point."""
+    return f"{value:.{digits}f}" + ("" if math.isnan(spread) else f" ± {spread:.{digits}f}")
 
 
 def verdict(apart: list[str], compared: int, seeds: int) -> str:

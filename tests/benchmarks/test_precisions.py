@@ -1,6 +1,7 @@
 """The comparison of precisions: it trains on the stand-in, and its verdict follows the numbers."""
 
 import json
+from types import SimpleNamespace
 
 import precisions as script
 import pytest
@@ -40,7 +41,7 @@ def record(losses):
 
 def test_a_difference_within_the_spread_is_none():
     page = script.page(record((1.05, 1.15, 1.25)))
-    assert "| ResNet-20 | TF32 | 1.150 ± 0.100 | 50.000 ± 0.000 | 0.050 ± 0.082 |" in page
+    assert "| ResNet-20 | TF32 | 1.150 ± 0.100 | 50.0 ± 0.0 | 0.050 ± 0.082 |" in page
     assert "None of 1 differences is larger" in page
 
 
@@ -48,6 +49,12 @@ def test_a_difference_within_the_spread_is_none():
 def test_a_difference_beyond_the_spread_is_named(shift):
     page = script.page(record((1.0 + shift, 1.1 + shift, 1.2 + shift)))
     assert "standard errors: ResNet-20 in TF32." in page
+
+
+def test_errors_are_in_percent():
+    results = {"training_loss": 1.5, "test_error": 0.25}
+    row = script.figures("tf32", "ResNet-20", SimpleNamespace(config={"seed": 0}, results=results))
+    assert (row["training_loss"], row["test_error"]) == (1.5, 25)
 
 
 def test_one_seed_has_no_spread():
