@@ -201,7 +201,8 @@ class Trainer:
 
     def make_batches(self, seed: int, **place: Any) -> Any:
         """The stream of training batches, of a dtype on a device."""
-        return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
+        batch_size, sides = self.recipe.batch_size, self.recipe.sides
+        return training_batches(self.dataset, batch_size, seed, sides=sides, **place)
 
     def evaluate(self) -> Meter:
         """Loss and error on the test set."""
