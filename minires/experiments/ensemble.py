@@ -43,7 +43,8 @@ def run(setting: Setting) -> Result:
 def what_we_did_here(trainer: Trainer, result: Evaluation) -> str:
     """Data, scale and budget: each network is trained once."""
     return (
-        f"{budget(*groups_of([trainer]))}; errors on all {result.images:,} test images after the last iteration, a single view of "
+        f"{budget(*groups_of([trainer]))}; errors on all {result.images:,} test images after the "
+        "last iteration, a single view of "
         "each. Every network is trained once; where two have the same depth, with the seeds 0 and "
         "1. Compare the rows with each other, not with the paper's figures."
     )
