@@ -28,6 +28,13 @@ def random_view(image: Image, size: int, rng: np.random.Generator) -> npt.NDArra
 
     part = image.crop(random_box(*image.size, rng))
     view = np.asarray(part.resize((size, size), Resampling.BILINEAR))
+    return perhaps_mirrored(view, rng)
+
+
+def perhaps_mirrored(
+    view: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """A view (H, W, 3), left to right half of the time."""
     return view[:, ::-1] if rng.random() < 0.5 else view
 
 
@@ -68,4 +75,4 @@ def random_part(
     left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
     box = left, top, left + w, top + h
     view = np.asarray(image.resize((width, height), Resampling.BILINEAR, box=box))
-    return view[:, ::-1] if rng.random() < 0.5 else view
+    return perhaps_mirrored(view, rng)

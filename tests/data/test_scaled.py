@@ -21,14 +21,14 @@ def ramp(height=24, width=40):
 def dataset(count=12):
     images = np.stack([ramp() + number for number in range(count)])
     labels = np.arange(count) % 3
-    return Dataset("ramps", images, labels, images[:4], labels[:4], ("a", "b", "c"))
+    return Dataset("ramps", images, labels, images[::-1], labels[::-1], ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("zoom", [1, 2, 3.5])
 def test_a_part_shows_the_image_enlarged_by_the_drawn_scale(zoom):
     """Columns rise by 4 levels a pixel, or by 4 / zoom after scaling."""
     side = round(24 * zoom)
-    corners, mirrored = set(), set()
+    tops, lefts, mirrored = set(), set(), set()
     for seed in range(20):
         part = random_part(
             Image.fromarray(ramp()), (side, side), np.random.default_rng(seed)
@@ -38,10 +38,12 @@ def test_a_part_shows_the_image_enlarged_by_the_drawn_scale(zoom):
         assert abs(abs(steps.mean()) - 4 / zoom) < 0.1
         assert abs(np.diff(part[4:-4, :, 0], axis=0).mean() - 4 / zoom) < 0.1
         assert (part[..., 2] == 50).all()
-        corners.add(int(part[0, 0, 0]))
+        tops.add(int(part[0, 0, 0]))
+        lefts.add(int(part[..., 1].min()))
         mirrored.add(bool(steps.mean() < 0))
     assert mirrored == {False, True}
-    assert len(corners) == 1 if zoom == 1 else len(corners) > 5
+    for places in (tops, lefts):
+        assert len(places) == 1 if zoom == 1 else len(places) > 5
 
 
 def test_all_lengths_of_the_shorter_side_come_up():
@@ -74,6 +76,13 @@ def test_images_are_normalised_by_the_moments_of_the_data_set():
         whole = (data.train_images[number] - data.pixel_mean) * data.channel_scale
         mirrored = (data.train_images[number][:, ::-1] - data.pixel_mean) * data.channel_scale
         assert min(abs(image - whole).max(), abs(image - mirrored).max()) < 1e-4
+
+
+def test_each_image_of_a_batch_has_a_scale_of_its_own():
+    same = np.stack([ramp()] * 12)
+    data = Dataset("alike", same, np.zeros(12, int), same, np.zeros(12, int), ("a",))
+    images, _ = ScaledBatches(data, 8, 0, sides=(24, 60), **PLACE).batch(0)
+    assert len({image.tobytes() for image in images}) == 8
 
 
 @pytest.mark.parametrize("sides", [(20, 40), (40, 30)])
