@@ -39,6 +39,7 @@ from .amx import (
 )
 from .batch_norm import chunk_moments
 from .compiling import LANES, helper, kernel, parallel_kernel
+from .dealing import dealt, divided
 from .finish import Finish
 from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
@@ -166,31 +167,37 @@ def weight_row(weight, i, k, run, channels, c):
 @parallel_kernel
 def forward_kernel(source, w, s, packed, finish, shapes, y):
     channels = len(y) // (w.images * w.rows * w.cols)
-    for chunk in prange(chunks(w, s)):
-        image, images, row, rows = chunk_place(w, s, np.int64(chunk))  # prange counts unsigned
-        room = scratch(phases(w) * s.size // 2).view(np.uint16)
-        fill_with_input(input_pointers(source), w, s, image, images, row, pointer(room))
-        place = image, images, row, rows
-        multiply_strip(pointer(room), w, s, place, pointer(packed), channels, finish, shapes, y)
-        keep(room)
-        if finish.moments:
-            first = (image * w.rows + row) * w.cols
-            last = first + images * rows * w.cols
-            means, squares = finish.means[chunk], finish.squares[chunk]
-            for c in range(0, channels, LANES):
-                chunk_moments(pointer(y), channels, first, last, c, means, squares)
+    work = divided(chunks(w, s))
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            image, images, row, rows = chunk_place(w, s, chunk)
+            room = scratch(phases(w) * s.size // 2).view(np.uint16)
+            fill_with_input(input_pointers(source), w, s, image, images, row, pointer(room))
+            place = image, images, row, rows
+            multiply_strip(pointer(room), w, s, place, pointer(packed), channels, finish, shapes, y)
+            keep(room)
+            if finish.moments:
+                first = (image * w.rows + row) * w.cols
+                last = first + images * rows * w.cols
+                means, squares = finish.means[chunk], finish.squares[chunk]
+                for c in range(0, channels, LANES):
+                    chunk_moments(pointer(y), channels, first, last, c, means, squares)
 
 
 @parallel_kernel
 def input_grad_kernel(grad, w, s, packed, finish, shapes, dx):
     channels = len(dx) // (w.images * w.rows * w.cols)
-    for chunk in prange(chunks(w, s)):
-        image, images, row, rows = chunk_place(w, s, np.int64(chunk))  # prange counts unsigned
-        room = scratch(phases(w) * s.size // 2).view(np.uint16)
-        fill_with_grad(grad_pointers(grad), w, s, image, images, row, pointer(room))
-        place = image, images, row, rows
-        multiply_strip(pointer(room), w, s, place, pointer(packed), channels, finish, shapes, dx)
-        keep(room)
+    work = divided(chunks(w, s))
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            image, images, row, rows = chunk_place(w, s, chunk)
+            room = scratch(phases(w) * s.size // 2).view(np.uint16)
+            fill_with_grad(grad_pointers(grad), w, s, image, images, row, pointer(room))
+            place = image, images, row, rows
+            multiply_strip(
+                pointer(room), w, s, place, pointer(packed), channels, finish, shapes, dx
+            )
+            keep(room)
 
 
 @helper

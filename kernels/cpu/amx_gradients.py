@@ -48,6 +48,7 @@ from .amx import (
 from .amx_convolution import GROUP, adding, multiply_strip, packed_weight, turned
 from .batch_norm import chunk_grad_sums
 from .compiling import LANES, helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
     Input,
@@ -153,32 +154,36 @@ def grads_kernel(
 ):
     """A part is a range of chunks of whole images, and has a partial sum of dweight."""
     count, total = len(starts) - 1, len(parts)
-    for part in prange(total):
-        to = pointer(parts[part])
-        fill_zero(to, 0, parts.shape[1])
-        for chunk in range(part * count // total, (part + 1) * count // total):
-            image, images, row, rows = chunk_place(w, s, np.int64(chunk))
-            place = image, images, row, rows
-            room = scratch((s.size + turned_s.size) // 2).view(np.uint16)
-            x, dy = pointer(room), pointer(room[s.size :])
-            fill_with_grad(grad_pointers(grad), turned_w, turned_s, image, images, row, dy)
-            if len(dx) > 0:
-                bits = pointer(packed)
-                multiply_strip(dy, turned_w, turned_s, place, bits, w.channels, finish, shapes, dx)
-            if mask.wanted:
-                mask_and_sum(
-                    pointer(dx),
-                    input_pointers(source),
-                    mask_pointers(mask),
-                    w.channels,
-                    starts[chunk],
-                    starts[chunk + 1],
-                    sums[0, chunk],
-                    sums[1, chunk],
-                )
-            fill_with_input(input_pointers(source), w, s, image, images, row, x)
-            add_weight_grads(x, dy, w, s, turned_w.channels, images, shapes, to)
-            keep(room)
+    work = divided(total)
+    for thread in prange(len(work)):
+        for part in dealt(work, thread):
+            to = pointer(parts[part])
+            fill_zero(to, 0, parts.shape[1])
+            for chunk in range(part * count // total, (part + 1) * count // total):
+                image, images, row, rows = chunk_place(w, s, chunk)
+                place = image, images, row, rows
+                room = scratch((s.size + turned_s.size) // 2).view(np.uint16)
+                x, dy = pointer(room), pointer(room[s.size :])
+                fill_with_grad(grad_pointers(grad), turned_w, turned_s, image, images, row, dy)
+                if len(dx) > 0:
+                    bits = pointer(packed)
+                    multiply_strip(
+                        dy, turned_w, turned_s, place, bits, w.channels, finish, shapes, dx
+                    )
+                if mask.wanted:
+                    mask_and_sum(
+                        pointer(dx),
+                        input_pointers(source),
+                        mask_pointers(mask),
+                        w.channels,
+                        starts[chunk],
+                        starts[chunk + 1],
+                        sums[0, chunk],
+                        sums[1, chunk],
+                    )
+                fill_with_input(input_pointers(source), w, s, image, images, row, x)
+                add_weight_grads(x, dy, w, s, turned_w.channels, images, shapes, to)
+                keep(room)
 
 
 @helper
@@ -282,16 +287,18 @@ def add_group(a, at, blocks, b, b_size, width, taps, total, to):
 def sum_kernel(parts, rows, cols, depth, channels, dweight):
     """Add the partial sums in order, tile by tile, and transpose: a chunk is a kernel row."""
     blocks = (depth + EDGE - 1) // EDGE
-    for line in prange((channels + EDGE - 1) // EDGE * rows):
-        c, i = np.int64(line) // rows * EDGE, np.int64(line) % rows
-        room = scratch(SUMS)
-        for unit in range(cols * blocks):
-            for k in range(0, SUMS, LANES):
-                at = (np.int64(line) * cols * blocks + unit) * SUMS + k
-                store(sum_of_parts(parts, at), pointer(room), k)
-            j, d = unit // blocks, unit % blocks * EDGE
-            for x in range(min(EDGE, depth - d)):
-                to = ((i * cols + j) * depth + d + x) * channels + c
-                for y in range(min(EDGE, channels - c)):
-                    dweight[to + y] = room[y * EDGE + x]
-        keep(room)
+    work = divided((channels + EDGE - 1) // EDGE * rows)
+    for thread in prange(len(work)):
+        for line in dealt(work, thread):
+            c, i = line // rows * EDGE, line % rows
+            room = scratch(SUMS)
+            for unit in range(cols * blocks):
+                for k in range(0, SUMS, LANES):
+                    at = (line * cols * blocks + unit) * SUMS + k
+                    store(sum_of_parts(parts, at), pointer(room), k)
+                j, d = unit // blocks, unit % blocks * EDGE
+                for x in range(min(EDGE, depth - d)):
+                    to = ((i * cols + j) * depth + d + x) * channels + c
+                    for y in range(min(EDGE, channels - c)):
+                        dweight[to + y] = room[y * EDGE + x]
+            keep(room)

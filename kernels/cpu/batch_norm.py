@@ -25,6 +25,7 @@ from numba import prange
 from ..records import SavedNorm
 from ..running import Running
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, Doubles, Ints, empty, flat
 from .operands import (
     Input,
@@ -207,10 +208,12 @@ def grad_sums(grad: OutputGrad, x: Array, mean: Array, starts: Ints, dz: Array) 
 @parallel_kernel
 def moments_kernel(x, channels, starts, means, squares):
     """Mean and sum of squared distances from it, of every chunk and channel."""
-    for i in prange(len(means)):
-        first, last = starts[i], starts[i + 1]
-        for c in range(0, channels, LANES):
-            chunk_moments(pointer(x), channels, first, last, c, means[i], squares[i])
+    work = divided(len(means))
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = starts[i], starts[i + 1]
+            for c in range(0, channels, LANES):
+                chunk_moments(pointer(x), channels, first, last, c, means[i], squares[i])
 
 
 @helper
@@ -281,23 +284,25 @@ def normalise_kernel(x, mean, scale, beta, residual, has_residual, relu, y):
     channels = len(mean)
     total = len(x) // channels
     chunk = max(1, CHUNK // channels)
-    for i in prange((total + chunk - 1) // chunk):
-        first, last = i * chunk, min(total, (i + 1) * chunk)
-        normalise_chunk(
-            pointer(x),
-            pointer(mean),
-            pointer(scale),
-            pointer(beta),
-            pointer(residual),
-            has_residual,
-            relu,
-            pointer(y),
-            channels,
-            first,
-            last,
-            0,
-            channels,
-        )
+    work = divided((total + chunk - 1) // chunk)
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = i * chunk, min(total, (i + 1) * chunk)
+            normalise_chunk(
+                pointer(x),
+                pointer(mean),
+                pointer(scale),
+                pointer(beta),
+                pointer(residual),
+                has_residual,
+                relu,
+                pointer(y),
+                channels,
+                first,
+                last,
+                0,
+                channels,
+            )
 
 
 @helper
@@ -321,22 +326,24 @@ def normalise_chunk(
 def grad_sums_kernel(grad, x, mean, starts, dz, sums, products):
     """Sums of dz and of dz * (x - mean), of every chunk and channel; dz if it has elements."""
     channels = len(mean)
-    for i in prange(len(sums)):
-        first, last = starts[i], starts[i + 1]
-        for c in range(0, channels, LANES):
-            chunk_grad_sums(
-                grad_pointers(grad),
-                pointer(x),
-                pointer(mean),
-                channels,
-                first,
-                last,
-                c,
-                len(dz) > 0,
-                pointer(dz),
-                sums[i],
-                products[i],
-            )
+    work = divided(len(sums))
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = starts[i], starts[i + 1]
+            for c in range(0, channels, LANES):
+                chunk_grad_sums(
+                    grad_pointers(grad),
+                    pointer(x),
+                    pointer(mean),
+                    channels,
+                    first,
+                    last,
+                    c,
+                    len(dz) > 0,
+                    pointer(dz),
+                    sums[i],
+                    products[i],
+                )
 
 
 @helper
@@ -376,9 +383,11 @@ def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
 def write_grad_kernel(grad, channels, dx):
     total = len(dx) // channels
     chunk = max(1, CHUNK // channels)
-    for i in prange((total + chunk - 1) // chunk):
-        first, last = i * chunk, min(total, (i + 1) * chunk)
-        write_grad_chunk(grad_pointers(grad), channels, first, last, pointer(dx))
+    work = divided((total + chunk - 1) // chunk)
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = i * chunk, min(total, (i + 1) * chunk)
+            write_grad_chunk(grad_pointers(grad), channels, first, last, pointer(dx))
 
 
 @helper

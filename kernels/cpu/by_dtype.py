@@ -26,6 +26,7 @@ from . import amx, amx_gradients, convolution
 from . import amx_convolution as tiles
 from .batch_norm import moments_kernel, written, written_input
 from .compiling import parallel_kernel
+from .dealing import dealt, divided
 from .elementwise import CHUNK, chunk_range
 from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape, empty, flat
@@ -204,10 +205,12 @@ def converted(x: Array, dtype: np.dtype[Any]) -> Array:
 
 @parallel_kernel
 def convert_kernel(x, y):
-    for chunk in prange((len(x) + CHUNK - 1) // CHUNK):
-        first, last = chunk_range(chunk, len(x))
-        for i in range(first, last, LANES):
-            store_lanes(load_lanes(pointer(x), i, last - i), pointer(y), i, last - i)
+    work = divided((len(x) + CHUNK - 1) // CHUNK)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk_range(chunk, len(x))
+            for i in range(first, last, LANES):
+                store_lanes(load_lanes(pointer(x), i, last - i), pointer(y), i, last - i)
 
 
 def through_float32(kernel: Callable) -> Callable:

@@ -30,6 +30,7 @@ from numba import prange
 from . import im2col
 from .batch_norm import written
 from .compiling import helper, kernel, parallel_kernel
+from .dealing import dealt, divided
 from .finish import NOTHING, Finish, finish_chunk
 from .im2col import copy_grads, sum_kernel
 from .memory import Array, Ints, Shape, empty, part, scratch
@@ -160,16 +161,20 @@ def copy_strip(x, w, image, first, last, strip):
 @parallel_kernel
 def forward_kernel(x, w, packed, channels, finish, y):
     # a chunk is a strip
-    for chunk in prange(w.images * strips_in_image(w, channels)):
-        image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
-        room = scratch(strip_room(w, channels) + SIZE)
-        strip, spare = part(room, SIZE), part(room, 0)
-        copy_strip(pointer(x), w, image, first, last, strip)
-        start = (image * w.rows + first) * w.cols
-        forward_strip(strip, w, pointer(packed), channels, start, last - first, pointer(y), spare)
-        stop = (image * w.rows + last) * w.cols
-        finish_chunk(finish, chunk, pointer(y), channels, start, stop, 0, channels)
-        keep(room)
+    work = divided(w.images * strips_in_image(w, channels))
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            image, first, last = strip_place(w, channels, chunk)
+            room = scratch(strip_room(w, channels) + SIZE)
+            strip, spare = part(room, SIZE), part(room, 0)
+            copy_strip(pointer(x), w, image, first, last, strip)
+            start = (image * w.rows + first) * w.cols
+            forward_strip(
+                strip, w, pointer(packed), channels, start, last - first, pointer(y), spare
+            )
+            stop = (image * w.rows + last) * w.cols
+            finish_chunk(finish, chunk, pointer(y), channels, start, stop, 0, channels)
+            keep(room)
 
 
 @helper
@@ -193,17 +198,19 @@ def forward_strip(strip, w, packed, channels, pixel, rows, y, spare):
 def weight_grad_kernel(x, w, grad, channels, parts):
     """A chunk is one partial sum, over its share of the strips."""
     strips, count = w.images * strips_in_image(w, channels), len(parts)
-    for i in prange(count):
-        total = pointer(parts[i])
-        fill_zero(total, 0, parts.shape[1])
-        for chunk in range(i * strips // count, (i + 1) * strips // count):
-            weight_grad_strip(pointer(x), w, grad_pointers(grad), channels, chunk, total)
+    work = divided(count)
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            total = pointer(parts[i])
+            fill_zero(total, 0, parts.shape[1])
+            for chunk in range(i * strips // count, (i + 1) * strips // count):
+                weight_grad_strip(pointer(x), w, grad_pointers(grad), channels, chunk, total)
 
 
 @helper
 def weight_grad_strip(x, w, grad, channels, chunk, total):
     """Add the products of a strip's runs and dy to a partial sum."""
-    image, first, last = strip_place(w, channels, np.int64(chunk))  # prange counts unsigned
+    image, first, last = strip_place(w, channels, chunk)
     size, step, run = row_floats(w), w.stride * w.channels, w.kernel_cols * w.channels
     start, stop = (image * w.rows + first) * w.cols, (image * w.rows + last) * w.cols
     strip_size, block = strip_room(w, channels), strip_rows(w, channels) * w.cols

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, empty, flat
 from .simd import (
     LANES,
@@ -53,39 +54,45 @@ def sgd_step(
 @helper
 def chunk_range(chunk, size):
     """First and last element of a chunk."""
-    first = np.int64(chunk) * CHUNK  # prange counts unsigned
+    first = chunk * CHUNK
     return first, min(size, first + CHUNK)
 
 
 @parallel_kernel
 def relu_kernel(x, y):
     """max(x, 0); NaN stays NaN."""
-    for chunk in prange((len(x) + CHUNK - 1) // CHUNK):
-        first, last = chunk_range(chunk, len(x))
-        for i in range(first, last, LANES):
-            value = cut_below_zero(load_lanes(pointer(x), i, last - i))
-            store_lanes(value, pointer(y), i, last - i)
+    work = divided((len(x) + CHUNK - 1) // CHUNK)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk_range(chunk, len(x))
+            for i in range(first, last, LANES):
+                value = cut_below_zero(load_lanes(pointer(x), i, last - i))
+                store_lanes(value, pointer(y), i, last - i)
 
 
 @parallel_kernel
 def relu_grad_kernel(dy, y, dx):
-    for chunk in prange((len(dy) + CHUNK - 1) // CHUNK):
-        first, last = chunk_range(chunk, len(dy))
-        for i in range(first, last, LANES):
-            condition = load_lanes(pointer(y), i, last - i)
-            value = where_positive(condition, load_lanes(pointer(dy), i, last - i))
-            store_lanes(value, pointer(dx), i, last - i)
+    work = divided((len(dy) + CHUNK - 1) // CHUNK)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk_range(chunk, len(dy))
+            for i in range(first, last, LANES):
+                condition = load_lanes(pointer(y), i, last - i)
+                value = where_positive(condition, load_lanes(pointer(dy), i, last - i))
+                store_lanes(value, pointer(dx), i, last - i)
 
 
 @parallel_kernel
 def sgd_kernel(parameter, grad, velocity, settings):
-    for chunk in prange((len(grad) + CHUNK - 1) // CHUNK):
-        first, last = chunk_range(chunk, len(grad))
-        lr, momentum, weight_decay = settings
-        for i in range(first, last, LANES):
-            old = load_lanes(pointer(parameter), i, last - i)
-            slope = fma(broadcast(weight_decay), old, load_lanes(pointer(grad), i, last - i))
-            speed = load_lanes(pointer(velocity), i, last - i)
-            speed = fma(broadcast(momentum), speed, slope)
-            store_lanes(speed, pointer(velocity), i, last - i)
-            store_lanes(old - broadcast(lr) * speed, pointer(parameter), i, last - i)
+    work = divided((len(grad) + CHUNK - 1) // CHUNK)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk_range(chunk, len(grad))
+            lr, momentum, weight_decay = settings
+            for i in range(first, last, LANES):
+                old = load_lanes(pointer(parameter), i, last - i)
+                slope = fma(broadcast(weight_decay), old, load_lanes(pointer(grad), i, last - i))
+                speed = load_lanes(pointer(velocity), i, last - i)
+                speed = fma(broadcast(momentum), speed, slope)
+                store_lanes(speed, pointer(velocity), i, last - i)
+                store_lanes(old - broadcast(lr) * speed, pointer(parameter), i, last - i)

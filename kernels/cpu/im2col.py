@@ -35,6 +35,7 @@ from numba import prange
 
 from .batch_norm import written
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import Array, Ints, Shape, empty, part, scratch
 from .operands import (
@@ -191,33 +192,42 @@ def long_block(w: Window) -> int:
 def im2col_kernel(x, w, columns):
     """Copy every window; a chunk is an output row."""
     size, width = window_size(w), w.kernel_cols * w.channels
-    for line in prange(w.images * w.rows):
-        image, row, col = position(w, line * w.cols)
-        for p in range(line * w.cols, (line + 1) * w.cols):
-            for i in range(w.kernel_rows):
-                start, low, high = window_row(w, image, row, col, i)
-                target, high = p * size + i * width, max(low, high)
-                fill_zero(pointer(columns), target, low)
-                copy(pointer(x), start + low, pointer(columns), target + low, high - low)
-                fill_zero(pointer(columns), target + high, width - high)
-            image, row, col = next_position(w, image, row, col)
+    work = divided(w.images * w.rows)
+    for thread in prange(len(work)):
+        for line in dealt(work, thread):
+            image, row, col = position(w, line * w.cols)
+            for p in range(line * w.cols, (line + 1) * w.cols):
+                for i in range(w.kernel_rows):
+                    start, low, high = window_row(w, image, row, col, i)
+                    target, high = p * size + i * width, max(low, high)
+                    fill_zero(pointer(columns), target, low)
+                    copy(pointer(x), start + low, pointer(columns), target + low, high - low)
+                    fill_zero(pointer(columns), target + high, width - high)
+                image, row, col = next_position(w, image, row, col)
 
 
 @parallel_kernel
 def col2im_kernel(columns, w, x):
     """Add every window; a chunk is an image, since windows overlap within an image."""
     size, width = window_size(w), w.kernel_cols * w.channels
-    for image in prange(w.images):
-        clear_images(pointer(x), w, image, image + 1)
-        for row in range(w.rows):
-            for col in range(w.cols):
-                p = (image * w.rows + row) * w.cols + col
-                for i in range(w.kernel_rows):
-                    start, low, high = window_row(w, image, row, col, i)
-                    source = p * size + i * width + low
-                    add(
-                        pointer(columns), source, pointer(x), start + low, high - low, np.float32(1)
-                    )
+    work = divided(w.images)
+    for thread in prange(len(work)):
+        for image in dealt(work, thread):
+            clear_images(pointer(x), w, image, image + 1)
+            for row in range(w.rows):
+                for col in range(w.cols):
+                    p = (image * w.rows + row) * w.cols + col
+                    for i in range(w.kernel_rows):
+                        start, low, high = window_row(w, image, row, col, i)
+                        source = p * size + i * width + low
+                        add(
+                            pointer(columns),
+                            source,
+                            pointer(x),
+                            start + low,
+                            high - low,
+                            np.float32(1),
+                        )
 
 
 @helper
@@ -233,12 +243,16 @@ def clear_images(x, w, first, last):
 def forward_kernel(x, w, packed, channels, block, groups, finish, y):
     """A chunk is a block of output pixels and a group of panels of output channels."""
     blocks = (pixels(w) + block - 1) // block
-    for chunk in prange(blocks * groups):
-        group, i = divmod(np.int64(chunk), blocks)  # prange counts unsigned
-        first, last = i * block, min((i + 1) * block, pixels(w))
-        begin, end = share(group, groups, channels, WIDE_COLUMNS)
-        forward_block(pointer(x), w, pointer(packed), channels, first, last, begin, end, pointer(y))
-        finish_chunk(finish, i, pointer(y), channels, first, last, begin, end)
+    work = divided(blocks * groups)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            group, i = divmod(chunk, blocks)
+            first, last = i * block, min((i + 1) * block, pixels(w))
+            begin, end = share(group, groups, channels, WIDE_COLUMNS)
+            forward_block(
+                pointer(x), w, pointer(packed), channels, first, last, begin, end, pointer(y)
+            )
+            finish_chunk(finish, i, pointer(y), channels, first, last, begin, end)
 
 
 @helper
@@ -293,15 +307,17 @@ def new_input(w, pixel):
 @parallel_kernel
 def input_grad_kernel(grad, w, packed, channels, images, dx):
     """A chunk is some images: windows overlap within an image."""
-    for chunk in prange((w.images + images - 1) // images):
-        first, last = chunk * images, min((chunk + 1) * images, w.images)
-        clear_images(pointer(dx), w, first, last)
-        first, last = first * w.rows * w.cols, last * w.rows * w.cols
-        for p in range(first, last, BLOCK):
-            stop = min(p + BLOCK, last)
-            input_grad_block(
-                grad_pointers(grad), w, pointer(packed), channels, p, stop, pointer(dx)
-            )
+    work = divided((w.images + images - 1) // images)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk * images, min((chunk + 1) * images, w.images)
+            clear_images(pointer(dx), w, first, last)
+            first, last = first * w.rows * w.cols, last * w.rows * w.cols
+            for p in range(first, last, BLOCK):
+                stop = min(p + BLOCK, last)
+                input_grad_block(
+                    grad_pointers(grad), w, pointer(packed), channels, p, stop, pointer(dx)
+                )
 
 
 @helper
@@ -343,27 +359,29 @@ def copy_grads(grad, channels, begin, end, first, last, grads, block):
 def weight_grad_kernel(x, w, grad, channels, rows, groups, size, parts):
     """A chunk is a block of the weight in one partial sum, over that sum's share of the pixels."""
     blocks, count = (pixels(w) + size - 1) // max(1, size), len(parts)
-    for chunk in prange(count * rows * groups):
-        i, place = divmod(np.int64(chunk), rows * groups)
-        begin, end = share(place // groups, rows, window_size(w), COLUMNS)
-        c_begin, c_end = share(place % groups, groups, channels, WIDE_COLUMNS)
-        block, stop = i * blocks // count, (i + 1) * blocks // count
-        for b in range(block, max(stop, block + 1)):  # a share without pixels writes zeros
-            first, last = b * size, min(pixels(w), (b + 1) * size)
-            weight_grad_block(
-                pointer(x),
-                w,
-                begin,
-                end,
-                grad_pointers(grad),
-                channels,
-                c_begin,
-                c_end,
-                first,
-                last,
-                b == block,
-                pointer(parts[i]),
-            )
+    work = divided(count * rows * groups)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            i, place = divmod(chunk, rows * groups)
+            begin, end = share(place // groups, rows, window_size(w), COLUMNS)
+            c_begin, c_end = share(place % groups, groups, channels, WIDE_COLUMNS)
+            block, stop = i * blocks // count, (i + 1) * blocks // count
+            for b in range(block, max(stop, block + 1)):  # a share without pixels writes zeros
+                first, last = b * size, min(pixels(w), (b + 1) * size)
+                weight_grad_block(
+                    pointer(x),
+                    w,
+                    begin,
+                    end,
+                    grad_pointers(grad),
+                    channels,
+                    c_begin,
+                    c_end,
+                    first,
+                    last,
+                    b == block,
+                    pointer(parts[i]),
+                )
 
 
 @helper
@@ -412,8 +430,12 @@ def sum_kernel(parts, channels, run, dweight):
     multiple of 16 rows, since tiles are whole: `row` counts with the padding.
     """
     depth, padded = len(dweight) // channels, round_up(run, COLUMNS)
-    for k in prange(depth):
-        row = k // run * padded + k % run
-        for c in range(0, channels, LANES):
-            at = (c // COLUMNS * (depth // run) * padded + row) * COLUMNS + c % COLUMNS
-            store_lanes(sum_of_parts(parts, at), pointer(dweight), k * channels + c, channels - c)
+    work = divided(depth)
+    for thread in prange(len(work)):
+        for k in dealt(work, thread):
+            row = k // run * padded + k % run
+            for c in range(0, channels, LANES):
+                at = (c // COLUMNS * (depth // run) * padded + row) * COLUMNS + c % COLUMNS
+                store_lanes(
+                    sum_of_parts(parts, at), pointer(dweight), k * channels + c, channels - c
+                )

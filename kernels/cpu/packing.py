@@ -23,6 +23,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, Ints, empty
 from .simd import LANES, pointer, store
 from .tile import COLUMNS, round_up
@@ -94,23 +95,32 @@ def packed_transposed(weight: Array, starts: Starts) -> Array:
 def pack_kernel(weight, channels, packed):
     """A chunk is so few rows that they stay in the L1 cache from one panel to the next."""
     depth = len(weight) // channels
-    for i in prange((depth + PACKED_ROWS - 1) // PACKED_ROWS):
-        first, last = i * PACKED_ROWS, min(depth, (i + 1) * PACKED_ROWS)
-        for c in range(0, round_up(channels, COLUMNS), LANES):
-            panel = c // COLUMNS * depth
-            for k in range(first, last):
-                row = load_between(pointer(weight), k * channels + c, 0, channels - c)
-                store(row, pointer(packed), (panel + k) * COLUMNS + c % COLUMNS)
+    work = divided((depth + PACKED_ROWS - 1) // PACKED_ROWS)
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = i * PACKED_ROWS, min(depth, (i + 1) * PACKED_ROWS)
+            for c in range(0, round_up(channels, COLUMNS), LANES):
+                panel = c // COLUMNS * depth
+                for k in range(first, last):
+                    row = load_between(pointer(weight), k * channels + c, 0, channels - c)
+                    store(row, pointer(packed), (panel + k) * COLUMNS + c % COLUMNS)
 
 
 @parallel_kernel
 def pack_transposed_kernel(weight, rows, channels, packed):
     """A chunk is 16 rows of the weight: a run of rows of one panel."""
-    for i in prange(len(rows)):
-        first, end = rows[i]
-        transpose_rows(
-            pointer(weight), first, end - first, channels, pointer(packed), i * channels * COLUMNS
-        )
+    work = divided(len(rows))
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, end = rows[i]
+            transpose_rows(
+                pointer(weight),
+                first,
+                end - first,
+                channels,
+                pointer(packed),
+                i * channels * COLUMNS,
+            )
 
 
 @helper

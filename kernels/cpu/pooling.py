@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, Ints, Shape, flat
 from .simd import pointer
 from .window import Window, add, window, window_row
@@ -75,15 +76,19 @@ def inside(w, row, col, i, j):
 @parallel_kernel
 def max_pool_kernel(x, w, best, argmax):
     """Start from minus infinity; a NaN wins, and stays, since no comparison with it is true."""
-    for n in prange(w.images):
-        for row in range(w.rows):
-            for col in range(w.cols):
-                for i in range(w.kernel_rows):
-                    for j in range(w.kernel_cols):
-                        h, v, exists = inside(w, row, col, i, j)
-                        if exists:
-                            place = np.int32(i * w.kernel_cols + j)
-                            keep_larger(x[n, h, v], place, best[n, row, col], argmax[n, row, col])
+    work = divided(w.images)
+    for thread in prange(len(work)):
+        for n in dealt(work, thread):
+            for row in range(w.rows):
+                for col in range(w.cols):
+                    for i in range(w.kernel_rows):
+                        for j in range(w.kernel_cols):
+                            h, v, exists = inside(w, row, col, i, j)
+                            if exists:
+                                place = np.int32(i * w.kernel_cols + j)
+                                keep_larger(
+                                    x[n, h, v], place, best[n, row, col], argmax[n, row, col]
+                                )
 
 
 @helper
@@ -99,39 +104,45 @@ def keep_larger(values, place, best, argmax):
 @parallel_kernel
 def max_pool_grad_kernel(dy, argmax, w, dx):
     """Scatter. If a window holds only minus infinities, its winner may lie in the padding."""
-    for n in prange(w.images):
-        for row in range(w.rows):
-            for col in range(w.cols):
-                for c in range(w.channels):
-                    i, j = divmod(argmax[n, row, col, c], w.kernel_cols)
-                    y, x, exists = inside(w, row, col, i, j)
-                    if exists:
-                        dx[n, y, x, c] += dy[n, row, col, c]
+    work = divided(w.images)
+    for thread in prange(len(work)):
+        for n in dealt(work, thread):
+            for row in range(w.rows):
+                for col in range(w.cols):
+                    for c in range(w.channels):
+                        i, j = divmod(argmax[n, row, col, c], w.kernel_cols)
+                        y, x, exists = inside(w, row, col, i, j)
+                        if exists:
+                            dx[n, y, x, c] += dy[n, row, col, c]
 
 
 @parallel_kernel
 def avg_pool_kernel(x, w, y):
     """Each y gathers a share of every pixel under its window."""
     share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
-    for n in prange(w.images):
-        for row in range(w.rows):
-            for col in range(w.cols):
-                to = ((n * w.rows + row) * w.cols + col) * w.channels
-                for i in range(w.kernel_rows):
-                    start, low, high = window_row(w, n, row, col, i)
-                    for q in range(low, high, w.channels):
-                        add(pointer(x), start + q, pointer(y), to, w.channels, share)
+    work = divided(w.images)
+    for thread in prange(len(work)):
+        for n in dealt(work, thread):
+            for row in range(w.rows):
+                for col in range(w.cols):
+                    to = ((n * w.rows + row) * w.cols + col) * w.channels
+                    for i in range(w.kernel_rows):
+                        start, low, high = window_row(w, n, row, col, i)
+                        for q in range(low, high, w.channels):
+                            add(pointer(x), start + q, pointer(y), to, w.channels, share)
 
 
 @parallel_kernel
 def avg_pool_grad_kernel(dy, w, dx):
     """Every pixel under a window gathers a share of dy."""
     share = np.float32(1 / (w.kernel_rows * w.kernel_cols))
-    for n in prange(w.images):
-        for row in range(w.rows):
-            for col in range(w.cols):
-                at = ((n * w.rows + row) * w.cols + col) * w.channels
-                for i in range(w.kernel_rows):
-                    start, low, high = window_row(w, n, row, col, i)
-                    for q in range(low, high, w.channels):
-                        add(pointer(dy), at, pointer(dx), start + q, w.channels, share)
+    work = divided(w.images)
+    for thread in prange(len(work)):
+        for n in dealt(work, thread):
+            for row in range(w.rows):
+                for col in range(w.cols):
+                    at = ((n * w.rows + row) * w.cols + col) * w.channels
+                    for i in range(w.kernel_rows):
+                        start, low, high = window_row(w, n, row, col, i)
+                        for q in range(low, high, w.channels):
+                            add(pointer(dy), at, pointer(dx), start + q, w.channels, share)

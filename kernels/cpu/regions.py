@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import LANES, helper, kernel, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, Ints, Shape, empty
 from .pooling import keep_larger
 from .simd import broadcast, fma, load, load_lanes, pointer, store, store_lanes
@@ -129,20 +130,24 @@ def longest_reach(r, rows, columns):
 def align_kernel(x, images, down, rows, across, columns, y):
     """A chunk is a row of bins of a region."""
     bins = y.shape[1]
-    for task in prange(len(y) * bins):
-        r, p = divmod(np.int64(task), bins)  # prange counts unsigned
-        room = longest_reach(r, rows, columns)
-        offsets, weights = np.empty(room, np.int64), np.empty(room, np.float32)
-        source, target = pointer(x[images[r]]), pointer(y[r, p])
-        channels = y.shape[3]
-        for q in range(y.shape[2]):
-            count = terms_of_bin(r, p, q, down, rows, across, columns, x.shape, offsets, weights)
-            for k in range(0, channels, LANES):
-                total = broadcast(np.float32(0))
-                for t in range(count):
-                    value = load_lanes(source, offsets[t] + k, channels - k)
-                    total = fma(broadcast(weights[t]), value, total)
-                store_lanes(total, target, q * channels + k, channels - k)
+    work = divided(len(y) * bins)
+    for thread in prange(len(work)):
+        for task in dealt(work, thread):
+            r, p = divmod(task, bins)
+            room = longest_reach(r, rows, columns)
+            offsets, weights = np.empty(room, np.int64), np.empty(room, np.float32)
+            source, target = pointer(x[images[r]]), pointer(y[r, p])
+            channels = y.shape[3]
+            for q in range(y.shape[2]):
+                count = terms_of_bin(
+                    r, p, q, down, rows, across, columns, x.shape, offsets, weights
+                )
+                for k in range(0, channels, LANES):
+                    total = broadcast(np.float32(0))
+                    for t in range(count):
+                        value = load_lanes(source, offsets[t] + k, channels - k)
+                        total = fma(broadcast(weights[t]), value, total)
+                    store_lanes(total, target, q * channels + k, channels - k)
 
 
 @parallel_kernel
@@ -150,22 +155,24 @@ def align_grad_kernel(dy, images, down, rows, across, columns, dx):
     """A chunk is an image and some channels, whose gradient it gathers in a place of its own."""
     channels = dx.shape[3]
     blocks = (channels + BLOCK - 1) // BLOCK
-    for task in prange(len(dx) * blocks):
-        n, block = divmod(np.int64(task), blocks)
-        own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
-        own_shape = (1, dx.shape[1], dx.shape[2], BLOCK)
-        for r in range(len(dy)):
-            if images[r] == n:
-                room = longest_reach(r, rows, columns)
-                offsets, weights = np.empty(room, np.int64), np.empty(room, np.float32)
-                for p in range(dy.shape[1]):
-                    for q in range(dy.shape[2]):
-                        count = terms_of_bin(
-                            r, p, q, down, rows, across, columns, own_shape, offsets, weights
-                        )
-                        grad = pointer(dy[r, p, q])
-                        spread_bin(grad, block * BLOCK, channels, count, offsets, weights, own)
-        copy_block(own, dx[n], block * BLOCK)
+    work = divided(len(dx) * blocks)
+    for thread in prange(len(work)):
+        for task in dealt(work, thread):
+            n, block = divmod(task, blocks)
+            own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
+            own_shape = (1, dx.shape[1], dx.shape[2], BLOCK)
+            for r in range(len(dy)):
+                if images[r] == n:
+                    room = longest_reach(r, rows, columns)
+                    offsets, weights = np.empty(room, np.int64), np.empty(room, np.float32)
+                    for p in range(dy.shape[1]):
+                        for q in range(dy.shape[2]):
+                            count = terms_of_bin(
+                                r, p, q, down, rows, across, columns, own_shape, offsets, weights
+                            )
+                            grad = pointer(dy[r, p, q])
+                            spread_bin(grad, block * BLOCK, channels, count, offsets, weights, own)
+            copy_block(own, dx[n], block * BLOCK)
 
 
 @helper
@@ -231,20 +238,22 @@ def edges(first, last, i, bins, pixels):
 def pool_kernel(x, corners, images, y, argmax):
     """A chunk is a row of bins of a region."""
     height, width = x.shape[1:3]
-    for task in prange(y.shape[0] * y.shape[1]):
-        r, p = divmod(np.int64(task), y.shape[1])
-        left, right = rounded(corners[r, 0]), rounded(corners[r, 2])
-        top, bottom = rounded(corners[r, 1]), rounded(corners[r, 3])
-        row1, row2 = edges(top, bottom, p, y.shape[1], height)
-        for q in range(y.shape[2]):
-            column1, column2 = edges(left, right, q, y.shape[2], width)
-            if row1 < row2 and column1 < column2:
-                y[r, p, q, :] = np.float32(-np.inf)
-                argmax[r, p, q, :] = np.int32(row1 * width + column1)
-            for h in range(row1, row2):
-                for w in range(column1, column2):
-                    place = np.int32(h * width + w)
-                    keep_larger(x[images[r], h, w], place, y[r, p, q], argmax[r, p, q])
+    work = divided(y.shape[0] * y.shape[1])
+    for thread in prange(len(work)):
+        for task in dealt(work, thread):
+            r, p = divmod(task, y.shape[1])
+            left, right = rounded(corners[r, 0]), rounded(corners[r, 2])
+            top, bottom = rounded(corners[r, 1]), rounded(corners[r, 3])
+            row1, row2 = edges(top, bottom, p, y.shape[1], height)
+            for q in range(y.shape[2]):
+                column1, column2 = edges(left, right, q, y.shape[2], width)
+                if row1 < row2 and column1 < column2:
+                    y[r, p, q, :] = np.float32(-np.inf)
+                    argmax[r, p, q, :] = np.int32(row1 * width + column1)
+                for h in range(row1, row2):
+                    for w in range(column1, column2):
+                        place = np.int32(h * width + w)
+                        keep_larger(x[images[r], h, w], place, y[r, p, q], argmax[r, p, q])
 
 
 @parallel_kernel
@@ -252,19 +261,21 @@ def pool_grad_kernel(dy, argmax, images, dx):
     """A chunk is an image and some channels, whose gradient it gathers in a place of its own."""
     channels = dx.shape[3]
     blocks = (channels + BLOCK - 1) // BLOCK
-    for task in prange(len(dx) * blocks):
-        n, block = divmod(np.int64(task), blocks)
-        begin, end = block * BLOCK, min(channels, (block + 1) * BLOCK)
-        own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
-        for r in range(len(dy)):
-            if images[r] == n:
-                for p in range(dy.shape[1]):
-                    for q in range(dy.shape[2]):
-                        for c in range(begin, end):
-                            place = argmax[r, p, q, c]
-                            if place >= 0:
-                                own[place * BLOCK + c - begin] += dy[r, p, q, c]
-        copy_block(own, dx[n], begin)
+    work = divided(len(dx) * blocks)
+    for thread in prange(len(work)):
+        for task in dealt(work, thread):
+            n, block = divmod(task, blocks)
+            begin, end = block * BLOCK, min(channels, (block + 1) * BLOCK)
+            own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
+            for r in range(len(dy)):
+                if images[r] == n:
+                    for p in range(dy.shape[1]):
+                        for q in range(dy.shape[2]):
+                            for c in range(begin, end):
+                                place = argmax[r, p, q, c]
+                                if place >= 0:
+                                    own[place * BLOCK + c - begin] += dy[r, p, q, c]
+            copy_block(own, dx[n], begin)
 
 
 # ------------------------------------------------------------------------ suppression

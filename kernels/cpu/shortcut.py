@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .memory import Array, Shape, empty, flat
 from .simd import pointer
 from .window import Window, add, copy, fill_zero, window
@@ -61,17 +62,21 @@ def picked_pixel(w, line, col):
 @parallel_kernel
 def subsample_kernel(x, w, channels, y):
     """A chunk is an output row."""
-    for line in prange(w.images * w.rows):
-        for col in range(w.cols):
-            at = (line * w.cols + col) * channels
-            copy(pointer(x), picked_pixel(w, line, col), pointer(y), at, w.channels)
-            fill_zero(pointer(y), at + w.channels, channels - w.channels)
+    work = divided(w.images * w.rows)
+    for thread in prange(len(work)):
+        for line in dealt(work, thread):
+            for col in range(w.cols):
+                at = (line * w.cols + col) * channels
+                copy(pointer(x), picked_pixel(w, line, col), pointer(y), at, w.channels)
+                fill_zero(pointer(y), at + w.channels, channels - w.channels)
 
 
 @parallel_kernel
 def add_kernel(dy, w, channels, dx):
     """A chunk is an output row."""
-    for line in prange(w.images * w.rows):
-        for col in range(w.cols):
-            at = (line * w.cols + col) * channels
-            add(pointer(dy), at, pointer(dx), picked_pixel(w, line, col), w.channels, 1)
+    work = divided(w.images * w.rows)
+    for thread in prange(len(work)):
+        for line in dealt(work, thread):
+            for col in range(w.cols):
+                at = (line * w.cols + col) * channels
+                add(pointer(dy), at, pointer(dx), picked_pixel(w, line, col), w.channels, 1)

@@ -36,6 +36,7 @@ from numba import prange
 from ..backward_link import BackwardLink
 from .batch_norm import chunk_grad_sums
 from .compiling import helper, parallel_kernel
+from .dealing import dealt, divided
 from .finish import NOTHING, Finish, finish_chunk
 from .memory import NO_FLOATS, Array, Ints, Shape, empty, part, scratch
 from .operands import (
@@ -234,21 +235,23 @@ def first_pixel(w, strip):
 def forward_kernel(source, w, u, channels, finish, y):
     """Transform, multiply, transform back and finish, chunk by chunk."""
     strips, step = w.images * tiles_down(w), strips_in_chunk(tiles_across(w))
-    for chunk in prange((strips + step - 1) // step):
-        first, last = chunk * step, min(strips, (chunk + 1) * step)
-        end = last * tiles_across(w)
-        for tile in range(first * tiles_across(w), end, BLOCK):
-            forward_block(
-                input_pointers(source),
-                w,
-                pointer(u),
-                channels,
-                tile,
-                min(BLOCK, end - tile),
-                pointer(y),
-            )
-        pixels = first_pixel(w, first), first_pixel(w, last)
-        finish_chunk(finish, chunk, pointer(y), channels, *pixels, 0, channels)
+    work = divided((strips + step - 1) // step)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first, last = chunk * step, min(strips, (chunk + 1) * step)
+            end = last * tiles_across(w)
+            for tile in range(first * tiles_across(w), end, BLOCK):
+                forward_block(
+                    input_pointers(source),
+                    w,
+                    pointer(u),
+                    channels,
+                    tile,
+                    min(BLOCK, end - tile),
+                    pointer(y),
+                )
+            pixels = first_pixel(w, first), first_pixel(w, last)
+            finish_chunk(finish, chunk, pointer(y), channels, *pixels, 0, channels)
 
 
 @helper
@@ -328,31 +331,35 @@ def output_range(w, tile, channels):
 def weight_kernel(weight, depth, channels, u):
     """U = G g G.T, for every pair of channels, in panels of 16; a chunk is an input channel."""
     width = round_up(channels, COLUMNS)
-    for k in prange(depth):
-        room = scratch(3 * EDGE * LANES)
-        for c in range(0, width, LANES):
-            place = u_place(k, c, depth, width)
-            transform_weight(
-                pointer(weight), k, c, depth, channels, pointer(u), *place, pointer(room)
-            )
-        keep(room)
+    work = divided(depth)
+    for thread in prange(len(work)):
+        for k in dealt(work, thread):
+            room = scratch(3 * EDGE * LANES)
+            for c in range(0, width, LANES):
+                place = u_place(k, c, depth, width)
+                transform_weight(
+                    pointer(weight), k, c, depth, channels, pointer(u), *place, pointer(room)
+                )
+            keep(room)
 
 
 @parallel_kernel
 def exchanged_weight_kernel(weight, depth, channels, u):
     """The same for a weight (3, 3, channels, depth); a chunk is a run of 16 of `depth`."""
     width = round_up(channels, COLUMNS)
-    for chunk in prange((depth + COLUMNS - 1) // COLUMNS):
-        first = np.int64(chunk) * COLUMNS  # prange counts unsigned
-        count = min(COLUMNS, depth - first)
-        room = scratch((3 * EDGE + 9 * COLUMNS) * LANES)
-        spare, taps = pointer(room), part(room, 3 * EDGE * LANES)
-        for c in range(0, width, LANES):
-            exchange(pointer(weight), c, first, channels, depth, count, taps)
-            for k in range(count):
-                place = u_place(first + k, c, depth, width)
-                transform_weight(taps, k, 0, COLUMNS, LANES, pointer(u), *place, spare)
-        keep(room)
+    work = divided((depth + COLUMNS - 1) // COLUMNS)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            first = chunk * COLUMNS
+            count = min(COLUMNS, depth - first)
+            room = scratch((3 * EDGE + 9 * COLUMNS) * LANES)
+            spare, taps = pointer(room), part(room, 3 * EDGE * LANES)
+            for c in range(0, width, LANES):
+                exchange(pointer(weight), c, first, channels, depth, count, taps)
+                for k in range(count):
+                    place = u_place(first + k, c, depth, width)
+                    transform_weight(taps, k, 0, COLUMNS, LANES, pointer(u), *place, spare)
+            keep(room)
 
 
 @helper
@@ -369,38 +376,42 @@ def u_place(k, c, depth, width):
 def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sums):
     """A chunk is a range of images: their part of dx, and a partial sum of dU."""
     tiles, count = tiles_across(w) * tiles_down(w), len(parts)
-    for i in prange(count):
-        first, last = i * w.images // count, (i + 1) * w.images // count
-        begin, end = first * tiles, last * tiles
-        for tile in range(begin, max(end, begin + 1), BLOCK):  # a part without tiles writes zeros
-            grads_block(
-                input_pointers(source),
-                w,
-                grad_pointers(grad),
-                pointer(u),
-                channels,
-                tile,
-                min(BLOCK, end - tile),
-                len(dx) > 0,
-                add,
-                pointer(dx),
-                parts.size > 0,
-                tile == begin,
-                pointer(parts[i]),
-                mask_pointers(mask),
-            )
-            if mask.wanted:
-                block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
-                mask_and_sum(
-                    pointer(dx),
+    work = divided(count)
+    for thread in prange(len(work)):
+        for i in dealt(work, thread):
+            first, last = i * w.images // count, (i + 1) * w.images // count
+            begin, end = first * tiles, last * tiles
+            for tile in range(
+                begin, max(end, begin + 1), BLOCK
+            ):  # a part without tiles writes zeros
+                grads_block(
                     input_pointers(source),
+                    w,
+                    grad_pointers(grad),
+                    pointer(u),
+                    channels,
+                    tile,
+                    min(BLOCK, end - tile),
+                    len(dx) > 0,
+                    add,
+                    pointer(dx),
+                    parts.size > 0,
+                    tile == begin,
+                    pointer(parts[i]),
                     mask_pointers(mask),
-                    w.channels,
-                    starts[block],
-                    starts[block + 1],
-                    sums[0, block],
-                    sums[1, block],
                 )
+                if mask.wanted:
+                    block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
+                    mask_and_sum(
+                        pointer(dx),
+                        input_pointers(source),
+                        mask_pointers(mask),
+                        w.channels,
+                        starts[block],
+                        starts[block + 1],
+                        sums[0, block],
+                        sums[1, block],
+                    )
 
 
 @helper
@@ -484,15 +495,17 @@ def weight_grad_kernel(parts, rows, channels, dweight):
     """dg = G.T dU G from the partial sums; a chunk is an input channel."""
     depth = len(dweight) // (9 * channels)
     width = round_up(channels, COLUMNS)
-    for k in prange(depth):
-        room = scratch(FREQUENCIES * (width + LANES))
-        grad, spare = pointer(room), part(room, FREQUENCIES * width)
-        for f in range(FREQUENCIES):
-            for c in range(0, width, LANES):
-                panel = f * weight_step(rows, width) + c // COLUMNS * COLUMNS * rows
-                at = panel + k * COLUMNS + c % COLUMNS
-                store(sum_of_parts(parts, at), grad, f * width + c)
-        for c in range(0, channels, LANES):
-            target = (k * channels + c, depth * channels)
-            transform_weight_grad(grad, c, width, pointer(dweight), target, channels - c, spare)
-        keep(room)
+    work = divided(depth)
+    for thread in prange(len(work)):
+        for k in dealt(work, thread):
+            room = scratch(FREQUENCIES * (width + LANES))
+            grad, spare = pointer(room), part(room, FREQUENCIES * width)
+            for f in range(FREQUENCIES):
+                for c in range(0, width, LANES):
+                    panel = f * weight_step(rows, width) + c // COLUMNS * COLUMNS * rows
+                    at = panel + k * COLUMNS + c % COLUMNS
+                    store(sum_of_parts(parts, at), grad, f * width + c)
+            for c in range(0, channels, LANES):
+                target = (k * channels + c, depth * channels)
+                transform_weight_grad(grad, c, width, pointer(dweight), target, channels - c, spare)
+            keep(room)
