@@ -27,6 +27,10 @@ class Alone:
         """All ranks' rows, in the order of ranks; each has as many."""
         return rows
 
+    def any(self, flag: bool) -> bool:
+        """Whether it holds on any rank."""
+        return flag
+
     def exchange(self, value: Any) -> list[Any]:
         """Every rank's value, in the order of ranks: small ones, never arrays."""
         return [value]

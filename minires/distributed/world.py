@@ -52,6 +52,9 @@ class MpiWorld(Alone):
             self.comm.Allgather(rows, everything)
         return everything.reshape(-1, *rows.shape[1:])
 
+    def any(self, flag: bool) -> bool:
+        return bool(self.gather(np.array([flag])).any())
+
     def exchange(self, value: Any) -> list[Any]:
         with self.watch.waiting("an exchange"):
             return self.comm.allgather(value)

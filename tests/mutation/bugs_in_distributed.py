@@ -8,6 +8,7 @@ SAME_BITS = (
 )
 FROZEN = f"{PIECES}::test_with_frozen_batch_norm_shards_are_the_whole_batch"
 STATISTICS = f"{PIECES}::test_running_statistics_follow_the_mean_over_shards"
+ON_GPU = "tests/distributed/test_shards_on_gpu.py::test_it_is_what_the_cpu_computes"
 MASKS = f"{PIECES}::test_each_shard_has_a_dropout_mask_of_its_own_on_whichever_rank"
 CALLS, DEALT = (
     f"{RANKS}::test_a_world_of_four",
@@ -37,8 +38,8 @@ MUTANTS = [
             "shards: the sum for the mean": ("mean /= self.count", "mean /= 1"),
             "shards: divided twice": ("mean /= self.count", "mean /= self.count**2"),
             "shards: frozen statistics move": (
-                "            if norm.training:\n                keep",
-                "            if True:\n                keep",
+                "            if norm.training:\n                follow",
+                "            if True:\n                follow",
             ),
         },
     ),
@@ -75,9 +76,40 @@ MUTANTS = [
                 "range(world.rank * per_rank, (world.rank + 1) * per_rank)",
                 "range(per_rank)",
             ),
-            "shards: only the own wish to stop counts": (
-                "any(row[-1] for row in gathered)",
-                "wish",
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        SAME_BITS,
+        {
+            "world: only the own wish to stop counts": (
+                "bool(self.gather(np.array([flag])).any())",
+                "flag",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        ON_GPU,
+        {
+            "shards: a GPU's gradient is that of the last shard": (
+                "            flat.grad[...] = view\n",
+                "            pass\n",
+            ),
+            "shards: a GPU makes the variance unbiased twice": ("count=MANY", "count=32"),
+            "shards: statistics are looked for behind as many parts as parameters": (
+                "len(views) - 2 * len(self.norms)",
+                "2 * len(self.norms)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        ON_GPU,
+        {
+            "trainer: the loss of the last shard alone": (
+                "self.tally.totals += row",
+                "self.tally.totals[...] = row",
             ),
         },
     ),
@@ -108,6 +140,16 @@ MUTANTS = [
             "watch: an exception ends one rank only": (
                 "        sys.excepthook = self.fail\n",
                 "",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        SAME_BITS,
+        {
+            "trainer: shards count beside their rows": (
+                "self.tally.totals = self.tally.totals, row",
+                "self.tally.totals = self.tally.totals, self.tally.totals",
             ),
         },
     ),
