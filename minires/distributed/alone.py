@@ -38,6 +38,9 @@ class Alone:
     def broadcast(self, array: np.ndarray) -> None:
         """Fill every rank's array with that of rank 0."""
 
+    def hang_up(self, failure: type[BaseException] | None = None, *_: Any) -> None:
+        """Let go of what connects the ranks' GPUs; recordings that use it must be gone before."""
+
     def share(self, compute: Callable[[], Value]) -> Value:
         """What rank 0 computes. Whatever it raises is raised by all."""
         return compute()

@@ -96,7 +96,8 @@ class Trainer:
         self.batches = self.make_batches(seed, **place)
         self.optimizer = optimizer_of(model, recipe)
         self.average, self.loss_options = average_of(model, recipe), loss_options(model, recipe)
-        self.replay = Replay(model, self.optimizer, self.batches, name, why_never_replayed(recipe))
+        never = why_never_replayed(recipe)
+        self.replay = Replay(model, self.optimizer, self.batches, name, never, self.any_reason)
         self.tally, self.records = Tally(model.device), Records(self.folder / "records.jsonl")
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
@@ -119,6 +120,7 @@ class Trainer:
         Nobody else may train in the folder until the generator is closed.
         """
         with ExitStack() as held, self.replay:
+            held.push(self.world.hang_up)
             self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
             if self.step == 0:
                 self.begin()
@@ -251,6 +253,7 @@ class Trainer:
     def shards(self) -> Shards:
         """How the batches are cut, from the first step on."""
         self.world.agree("what is trained", self.identity)
+        self.world.agree("the device", self.model.device)
         recipe, parameters = self.recipe, self.optimizer.parameters
         flats = self.optimizer.flats
         return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world, flats)
@@ -258,6 +261,10 @@ class Trainer:
     def ask_ranks(self) -> None:
         """Whether any rank is asked to stop; before a GPU is waited for, since one may be gone."""
         self.all_stop = self.world.any(self.stopping.requested)
+
+    def any_reason(self, reason: str) -> str:
+        """The first reason that a rank has, for all of them: they replay a step, or none does."""
+        return next(filter(None, self.world.exchange(reason)), "")
 
     def arrays(self) -> list[Any]:
         """All arrays of the state."""

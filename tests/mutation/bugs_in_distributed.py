@@ -9,6 +9,7 @@ SAME_BITS = (
 FROZEN = f"{PIECES}::test_with_frozen_batch_norm_shards_are_the_whole_batch"
 STATISTICS = f"{PIECES}::test_running_statistics_follow_the_mean_over_shards"
 ON_GPU = "tests/distributed/test_shards_on_gpu.py::test_it_is_what_the_cpu_computes"
+GPUS = "tests/distributed/test_gpus.py"
 MASKS = f"{PIECES}::test_each_shard_has_a_dropout_mask_of_its_own_on_whichever_rank"
 CALLS, DEALT = (
     f"{RANKS}::test_a_world_of_four",
@@ -114,13 +115,19 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/distributed/tree.py",
+        CALLS,
+        {
+            "tree: ranks are added in another order": (
+                "collect(tree_sum(slices), whole)",
+                "collect(slices[::-1].cumsum(0)[-1], whole)",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/distributed/world.py",
         CALLS,
         {
-            "world: the library's sum": (
-                "self.comm.Allgather(tree_sum(slices), whole)",
-                "self.comm.Allgather(slices[::-1].cumsum(0)[-1], whole)",
-            ),
             "world: rank 0 alone sees its error": (
                 "return settled(self.comm.bcast(outcome))",
                 "return settled(self.comm.bcast(outcome) if self.rank else outcome_of(compute))",
@@ -161,6 +168,83 @@ MUTANTS = [
                 "            self.compare_ranks()\n",
                 "",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_world_of_gpus",
+        {
+            "nccl: every rank gets the slice of rank 0": (
+                "send(*where(sent[rank])",
+                "send(*where(sent[0])",
+            ),
+            "nccl: all slices are received in one place": (
+                "recv(*where(received[rank])",
+                "recv(*where(received[0])",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_single_rank_sums_through_nccl",
+        {
+            "nccl: no group": ("        self.nccl.groupStart()\n", ""),
+            "nccl: doubles are sent as floats": (
+                '"d": self.nccl.NCCL_FLOAT64',
+                '"d": self.nccl.NCCL_FLOAT32',
+            ),
+            "nccl: bytes are counted": ("return array.size, ", "return array.nbytes, "),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_training_through_nccl_is_replayed_with_the_same_bits",
+        {
+            "nccl: always the default stream": (
+                "int(cupy().cuda.get_current_stream().ptr)",
+                "0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{GPUS}::test_a_training_through_nccl_is_replayed_with_the_same_bits",
+        {
+            "trainer: the communicator ends before the recordings": (
+                "with ExitStack() as held, self.replay:",
+                "with self.replay, ExitStack() as held:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_ranks_with_the_same_gpu_get_a_sentence",
+        {
+            "nccl: two ranks have one GPU": ("if len(sharing) > 1:", "if len(sharing) > 2:"),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        f"{GPUS}::test_a_world_of_gpus",
+        {
+            "world: a GPU's array comes to MPI": ("on_host = to_host(array)", "on_host = array"),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        f"{GPUS}::test_two_gpus_have_the_bits_of_one_stopped_and_resumed_between",
+        {
+            "world: GPUs stay connected": (
+                "            nccl.close(failed=failure is not None)\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/replay.py",
+        f"{GPUS}::test_what_concerns_one_rank_concerns_all",
+        {
+            "replay: a rank decides for itself": ("self.agree(own)", "own"),
         },
     ),
     *planted_in(
