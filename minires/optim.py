@@ -102,6 +102,11 @@ class Optimizer(Remembering):
             return [self.flat.grad]
         return [p.grad for p in self.parameters if p.grad is not None]
 
+    @property
+    def flats(self) -> list[Flat]:
+        """Where a GPU's gradients lie side by side."""
+        return [self.flat] if self.flat else []
+
     def zero_grad(self) -> None:
         """Forget all gradients; the next backward starts afresh."""
         for parameter in self.parameters:
@@ -266,6 +271,11 @@ class Groups(Remembering):
     def gradients(self) -> list[Array]:
         """All gradients; see `Optimizer.gradients`."""
         return [grad for group in self.groups for grad in group.gradients()]
+
+    @property
+    def flats(self) -> list[Flat]:
+        """Those of all groups."""
+        return [flat for group in self.groups for flat in group.flats]
 
     def zero_grad(self) -> None:
         """Forget all gradients; the next backward starts afresh."""

@@ -69,9 +69,10 @@ def rank_name() -> str:
 def take_gpu(local_rank: int) -> None:
     """Let this process see one of the machine's GPUs: CuPy is not imported yet."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
+    there = sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia[0-9]*"))
+    names = given.split(",") if given else [str(number) for number in there]
     if names:
-        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(names)[local_rank % len(names)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[local_rank % len(names)]
 
 
 def silence_other_ranks() -> None:

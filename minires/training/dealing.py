@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from ..distributed import ALONE, Alone
+from ..distributed.nccl import refuse_shared_gpus
 from ..distributed.shards import largest_group
 from .divergence import DivergedError
 from .interrupt import InterruptedTraining, StopRequest
@@ -63,6 +64,10 @@ def run_dealt(ranks: Alone, trainers: list[Trainer]) -> None:
     if not trainers:
         return
     ranks.agree("their runs", [trainer.identity for trainer in trainers])
+    devices = [trainer.model.device for trainer in trainers]
+    ranks.agree("the devices", devices)
+    if "cuda" in devices:
+        refuse_shared_gpus(ranks)
     size, hands = hands_of(ranks, trainers)
     group = ranks.group(size)
     own = hands[ranks.rank // size] if group else []

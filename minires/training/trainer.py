@@ -96,7 +96,8 @@ class Trainer:
         self.batches = self.make_batches(seed, **place)
         self.optimizer = optimizer_of(model, recipe)
         self.average, self.loss_options = average_of(model, recipe), loss_options(model, recipe)
-        self.replay = Replay(model, self.optimizer, self.batches, name, why_never_replayed(recipe))
+        never = why_never_replayed(recipe)
+        self.replay = Replay(model, self.optimizer, self.batches, name, never, self.any_reason)
         self.tally, self.records = Tally(model.device), Records(self.folder / "records.jsonl")
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
@@ -119,6 +120,7 @@ class Trainer:
         Nobody else may train in the folder until the generator is closed.
         """
         with ExitStack() as held, self.replay:
+            held.push(self.world.hang_up)
             self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
             if self.step == 0:
                 self.begin()
@@ -138,10 +140,12 @@ class Trainer:
         self.tally.images += self.recipe.batch_size
         if self.is_looked_at():
             self.replay(self.make_gradients)
+            self.ask_ranks()
             self.look()
             self.update()
         else:
             self.replay(self.make_gradients_and_update)
+            self.ask_ranks()
         self.step += 1
 
     def make_gradients(self) -> None:
@@ -150,17 +154,16 @@ class Trainer:
         if self.recipe.shards == 1:
             self.make_gradients_of(images, labels)
             return
-        wish, run = self.stopping.requested, self.make_gradients_of_shard
-        rows, self.all_stop = self.shards(images, labels, run, wish)
-        for row in rows:
+        for row in self.shards(images, labels, self.make_gradients_of_shard):
             self.tally.totals += row
 
-    def make_gradients_of_shard(self, images: Any, labels: Any) -> list[float]:
-        """The same of one shard; returns what has been counted."""
-        self.make_gradients_of(images, labels)
-        counted: list[float] = self.tally.totals.tolist()
-        self.tally.totals[...] = 0
-        return counted
+    def make_gradients_of_shard(self, images: Any, labels: Any, row: Any) -> None:
+        """The same of one shard, counted in a row of zeros."""
+        totals, self.tally.totals = self.tally.totals, row
+        try:
+            self.make_gradients_of(images, labels)
+        finally:
+            self.tally.totals = totals
 
     def make_gradients_of(self, images: Any, labels: Any) -> None:
         """Forward and backward of these images."""
@@ -251,8 +254,18 @@ class Trainer:
     def shards(self) -> Shards:
         """How the batches are cut, from the first step on."""
         self.world.agree("what is trained", self.identity)
+        self.world.agree("the device", self.model.device)
         recipe, parameters = self.recipe, self.optimizer.parameters
-        return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world)
+        flats = self.optimizer.flats
+        return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world, flats)
+
+    def ask_ranks(self) -> None:
+        """Whether any rank is asked to stop; before a GPU is waited for, since one may be gone."""
+        self.all_stop = self.world.any(self.stopping.requested)
+
+    def any_reason(self, reason: str) -> str:
+        """The first reason that a rank has, for all of them: they replay a step, or none does."""
+        return next(filter(None, self.world.exchange(reason)), "")
 
     def arrays(self) -> list[Any]:
         """All arrays of the state."""
