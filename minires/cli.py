@@ -331,8 +331,10 @@ def train_detector(
     iterations: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of batches, flips and samples")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, or tf32 on a GPU")] = "float32",
 ) -> None:
-    """Train a detector on your own annotated images, after a check of them. It runs on the CPU."""
+    """Train a detector on your own annotated images, after a check of them."""
     from minires.detection import own_data
 
     own_data.train_on(
@@ -348,6 +350,8 @@ def train_detector(
         recipe=own_data.recipe_of(preset, iterations, batch_size),
         seed=seed,
         folder=out,
+        device=device,
+        precision=precision,
     )
 
 

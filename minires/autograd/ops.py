@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels.devices import as_array, device_of, move, namespace
+from ..kernels.devices import as_array, device_of, move
 from .function import Array, Context, Function
+from .picking import beside, put_back
 
 Gradients = tuple[Array | None, ...]
 
@@ -187,17 +188,13 @@ class GetItem(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, index: Any) -> Array:
-        parts = index if isinstance(index, tuple) else (index,)
-        index = tuple(move(p, device_of(a)) if isinstance(p, np.ndarray) else p for p in parts)
         ctx.save(index=index)
-        return as_array(a[index]).copy()  # a later change of either must not reach the other
+        picked = a[beside(a, index)]
+        return as_array(picked).copy()  # a later change of either must not reach the other
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        xp = namespace(grad)
-        total = xp.zeros(ctx.shapes[0], grad.dtype)
-        xp.add.at(total, ctx.saved.index, grad)
-        return total
+        return put_back(grad, ctx.saved.index, ctx.shapes[0])
 
 
 class Move(Function):

@@ -41,7 +41,7 @@ class Losses(NamedTuple):
     proposal_boxes: Tensor
     classes: Tensor
     boxes: Tensor
-    logits: np.ndarray  # (R, K + 1) of the sampled regions
+    logits: np.ndarray  # (R, K + 1) of the sampled regions, where the network computes
     labels: Places  # (R,)
 
     @property
@@ -111,11 +111,8 @@ class FasterRCNN(Module):
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         with no_grad():
             maps = self.trunk(x)
-            images = self.rpn(maps, x.shape[1:3])
-            chosen = [
-                propose(levels, size, self.numbers, training=False)
-                for levels, size in zip(images, sizes, strict=True)
-            ]
+            levels = self.rpn(maps, x.shape[1:3])
+            chosen = propose(levels, sizes, self.numbers, training=False)
             logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen))
         ends = np.cumsum([len(boxes) for boxes in chosen])[:-1]
         parts = zip(
@@ -147,16 +144,13 @@ class FasterRCNN(Module):
         refuse_labels(labels, len(self.classes))
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         maps = self.trunk(x)
-        images = self.rpn(maps, x.shape[1:3])
-        first = proposal_losses(images, objects, sizes, self.numbers, rng)
-        chosen = [
-            propose(levels, size, self.numbers, training=True)
-            for levels, size in zip(images, sizes, strict=True)
-        ]
+        levels = self.rpn(maps, x.shape[1:3])
+        first = proposal_losses(levels, objects, sizes, self.numbers, rng)
+        chosen = propose(levels, sizes, self.numbers, training=True)
         regions = sample_regions(chosen, objects, labels, self.numbers, rng)
         logits, codes = self.of_regions(maps, regions.boxes, regions.images)
         second = region_losses(logits, codes, regions, self.numbers)
-        return Losses(*first, *second, to_host(logits.data), regions.labels)
+        return Losses(*first, *second, logits.data, regions.labels)
 
 
 def numbers_of(boxes: Sequence[Boxes]) -> Places:

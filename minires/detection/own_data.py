@@ -10,6 +10,8 @@ from rich.console import Console
 
 from ..common.output import tell
 from ..data import read_classes
+from ..kernels.devices import choose
+from ..kernels.precision import precision as in_precision
 from ..training.display import Display
 from ..training.recipes import Recipe
 from ..weights import load_torchvision
@@ -25,7 +27,7 @@ from .saved import make_detector
 from .sets import DetectionData, DetectionSet
 from .settings import Settings
 from .small import SETTINGS
-from .training import DETECTION_PRESETS, DetectorTrainer, train_detector
+from .training import DETECTION_PRESETS, PRECISIONS, DetectorTrainer, train_detector
 
 BACKBONES = (*SMALL_NAMES, *PRETRAINED)
 
@@ -44,12 +46,17 @@ def train_on(
     recipe: Recipe,
     seed: int,
     folder: Path,
+    device: str = "auto",
+    precision: str = "float32",
 ) -> None:
     """Check the boxes, train, evaluate; the detector is a file in `folder`.
 
     `view` are the shorter and the longer side that the network sees. Without a test set the images
     that it was trained on are the test, and that is said.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    place = choose(device)
     names = read_classes(classes).names if classes else None
     train = read_annotations(data, split=splits[0], classes=names)
     train.refuse_faults()
@@ -65,8 +72,9 @@ def train_on(
         tested.refuse_faults()
     model = begin(backbone, train, settings, weights)
     sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
-    with Display(console) as display:
+    with Display(console) as display, in_precision(precision):
         options: dict[str, Any] = {"folder": folder, "seed": seed, "name": model.name}
+        options["device"] = place
         trainer = DetectorTrainer(model, sets, recipe, watch=display.watch, **options)
         display.add([trainer])
         path = train_detector(trainer)

@@ -79,12 +79,6 @@ def test_a_resumed_training_gives_the_same_bits(data, tmp_path):
         np.testing.assert_array_equal(second.model.state_dict()[name], array, err_msg=name)
 
 
-def test_a_gpu_is_refused_with_a_sentence(data, tmp_path):
-    trainer = trainer_of(data, tmp_path)
-    with pytest.raises(ValueError, match='device="cpu"'):
-        trainer.make_batches(0, device="cuda", dtype=np.float32)
-
-
 def test_one_scene_is_learnt_by_heart(tmp_path):
     """The test of everything: all objects of an image found after 200 iterations."""
     drawn = scenes(train=1, test=0, size=96).train
