@@ -15,13 +15,13 @@ from minires.detection.regions import Found, Judged, best_of_each_class, probabi
 from minires.detection.saved import load_saved, save_detector
 from minires.detection.scales import Sight, neighbours, view
 from minires.detection.small import SETTINGS, small_resnet, small_vgg
+from tests.device import gpu
 
 from .slow import overlap
 
 NAMES = ("a", "b", "c")
 VIEW = replace(SETTINGS, shorter=48, longer=64, sizes=((12, 24),), after_nms=(30, 12))
 PICTURE = np.random.default_rng(5).integers(0, 256, (40, 52, 3)).astype(np.uint8)
-TWO_SCALES = Improvements(scales=(40, 56))
 
 
 def made(seed=0, build=small_resnet, context=False):
@@ -250,3 +250,13 @@ def test_all_together():
     found = detect_improved(models, PICTURE, Improvements(refine=True, scales=(40, 56)))
     assert len(found.boxes) == len(found.labels) == len(found.scores) > 0
     assert (np.diff(found.scores) <= 0).all()
+
+
+@pytest.mark.cuda
+def test_on_a_gpu_they_find_the_same():
+    model, options = made(context=True), Improvements(refine=True, scales=(32, 48))
+    right = detect_improved([model], PICTURE, options)
+    with gpu():
+        found = detect_improved([model.to("cuda")], PICTURE, options)
+    for one, other in zip(found, right, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-7)
