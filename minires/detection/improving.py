@@ -21,7 +21,7 @@ from .detecting import Pixels, refuse_broken
 from .network import FasterRCNN
 from .refinement import VOTE, likeliest_boxes, vote
 from .regions import Found, Judged, best_of_each_class
-from .scales import Sight
+from .scales import Observer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,10 +65,12 @@ def detect_improved(
     with no_grad(), ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))
-        sights = [Sight(model, pixels, options.scales) for model in models]
-        rounds = [judge(sights, np.concatenate([sight.proposals() for sight in sights]))]
+        observers = [Observer(model, pixels, options.scales) for model in models]
+        rounds = [
+            judge(observers, np.concatenate([observer.proposals() for observer in observers]))
+        ]
         if options.refine:
-            rounds.append(judge(sights, likeliest_boxes(rounds[0], pixels.shape[:2])))
+            rounds.append(judge(observers, likeliest_boxes(rounds[0], pixels.shape[:2])))
     judged = Judged(*(np.concatenate(column) for column in zip(*rounds, strict=True)))
     found = judged.likely(pixels.shape[:2], models[0].numbers)
     kept = best_of_each_class(found, models[0].numbers)
@@ -77,9 +79,9 @@ def detect_improved(
     return vote(kept, found, options.least_vote) if options.refine else kept
 
 
-def judge(sights: Sequence[Sight], boxes: Boxes) -> Judged:
+def judge(observers: Sequence[Observer], boxes: Boxes) -> Judged:
     """The mean of what all detectors say of regions (R, 4)."""
-    scores, made = zip(*(sight.judge(boxes) for sight in sights), strict=True)
+    scores, made = zip(*(observer.judge(boxes) for observer in observers), strict=True)
     return Judged(np.mean(scores, axis=0), np.mean(made, axis=0))
 
 

@@ -115,7 +115,7 @@ class FasterRCNN(Module):
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         with no_grad():
             maps = self.trunk(x)
-            chosen = self.proposed(maps, x.shape[1:3], sizes)
+            chosen = self.proposed(maps, (x.shape[1], x.shape[2]), sizes)
             logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen), sizes)
         ends = np.cumsum([len(boxes) for boxes in chosen])[:-1]
         parts = zip(

@@ -128,9 +128,9 @@ def detections(
 def best_of_each_class(found: Found, settings: Settings) -> Found:
     """What stays, best first, where likely boxes suppress others of their class."""
     order = best_first(found.scores)
-    boxes, classes, scores = (column[order] for column in found)
-    kept = suppressed_by_class(boxes, classes, settings.nms)[: settings.most]
-    return Found(boxes[kept], classes[kept], scores[kept])
+    kept = order[suppressed_by_class(found.boxes[order], found.labels[order], settings.nms)]
+    kept = kept[: settings.most]
+    return Found(found.boxes[kept], found.labels[kept], found.scores[kept])
 
 
 def suppressed_by_class(boxes: Boxes, classes: npt.NDArray[np.integer], threshold: float) -> Places:

@@ -46,7 +46,7 @@ def view(model: FasterRCNN, pixels: Pixels, shorter: int | None = None) -> View:
     return View(maps, x.shape[1:3], size, ratio)
 
 
-class Sight:
+class Observer:
     """A detector before an image; all boxes are in the image's own pixels.
 
     `scales` are shorter sides in pixels, rising; none is the detector's own.

@@ -13,7 +13,7 @@ from minires.detection.improving import Improvements, detect_improved, judge
 from minires.detection.refinement import likeliest_boxes, vote
 from minires.detection.regions import Found, Judged, best_of_each_class, probabilities
 from minires.detection.saved import load_saved, save_detector
-from minires.detection.scales import Sight, neighbours, view
+from minires.detection.scales import Observer, neighbours, view
 from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from tests.device import gpu
 
@@ -89,9 +89,9 @@ def test_a_region_goes_on_as_the_box_of_its_likeliest_class():
 def test_refinement_is_two_rounds_that_suppress_each_other_and_vote():
     model = made()
     with no_grad():
-        sight = Sight(model, PICTURE)
-        first = sight.judge(sight.proposals())
-        second = sight.judge(likeliest_boxes(first, PICTURE.shape[:2]))
+        observer = Observer(model, PICTURE)
+        first = observer.judge(observer.proposals())
+        second = observer.judge(likeliest_boxes(first, PICTURE.shape[:2]))
     both = Judged(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
     everything = both.likely(PICTURE.shape[:2], VIEW)
     kept = best_of_each_class(everything, VIEW)
@@ -173,9 +173,9 @@ def test_two_scales_against_one_region_at_a_time(context):
     """The larger of each two numbers that the same box has on the maps of both images."""
     model, scales = made(context=context), (32, 48, 64)
     with no_grad():
-        sight = Sight(model, PICTURE, scales)
-        boxes = sight.proposals()
-        judged = sight.judge(boxes)
+        observer = Observer(model, PICTURE, scales)
+        boxes = observer.proposals()
+        judged = observer.judge(boxes)
         views = [view(model, PICTURE, side) for side in scales]
         assert [one.size for one in views] == [(32, 41), (48, 62), (64, 83)]
         whole = [np.array([0.0, 0, 52, 40])] if context else []
@@ -200,7 +200,7 @@ def test_two_scales_against_one_region_at_a_time(context):
 def test_proposals_come_from_the_detectors_own_size():
     model = made()
     with no_grad():
-        one, several = (Sight(model, PICTURE, s).proposals() for s in ((), (32, 80)))
+        one, several = (Observer(model, PICTURE, s).proposals() for s in ((), (32, 80)))
     np.testing.assert_array_equal(one, several)
     assert one.max(axis=0)[2:].tolist() <= [52, 40]
 
@@ -217,10 +217,10 @@ def test_scales_that_are_none_are_refused(scales):
 def test_an_ensemble_averages_what_each_says_of_the_proposals_of_all():
     models = [made(1), made(2, small_vgg), made(3)]
     with no_grad():
-        sights = [Sight(model, PICTURE) for model in models]
-        proposals = np.concatenate([sight.proposals() for sight in sights])
-        said = [sight.judge(proposals) for sight in sights]
-        together = judge(sights, proposals)
+        observers = [Observer(model, PICTURE) for model in models]
+        proposals = np.concatenate([observer.proposals() for observer in observers])
+        said = [observer.judge(proposals) for observer in observers]
+        together = judge(observers, proposals)
     scores = sum(one.scores for one in said) / 3
     boxes = sum(one.boxes for one in said) / 3
     np.testing.assert_allclose(together.scores, scores)

@@ -45,9 +45,9 @@ MUTANTS = [
         FOLDER + "scales.py",
         IMPROVING,
         {
-            "scales: the mean of the two instead of the larger": (
+            "scales: the larger scale alone counts": (
                 "namespace(part).maximum(result[own], part)",
-                "0.5 * (result[own] + part)",
+                "part",
             ),
             "scales: all of them instead of two": (
                 "(first == number) | (first + 1 == number)",
@@ -70,8 +70,8 @@ MUTANTS = [
         IMPROVING,
         {
             "ensemble: each judges its own proposals alone": (
-                "np.concatenate([sight.proposals() for sight in sights])",
-                "sights[0].proposals()",
+                "np.concatenate([observer.proposals() for observer in observers])",
+                "observers[0].proposals()",
             ),
             "ensemble: scores are added up": ("np.mean(scores, axis=0)", "np.sum(scores, axis=0)"),
             "ensemble: boxes are the first one's": ("np.mean(made, axis=0)", "made[0]"),
