@@ -1,5 +1,7 @@
 """Kinds of errors: by hand, and against one detection after the other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,16 +48,24 @@ def kinds_slowly(annotations, found):
     return {kind: count / sum(counts.values()) for kind, count in counts.items()}
 
 
+def crowded():
+    """Half of the objects lie near the one before; every fourth is difficult."""
+    box, number = TEST.box.copy(), np.arange(len(TEST))
+    box[1::2] = box[:-1:2] + 3
+    return replace(TEST, box=box, box_area=area(box), difficult=number % 4 == 0)
+
+
 def test_against_one_detection_after_the_other(rng):
-    places = rng.integers(0, len(TEST), 80)
-    boxes = TEST.box[places] + rng.integers(-6, 7, (80, 4)) * (rng.random((80, 1)) < 0.7)
+    truth = crowded()
+    places = rng.integers(0, len(truth), 80)
+    boxes = truth.box[places] + rng.integers(-6, 7, (80, 4)) * (rng.random((80, 1)) < 0.7)
     boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
     wrong = rng.random(80) < 0.3
-    labels = np.where(wrong, rng.integers(1, 11, 80), TEST.label[places])
-    images = np.where(rng.random(80) < 0.2, rng.integers(0, 12, 80), TEST.image[places])
+    labels = np.where(wrong, rng.integers(1, 11, 80), truth.label[places])
+    images = np.where(rng.random(80) < 0.2, rng.integers(0, 12, 80), truth.image[places])
     found = detections(list(zip(images, labels, boxes, rng.permutation(80) / 80, strict=True)))
-    shares = error_kinds(TEST, found)
-    assert shares == pytest.approx(kinds_slowly(TEST, found))
+    shares = error_kinds(truth, found)
+    assert shares == pytest.approx(kinds_slowly(truth, found))
     assert all(share > 0.03 for share in shares.values())
 
 

@@ -83,6 +83,22 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        FOLDER + "errors.py",
+        TESTS + "test_errors.py",
+        {
+            "kinds of errors: a class error may be where its own class is": (
+                "& (own < TOUCHING) & (other",
+                "& (other",
+            ),
+            "kinds of errors: all detections are looked at": (
+                "chosen[order[:",
+                "chosen[order[::1][:99 *",
+            ),
+            "kinds of errors: the worst come first": ("(-found.score[own]", "(found.score[own]"),
+            "kinds of errors: what is difficult is false": ("& (true | false)", "& (true | ~true)"),
+        },
+    ),
+    *planted_in(
         FOLDER + "looking.py",
         LOOKING,
         {
