@@ -184,6 +184,7 @@ def sentences(rows: Sequence[Values], convolutions: Values, about: str) -> dict[
     made["detection-judges"] = [pair_in_words(rows, p, j) for p in (*kinds, TRUTH) for j in kinds]
     made["detection-judges"].append(comparison(rows))
     made["detection-errors"] = [errors_in_words(rows, kind) for kind in kinds]
+    made["detection-errors"].append(commonest(rows))
     made["detection-depth"] = [depth_in_words(rows, kind, convolutions[kind]) for kind in kinds]
     return made
 
@@ -227,6 +228,17 @@ def errors_in_words(rows: Sequence[Values], kind: str) -> str:
         f"{SHORT[kind]}: of its first detections {right} are right, {box} are of the right class "
         f"but badly placed or found twice, {confused} are of another class, {nothing} are nothing."
     )
+
+
+def commonest(rows: Sequence[Values]) -> str:
+    """Which kind of error each has most of."""
+
+    def worst(kind: str) -> str:
+        return max(KINDS[1:], key=lambda k: np.mean([row["errors"][kind][k] for row in rows]))
+
+    words = {"box": "the box", "class": "the class", "background": "nothing there"}
+    said = [f"{words[worst(kind)]} ({name})" for kind, name in SHORT.items()]
+    return f"The commonest error: {', '.join(said)}."
 
 
 def depth_in_words(rows: Sequence[Values], kind: str, convolutions: Sequence[int]) -> str:
@@ -288,7 +300,8 @@ def main(
     )
     for name, found in sentences(rows, convolutions, about).items():
         write_json(pages / f"{name}.json", {"found": found})
-    write_json(pages / "detection.json", {"seeds": rows, "convolutions": convolutions})
+    record = {"about": about, "seeds": rows, "convolutions": convolutions}
+    write_json(pages / "detection.json", record)
     shrink(draw(rows, convolutions, folder / "detection.png"), pages / "detection.png")
     page = pages / PAGE
     if page.exists():

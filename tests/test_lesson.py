@@ -13,6 +13,7 @@ from minires.kernels.ladder.cuda import CUDA
 from PIL import Image
 
 from minires.analysis import PROBES
+from minires.detection.small import SMALL
 from minires.training import PRESETS
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +66,23 @@ def test_its_programs_run(page):
         assert done.stdout.startswith("[6.]\n")
     if "4-residual" in page.name:
         assert done.stdout == "True\n"
+
+
+def test_page_8_says_in_todays_words_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import detection_figures
+
+    record = json.loads((LESSON / "detection.json").read_text())
+    figures = (record["seeds"], record["convolutions"], record["about"])
+    made = detection_figures.sentences(*figures)
+    assert made.keys() == DETECTION
+    for name, found in made.items():
+        assert json.loads((LESSON / f"{name}.json").read_text())["found"] == found
+    ends = {
+        kind: [count for _, count in detection_figures.depths(build(["a"]).trunk)]
+        for kind, build in SMALL.items()
+    }
+    assert record["convolutions"] == ends == {"resnet": [1, 5, 9, 13], "vgg": [2, 4, 7, 10]}
 
 
 def test_every_probe_is_in_the_lesson_and_no_other():
