@@ -40,6 +40,8 @@ Protocol = Enum(
 SHORTER_SIDE = "shorter side, pixels: 256, or what the weights say; multiscale has its own sizes"
 CROP = "side of a crop, pixels: 224, or what the weights say"
 SPLIT = "only the images of ImageSets/Main/SPLIT.txt, such as trainval"
+REFINE = "look again at each box found, and let boxes that agree vote"
+SCALES = "look at images of several shorter sides, pixels: 400,600,800"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
 
@@ -267,10 +269,17 @@ def check_boxes(
 def evaluate_detector(
     annotations: Annotated[Path, typer.Argument(help="a folder in VOC's layout, or COCO's JSON")],
     detections: Annotated[
-        Path, typer.Argument(help="COCO's results as JSON, or VOC's text files, one a class")
+        list[Path],
+        typer.Argument(
+            help="COCO's results as JSON, VOC's text files, one a class; or a detector's weights, "
+            "of several an ensemble"
+        ),
     ],
     split: Annotated[str | None, typer.Option(help=SPLIT)] = None,
+    images: Annotated[Path | None, typer.Option(help="where the images are, if elsewhere")] = None,
     classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help=REFINE)] = False,
+    scales: Annotated[str, typer.Option(help=SCALES)] = "",
     max_detections: Annotated[
         int, typer.Option(min=1, help="of an image and class, by COCO's rules")
     ] = 100,
@@ -278,13 +287,17 @@ def evaluate_detector(
 ) -> None:
     """Measure detections: average precision of each class and size, by COCO's rules and VOC's."""
     from minires.detection import commands
+    from minires.detection.improving import Improvements
+    from minires.detection.looking import sides
 
     commands.evaluate_detector(
         console,
         annotations,
         detections,
         split=split,
+        images=images,
         classes=classes,
+        options=Improvements(refine, sides(scales)),
         most=max_detections,
         out=out,
     )
@@ -294,9 +307,14 @@ def evaluate_detector(
 def detect(
     images: Annotated[list[Path], typer.Argument(help="image files")],
     weights: Annotated[
-        Path, typer.Option(help="of torchvision's fasterrcnn_resnet50_fpn, or trained here")
+        list[Path],
+        typer.Option(
+            help="of torchvision's fasterrcnn_resnet50_fpn, or trained here; again for an ensemble"
+        ),
     ],
     classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help=REFINE)] = False,
+    scales: Annotated[str, typer.Option(help=SCALES)] = "",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="least score shown")] = 0.5,
     picture: Annotated[
         Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
@@ -304,9 +322,17 @@ def detect(
 ) -> None:
     """Find objects in photographs: boxes, classes, scores. It runs on the CPU."""
     from minires.detection import commands
+    from minires.detection.improving import Improvements
+    from minires.detection.looking import sides
 
     commands.detect_in(
-        console, images, weights, classes=classes, threshold=threshold, picture=picture
+        console,
+        images,
+        weights,
+        classes=classes,
+        options=Improvements(refine, sides(scales)),
+        threshold=threshold,
+        picture=picture,
     )
 
 

@@ -24,7 +24,7 @@ def make_detector(made_as: dict[str, Any], classes: list[str], settings: Setting
     options = dict(made_as)
     backbone = options.pop("backbone")
     if backbone in NAMES:
-        return SMALL[backbone.removeprefix("small-")](classes, settings=settings)
+        return SMALL[backbone.removeprefix("small-")](classes, settings=settings, **options)
     return faster_rcnn(backbone, classes, settings=settings, seed="zeros", **options)
 
 

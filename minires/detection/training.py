@@ -24,9 +24,10 @@ from ..training.replay import NoReplay
 from ..training.schedules import LinearDecay, LinearWarmUp, StepDecay
 from ..training.trainer import Trainer, run_all
 from .coco_metric import evaluate_coco
-from .detecting import detect
+from .detecting import Pixels, detect
 from .detections import Detection, Detections
 from .network import FasterRCNN, Losses
+from .regions import Found
 from .saved import save_detector
 from .sets import DetectionBatches, DetectionData, DetectionSet, first
 from .voc_metric import evaluate_voc
@@ -130,7 +131,11 @@ class DetectorTrainer(Trainer):
 
 def mean_precisions(model: FasterRCNN, data: DetectionSet) -> dict[str, float]:
     """mAP@.5 by VOC's rules (area), and COCO's mAP@[.5,.95], of a detector on a set; shares."""
-    found = detect_all(model, data)
+    return precisions(data, detect_all(model, data))
+
+
+def precisions(data: DetectionSet, found: Detections) -> dict[str, float]:
+    """The same of what was found."""
     coco = evaluate_coco(data.annotations, found)
     return {"mAP50": evaluate_voc(data.annotations, found).mean, "mAP": coco.average_precision()}
 
@@ -139,15 +144,22 @@ def detect_all(
     model: FasterRCNN, data: DetectionSet, watch: Callable[[range], Iterator[int]] | None = None
 ) -> Detections:
     """What a detector finds in all images of a set."""
-    places = range(len(data))
     with no_grad(), evaluating(model):
-        rows = [row for place in (watch or iter)(places) for row in found_in(model, data, place)]
-    return Detections.of(rows)
+        return found_by(lambda pixels: detect(model, pixels), data, watch)
 
 
-def found_in(model: FasterRCNN, data: DetectionSet, place: int) -> Iterator[Detection]:
+def found_by(
+    look: Callable[[Pixels], Found],
+    data: DetectionSet,
+    watch: Callable[[range], Iterator[int]] | None = None,
+) -> Detections:
+    """What somebody who looks at them finds in all images of a set."""
+    places = (watch or iter)(range(len(data)))
+    return Detections.of([row for p in places for row in rows_of(p, look(data.pixels(p)))])
+
+
+def rows_of(place: int, found: Found) -> Iterator[Detection]:
     """The detections of one image."""
-    found = detect(model, data.pixels(place))
     for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores, strict=True):
         x1, y1, x2, y2 = box
         yield Detection(place, int(label), (x1, y1, x2, y2), (x2 - x1) * (y2 - y1), float(score))

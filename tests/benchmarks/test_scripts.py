@@ -130,3 +130,22 @@ def test_a_wrong_option_gets_a_sentence(script, arguments, sentence):
 def test_the_main_job_is_timed():
     printed = run("main_job.py", "--preset", "toy", "--data", "builtin").stdout
     assert re.search(r"toy, builtin: \d+ s", printed)
+
+
+def test_the_improvements_of_a_detector_are_measured_and_kept(tmp_path):
+    """Two seeds at toy size; what is in the folder is not made anew."""
+    figures = tmp_path / "figures.json"
+    options = ("--seeds", "0,1", "--preset", "toy", "--test-images", 2, "--scales", "96,128")
+    first = run("detection_improvements.py", tmp_path, *options, "--only", 1)
+    assert first.returncode == 0, first.stderr
+    kept = tmp_path / "resnet-improvements-seed1.json"
+    kept.write_text(kept.read_text().replace(": 0.0", ": 0.25"))
+    done = run("detection_improvements.py", tmp_path, *options, "--json", figures)
+    assert done.returncode == 0, done.stderr
+    assert "+ multi-scale testing" in done.stdout
+    assert "12.5 ± 17.7" in done.stdout
+    record = json.loads(figures.read_text())
+    assert list(record["seeds"]) == ["0", "1"]
+    assert record["ensemble"].keys() == {"mAP50", "mAP"}
+    names = {path.name for path in tmp_path.glob("resnet-*seed1")}
+    assert names == {"resnet-seed1", "resnet-context-seed1"}
