@@ -1,0 +1,326 @@
+// The gradient of the weight of a 3 x 3 convolution that keeps the size, on tensor cores: each pixel
+// is read once, not once for each of the nine taps. Positions are numbered as in runs.cu.
+//
+// A block sums the products of 16 channels of x with 16 of dy, for all taps, over a *part* of the
+// positions. A part passes through shared memory in chunks, copied past the registers several ahead: dy
+// of the chunk, and the run of x that its taps read. Warps share the positions of a chunk; each of them
+// holds the sums of all taps. The block adds the warps' sums, and the last blocks to arrive the parts.
+//
+// In a product k counts positions, and both matrices lie in shared memory with a line for each position.
+// A tap shifts the line of x. So that a warp need not read and split x again for every tap, a lane
+// takes the two adjacent positions p and p + 1 of a *segment* of its own, then the next two: the three
+// taps of a row read p to p + 3, of which two were there in the step before.
+//
+// A segment has an odd number of steps, and lines are 16 bytes longer than their channels: so the
+// segments of a warp begin in different memory banks. Row m of a product belongs to channel 2 m of x or,
+// from row 8 on, to 2 m - 15; column n of two products side by side to channels 2 n and 2 n + 1 of dy: a
+// lane reads two channels at once, and its results are four adjacent ones.
+
+constexpr int SLICE = 16;  // channels of x, and of dy, that a block multiplies
+
+// A warp's products, in TF32: three taps of a row at a time.
+template <int PRODUCTS>
+struct WeightProducts : TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE, 2, PRODUCTS> {
+    using Base = TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE, 2, PRODUCTS>;
+    using Operand = typename Base::Split;
+    static constexpr int SEGMENTS = 1;  // of a lane
+    struct Pixel {
+        Operand channel[2];
+    };
+
+    __device__ static Pixel pixel(const float* line) {
+        const Pack<float, 2> both = load<2>(line);
+        return {{Operand(both.at[0]), Operand(both.at[1])}};
+    }
+
+    // Rows of a, for positions p and p + 1.
+    __device__ static void left(
+        Operand (&rows)[4], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+    ) {
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {
+            rows[c] = first[0].channel[c];
+            rows[2 + c] = second[0].channel[c];
+        }
+    }
+
+    // A column of b, of two products.
+    __device__ static void right(
+        Operand (&columns)[2][2], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+    ) {
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {
+            columns[c][0] = first[0].channel[c];
+            columns[c][1] = second[0].channel[c];
+        }
+    }
+
+    __device__ static void add(
+        const Operand (&rows)[SIDE][4], const Operand (&columns)[2][2],
+        float (&sums)[Base::ROWS][Base::COLUMNS]
+    ) {
+        Base::add_split_products(rows, columns, sums);
+    }
+};
+
+// In bfloat16 a product is twice as long: a lane has two segments. A pixel is a register with its two
+// channels; a register of a fragment holds one channel of two pixels.
+template <>
+struct WeightProducts<0> : Bfloat16Cores<SIDE * SLICE, SLICE, 16, SIDE * SLICE, SLICE, 2> {
+    using Base = Bfloat16Cores<SIDE * SLICE, SLICE, 16, SIDE * SLICE, SLICE, 2>;
+    using Operand = unsigned;
+    static constexpr int SEGMENTS = 2;
+    using Pixel = unsigned;
+
+    __device__ static Pixel pixel(const bfloat16* line) {
+        return *reinterpret_cast<const unsigned*>(line);
+    }
+
+    __device__ static unsigned channel(int c, Pixel first, Pixel second) {
+        return c == 0 ? (first & 0xffff) | second << 16 : first >> 16 | (second & 0xffff0000);
+    }
+
+    __device__ static void left(
+        Operand (&rows)[4], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+    ) {
+#pragma unroll
+        for (int q = 0; q < 4; ++q) rows[q] = channel(q % 2, first[q / 2], second[q / 2]);
+    }
+
+    __device__ static void right(
+        Operand (&columns)[2][2], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+    ) {
+#pragma unroll
+        for (int q = 0; q < 4; ++q) columns[q % 2][q / 2] = channel(q % 2, first[q / 2], second[q / 2]);
+    }
+
+    __device__ static void add(
+        const Operand (&rows)[SIDE][4], const Operand (&columns)[2][2],
+        float (&sums)[Base::ROWS][Base::COLUMNS]
+    ) {
+        Base::add_products(rows, columns, sums);
+    }
+};
+
+// The engine: WARPS of a block, STEPS of a segment, chunks in shared memory, the longest run of x.
+template <int WARPS, int STEPS, int CHUNKS, int RUN, int PRODUCTS, int BLOCKS_AT_ONCE>
+struct WeightRuns : WeightProducts<PRODUCTS> {
+    using Products = WeightProducts<PRODUCTS>;
+    using Map = typename Products::Map;
+    static_assert(STEPS % 2 == 1, "segments would begin in the same banks");
+    static constexpr int THREADS = 32 * WARPS, STAGES = CHUNKS, RESIDENT = BLOCKS_AT_ONCE;
+    static constexpr int SEGMENT = 2 * STEPS, OF_A_WARP = 4 * Products::SEGMENTS * SEGMENT;
+    static constexpr int CHUNK = WARPS * OF_A_WARP;
+    static constexpr int PACK = 16 / sizeof(Map), PACKS = SLICE / PACK;  // of a line, of 16 bytes
+    static constexpr int PITCH = SLICE + PACK;
+    static constexpr int ROUNDS = (RUN + THREADS - 1) / THREADS;  // in which a warp loads 32 lines
+    static constexpr int SUMS = 2 * SIDE * SIDE;  // packs of four: what a lane holds
+
+    struct Stage {
+        Map x[RUN][PITCH], dy[CHUNK][PITCH];
+    };
+
+    using Sums = float[SIDE][Products::ROWS][Products::COLUMNS];
+
+    // Add the products of the positions of this warp's segments.
+    __device__ static void multiply(const Stage& tiles, int pitch, Sums& sums) {
+        using Pixel = typename Products::Pixel;
+        const int lane = threadIdx.x % 32, channel = lane / 4 * 2;
+        const int begin = threadIdx.x / 32 * OF_A_WARP + lane % 4 * SEGMENT;
+        const Map *x[Products::SEGMENTS], *dy[Products::SEGMENTS];
+        Pixel window[SIDE][4][Products::SEGMENTS];
+#pragma unroll
+        for (int s = 0; s < Products::SEGMENTS; ++s) {
+            x[s] = &tiles.x[begin + 4 * s * SEGMENT][channel];
+            dy[s] = &tiles.dy[begin + 4 * s * SEGMENT][channel];
+#pragma unroll
+            for (int row = 0; row < SIDE; ++row)
+#pragma unroll
+                for (int p = 0; p < 2; ++p)
+                    window[row][2 + p][s] = Products::pixel(x[s] + (row * pitch + p) * PITCH);
+        }
+#pragma unroll
+        for (int step = 0; step < STEPS; ++step) {
+            typename Products::Operand left[SIDE][4], right[2][2];
+            Pixel grads[2][Products::SEGMENTS];
+#pragma unroll
+            for (int s = 0; s < Products::SEGMENTS; ++s)
+#pragma unroll
+                for (int p = 0; p < 2; ++p)
+                    grads[p][s] = Products::pixel(dy[s] + (2 * step + p) * PITCH);
+            Products::right(right, grads[0], grads[1]);
+#pragma unroll
+            for (int row = 0; row < SIDE; ++row) {
+#pragma unroll
+                for (int s = 0; s < Products::SEGMENTS; ++s)
+#pragma unroll
+                    for (int p = 0; p < 2; ++p) {
+                        window[row][p][s] = window[row][2 + p][s];
+                        const int ahead = row * pitch + 2 * step + 2 + p;
+                        window[row][2 + p][s] = Products::pixel(x[s] + ahead * PITCH);
+                    }
+#pragma unroll
+                for (int tap = 0; tap < SIDE; ++tap)
+                    Products::left(left[tap], window[row][tap], window[row][tap + 1]);
+                Products::add(left, right, sums[row]);
+            }
+        }
+    }
+
+    // Four adjacent channels of dy, of a tap of a row and of channel 2 g or 2 g + 1 of x.
+    __device__ static Pack<float, 4> pack(const Sums& sums, int row, int tap, int odd) {
+        const auto& four = sums[row][2 * tap + odd];
+        return {four[0], four[2], four[1], four[3]};
+    }
+};
+
+template <int WARPS, int STEPS, int CHUNKS, int RUN, int BLOCKS_AT_ONCE>
+using Bfloat16WeightRuns = WeightRuns<WARPS, STEPS, CHUNKS, RUN, 0, BLOCKS_AT_ONCE>;
+
+// Brings a chunk into shared memory. A lane finds the pixel at one of 32 positions for its warp.
+template <class E, typename S = typename E::Map>
+struct ChunkLoader {
+    const S *x, *dy;  // at the first channel of the block
+    Line line;
+    int positions, channels, filters;
+    unsigned existing = 0;  // a bit for each pack of x that the thread has copied, for all chunks on the way
+    static_assert(E::ROUNDS * E::PACKS * (E::STAGES - 1) <= 32, "a bit for each pack");
+
+    __device__ ChunkLoader(
+        const S* x, const S* dy, const Line& line, int positions, int channels, int filters
+    )
+        : x(x), dy(dy), line(line), positions(positions), channels(channels), filters(filters) {}
+
+    __device__ static int slot() { return threadIdx.x % E::PACKS * E::PACK; }
+
+    // The line of the run that a pack belongs to.
+    __device__ static int step(int round, int number) {
+        return (round * E::THREADS + threadIdx.x) / 32 * 32 + number * (32 / E::PACKS)
+            + threadIdx.x % 32 / E::PACKS;
+    }
+
+    // Copy the chunk from position `first` on of a part that ends at `end`.
+    __device__ void copy(typename E::Stage& tiles, int first, int end) {
+        existing <<= E::ROUNDS * E::PACKS;
+        const int ahead = line.pitch() + 1, own = min(end - first, E::CHUNK);
+        if (own <= 0) return;
+#pragma unroll
+        for (int round = 0; round < E::ROUNDS; ++round) {
+            const int begin = (round * E::THREADS + threadIdx.x) / 32 * 32;
+            if (begin >= own + 2 * ahead) continue;
+            const int pixel = line.pixel(first - ahead + begin + threadIdx.x % 32, positions);
+#pragma unroll
+            for (int number = 0; number < E::PACKS; ++number) {
+                const int to = step(round, number), place = to - ahead;
+                const index_t from = __shfl_sync(ALL_LANES, pixel, to - begin);
+                if (to >= own + 2 * ahead) continue;
+                copy_async<16>(&tiles.x[to][slot()], x + from * channels + slot(), from >= 0);
+                existing |= static_cast<unsigned>(from >= 0) << (round * E::PACKS + number);
+                if (place >= 0 && place < own)
+                    copy_async<16>(&tiles.dy[place][slot()], dy + from * filters + slot(), from >= 0);
+            }
+        }
+    }
+
+    // Apply pending batch norm and ReLU to this thread's packs of x of the oldest chunk, which is there.
+    __device__ void normalise(typename E::Stage& tiles, const float (&norm)[3][SLICE]) const {
+        const unsigned these = existing >> E::ROUNDS * E::PACKS * (E::STAGES - 2);
+#pragma unroll
+        for (int round = 0; round < E::ROUNDS; ++round)
+#pragma unroll
+            for (int number = 0; number < E::PACKS; ++number) {
+                if (!(these >> (round * E::PACKS + number) & 1)) continue;
+                S* values = &tiles.x[step(round, number)][slot()];
+                Pack<S, E::PACK> pack = load<E::PACK>(values);
+#pragma unroll
+                for (int v = 0; v < E::PACK; ++v) {
+                    const int c = slot() + v;
+                    const float result = normalised<float>(pack.at[v], norm[0][c], norm[1][c], norm[2][c]);
+                    pack.at[v] = static_cast<S>(positive_part(result));
+                }
+                store(values, pack);
+            }
+    }
+};
+
+// blockIdx counts slices of the channels of x, of dy, and parts of `part` positions. If x_mean and its
+// like are given, batch norm and ReLU are pending on x, as in conv3x3.
+template <class E, typename S = typename E::Map>
+__global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_weight_grad(
+    const S* __restrict__ dy, const S* __restrict__ x, float* __restrict__ dweight,
+    const float* __restrict__ x_mean, const float* __restrict__ x_var,
+    const float* __restrict__ x_gamma, const float* __restrict__ x_beta, float eps,
+    float* __restrict__ parts, unsigned* __restrict__ counters, index_t part, index_t images,
+    index_t height, index_t width, index_t channels, index_t filters
+) {
+    __shared__ float norm[3][SLICE];
+    auto* stages = reinterpret_cast<typename E::Stage*>(dynamic_memory<float>());
+    const Line line{static_cast<int>(height), static_cast<int>(width)};
+    const int first_c = blockIdx.x * SLICE, first_f = blockIdx.y * SLICE;
+    const int begin = blockIdx.z * part, end = begin + part;
+    ChunkLoader<E> loader(
+        x + first_c, dy + first_f, line, static_cast<int>(images) * (line.height + 1) * line.pitch(),
+        static_cast<int>(channels), static_cast<int>(filters)
+    );
+    constexpr int AHEAD = E::STAGES - 1;
+#pragma unroll
+    for (int stage = 0; stage < AHEAD; ++stage) {
+        loader.copy(stages[stage], begin + stage * E::CHUNK, end);
+        commit_copies();
+    }
+    if (x_mean && threadIdx.x < SLICE) {
+        const int c = first_c + threadIdx.x;
+        norm[0][threadIdx.x] = x_mean[c];
+        norm[1][threadIdx.x] = scale_of(x_gamma[c], x_var[c], eps);
+        norm[2][threadIdx.x] = x_beta[c];
+    }
+    __syncthreads();
+    typename E::Sums sums = {};
+    int stage = 0;
+    for (int first = begin; first < end; first += E::CHUNK) {
+        wait_for_copies<AHEAD - 1>();
+        if (x_mean) loader.normalise(stages[stage], norm);
+        __syncthreads();
+        loader.copy(stages[stage == 0 ? AHEAD : stage - 1], first + AHEAD * E::CHUNK, end);
+        commit_copies();
+        if (first + static_cast<int>(threadIdx.x) / 32 * E::OF_A_WARP < end)
+            E::multiply(stages[stage], line.pitch(), sums);
+        stage = stage == AHEAD ? 0 : stage + 1;
+    }
+    // The warps' sums lie one after the other, as lanes hold them: a pack of lane `item % 32`.
+    constexpr int ITEMS = E::SUMS * 32;
+    auto* of_warps = reinterpret_cast<Pack<float, 4>*>(stages);
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < E::SUMS; ++i)
+        of_warps[threadIdx.x / 32 * ITEMS + i * 32 + threadIdx.x % 32] =
+            E::pack(sums, i / 2 / SIDE, i / 2 % SIDE, i % 2);
+    __syncthreads();
+    const auto place_of = [=](int item) {
+        const int tap = item / 64, c = first_c + item % 32 / 4 * 2 + item / 32 % 2;
+        return (tap * channels + c) * filters + first_f + item % 4 * 4;
+    };
+    const index_t size = SIDE * SIDE * channels * filters, count = gridDim.z;
+    float* own = count == 1 ? dweight : parts + blockIdx.z * size;
+    for (int item = threadIdx.x; item < ITEMS; item += E::THREADS) {
+        Pack<float, 4> sum = of_warps[item];
+#pragma unroll
+        for (int warp = 1; warp < E::THREADS / 32; ++warp)
+#pragma unroll
+            for (int v = 0; v < 4; ++v) sum.at[v] += of_warps[warp * ITEMS + item].at[v];
+        store(own + place_of(item), sum);
+    }
+    if (count == 1) return;
+    const index_t tile = blockIdx.y * gridDim.x + blockIdx.x;
+    combine_parts<GROUP_OF_PARTS>(
+        blockIdx.z, count, counters + tile * counters_for<GROUP_OF_PARTS>(count),
+        [=](index_t first, index_t step, index_t number, bool is_total) {
+            for (int item = threadIdx.x; item < ITEMS; item += E::THREADS) {
+                float* place = parts + first * size + place_of(item);
+                const Pack<float, 4> sum = sum_of_parts<4>(place, step * size, number);
+                store(is_total ? dweight + place_of(item) : place, sum);
+            }
+        },
+        [] {}
+    );
+}
