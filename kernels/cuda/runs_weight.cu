@@ -7,9 +7,10 @@
 // holds the sums of all taps. The block adds the warps' sums, and the last blocks to arrive the parts.
 //
 // In a product k counts positions, and both matrices lie in shared memory with a line for each position.
-// A tap shifts the line of x. So that a warp need not read and split x again for every tap, a lane
-// takes the two adjacent positions p and p + 1 of a *segment* of its own, then the next two: the three
-// taps of a row read p to p + 3, of which two were there in the step before.
+// A row of taps shifts the line of x, and a tap within its row the line of dy: position q of x meets dy at
+// q, q - 1 and q - 2. A chunk is one of positions q; so each product is counted once. A lane takes the
+// two adjacent positions q and q + 1 of a *segment* of its own, then the next two: its three taps read dy
+// from q - 2 to q + 1, of which two were there in the step before.
 //
 // A segment has an odd number of steps, and lines are 16 bytes longer than their channels: so the
 // segments of a warp begin in different memory banks. Row m of a product belongs to channel 2 m of x or,
@@ -18,10 +19,10 @@
 
 constexpr int SLICE = 16;  // channels of x, and of dy, that a block multiplies
 
-// A warp's products, in TF32: three taps of a row at a time.
+// A warp's products, in TF32: 16 channels of x with 16 of dy at three taps of a row.
 template <int PRODUCTS>
-struct WeightProducts : TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE, 2, PRODUCTS> {
-    using Base = TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE, 2, PRODUCTS>;
+struct WeightProducts : TensorCores<SLICE, SIDE * SLICE, 8, SLICE, SIDE * SLICE, 2, PRODUCTS> {
+    using Base = TensorCores<SLICE, SIDE * SLICE, 8, SLICE, SIDE * SLICE, 2, PRODUCTS>;
     using Operand = typename Base::Split;
     static constexpr int SEGMENTS = 1;  // of a lane
     struct Pixel {
@@ -33,30 +34,23 @@ struct WeightProducts : TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE,
         return {{Operand(both.at[0]), Operand(both.at[1])}};
     }
 
-    // Rows of a, for positions p and p + 1.
-    __device__ static void left(
-        Operand (&rows)[4], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
-    ) {
+    // Rows of a, of x at q and q + 1.
+    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][SEGMENTS]) {
 #pragma unroll
-        for (int c = 0; c < 2; ++c) {
-            rows[c] = first[0].channel[c];
-            rows[2 + c] = second[0].channel[c];
-        }
+        for (int i = 0; i < 4; ++i) rows[i] = x[i / 2][0].channel[i % 2];
     }
 
-    // A column of b, of two products.
+    // Columns of b, of two products: a channel of dy at two positions.
     __device__ static void right(
-        Operand (&columns)[2][2], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+        Operand (&columns)[2], int channel, const Pixel (&first)[SEGMENTS],
+        const Pixel (&second)[SEGMENTS]
     ) {
-#pragma unroll
-        for (int c = 0; c < 2; ++c) {
-            columns[c][0] = first[0].channel[c];
-            columns[c][1] = second[0].channel[c];
-        }
+        columns[0] = first[0].channel[channel];
+        columns[1] = second[0].channel[channel];
     }
 
     __device__ static void add(
-        const Operand (&rows)[SIDE][4], const Operand (&columns)[2][2],
+        const Operand (&rows)[1][4], const Operand (&columns)[2 * SIDE][2],
         float (&sums)[Base::ROWS][Base::COLUMNS]
     ) {
         Base::add_split_products(rows, columns, sums);
@@ -66,8 +60,8 @@ struct WeightProducts : TensorCores<SIDE * SLICE, SLICE, 8, SIDE * SLICE, SLICE,
 // In bfloat16 a product is twice as long: a lane has two segments. A pixel is a register with its two
 // channels; a register of a fragment holds one channel of two pixels.
 template <>
-struct WeightProducts<0> : Bfloat16Cores<SIDE * SLICE, SLICE, 16, SIDE * SLICE, SLICE, 2> {
-    using Base = Bfloat16Cores<SIDE * SLICE, SLICE, 16, SIDE * SLICE, SLICE, 2>;
+struct WeightProducts<0> : Bfloat16Cores<SLICE, SIDE * SLICE, 16, SLICE, SIDE * SLICE, 2> {
+    using Base = Bfloat16Cores<SLICE, SIDE * SLICE, 16, SLICE, SIDE * SLICE, 2>;
     using Operand = unsigned;
     static constexpr int SEGMENTS = 2;
     using Pixel = unsigned;
@@ -76,26 +70,25 @@ struct WeightProducts<0> : Bfloat16Cores<SIDE * SLICE, SLICE, 16, SIDE * SLICE, 
         return *reinterpret_cast<const unsigned*>(line);
     }
 
-    __device__ static unsigned channel(int c, Pixel first, Pixel second) {
-        return c == 0 ? (first & 0xffff) | second << 16 : first >> 16 | (second & 0xffff0000);
+    __device__ static unsigned of_two(int channel, Pixel first, Pixel second) {
+        return channel == 0 ? (first & 0xffff) | second << 16 : first >> 16 | (second & 0xffff0000);
     }
 
-    __device__ static void left(
-        Operand (&rows)[4], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
-    ) {
+    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][SEGMENTS]) {
 #pragma unroll
-        for (int q = 0; q < 4; ++q) rows[q] = channel(q % 2, first[q / 2], second[q / 2]);
+        for (int i = 0; i < 4; ++i) rows[i] = of_two(i % 2, x[0][i / 2], x[1][i / 2]);
     }
 
     __device__ static void right(
-        Operand (&columns)[2][2], const Pixel (&first)[SEGMENTS], const Pixel (&second)[SEGMENTS]
+        Operand (&columns)[2], int channel, const Pixel (&first)[SEGMENTS],
+        const Pixel (&second)[SEGMENTS]
     ) {
 #pragma unroll
-        for (int q = 0; q < 4; ++q) columns[q % 2][q / 2] = channel(q % 2, first[q / 2], second[q / 2]);
+        for (int s = 0; s < SEGMENTS; ++s) columns[s] = of_two(channel, first[s], second[s]);
     }
 
     __device__ static void add(
-        const Operand (&rows)[SIDE][4], const Operand (&columns)[2][2],
+        const Operand (&rows)[1][4], const Operand (&columns)[2 * SIDE][2],
         float (&sums)[Base::ROWS][Base::COLUMNS]
     ) {
         Base::add_products(rows, columns, sums);
@@ -117,51 +110,46 @@ struct WeightRuns : WeightProducts<PRODUCTS> {
     static constexpr int SUMS = 2 * SIDE * SIDE;  // packs of four: what a lane holds
 
     struct Stage {
-        Map x[RUN][PITCH], dy[CHUNK][PITCH];
+        Map x[RUN][PITCH], dy[CHUNK + 2][PITCH];  // dy begins two positions before the chunk
     };
 
     using Sums = float[SIDE][Products::ROWS][Products::COLUMNS];
+    using Pixels = typename Products::Pixel[2][Products::SEGMENTS];
+
+    __device__ static void read(Pixels& pixels, const Map* line) {
+#pragma unroll
+        for (int p = 0; p < 2; ++p)
+#pragma unroll
+            for (int s = 0; s < Products::SEGMENTS; ++s)
+                pixels[p][s] = Products::pixel(line + (p + 4 * s * SEGMENT) * PITCH);
+    }
 
     // Add the products of the positions of this warp's segments.
     __device__ static void multiply(const Stage& tiles, int pitch, Sums& sums) {
-        using Pixel = typename Products::Pixel;
         const int lane = threadIdx.x % 32, channel = lane / 4 * 2;
         const int begin = threadIdx.x / 32 * OF_A_WARP + lane % 4 * SEGMENT;
-        const Map *x[Products::SEGMENTS], *dy[Products::SEGMENTS];
-        Pixel window[SIDE][4][Products::SEGMENTS];
-#pragma unroll
-        for (int s = 0; s < Products::SEGMENTS; ++s) {
-            x[s] = &tiles.x[begin + 4 * s * SEGMENT][channel];
-            dy[s] = &tiles.dy[begin + 4 * s * SEGMENT][channel];
-#pragma unroll
-            for (int row = 0; row < SIDE; ++row)
-#pragma unroll
-                for (int p = 0; p < 2; ++p)
-                    window[row][2 + p][s] = Products::pixel(x[s] + (row * pitch + p) * PITCH);
-        }
+        const Map *x = &tiles.x[begin][channel], *dy = &tiles.dy[begin][channel];
+        Pixels before, own;
+        read(own, dy);
 #pragma unroll
         for (int step = 0; step < STEPS; ++step) {
-            typename Products::Operand left[SIDE][4], right[2][2];
-            Pixel grads[2][Products::SEGMENTS];
 #pragma unroll
             for (int s = 0; s < Products::SEGMENTS; ++s)
+                before[0][s] = own[0][s], before[1][s] = own[1][s];
+            read(own, dy + (2 * step + 2) * PITCH);
+            typename Products::Operand right[2 * SIDE][2];
 #pragma unroll
-                for (int p = 0; p < 2; ++p)
-                    grads[p][s] = Products::pixel(dy[s] + (2 * step + p) * PITCH);
-            Products::right(right, grads[0], grads[1]);
+            for (int c = 0; c < 2; ++c) {
+                Products::right(right[c], c, own[0], own[1]);
+                Products::right(right[2 + c], c, before[1], own[0]);
+                Products::right(right[4 + c], c, before[0], before[1]);
+            }
 #pragma unroll
             for (int row = 0; row < SIDE; ++row) {
-#pragma unroll
-                for (int s = 0; s < Products::SEGMENTS; ++s)
-#pragma unroll
-                    for (int p = 0; p < 2; ++p) {
-                        window[row][p][s] = window[row][2 + p][s];
-                        const int ahead = row * pitch + 2 * step + 2 + p;
-                        window[row][2 + p][s] = Products::pixel(x[s] + ahead * PITCH);
-                    }
-#pragma unroll
-                for (int tap = 0; tap < SIDE; ++tap)
-                    Products::left(left[tap], window[row][tap], window[row][tap + 1]);
+                Pixels pixels;
+                read(pixels, x + (row * pitch + 2 * step) * PITCH);
+                typename Products::Operand left[1][4];
+                Products::left(left[0], pixels);
                 Products::add(left, right, sums[row]);
             }
         }
@@ -169,8 +157,8 @@ struct WeightRuns : WeightProducts<PRODUCTS> {
 
     // Four adjacent channels of dy, of a tap of a row and of channel 2 g or 2 g + 1 of x.
     __device__ static Pack<float, 4> pack(const Sums& sums, int row, int tap, int odd) {
-        const auto& four = sums[row][2 * tap + odd];
-        return {four[0], four[2], four[1], four[3]};
+        const auto& all = sums[row][odd];
+        return {all[4 * tap], all[4 * tap + 2], all[4 * tap + 1], all[4 * tap + 3]};
     }
 };
 
@@ -203,20 +191,21 @@ struct ChunkLoader {
     __device__ void copy(typename E::Stage& tiles, int first, int end) {
         existing <<= E::ROUNDS * E::PACKS;
         const int ahead = line.pitch() + 1, own = min(end - first, E::CHUNK);
+        const int length = own + 2 * line.pitch();  // of the run
         if (own <= 0) return;
 #pragma unroll
         for (int round = 0; round < E::ROUNDS; ++round) {
             const int begin = (round * E::THREADS + threadIdx.x) / 32 * 32;
-            if (begin >= own + 2 * ahead) continue;
+            if (begin >= length) continue;
             const int pixel = line.pixel(first - ahead + begin + threadIdx.x % 32, positions);
 #pragma unroll
             for (int number = 0; number < E::PACKS; ++number) {
-                const int to = step(round, number), place = to - ahead;
+                const int to = step(round, number), place = to - ahead + 2;
                 const index_t from = __shfl_sync(ALL_LANES, pixel, to - begin);
-                if (to >= own + 2 * ahead) continue;
+                if (to >= length) continue;
                 copy_async<16>(&tiles.x[to][slot()], x + from * channels + slot(), from >= 0);
                 existing |= static_cast<unsigned>(from >= 0) << (round * E::PACKS + number);
-                if (place >= 0 && place < own)
+                if (place >= 0 && place < own + 2)
                     copy_async<16>(&tiles.dy[place][slot()], dy + from * filters + slot(), from >= 0);
             }
         }
@@ -243,7 +232,8 @@ struct ChunkLoader {
     }
 };
 
-// blockIdx counts slices of the channels of x, of dy, and parts of `part` positions. If x_mean and its
+// blockIdx counts slices of the channels of x, of dy, and parts of `part` positions. The last image
+// ends in zeros, which meet no tap of the positions behind it. If x_mean and its
 // like are given, batch norm and ReLU are pending on x, as in conv3x3.
 template <class E, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_weight_grad(

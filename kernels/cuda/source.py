@@ -181,13 +181,13 @@ class WeightRuns:
 
     def holds(self, width: int) -> bool:
         """Whether the run of a chunk fits, for maps of this width."""
-        return self.warps * self.of_a_warp + 2 * (width + 2) <= self.longest
+        return self.warps * self.of_a_warp + 2 * (width + 1) <= self.longest
 
     @property
     def dynamic_memory(self) -> int:
         """Bytes of the chunks, whose lines are 16 bytes longer than their channels; later of the
         warps' sums."""
-        lines = self.longest + self.warps * self.of_a_warp
+        lines = self.longest + self.warps * self.of_a_warp + 2
         chunks = self.chunks * lines * (SLICE * (4 if self.products else 2) + 16)
         return max(chunks, self.warps * 4 * 9 * SLICE**2)
 
@@ -284,9 +284,9 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
 PRODUCTS_OF_RUNS = {"tf32x3": 3, "tf32": 1, "bfloat16": 0}
 WEIGHT_RUNS = {  # by arithmetic
-    "tf32x3": WeightRuns(8, 3, 2, 260, 3, 1),
-    "tf32": WeightRuns(8, 3, 2, 260, 1, 2),
-    "bfloat16": WeightRuns(8, 3, 2, 452, 0, 2),
+    "tf32x3": WeightRuns(4, 3, 3, 162, 3, 3),
+    "tf32": WeightRuns(8, 3, 2, 258, 1, 2),
+    "bfloat16": WeightRuns(8, 3, 2, 450, 0, 2),
 }
 SLICE = 16  # channels of x, and of dy, that a block of these multiplies
 WIDEST_OF_RUNS = 64  # columns; for more, the larger tiles of `convolution.cu` are as fast
