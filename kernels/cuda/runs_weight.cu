@@ -8,23 +8,23 @@
 //
 // In a product k counts positions, and both matrices lie in shared memory with a line for each position.
 // A row of taps shifts the line of x, and a tap within its row the line of dy: position q of x meets dy at
-// q, q - 1 and q - 2. A chunk is one of positions q; so each product is counted once. A lane takes the
-// two adjacent positions q and q + 1 of a *segment* of its own, then the next two: its three taps read dy
-// from q - 2 to q + 1, of which two were there in the step before.
+// q, q - 1 and q - 2. A chunk is one of positions q; so each product is counted once. Which position
+// is which k does not matter, if it is the same for both matrices. Lane t of four takes the adjacent
+// positions q = 2 t and q + 1 of eight; so its three taps read dy at four positions, not at six.
 //
-// A segment has an odd number of steps, and lines are 16 bytes longer than their channels: so the
-// segments of a warp begin in different memory banks. Row m of a product belongs to channel 2 m of x or,
-// from row 8 on, to 2 m - 15; column n of two products side by side to channels 2 n and 2 n + 1 of dy: a
-// lane reads two channels at once, and its results are four adjacent ones.
+// Nor does it matter which row of the product is which channel: row m belongs to channel 2 m of x or, from
+// row 8 on, to 2 m - 15, and column n of two products side by side to channels 2 n and 2 n + 1 of dy. So a
+// lane reads two channels at once, and its results are four adjacent ones. Lines in shared memory are 16
+// bytes longer than their channels: lanes then read different memory banks.
 
 constexpr int SLICE = 16;  // channels of x, and of dy, that a block multiplies
 
-// A warp's products, in TF32: 16 channels of x with 16 of dy at three taps of a row.
+// A warp's products, in TF32: 16 channels of x with every other one of 16 channels of dy, at three taps.
 template <int PRODUCTS>
-struct WeightProducts : TensorCores<SLICE, SIDE * SLICE, 8, SLICE, SIDE * SLICE, 2, PRODUCTS> {
-    using Base = TensorCores<SLICE, SIDE * SLICE, 8, SLICE, SIDE * SLICE, 2, PRODUCTS>;
+struct WeightProducts : TensorCores<SLICE, SIDE * 8, 8, SLICE, SIDE * 8, 2, PRODUCTS> {
+    using Base = TensorCores<SLICE, SIDE * 8, 8, SLICE, SIDE * 8, 2, PRODUCTS>;
     using Operand = typename Base::Split;
-    static constexpr int SEGMENTS = 1;  // of a lane
+    static constexpr int EIGHTS = 1;  // of positions in a product
     struct Pixel {
         Operand channel[2];
     };
@@ -35,35 +35,35 @@ struct WeightProducts : TensorCores<SLICE, SIDE * SLICE, 8, SLICE, SIDE * SLICE,
     }
 
     // Rows of a, of x at q and q + 1.
-    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][SEGMENTS]) {
+    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][EIGHTS]) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) rows[i] = x[i / 2][0].channel[i % 2];
     }
 
-    // Columns of b, of two products: a channel of dy at two positions.
+    // A column of b: a channel of dy at two positions.
     __device__ static void right(
-        Operand (&columns)[2], int channel, const Pixel (&first)[SEGMENTS],
-        const Pixel (&second)[SEGMENTS]
+        Operand (&columns)[2], int channel, const Pixel (&first)[EIGHTS],
+        const Pixel (&second)[EIGHTS]
     ) {
         columns[0] = first[0].channel[channel];
         columns[1] = second[0].channel[channel];
     }
 
     __device__ static void add(
-        const Operand (&rows)[1][4], const Operand (&columns)[2 * SIDE][2],
+        const Operand (&rows)[1][4], const Operand (&columns)[SIDE][2],
         float (&sums)[Base::ROWS][Base::COLUMNS]
     ) {
         Base::add_split_products(rows, columns, sums);
     }
 };
 
-// In bfloat16 a product is twice as long: a lane has two segments. A pixel is a register with its two
-// channels; a register of a fragment holds one channel of two pixels.
+// In bfloat16 a product is twice as long. A pixel is a register with its two channels; a register of a
+// fragment holds one channel of two pixels.
 template <>
-struct WeightProducts<0> : Bfloat16Cores<SLICE, SIDE * SLICE, 16, SLICE, SIDE * SLICE, 2> {
-    using Base = Bfloat16Cores<SLICE, SIDE * SLICE, 16, SLICE, SIDE * SLICE, 2>;
+struct WeightProducts<0> : Bfloat16Cores<SLICE, SIDE * 8, 16, SLICE, SIDE * 8, 2> {
+    using Base = Bfloat16Cores<SLICE, SIDE * 8, 16, SLICE, SIDE * 8, 2>;
     using Operand = unsigned;
-    static constexpr int SEGMENTS = 2;
+    static constexpr int EIGHTS = 2;
     using Pixel = unsigned;
 
     __device__ static Pixel pixel(const bfloat16* line) {
@@ -74,36 +74,36 @@ struct WeightProducts<0> : Bfloat16Cores<SLICE, SIDE * SLICE, 16, SLICE, SIDE * 
         return channel == 0 ? (first & 0xffff) | second << 16 : first >> 16 | (second & 0xffff0000);
     }
 
-    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][SEGMENTS]) {
+    __device__ static void left(Operand (&rows)[4], const Pixel (&x)[2][EIGHTS]) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) rows[i] = of_two(i % 2, x[0][i / 2], x[1][i / 2]);
     }
 
     __device__ static void right(
-        Operand (&columns)[2], int channel, const Pixel (&first)[SEGMENTS],
-        const Pixel (&second)[SEGMENTS]
+        Operand (&columns)[2], int channel, const Pixel (&first)[EIGHTS],
+        const Pixel (&second)[EIGHTS]
     ) {
 #pragma unroll
-        for (int s = 0; s < SEGMENTS; ++s) columns[s] = of_two(channel, first[s], second[s]);
+        for (int s = 0; s < EIGHTS; ++s) columns[s] = of_two(channel, first[s], second[s]);
     }
 
     __device__ static void add(
-        const Operand (&rows)[1][4], const Operand (&columns)[2 * SIDE][2],
+        const Operand (&rows)[1][4], const Operand (&columns)[SIDE][2],
         float (&sums)[Base::ROWS][Base::COLUMNS]
     ) {
         Base::add_products(rows, columns, sums);
     }
 };
 
-// The engine: WARPS of a block, STEPS of a segment, chunks in shared memory, the longest run of x.
+// The engine: WARPS of a block, STEPS of a warp in a chunk, chunks in shared memory, the longest run of x.
 template <int WARPS, int STEPS, int CHUNKS, int RUN, int PRODUCTS, int BLOCKS_AT_ONCE>
 struct WeightRuns : WeightProducts<PRODUCTS> {
     using Products = WeightProducts<PRODUCTS>;
     using Map = typename Products::Map;
-    static_assert(STEPS % 2 == 1, "segments would begin in the same banks");
+    using Pixel = typename Products::Pixel;
+    static constexpr int EIGHTS = Products::EIGHTS;
     static constexpr int THREADS = 32 * WARPS, STAGES = CHUNKS, RESIDENT = BLOCKS_AT_ONCE;
-    static constexpr int SEGMENT = 2 * STEPS, OF_A_WARP = 4 * Products::SEGMENTS * SEGMENT;
-    static constexpr int CHUNK = WARPS * OF_A_WARP;
+    static constexpr int OF_A_WARP = 8 * EIGHTS * STEPS, CHUNK = WARPS * OF_A_WARP;  // positions
     static constexpr int PACK = 16 / sizeof(Map), PACKS = SLICE / PACK;  // of a line, of 16 bytes
     static constexpr int PITCH = SLICE + PACK;
     static constexpr int ROUNDS = (RUN + THREADS - 1) / THREADS;  // in which a warp loads 32 lines
@@ -113,52 +113,47 @@ struct WeightRuns : WeightProducts<PRODUCTS> {
         Map x[RUN][PITCH], dy[CHUNK + 2][PITCH];  // dy begins two positions before the chunk
     };
 
-    using Sums = float[SIDE][Products::ROWS][Products::COLUMNS];
-    using Pixels = typename Products::Pixel[2][Products::SEGMENTS];
-
-    __device__ static void read(Pixels& pixels, const Map* line) {
+    using Sums = float[SIDE][2][Products::ROWS][Products::COLUMNS];
+    // COUNT adjacent pixels, for each eight.
+    template <int COUNT>
+    __device__ static void read(Pixel (&pixels)[COUNT][EIGHTS], const Map* line) {
 #pragma unroll
-        for (int p = 0; p < 2; ++p)
+        for (int p = 0; p < COUNT; ++p)
 #pragma unroll
-            for (int s = 0; s < Products::SEGMENTS; ++s)
-                pixels[p][s] = Products::pixel(line + (p + 4 * s * SEGMENT) * PITCH);
+            for (int s = 0; s < EIGHTS; ++s)
+                pixels[p][s] = Products::pixel(line + (p + 8 * s) * PITCH);
     }
 
-    // Add the products of the positions of this warp's segments.
+    // Add the products of this warp's positions.
     __device__ static void multiply(const Stage& tiles, int pitch, Sums& sums) {
         const int lane = threadIdx.x % 32, channel = lane / 4 * 2;
-        const int begin = threadIdx.x / 32 * OF_A_WARP + lane % 4 * SEGMENT;
-        const Map *x = &tiles.x[begin][channel], *dy = &tiles.dy[begin][channel];
-        Pixels before, own;
-        read(own, dy);
+        const int begin = threadIdx.x / 32 * OF_A_WARP + lane % 4 * 2;
+#pragma unroll 1
+        for (int q = begin; q < begin + OF_A_WARP; q += 8 * EIGHTS) {
+            Pixel grads[4][EIGHTS];  // from q - 2 on
+            read(grads, &tiles.dy[q][channel]);
+            typename Products::Operand right[2][SIDE][2];
 #pragma unroll
-        for (int step = 0; step < STEPS; ++step) {
+            for (int c = 0; c < 2; ++c)
 #pragma unroll
-            for (int s = 0; s < Products::SEGMENTS; ++s)
-                before[0][s] = own[0][s], before[1][s] = own[1][s];
-            read(own, dy + (2 * step + 2) * PITCH);
-            typename Products::Operand right[2 * SIDE][2];
-#pragma unroll
-            for (int c = 0; c < 2; ++c) {
-                Products::right(right[c], c, own[0], own[1]);
-                Products::right(right[2 + c], c, before[1], own[0]);
-                Products::right(right[4 + c], c, before[0], before[1]);
-            }
+                for (int tap = 0; tap < SIDE; ++tap)
+                    Products::right(right[c][tap], c, grads[2 - tap], grads[3 - tap]);
 #pragma unroll
             for (int row = 0; row < SIDE; ++row) {
-                Pixels pixels;
-                read(pixels, x + (row * pitch + 2 * step) * PITCH);
+                Pixel pixels[2][EIGHTS];
+                read(pixels, &tiles.x[q + row * pitch][channel]);
                 typename Products::Operand left[1][4];
                 Products::left(left[0], pixels);
-                Products::add(left, right, sums[row]);
+#pragma unroll
+                for (int c = 0; c < 2; ++c) Products::add(left, right[c], sums[row][c]);
             }
         }
     }
 
     // Four adjacent channels of dy, of a tap of a row and of channel 2 g or 2 g + 1 of x.
     __device__ static Pack<float, 4> pack(const Sums& sums, int row, int tap, int odd) {
-        const auto& all = sums[row][odd];
-        return {all[4 * tap], all[4 * tap + 2], all[4 * tap + 1], all[4 * tap + 3]};
+        const auto &even = sums[row][0][odd], &others = sums[row][1][odd];
+        return {even[2 * tap], others[2 * tap], even[2 * tap + 1], others[2 * tap + 1]};
     }
 };
 
@@ -305,6 +300,7 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_weight_grad(
     combine_parts<GROUP_OF_PARTS>(
         blockIdx.z, count, counters + tile * counters_for<GROUP_OF_PARTS>(count),
         [=](index_t first, index_t step, index_t number, bool is_total) {
+#pragma unroll 1
             for (int item = threadIdx.x; item < ITEMS; item += E::THREADS) {
                 float* place = parts + first * size + place_of(item);
                 const Pack<float, 4> sum = sum_of_parts<4>(place, step * size, number);

@@ -156,7 +156,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class WeightRuns:
-    """An engine of `runs_weight.cu`: `warps` of a block, `steps` of a warp's segment, `chunks` in
+    """An engine of `runs_weight.cu`: `warps` of a block, `steps` of a warp in a chunk, `chunks` in
     shared memory at once, the `longest` run; `blocks` run on a multiprocessor at once."""
 
     warps: int
@@ -284,7 +284,7 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
 PRODUCTS_OF_RUNS = {"tf32x3": 3, "tf32": 1, "bfloat16": 0}
 WEIGHT_RUNS = {  # by arithmetic
-    "tf32x3": WeightRuns(4, 3, 3, 162, 3, 3),
+    "tf32x3": WeightRuns(8, 3, 2, 258, 3, 1),
     "tf32": WeightRuns(8, 3, 2, 258, 1, 2),
     "bfloat16": WeightRuns(8, 3, 2, 450, 0, 2),
 }
