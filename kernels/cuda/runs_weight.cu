@@ -227,9 +227,8 @@ struct ChunkLoader {
     }
 };
 
-// blockIdx counts slices of the channels of x, of dy, and parts of `part` positions. The last image
-// ends in zeros, which meet no tap of the positions behind it. If x_mean and its
-// like are given, batch norm and ReLU are pending on x, as in conv3x3.
+// blockIdx counts slices of the channels of x, slices of dy's, and parts of `part` positions. If x_mean
+// and its like are given, batch norm and ReLU are pending on x, as in conv3x3.
 template <class E, typename S = typename E::Map>
 __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_weight_grad(
     const S* __restrict__ dy, const S* __restrict__ x, float* __restrict__ dweight,
@@ -290,9 +289,11 @@ __global__ void __launch_bounds__(E::THREADS, E::RESIDENT) conv3x3_weight_grad(
     for (int item = threadIdx.x; item < ITEMS; item += E::THREADS) {
         Pack<float, 4> sum = of_warps[item];
 #pragma unroll
-        for (int warp = 1; warp < E::THREADS / 32; ++warp)
+        for (int warp = 1; warp < E::THREADS / 32; ++warp) {
+            const Pack<float, 4> more = of_warps[warp * ITEMS + item];
 #pragma unroll
-            for (int v = 0; v < 4; ++v) sum.at[v] += of_warps[warp * ITEMS + item].at[v];
+            for (int v = 0; v < 4; ++v) sum.at[v] += more.at[v];
+        }
         store(own + place_of(item), sum);
     }
     if (count == 1) return;

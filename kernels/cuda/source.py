@@ -357,7 +357,7 @@ def resident_blocks(engine: Engine | WeightRuns) -> int:
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
     large = (e for name in LAYOUTS for e in (*large_engines(name), *large_of_bfloat16(name)))
-    engines = (*large, *WEIGHT_RUNS.values())
+    engines: tuple[Large | WeightRuns, ...] = (*large, *WEIGHT_RUNS.values())
     return next((e.dynamic_memory for e in engines if f"<{e}" in kernel), 0)
 
 
