@@ -11,6 +11,7 @@
     arrival.cuh      sums over blocks: the last blocks to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py
     runs.cu          3 x 3 convolutions that read a tile's pixels once: runs.py
+    runs_weight.cu   the gradient of their weight: runs.py
     gemm.cu          matrix products: matmul.py
     columns.cu       im2col and col2im: columns.py
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py

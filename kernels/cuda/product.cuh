@@ -217,8 +217,6 @@ __device__ int inside(index_t first, index_t size) {
     return static_cast<int>(min(size - first, static_cast<index_t>(SIZE)));
 }
 
-constexpr int GROUP_OF_PARTS = 16;
-
 // If blockIdx.z counts the parts of a sum over k: write this block's part; the last blocks to arrive add
 // the parts. A single part is the result.
 template <class E, int V, typename T>
@@ -241,18 +239,7 @@ __device__ void add_parts(
                 if (m >= rows || n >= columns) continue;
                 const index_t target = corner + m * n_end + n;
                 T* place = parts + first * size + target;
-                Pack<T, W> sum = {};
-                for (index_t begin = 0; begin < number; begin += GROUP_OF_PARTS) {
-                    Pack<T, W> some[GROUP_OF_PARTS] = {};
-#pragma unroll
-                    for (int p = 0; p < GROUP_OF_PARTS; ++p)
-                        if (begin + p < number)
-                            some[p] = load_from_others<W>(place + (begin + p) * step * size);
-#pragma unroll
-                    for (int p = 0; p < GROUP_OF_PARTS; ++p)
-#pragma unroll
-                        for (int v = 0; v < W; ++v) sum.at[v] += some[p].at[v];
-                }
+                const Pack<T, W> sum = sum_of_parts<W>(place, step * size, number);
                 store(is_total ? results + target : place, sum);
             }
         },
