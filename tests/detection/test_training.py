@@ -138,6 +138,9 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert "On 3 test images: mAP@.5" in trained.output
     assert "4 iterations in" in trained.output
     assert (tmp_path / "run" / "test-image.png").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What the small ResNet finds" in page
+    assert "mAP@[.5,.95] on the test images" in page
     weights = tmp_path / "run" / "detector.safetensors"
     image, picture = folder / "JPEGImages" / "0.jpg", tmp_path / "out.png"
     arguments = (image, "--weights", weights, "--threshold", 0, "--picture", picture)
