@@ -26,10 +26,12 @@ from minires.common.output import escape_what_cannot_be_printed
 from minires.detection import DetectorTrainer, detect, scenes, train_detectors
 from minires.detection.commands import likely
 from minires.detection.draw import draw_found
-from minires.detection.sets import DetectionData
+from minires.detection.pages import keep_pages
+from minires.detection.sets import DetectionData, first
 from minires.detection.small import SMALL
 from minires.detection.training import DETECTION_PRESETS, PRECISIONS, SCENES
 from minires.distributed import silence_other_ranks, world
+from minires.report import write_report
 from minires.training.display import Display
 from minires.training.records import read_records
 
@@ -80,10 +82,13 @@ def show(trainers: Sequence[DetectorTrainer], data: DetectionData, folder: Path)
     results: Results = {}
     for trainer in trainers:
         results.setdefault(trainer.name, []).append(last_figures(trainer.folder))
+    for trainer in trainers[-len(SMALL) :]:
+        keep_pages(trainer.model, first(data.test, trainer.recipe.test_images), trainer.folder)
+    page, _ = write_report([folder])
     draw_some(trainers[-len(SMALL) :], data, folder)
     console.print(table(results))
     console.print(verdict(results))
-    console.print(f"Runs and pictures: {folder}", markup=False, soft_wrap=True)
+    console.print(f"Report: {page}\nRuns and pictures: {folder}", markup=False, soft_wrap=True)
 
 
 def make_trainer(

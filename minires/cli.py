@@ -348,8 +348,11 @@ def train_detector(
         str, typer.Option(help="small-resnet, small-vgg, or resnet50 and the like, vgg16")
     ] = "small-resnet",
     weights: Annotated[
-        Path | None, typer.Option(help="torchvision's classifier that a large backbone begins with")
+        Path | None, typer.Option(help="a classifier; of a small backbone a detector trained here")
     ] = None,
+    pretrain: Annotated[
+        int, typer.Option(min=0, help="iterations on drawings before, of a small backbone")
+    ] = 0,
     sizes: Annotated[str | None, typer.Option(help="sides of the anchors, pixels")] = None,
     shorter: Annotated[int | None, typer.Option(min=32, help="pixels images are scaled to")] = None,
     longer: Annotated[int | None, typer.Option(min=32, help="at most, longer side")] = None,
@@ -371,6 +374,7 @@ def train_detector(
         classes=classes,
         backbone=backbone,
         weights=weights,
+        pretrain=pretrain,
         sizes=sizes,
         view=(shorter, longer),
         recipe=own_data.recipe_of(preset, iterations, batch_size),

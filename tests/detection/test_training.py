@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from minires import cli
 from minires.detection import DetectorTrainer, detect, load_detector, scenes, train_detector
 from minires.detection.backbones import faster_rcnn
 from minires.detection.own_data import recipe_of
-from minires.detection.saved import load_saved, save_detector
+from minires.detection.pretraining import pretraining
+from minires.detection.saved import load_saved, save_detector, take_over
 from minires.detection.sets import DetectionData
-from minires.detection.small import SETTINGS, small_resnet
+from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from minires.detection.training import TERMS, toy
 from minires.training.recipes import Recipe
 from minires.training.records import read_records
@@ -106,8 +108,6 @@ def test_large_detectors_are_made_again_from_their_file(tmp_path):
 
 
 def test_files_that_do_not_say_how_to_make_a_detector_are_refused(tmp_path):
-    from safetensors.numpy import save_file
-
     path = tmp_path / "a.safetensors"
     save_file({"x": np.zeros(1)}, path)
     assert load_saved(path) is None
@@ -135,6 +135,12 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert trained.exit_code == 0, trained.output
     assert "There is no test set" in trained.output
     assert "nothing is wrong" in trained.output
+    assert "On 3 test images: mAP@.5" in trained.output
+    assert "4 iterations in" in trained.output
+    assert (tmp_path / "run" / "test-image.png").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What the small ResNet finds" in page
+    assert "mAP@[.5,.95] on the test images" in page
     weights = tmp_path / "run" / "detector.safetensors"
     image, picture = folder / "JPEGImages" / "0.jpg", tmp_path / "out.png"
     arguments = (image, "--weights", weights, "--threshold", 0, "--picture", picture)
@@ -144,9 +150,38 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert picture.exists()
 
 
+def test_a_pretrained_trunk_is_the_detectors_own(tmp_path):
+    model = small_resnet(["dog"], settings=VIEW)
+    before = model.state_dict()
+    options = {"folder": tmp_path, "seed": 0, "drawings": (20, 10)}
+    trainer = pretraining(model, 2, **options)
+    assert trainer.dataset.image_shape == (64, 64, 3)  # a map of 8 x 8, as of a region
+    trainer.finish()
+    changed = {n for n, a in model.state_dict().items() if not np.array_equal(a, before[n])}
+    assert {name.split(".")[0] for name in changed} == {"trunk", "head"}
+
+
+def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
+    """With all but the last layers, whose classes are others, and anchors of another number."""
+    trained = small_resnet(["dog", "cat"], settings=replace(VIEW, sizes=((12,),)), seed=1)
+    path = save_detector(trained, tmp_path / "detector.safetensors")
+    model = take_over(small_resnet(["dog", "cat"], settings=VIEW), path)
+    theirs, own = trained.state_dict(), small_resnet(["dog", "cat"], settings=VIEW).state_dict()
+    for name, array in model.state_dict().items():
+        new = name.startswith(("predictor", "rpn.cls", "rpn.bbox"))
+        np.testing.assert_array_equal(array, (own if new else theirs)[name], err_msg=name)
+    with pytest.raises(ValueError, match="holds a small ResNet: a small VGG begins with"):
+        take_over(small_vgg(["dog"]), path)
+    save_file({"x": np.zeros(1)}, path)
+    with pytest.raises(ValueError, match="no detector that was trained here"):
+        take_over(model, path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("--backbone", "resnet18", "--weights", "r.pth", "--pretrain", 3), "is for small-resnet"),
+        (("--precision", "bfloat16"), "precision must be one of float32, tf32"),
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
         (("--sizes", "a"), "sizes of anchors 'a'"),

@@ -202,6 +202,21 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/detection/pages.py",
+        "tests/detection/test_pages.py",
+        {
+            "pages: difficult objects are missed": (
+                "    lost = counting(data)\n",
+                "    lost = counting(data) | True\n",
+            ),
+            "pages: small misses come first": ("-truth.box_area[places]", "truth.box_area[places]"),
+            "pages: doubtful false alarms come first": (
+                "-likely.score[places]",
+                "likely.score[places]",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/detection/training.py",
         f"{TRAINING}::test_a_training_leaves_records_and_a_detector",
         {
