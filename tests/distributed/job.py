@@ -11,7 +11,7 @@ import pytest
 
 from minires.distributed import place, silence_other_ranks, world
 from minires.distributed.tree import tree_sum
-from minires.training import InterruptedTraining, run_all
+from minires.training import InterruptedTraining, run_all, run_side_by_side
 from tests.training.small import dataset, trainer
 
 SHARDED = {"shards": 4, "iterations": 6, "record_every": 2, "evaluate_every": 6}
@@ -82,6 +82,10 @@ def dealt(folder):
     world().agree("trained networks", weights)
 
 
+def side_by_side(folder):
+    run_side_by_side(runs(folder))
+
+
 def stopped_dealt(folder):
     """Both ranks are asked to stop in their first runs, as by Ctrl-C."""
     made = runs(folder)
@@ -144,6 +148,7 @@ JOBS = {
     "whole": whole,
     "dealt": dealt,
     "calls": calls,
+    "side_by_side": side_by_side,
     "stopped_dealt": stopped_dealt,
     "fail": lambda folder: drill(folder, act=fail),
     "exit": lambda folder: drill(folder, act=lambda run: sys.exit(0)),

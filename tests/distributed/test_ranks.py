@@ -70,9 +70,10 @@ def test_shards_have_the_same_bits_on_1_2_and_4_ranks_stopped_and_resumed_betwee
     assert records(tmp_path / "whole") == records(tmp_path / "parts")
 
 
-def test_dealt_runs_are_those_of_one_process(tmp_path):
+@pytest.mark.parametrize("name", ["dealt", "side_by_side"])
+def test_dealt_runs_are_those_of_one_process(name, tmp_path):
     run_all(job.runs(tmp_path / "alone"))
-    code, text = run(2, "dealt", tmp_path / "ranks")
+    code, text = run(2, name, tmp_path / "ranks")
     assert (code, text) == (0, "")
     for seed in range(3):
         alone, dealt = (tmp_path / name / f"run{seed}" for name in ("alone", "ranks"))

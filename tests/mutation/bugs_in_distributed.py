@@ -284,8 +284,8 @@ MUTANTS = [
                 "        pass\n",
             ),
             "dealing: every rank trains all": (
-                "own = hands[ranks.rank // size] if group else []",
-                "own = list(range(len(trainers)))",
+                "trainers[number] for number in hands[ranks.rank // size]}",
+                "trainers[number] for number in range(len(trainers))}",
             ),
         },
     ),
