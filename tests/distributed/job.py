@@ -18,6 +18,8 @@ SHARDED = {"shards": 4, "iterations": 6, "record_every": 2, "evaluate_every": 6}
 SHARDED |= {"checkpoint_every": 2, "test_images": None}
 TINY = {"iterations": 4, "batch_size": 4, "record_every": 2, "evaluate_every": 4}
 TINY |= {"checkpoint_every": 2, "test_images": 4}
+LIMIT = 100  # seconds after which mpiexec ends its ranks, and leaves none behind
+HARM_DONE = "harm done"  # a file that tells when
 HARMED = {**TINY, "iterations": 8, "record_every": 4, "shards": 2}
 
 
@@ -49,6 +51,7 @@ def drill(folder, **harm):
 
     def watch(run):
         if run.step == 3 and place().rank == 1:
+            (folder / HARM_DONE).touch()
             harm["act"](run)
 
     depth = harm.get("depth", 8) if place().rank else 8
@@ -61,6 +64,10 @@ def fail(run):
 
 def drift(run):
     run.model.fc.bias.data[0] += 1
+
+
+def hang(run):
+    time.sleep(LIMIT)
 
 
 def diverge(run):
@@ -155,6 +162,7 @@ JOBS = {
     "killed": lambda folder: drill(folder, act=lambda run: os.kill(os.getpid(), signal.SIGKILL)),
     "drift": lambda folder: drill(folder, act=drift),
     "diverge": lambda folder: drill(folder, act=diverge),
+    "hang": lambda folder: drill(folder, act=hang),
     "shapes": lambda folder: drill(folder, depth=14),
 }
 

@@ -116,6 +116,9 @@ def test_with_frozen_batch_norm_shards_are_the_whole_batch(tmp_path):
     for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         assert relative_error(b.grad, a.grad) < 1e-5
         assert relative_error(b.data, a.data) < 1e-6
+    a, b = (run.records.since_record for run in (whole, parts))
+    assert (b.images, b.wrong) == (a.images, a.wrong)
+    assert b.loss_sum == pytest.approx(a.loss_sum, rel=1e-6)
     a, b = (np.concatenate([g.ravel() for g in r.optimizer.gradients()]) for r in (whole, parts))
     assert np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(a)
     assert same(
