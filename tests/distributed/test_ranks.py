@@ -73,7 +73,8 @@ def test_shards_have_the_same_bits_on_1_2_and_4_ranks_stopped_and_resumed_betwee
 def test_dealt_runs_are_those_of_one_process(name, tmp_path):
     run_all(job.runs(tmp_path / "alone"))
     code, text = run(2, name, tmp_path / "ranks")
-    assert (code, text) == (0, "")
+    compiling = [line for line in text.splitlines() if line.startswith("minires: compiling")]
+    assert (code, text.splitlines()) == (0, compiling[:1])
     for seed in range(3):
         alone, dealt = (tmp_path / name / f"run{seed}" for name in ("alone", "ranks"))
         assert same(files_arrays(alone), files_arrays(dealt))
