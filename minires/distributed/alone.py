@@ -45,6 +45,10 @@ class Alone:
         """What rank 0 computes. Whatever it raises is raised by all."""
         return compute()
 
+    def each(self, act: Callable[[], Value]) -> list[Value]:
+        """Every rank's own result, in the order of ranks. What one raises all raise."""
+        return [act()]
+
     def in_turn(self, act: Callable[[], Value]) -> Value:
         """Every rank's own result, one rank of each machine ahead of the others.
 

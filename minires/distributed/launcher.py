@@ -60,10 +60,11 @@ def world() -> Alone:
     return whole_world(here)
 
 
-def rank_name() -> str:
-    """Which rank this is, and where, for lists of runs; "" for a single process."""
+def rank_name(size: int = 1) -> str:
+    """Which rank this is, or the first of how many, for lists of runs; "" for a single process."""
     here = place()
-    return f"rank {here.rank} on {platform.node()}" if here.size > 1 else ""
+    which = f"rank {here.rank}" if size == 1 else f"ranks {here.rank} to {here.rank + size - 1}"
+    return f"{which} on {platform.node()}" if here.size > 1 else ""
 
 
 def take_gpu(local_rank: int) -> None:

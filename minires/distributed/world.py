@@ -82,6 +82,9 @@ class MpiWorld(Alone):
         with self.watch.waiting("what rank 0 computes"):
             return settled(self.comm.bcast(outcome))
 
+    def each(self, act: Callable[[], Value]) -> list[Value]:
+        return [settled(outcome) for outcome in self.exchange(outcome_of(act))]
+
     def in_turn(self, act: Callable[[], Value]) -> Value:
         on_machine = self.comm.Split_type(MPI.COMM_TYPE_SHARED).rank
         ahead = 0 if self.rank == 0 else 1 if on_machine == 0 else 2

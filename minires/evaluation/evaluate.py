@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..data import BrokenImageError, LabelledImages, Prefetch, Preprocessing
 from ..data.images import View
+from ..distributed import ALONE, Alone
 from ..nn import Module
 from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
@@ -74,6 +75,7 @@ class Evaluation:
 class Example:
     """One image, ready for the networks; without views where it is broken."""
 
+    number: int
     label: int
     views: list[View]
     fault: str = ""
@@ -95,8 +97,8 @@ class ViewPreparation:
         except BrokenImageError as error:
             if self.broken == "refuse":
                 raise
-            return Example(label, [], str(error))
-        return Example(label, views)
+            return Example(number, label, [], str(error))
+        return Example(number, label, views)
 
 
 def evaluate(
@@ -109,11 +111,12 @@ def evaluate(
     workers: int = 2,
     broken: Broken = "skip",
     watch: Callable[[Evaluation], None] | None = None,
+    world: Alone = ALONE,
 ) -> Evaluation:
     """Classify all images by each network and by their ensemble.
 
     Threads decode and prepare images while the networks run. The ensemble's probabilities are the
-    mean of its members'.
+    mean of its members'. Several ranks share the batches, and all get the same result.
 
     Args:
         models: networks by name, with as many outputs as there are classes.
@@ -123,7 +126,8 @@ def evaluate(
         batch_size: how many crops a network sees at once; as many pixels of other views.
         workers: number of threads that prepare images.
         broken: "skip" leaves files out that can't be used, and names them; "refuse" raises.
-        watch: called after each batch with the results so far, for a progress bar.
+        watch: called after each batch with the results so far of this rank, for a progress bar.
+        world: the ranks that share the work.
 
     Raises: ValueError where outputs and classes differ in number, or no image could be read;
         BrokenImageError.
@@ -135,20 +139,47 @@ def evaluate(
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)
     prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
-    examples = Prefetch(prepare, len(images), workers=workers, ahead=2 * chunk + workers)
+    own = [n for n in range(len(images)) if n // chunk % world.size == world.rank]
     batch_pixels = batch_size * preprocessing.crop**2
-    started = time.perf_counter()
-    for some in in_chunks(examples, chunk):
-        result.broken += [example.fault for example in some if example.fault]
-        whole = [example for example in some if not example.fault]
-        if whole:
-            count(result, models, whole, protocol, batch_pixels)
-        result.seconds, result.waited = time.perf_counter() - started, examples.waited
-        if watch:
-            watch(result)
-    if not result.images:
+
+    def classify_own() -> tuple[Evaluation, dict[int, str]]:
+        started, faults = time.perf_counter(), {}
+        examples = Prefetch(
+            lambda place: prepare(own[place]), len(own), workers=workers, ahead=2 * chunk + workers
+        )
+        for some in in_chunks(examples, chunk):
+            faults |= {example.number: example.fault for example in some if example.fault}
+            result.broken = list(faults.values())
+            if whole := [example for example in some if not example.fault]:
+                count(result, models, whole, protocol, batch_pixels)
+            result.seconds, result.waited = time.perf_counter() - started, examples.waited
+            if watch:
+                watch(result)
+        return result, faults
+
+    found = together(world.each(classify_own))
+    if not found.images:
         raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
-    return result
+    return found
+
+
+def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:
+    """What several ranks have found, as one would have; times are those of the slowest."""
+    results, faults = [result for result, _ in parts], {}
+    for _, some in parts:
+        faults |= some
+    return replace(
+        results[0],
+        scores={name: total([r.scores[name] for r in results]) for name in results[0].scores},
+        broken=[faults[number] for number in sorted(faults)],
+        seconds=max(result.seconds for result in results),
+        waited=max(result.waited for result in results),
+    )
+
+
+def total(scores: list[Score]) -> Score:
+    """The sums of all counts."""
+    return Score(*(sum(column) for column in zip(*map(astuple, scores), strict=True)))
 
 
 def refuse_none(models: Sized) -> None:

@@ -121,7 +121,8 @@ class Trainer:
         """
         with ExitStack() as held, self.replay:
             held.push(self.world.hang_up)
-            self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
+            who = rank_name(self.world.size)
+            self.world.share(lambda: held.enter_context(claimed(self.folder, who)))
             if self.step == 0:
                 self.begin()
             if not self.model.training:

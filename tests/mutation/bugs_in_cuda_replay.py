@@ -135,8 +135,8 @@ MUTANTS = [
                 '        return ""\n',
             ),
             "replay: once given up, for ever": (
-                '        self.reason = ""\n        if reason',
-                "        if reason",
+                '        self.reason = ""\n        own',
+                "        own",
             ),
         },
     ),

@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/training/trainer.py",
-        ON_GPU,
+        FROZEN,
         {
             "trainer: the loss of the last shard alone": (
                 "self.tally.totals += row",
@@ -255,6 +255,25 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/evaluation/evaluate.py",
+        "tests/evaluation/test_evaluate.py::test_ranks_share_the_images_and_find_what_one_finds",
+        {
+            "evaluate: every rank takes all images": ("% world.size == world.rank]", ">= 0]"),
+            "evaluate: what one rank finds is what all find": (
+                "r in results]) for",
+                "r in results[:1]]) for",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/watch.py",
+        f"{RANKS}::test_a_rank_that_hangs_is_named_and_all_are_ended",
+        {
+            "watch: who waits is blamed": ("- set(waiting))", "& set(waiting))"),
+            "watch: nobody is ended": ("if seconds > self.limit:", "if False:"),
+        },
+    ),
+    *planted_in(
         "minires/training/checkpoints.py",
         SAME_BITS,
         {
@@ -284,8 +303,8 @@ MUTANTS = [
                 "        pass\n",
             ),
             "dealing: every rank trains all": (
-                "own = hands[ranks.rank // size] if group else []",
-                "own = list(range(len(trainers)))",
+                "trainers[number] for number in hands[ranks.rank // size]}",
+                "trainers[number] for number in range(len(trainers))}",
             ),
         },
     ),
