@@ -26,6 +26,7 @@ from .commands import likely, numbers, show_check
 from .detecting import detect
 from .draw import draw_found
 from .network import FasterRCNN
+from .numbers import LARGEST_SIDE
 from .pages import keep_pages
 from .pretraining import pretraining
 from .reading import read_annotations
@@ -51,6 +52,7 @@ def train_on(
     pretrain: int = 0,
     sizes: str | None,
     view: tuple[int | None, int | None],
+    scales: str | None = None,
     recipe: Recipe,
     seed: int,
     folder: Path,
@@ -59,7 +61,8 @@ def train_on(
 ) -> None:
     """Check the boxes, train, evaluate; the detector is a file in `folder`.
 
-    `view` are the shorter and the longer side that the network sees. `pretrain` are iterations on
+    `view` are the shorter and the longer side that the network sees, `scales` shorter sides to draw
+    from in training. `pretrain` are iterations on
     the built-in drawings before. Without a test set the images that it was trained on are the test,
     and that is said.
     """
@@ -67,7 +70,7 @@ def train_on(
         refuse_pretraining(backbone, weights)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    place = choose(device)
+    place, drawn_from = choose(device), pixels(scales) if scales else ()
     names = read_classes(classes).names if classes else None
     train = read_annotations(data, split=splits[0], classes=names)
     train.refuse_faults()
@@ -88,6 +91,7 @@ def train_on(
         if pretrain:
             drawings = pretraining(model, pretrain, folder=folder / "pretraining", **options)
             finish(console, drawings)
+        options["scales"] = drawn_from
         trainer = DetectorTrainer(model, sets, recipe, folder=folder, name=model.name, **options)
         finish(console, trainer)
     path = save_detector(model, folder / "detector.safetensors")
@@ -122,6 +126,14 @@ def draw_first(model: FasterRCNN, data: DetectionSet, path: Path) -> Path:
     pixels = data.pixels(0)
     found = likely(detect(model, pixels), 0.5)
     return draw_found(Image.fromarray(pixels), found, model.classes, path)
+
+
+def pixels(text: str) -> tuple[int, ...]:
+    """Shorter sides of images. Raises: ValueError."""
+    sides = text.split(",")
+    if not all(side.isdecimal() and 32 <= int(side) <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"--scales {text}: expected whole pixels, 32 and more, such as 240,300")
+    return tuple(map(int, sides))
 
 
 def refuse_pretraining(backbone: str, weights: Path | None) -> None:

@@ -81,6 +81,14 @@ def test_a_resumed_training_gives_the_same_bits(data, tmp_path):
         np.testing.assert_array_equal(second.model.state_dict()[name], array, err_msg=name)
 
 
+def test_a_run_with_other_scales_is_not_gone_on_with(data, tmp_path):
+    options = {"folder": tmp_path, "seed": 0, "name": "a"}
+    model = small_resnet(data.classes, settings=VIEW)
+    DetectorTrainer(model, data, toy(2), scales=(40, 48), **options).run()
+    with pytest.raises(ValueError, match="scales"):
+        DetectorTrainer(model, data, toy(2), **options).resume()
+
+
 def test_one_scene_is_learnt_by_heart(tmp_path):
     """The test of everything: all objects of an image found after 200 iterations."""
     drawn = scenes(train=1, test=0, size=96).train
@@ -181,6 +189,7 @@ def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
     ("arguments", "sentence"),
     [
         (("--backbone", "resnet18", "--weights", "r.pth", "--pretrain", 3), "is for small-resnet"),
+        (("--scales", "300,x"), "--scales 300,x: expected whole pixels"),
         (("--precision", "bfloat16"), "precision must be one of float32, tf32"),
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
@@ -192,6 +201,11 @@ def test_bad_options_are_met_with_a_sentence(arguments, sentence, tmp_path):
     folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30))})
     result = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *arguments)
     assert sentence in str(result.exception)
+
+
+@pytest.mark.parametrize("preset", ["toy", "quick"])
+def test_one_iteration_is_enough(preset):
+    assert recipe_of(preset, 1, None).iterations == 1
 
 
 def test_iterations_move_the_drop_of_the_rate():
