@@ -21,7 +21,7 @@ from ..weights import load_torchvision
 from .annotations import Annotations
 from .backbones import NAMES as PRETRAINED
 from .backbones import faster_rcnn
-from .check import Viewing, check
+from .check import Viewing, check, image_sizes, refuse_unseen
 from .commands import likely, numbers, show_check
 from .detecting import detect
 from .draw import draw_found
@@ -76,7 +76,9 @@ def train_on(
     train.refuse_faults()
     settings = settings_of(backbone, sizes, view)
     seen = Viewing(settings.sizes[0], settings.shorter, settings.longer, stride_of(backbone))
-    show_check(console, check(train, seen, whole=False))
+    result = check(train, seen, whole=False)
+    show_check(console, result)
+    refuse_unseen(train.name, result.wrong)
     held_out = test or (data if splits[1] else None)
     tested = train
     if held_out is None:
@@ -84,6 +86,7 @@ def train_on(
     else:
         tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
         tested.refuse_faults()
+        refuse_unseen(tested.name, image_sizes(tested, iter)[1])
     model = begin(backbone, train, settings, weights)
     sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
     with in_precision(precision):

@@ -130,3 +130,13 @@ def test_a_wrong_option_gets_a_sentence(script, arguments, sentence):
 def test_the_main_job_is_timed():
     printed = run("main_job.py", "--preset", "toy", "--data", "builtin").stdout
     assert re.search(r"toy, builtin: \d+ s", printed)
+
+
+def test_detectors_are_timed_with_or_without_torchvision(tmp_path):
+    path = tmp_path / "rows.json"
+    options = ("--small", "--rounds", "1", "--cases", "step,nms", "--json", str(path))
+    text = run("detectors.py", *options).stdout
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["case"] for row in rows] == ["step", "nms"]
+    assert all(row["engines"]["minires"]["ms"] > 0 for row in rows)
+    assert ("torchvision can't be used here" in text) == ("torchvision" not in rows[0]["engines"])
