@@ -356,6 +356,9 @@ def train_detector(
     sizes: Annotated[str | None, typer.Option(help="sides of the anchors, pixels")] = None,
     shorter: Annotated[int | None, typer.Option(min=32, help="pixels images are scaled to")] = None,
     longer: Annotated[int | None, typer.Option(min=32, help="at most, longer side")] = None,
+    scales: Annotated[
+        str | None, typer.Option(help="shorter sides to draw from in training: 240,300,360")
+    ] = None,
     preset: Annotated[str, typer.Option(help="toy or quick")] = "quick",
     iterations: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
@@ -377,6 +380,7 @@ def train_detector(
         pretrain=pretrain,
         sizes=sizes,
         view=(shorter, longer),
+        scales=scales,
         recipe=own_data.recipe_of(preset, iterations, batch_size),
         seed=seed,
         folder=out,

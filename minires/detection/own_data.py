@@ -21,11 +21,12 @@ from ..weights import load_torchvision
 from .annotations import Annotations
 from .backbones import NAMES as PRETRAINED
 from .backbones import faster_rcnn
-from .check import Viewing, check
+from .check import Viewing, check, image_sizes, refuse_unseen
 from .commands import likely, numbers, show_check
 from .detecting import detect
 from .draw import draw_found
 from .network import FasterRCNN
+from .numbers import LARGEST_SIDE
 from .pages import keep_pages
 from .pretraining import pretraining
 from .reading import read_annotations
@@ -51,6 +52,7 @@ def train_on(
     pretrain: int = 0,
     sizes: str | None,
     view: tuple[int | None, int | None],
+    scales: str | None = None,
     recipe: Recipe,
     seed: int,
     folder: Path,
@@ -59,7 +61,8 @@ def train_on(
 ) -> None:
     """Check the boxes, train, evaluate; the detector is a file in `folder`.
 
-    `view` are the shorter and the longer side that the network sees. `pretrain` are iterations on
+    `view` are the shorter and the longer side that the network sees, `scales` shorter sides to draw
+    from in training. `pretrain` are iterations on
     the built-in drawings before. Without a test set the images that it was trained on are the test,
     and that is said.
     """
@@ -67,13 +70,15 @@ def train_on(
         refuse_pretraining(backbone, weights)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    place = choose(device)
+    place, drawn_from = choose(device), pixels(scales) if scales else ()
     names = read_classes(classes).names if classes else None
     train = read_annotations(data, split=splits[0], classes=names)
     train.refuse_faults()
     settings = settings_of(backbone, sizes, view)
     seen = Viewing(settings.sizes[0], settings.shorter, settings.longer, stride_of(backbone))
-    show_check(console, check(train, seen, whole=False))
+    result = check(train, seen, whole=False)
+    show_check(console, result)
+    refuse_unseen(train.name, result.wrong)
     held_out = test or (data if splits[1] else None)
     tested = train
     if held_out is None:
@@ -81,6 +86,7 @@ def train_on(
     else:
         tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
         tested.refuse_faults()
+        refuse_unseen(tested.name, image_sizes(tested, iter)[1])
     model = begin(backbone, train, settings, weights)
     sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
     with in_precision(precision):
@@ -88,6 +94,7 @@ def train_on(
         if pretrain:
             drawings = pretraining(model, pretrain, folder=folder / "pretraining", **options)
             finish(console, drawings)
+        options["scales"] = drawn_from
         trainer = DetectorTrainer(model, sets, recipe, folder=folder, name=model.name, **options)
         finish(console, trainer)
     path = save_detector(model, folder / "detector.safetensors")
@@ -122,6 +129,14 @@ def draw_first(model: FasterRCNN, data: DetectionSet, path: Path) -> Path:
     pixels = data.pixels(0)
     found = likely(detect(model, pixels), 0.5)
     return draw_found(Image.fromarray(pixels), found, model.classes, path)
+
+
+def pixels(text: str) -> tuple[int, ...]:
+    """Shorter sides of images. Raises: ValueError."""
+    sides = text.split(",")
+    if not all(side.isdecimal() and 32 <= int(side) <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"--scales {text}: expected whole pixels, 32 and more, such as 240,300")
+    return tuple(map(int, sides))
 
 
 def refuse_pretraining(backbone: str, weights: Path | None) -> None:

@@ -98,7 +98,7 @@ def false_alarms(data: DetectionSet, likely: Detections) -> list[Miss]:
     return [miss(data, likely, place, f"{likely.score[place]:.0%}") for place in places]
 
 
-def miss(data: DetectionSet, of: Any, place: int, note: str) -> Miss:
+def miss(data: DetectionSet, of: Any, place: Any, note: str) -> Miss:
     """Row `place` of annotations or detections."""
     name = data.annotations.classes[of.label[place] - 1]
     return Miss(int(of.image[place]), of.box[place], f"{name}: {note}")

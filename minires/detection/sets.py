@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .matching import Places
 from .network import Size
 from .settings import Settings
 
-FLIPS, DRAWS = 2, 3  # streams of random numbers beside those of `data/batches.py`
+FLIPS, DRAWS, SCALES = 2, 3, 4  # streams of random numbers beside those of `data/batches.py`
 AHEAD = 4  # batches that threads make while a GPU computes
 ENDLESS = 1 << 62  # steps: more than any training has
 
@@ -88,8 +88,9 @@ class DetectionBatch(NamedTuple):
 class DetectionBatches:
     """Training batches: batch `step` is a pure function of the data, `seed` and `step`.
 
-    Half of the images are mirrored. Smaller ones are padded at their right and lower edge. For a
-    GPU, threads make the batches that follow while it computes.
+    Half of the images are mirrored. With `scales`, the shorter side of each image is drawn from
+    these numbers of pixels; the longer one keeps its limit. Smaller images are padded at their
+    right and lower edge. For a GPU, threads make the batches that follow while it computes.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class DetectionBatches:
         settings: Settings,
         *,
         flips: bool = True,
+        scales: Sequence[int] = (),
         dtype: npt.DTypeLike = np.float32,
         device: str = "cpu",
     ) -> None:
@@ -107,6 +109,7 @@ class DetectionBatches:
             raise ValueError(f"batch_size must be 1 to {len(data)}, all images, not {batch_size}")
         self.data, self.batch_size, self.seed, self.settings = data, batch_size, seed, settings
         self.flips, self.dtype, self.device, self.due = flips, dtype, device, 0
+        self.scales = np.array(scales or [settings.shorter])
         self.stream: Iterator[DetectionBatch] = iter(())
         self.streamed = -1  # the step of the stream's next batch
 
@@ -144,17 +147,19 @@ class DetectionBatches:
         order = epoch_order(len(self.data), self.seed, epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         mirrored = np.random.default_rng([self.seed, FLIPS, step]).random(len(chosen)) < 0.5
-        pairs = zip(chosen, mirrored & self.flips, strict=True)
-        images, boxes, labels = zip(*(self.example(*pair) for pair in pairs), strict=True)
+        draw = np.random.default_rng([self.seed, SCALES, step]).integers
+        shorter = self.scales[draw(len(self.scales), size=len(chosen))].tolist()
+        each = zip(chosen, (mirrored & self.flips).tolist(), shorter, strict=True)
+        images, boxes, labels = zip(*(self.example(*one) for one in each), strict=True)
         sizes = [image.shape[:2] for image in images]
         together = padded(images, self.settings.multiple)
         return DetectionBatch(together, sizes, list(boxes), list(labels))
 
-    def example(self, place: int, mirrored: bool) -> tuple[Array, Boxes, Places]:
+    def example(self, place: int, mirrored: bool, shorter: int) -> tuple[Array, Boxes, Places]:
         """An image as the network sees it, and its objects there."""
         pixels, (boxes, labels) = self.data.pixels(place), self.data.objects(place)
         old = np.array(pixels.shape[:2])
-        new = resized(old, self.settings.shorter, self.settings.longer)
+        new = resized(old, shorter, self.settings.longer)
         image = normalised(pixels, self.dtype)
         image = enlarge(image, tuple(new.tolist())) if (new != old).any() else image
         boxes = boxes * np.tile((new / old)[::-1], 2)

@@ -80,6 +80,8 @@ class DetectionTally(Tally):
 class DetectorTrainer(Trainer):
     """Trains a detector; arguments and files are those of `Trainer`.
 
+    `scales` are shorter sides of training images in pixels, one of which is drawn for each; left
+    out, all are as the detector will see them.
     On a GPU the maps and all gradients are made there. The host draws the samples and picks the
     proposals, for which it waits once in each step. Steps are not replayed: regions come in other
     numbers each time.
@@ -90,15 +92,24 @@ class DetectorTrainer(Trainer):
     tally: DetectionTally
 
     def __init__(
-        self, model: FasterRCNN, data: DetectionData, recipe: Recipe, **options: Any
+        self,
+        model: FasterRCNN,
+        data: DetectionData,
+        recipe: Recipe,
+        *,
+        scales: Sequence[int] = (),
+        **options: Any,
     ) -> None:
+        self.scales = tuple(scales)
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
+        self.identity["scales"] = list(scales) or None
         self.replay = NoReplay(model, self.optimizer, self.batches, self.name)
 
     def make_batches(self, seed: int, **place: Any) -> Any:
         """Batches of annotated images."""
         settings, size = self.model.numbers, self.recipe.batch_size
+        place["scales"] = self.scales
         return DetectionBatches(self.dataset.train, size, seed, settings, **place)
 
     def make_gradients(self) -> None:
@@ -167,11 +178,12 @@ def rows_of(place: int, found: Found) -> Iterator[Detection]:
 
 def toy(iterations: int | None = None) -> Recipe:
     """Seconds: it shows that everything works, and teaches nothing."""
+    iterations = iterations or 4
     return Recipe(
         name="toy",
-        iterations=iterations or 4,
+        iterations=iterations,
         batch_size=2,
-        schedule=LinearDecay(peak=0.01, start=2, stop=iterations or 4),
+        schedule=LinearDecay(peak=0.01, start=min(2, iterations - 1), stop=iterations),
         record_every=2,
         evaluate_every=4,
         checkpoint_every=2,

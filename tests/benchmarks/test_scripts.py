@@ -149,3 +149,13 @@ def test_the_improvements_of_a_detector_are_measured_and_kept(tmp_path):
     assert record["ensemble"].keys() == {"mAP50", "mAP"}
     names = {path.name for path in tmp_path.glob("resnet-*seed1")}
     assert names == {"resnet-seed1", "resnet-context-seed1"}
+
+
+def test_detectors_are_timed_with_or_without_torchvision(tmp_path):
+    path = tmp_path / "rows.json"
+    options = ("--small", "--rounds", "1", "--cases", "step,nms", "--json", str(path))
+    text = run("detectors.py", *options).stdout
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["case"] for row in rows] == ["step", "nms"]
+    assert all(row["engines"]["minires"]["ms"] > 0 for row in rows)
+    assert ("torchvision can't be used here" in text) == ("torchvision" not in rows[0]["engines"])

@@ -1,6 +1,7 @@
 """Training of detectors: through the trainer's loop, resumed, saved, by command."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from minires.detection.saved import load_saved, save_detector, take_over
 from minires.detection.sets import DetectionData
 from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from minires.detection.training import TERMS, toy
+from minires.training.dealing import hands_of
 from minires.training.recipes import Recipe
 from minires.training.records import read_records
 from minires.training.schedules import LinearDecay, LinearWarmUp
@@ -79,6 +81,20 @@ def test_a_resumed_training_gives_the_same_bits(data, tmp_path):
     second.run()
     for name, array in whole.model.state_dict().items():
         np.testing.assert_array_equal(second.model.state_dict()[name], array, err_msg=name)
+
+
+def test_runs_of_detectors_are_dealt_by_what_they_cost(data, tmp_path):
+    runs = [trainer_of(data, tmp_path / str(n), recipe_of("toy", n, None)) for n in (3, 9, 4)]
+    size, hands = hands_of(Namespace(size=2), runs)
+    assert (size, hands) == (1, [[1], [2, 0]])
+
+
+def test_a_run_with_other_scales_is_not_gone_on_with(data, tmp_path):
+    options = {"folder": tmp_path, "seed": 0, "name": "a"}
+    model = small_resnet(data.classes, settings=VIEW)
+    DetectorTrainer(model, data, toy(2), scales=(40, 48), **options).run()
+    with pytest.raises(ValueError, match="scales"):
+        DetectorTrainer(model, data, toy(2), **options).resume()
 
 
 def test_one_scene_is_learnt_by_heart(tmp_path):
@@ -150,6 +166,24 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert picture.exists()
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_images_that_cannot_be_seen_are_named_before_training(split, content, tmp_path):
+    sets = {}
+    for name in ("train", "test"):
+        files = {f"{name}{i}": xml(("dog", 5, 5, 40, 30)) for i in range(2)}
+        sets[name] = voc_folder(tmp_path / name, files)
+    image = sets[split] / "JPEGImages" / f"{split}1.jpg"
+    image.unlink()
+    if content:
+        image.write_bytes(content)
+    folders = ("--data", sets["train"], "--test", sets["test"], "--out", tmp_path / "run")
+    result = invoke("train-detector", *folders, "--preset", "toy")
+    what = "images that can't be read" if content else "images whose files are missing"
+    assert f"{split}: 1 {what}, such as" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_pretrained_trunk_is_the_detectors_own(tmp_path):
     model = small_resnet(["dog"], settings=VIEW)
     before = model.state_dict()
@@ -181,6 +215,7 @@ def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
     ("arguments", "sentence"),
     [
         (("--backbone", "resnet18", "--weights", "r.pth", "--pretrain", 3), "is for small-resnet"),
+        (("--scales", "300,x"), "--scales 300,x: expected whole pixels"),
         (("--precision", "bfloat16"), "precision must be one of float32, tf32"),
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
@@ -192,6 +227,11 @@ def test_bad_options_are_met_with_a_sentence(arguments, sentence, tmp_path):
     folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30))})
     result = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *arguments)
     assert sentence in str(result.exception)
+
+
+@pytest.mark.parametrize("preset", ["toy", "quick"])
+def test_one_iteration_is_enough(preset):
+    assert recipe_of(preset, 1, None).iterations == 1
 
 
 def test_iterations_move_the_drop_of_the_rate():

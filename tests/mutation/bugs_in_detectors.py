@@ -66,12 +66,12 @@ MUTANTS = [
                 "logits[..., : self.anchors] - logits[..., self.anchors :]",
             ),
             "proposals: boxes leave the image": (
-                "clip(decode(codes[order], anchors[order]), *size)",
-                "decode(codes[order], anchors[order])",
+                "clip(decode(codes[order], level.anchors[order]), *size)",
+                "decode(codes[order], level.anchors[order])",
             ),
             "proposals: small ones stay": (
-                "boxes, order = boxes[large], order[large]",
-                "large = large",
+                "boxes, order = np.ascontiguousarray(boxes[large]), order[large]",
+                "boxes = np.ascontiguousarray(boxes)",
             ),
         },
     ),
@@ -185,6 +185,10 @@ MUTANTS = [
             "flips: pixels are counted inclusively": (
                 "width - boxes[:, [2, 0]]",
                 "width - 1 - boxes[:, [2, 0]]",
+            ),
+            "batches: an image has the scale of the one before": (
+                "size=len(chosen))].tolist()",
+                "size=len(chosen))].tolist()[-1:] * len(chosen)",
             ),
             "batches: crowds are learnt": ("~self.annotations.crowd[part] & ", ""),
             "batches: boxes are not scaled": (
