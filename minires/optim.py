@@ -85,6 +85,7 @@ class Optimizer(Remembering):
         """The learning rate for a step: a number; on a GPU an array (), which is read anew."""
         return self.flat.rate if self.flat else self.lr
 
+    @np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
         for parameter, *memory in zip(self.parameters, *self.memory.values(), strict=True):
@@ -282,6 +283,7 @@ class Groups(Remembering):
         return {f"{i}.{k}": a for i, group in groups for k, a in group.state_arrays().items()}
 
 
+@np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
 def clip_gradients(parameters: Iterable[Parameter], max_norm: float) -> Any:
     """Scale all gradients so that their common Euclidean norm is at most `max_norm`.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
+@np.errstate(under="ignore")  # a gradient that underflows is 0, whatever np.seterr says
 def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None:
     """Add the gradients of `tensor`, weighted by `seed`, to its leaves; see Tensor.backward."""
     if not tensor.requires_grad:

@@ -56,6 +56,7 @@ def batches_by_size(views: Sequence[View], batch_pixels: int) -> list[list[int]]
     return batches
 
 
+@np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
 def softmax(logits: Probabilities) -> Probabilities:
     """Probabilities of logits (N, K)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

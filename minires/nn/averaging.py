@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
 from ..autograd.function import Array
 from ..kernels.devices import copy_to_host, device_of, move
 from .module import Module, mismatches
@@ -24,6 +26,7 @@ class WeightAverage:
         self.model, self.decay = model, decay
         self.averages = {name: p.data.copy() for name, p in model.named_parameters()}
 
+    @np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
     def update(self) -> None:
         """Move the average towards the parameters, after a step of the optimiser."""
         for name, parameter in self.model.named_parameters():
