@@ -353,7 +353,7 @@ class Flatten(Module):
     """(N, H, W, C) -> (N, H * W * C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), -1)
+        return x.flatten(1)
 
 
 class Identity(Module):
