@@ -54,7 +54,7 @@ def array_of(value: Any) -> np.ndarray:
         return np.asarray(value)
     except ValueError:
         raise ValueError(
-            f"a list of numbers must have rows of one length, but got {value!r:.60}: pad the "
+            f"a list must have rows of one length, but got {value!r:.60}: pad the "
             "shorter ones, or make a Tensor of each"
         ) from None
 

@@ -107,8 +107,7 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
     for position, (parent, parent_grad) in enumerate(zip(node.parents, grads, strict=True)):
         if parent is None:
             continue
-        expected = node.dtypes[position], node.shapes[position]
-        check_gradient(name, position, parent_grad, *expected)
+        check_gradient(name, position, parent_grad, node.dtypes[position], node.shapes[position])
         yield parent, as_array(parent_grad)
 
 

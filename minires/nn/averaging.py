@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..kernels.devices import copy_to_host, device_of, move
 from .module import Module, mismatches
 
@@ -20,6 +21,7 @@ class WeightAverage:
     PyTorch's `AveragedModel` has.
     """
 
+    @expects(model=Module, decay=float)
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"WeightAverage: decay must be 0 to below 1, but is {decay}")
