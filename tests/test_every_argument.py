@@ -248,7 +248,7 @@ CALLS = {
 }
 
 
-def is_ours(error):
+def is_a_sentence(error):
     """Whether our code raised it, or NumPy with a sentence about shapes."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     raised = linecache.getline(last.filename, last.lineno).strip().startswith("raise")
@@ -263,7 +263,7 @@ def what_breaks(call, given):
             try:
                 call(**(given() | {argument: wrong}))
             except Exception as error:
-                if not is_ours(error):
+                if not is_a_sentence(error):
                     yield f"{argument}={wrong!r}: {error!r}"
 
 

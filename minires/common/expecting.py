@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..from_pytorch import ARGUMENTS
+
 Kind = Any  # a class, a tuple of classes, or a range of whole numbers
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -70,14 +72,17 @@ def expects(**kinds: Kind) -> Callable[[Decorated], Decorated]:
             return function
         signature = inspect.signature(function)
         defaults = {argument: signature.parameters[argument].default for argument in kinds}
-        name = function.__qualname__.removesuffix(".__init__")
+        is_method = function.__name__ == "__init__"
 
         @functools.wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
+            name = type(arguments[0]).__name__ if is_method else function.__qualname__
             try:
                 given = signature.bind(*arguments, **options)
-            except TypeError:
-                return function(*arguments, **options)  # it names what is missing, and itself
+            except TypeError as error:
+                unknown = [a for a in options if a not in signature.parameters and a in ARGUMENTS]
+                advice = "".join(f"; {argument}: {ARGUMENTS[argument]}" for argument in unknown)
+                raise TypeError(f"{name}: {error}{advice}") from None
             for argument, kind in kinds.items():
                 value = given.arguments.get(argument, defaults[argument])
                 if value is not defaults[argument]:

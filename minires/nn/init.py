@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd.function import Array
 from ..common.expecting import SEED, as_kind, expects
+from ..from_pytorch import missing_from
 
 
 class Zeros:
@@ -59,3 +60,6 @@ def he_normal(shape: tuple[int, ...], rng: Rng, dtype: np.typing.DTypeLike) -> A
     rng = rng or _package["rng"]
     fan_in = int(np.prod(shape[:-1]))
     return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)
+
+
+__getattr__ = missing_from("minires.nn.init")

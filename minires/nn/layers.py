@@ -166,8 +166,18 @@ class Linear(Module):
         y = as_numbers(x) @ self.weight
         return y if self.bias is None else y + self.bias
 
+    @property
+    def in_features(self) -> int:
+        """The numbers that it takes, of each image."""
+        return self.weight.shape[0]
+
+    @property
+    def out_features(self) -> int:
+        """The numbers that it gives, of each image."""
+        return self.weight.shape[1]
+
     def settings(self) -> str:
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
+        return f"{self.in_features}, {self.out_features}"
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         return int(np.prod(output_shape) * len(self.weight))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minires import nn
 from minires.common.expecting import COUNT, as_kind, expects
 from minires.training import PRESETS
 from minires.training.recipes import Recipe
@@ -24,11 +25,18 @@ def test_numbers_and_paths_become_plain_ones():
     assert taken(1, path=None)[2] is None
 
 
-def test_pythons_own_words_for_what_is_missing():
-    with pytest.raises(TypeError, match=r"taken\(\) missing 1 required positional argument"):
-        taken()
-    with pytest.raises(TypeError, match=r"taken\(\) got an unexpected keyword argument 'b'"):
-        taken(1, b=1)
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: taken(), "taken: missing a required argument: 'count'"),
+        (lambda: taken(1, b=1), "taken: got an unexpected keyword argument 'b'$"),
+        (lambda: nn.ReLU(True), "ReLU: too many positional arguments"),
+        (lambda: nn.ReLU(inplace=True), "'inplace'; inplace: leave it out, no operation changes"),
+    ],
+)
+def test_what_is_missing_or_unknown_is_said(call, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        call()
 
 
 def test_what_came_is_said():
