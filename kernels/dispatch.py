@@ -44,6 +44,8 @@ def kernel(contract: Contract) -> Contract:
         except (AttributeError, TypeError, ValueError) as error:
             # this may be the cause
             checks.are_arrays(name, (a for a in arguments if not isinstance(a, tuple)))
+            if isinstance(error, AttributeError):  # of None, where none may be left out
+                raise TypeError(f"{name}: an array is missing: None came instead") from None
             error.args = (f"{name}: {error}",)
             raise
         return getattr(implementation, name)(*arguments, **settings)

@@ -9,6 +9,8 @@ use this algorithm; the argument `algorithm` is ignored.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .backward_link import NO_LINKS
@@ -25,9 +27,8 @@ from .reference_regions import roi_max_pool_grad as roi_max_pool_grad
 
 def im2col(x, *, kernel_size, stride=1, padding=0):
     """Windows as rows: a strided view of the padded images, copied out."""
-    return windows(pad(x, padding), kernel_size, stride).reshape(
-        len(x), *output_shape(x.shape, kernel_size, stride, padding), -1
-    )
+    rows = *output_shape(x.shape, kernel_size, stride, padding), math.prod(kernel_size) * x.shape[3]
+    return windows(pad(x, padding), kernel_size, stride).reshape(len(x), *rows)
 
 
 def windows(x, kernel_size, stride):

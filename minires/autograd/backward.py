@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
+@np.errstate(under="ignore")  # a gradient that underflows is 0, whatever np.seterr says
 def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None:
     """Add the gradients of `tensor`, weighted by `seed`, to its leaves; see Tensor.backward."""
     if not tensor.requires_grad:
@@ -106,8 +107,7 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
     for position, (parent, parent_grad) in enumerate(zip(node.parents, grads, strict=True)):
         if parent is None:
             continue
-        expected = node.dtypes[position], node.shapes[position]
-        check_gradient(name, position, parent_grad, *expected)
+        check_gradient(name, position, parent_grad, node.dtypes[position], node.shapes[position])
         yield parent, as_array(parent_grad)
 
 

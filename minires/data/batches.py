@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .dataset import Dataset
@@ -29,6 +29,7 @@ class Batches:
 
     is_replayable = False  # whether a recorded step would find its own batch
 
+    @expects(batch_size=int, seed=int)
     def __init__(
         self,
         dataset: Dataset,
@@ -89,6 +90,7 @@ class Batches:
         return offsets, rng.random(self.batch_size) < 0.5
 
 
+@expects(split=str, batch_size=int)
 def evaluation_batches(
     dataset: Dataset,
     split: str,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects
+
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
 
 
+@expects(name=str, classes=Sequence)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (N, H, W, C) as uint8 and labels (N,) in 0 .. len(classes) - 1, in two splits.

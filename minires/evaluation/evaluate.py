@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects, must_be
 from ..data import BrokenImageError, LabelledImages, Prefetch, Preprocessing
 from ..data.images import View
 from ..distributed import ALONE, Alone
@@ -101,6 +102,7 @@ class ViewPreparation:
         return Example(number, label, views)
 
 
+@expects(models=Mapping)
 def evaluate(
     models: Mapping[str, Module],
     images: LabelledImages,
@@ -133,7 +135,10 @@ def evaluate(
         BrokenImageError.
     """
     refuse_none(models)
+    must_be(LabelledImages, images, "evaluate: images")
     protocol, preprocessing = protocol or SingleCrop(), preprocessing or Preprocessing()
+    for model in models.values():
+        must_be(Module, model, "evaluate: each network")
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import COUNT, expects
 from ..nn import (
     BasicBlock,
     BatchNorm2d,
@@ -112,6 +113,7 @@ class CifarResNet(Module):
         return self.fc(self.pool(self.features(x)))
 
 
+@expects(depth=float, channels=COUNT, classes=COUNT)
 def cifar_resnet(
     depth: int,
     *,
@@ -145,7 +147,7 @@ def cifar_resnet(
             f"{block!r} and {version!r}"
         )
     check_depth(depth, 3 * LAYERS[block])
-    if shortcut not in SHORTCUTS:
+    if not isinstance(shortcut, str | None) or shortcut not in SHORTCUTS:
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
     if padding not in ("end", "both") or (padding == "both" and shortcut != "A"):
         raise ValueError(

@@ -12,6 +12,7 @@ import numpy as np
 from ..autograd import HookHandle, Tensor
 from ..autograd.function import Array
 from ..autograd.hooks import Hooks
+from ..common.expecting import expects
 from ..from_pytorch import ADVICE
 from ..kernels.devices import choose, copy_to_host, device_of, is_array, move
 
@@ -74,6 +75,7 @@ class Module:
     _children: dict[str, Module]
     _hooks: Hooks
 
+    @expects()
     def __init__(self) -> None:
         self.__dict__.update(
             _parameters={}, _buffers={}, _children={}, _hooks=Hooks(), training=True

@@ -6,11 +6,25 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from ..common.expecting import expects
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
 
 OF_THE_PAPER = 64_000  # iterations
 
 
+@expects(
+    name=str,
+    iterations=int,
+    batch_size=int,
+    schedule=Callable,
+    record_every=int,
+    evaluate_every=int,
+    checkpoint_every=int,
+    clip_norm=float,
+    label_smoothing=float,
+    mixup=float,
+    average=float,
+)
 @dataclass(frozen=True)
 class Recipe:
     """Everything about a training but the network, the data and the seed.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
+from ..common.expecting import expects
 from ..data import Dataset, Photographs, training_batches
 from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
@@ -72,6 +73,16 @@ class Trainer:
     training in the folder, or has trained there and this is neither to `resume` nor to `overwrite`.
     """
 
+    @expects(
+        model=Module,
+        recipe=Recipe,
+        folder=Path,
+        seed=int,
+        name=str,
+        device=str,
+        watch=Callable,
+        overwrite=bool,
+    )
     def __init__(
         self,
         model: Module,

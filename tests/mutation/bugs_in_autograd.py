@@ -43,7 +43,7 @@ MUTANTS = [
         OPERATIONS,
         {
             "mean: divided by the length of the first axis": (
-                "total * (total.data.size / self.data.size)",
+                "total * (total.data.size / max(1, self.data.size))",
                 "total * (1 / len(self.data))",
             ),
         },
