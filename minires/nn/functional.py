@@ -149,7 +149,8 @@ class AverageMaps(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        grad = grad.astype(ctx.dtypes[0], copy=False)  # means of bfloat16 maps are float32
+        # means of maps in bfloat16 are float32
+        grad = grad.astype(ctx.dtypes[0], copy=False)
         return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
 
 
