@@ -52,7 +52,7 @@ class Convolve(Function):
             )
         if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
             return ConvolveAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
-        settings = {**geometry, "algorithm": algorithm}
+        settings: dict[str, Any] = {**geometry, "algorithm": algorithm}
         ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=settings)
         y = kernels.conv2d(x, weight, **settings)
         return y if bias is None else y + bias.astype(y.dtype, copy=False)
