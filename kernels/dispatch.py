@@ -33,7 +33,8 @@ def kernel(contract: Contract) -> Contract:
 
     The contract's body checks the arguments; its error messages get the kernel's name in front. It
     returns `implementation_for` the arrays that decide: a module, whose function of the same name
-    gets the same arguments. The kernel keeps the contract's signature and text.
+    gets the same arguments. An argument left out takes the default of that function; all of them
+    have the contract's. The kernel keeps the contract's signature and text.
     """
     name = contract.__name__
 

@@ -44,8 +44,8 @@ class Optimizer(Remembering):
 
     `lr` may be changed between steps. A parameter without a gradient is left alone.
 
-    Raises: TypeError for what are no parameters or numbers; ValueError for none, for one that is
-        given twice, for negative numbers.
+    Raises: TypeError for what is no parameter or number; ValueError where there is no parameter, or
+        one is given twice, and for negative numbers.
     """
 
     settings: tuple[str, ...] = ()  # the names of what decides a step beside lr
@@ -81,8 +81,8 @@ class Optimizer(Remembering):
         self._lr = value
 
     @property
-    def rate(self) -> Any:
-        """The learning rate for a step: a number; on a GPU an array (), which is read anew."""
+    def lr_for_kernels(self) -> Any:
+        """`lr` as a step takes it: a number; on a GPU an array (), which each replay reads anew."""
         return self.flat.rate if self.flat else self.lr
 
     @np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
@@ -150,11 +150,7 @@ class SGD(Optimizer):
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov looks ahead by the momentum, which must not be 0")
         self.momentum, self.weight_decay, self.nesterov = momentum, weight_decay, nesterov
-        self.velocities = (
-            self.flat.views(self.flat.velocity)
-            if self.flat
-            else [np.zeros_like(p.data) for p in self.parameters]
-        )
+        self.velocities = self.flat.views(self.flat.velocity) if self.flat else self.zeros()
         self.memory = {"velocity": self.velocities}
 
     def step(self) -> None:
@@ -173,7 +169,7 @@ class SGD(Optimizer):
             parameter,
             grad,
             *memory,
-            lr=self.rate,
+            lr=self.lr_for_kernels,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
         )
@@ -228,7 +224,7 @@ class AdamW(Optimizer):
             average *= beta
             average += (1 - beta) * new
         seen = [in_dtype(1 - beta**steps, parameter) for beta in self.betas]
-        lr = in_dtype(self.rate, parameter)
+        lr = in_dtype(self.lr_for_kernels, parameter)
         parameter *= 1 - lr * self.weight_decay
         parameter -= lr / seen[0] * mean / (np.sqrt(square / seen[1]) + self.eps)
 

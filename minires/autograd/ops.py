@@ -23,8 +23,8 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     if grad.shape == shape:
         return grad
     grad = grad.sum(tuple(range(grad.ndim - len(shape))))
-    # kept axes: where the array has size 1 and the gradient has more
-    repeated = tuple(axis for axis, size in enumerate(shape) if size == 1 != grad.shape[axis])
+    # of the other axes, those where the array has size 1 and the gradient has more
+    repeated = tuple(axis for axis, n in enumerate(shape) if n == 1 and grad.shape[axis] != 1)
     return grad.sum(repeated, keepdims=True)
 
 
@@ -131,7 +131,7 @@ class MatMul(Function):
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         if a.ndim < 2 or b.ndim < 2:
             raise ValueError(f"matmul takes matrices, but got shapes {a.shape} and {b.shape}")
-        ctx.save(a=a, b=b)
+        ctx.save(a=a, b=b)  # both, as nearly always both want a gradient
         return kernels.matmul(a, b)
 
     @staticmethod

@@ -22,7 +22,7 @@ class Dataset:
 
     `name` is short and says which data these are; it is shown in the terminal, in records and in
     every picture. Views of images, such as images[..., ::-1], are copied. Raises ValueError where
-    the arrays do not fit each other, TypeError for what are none.
+    the arrays do not fit each other, TypeError for what is no array.
     """
 
     name: str

@@ -130,14 +130,14 @@ def cifar_resnet(
     """The network with `depth` = 6n + 2 layers (the paper: 20, 32, 44, 56, 110, 1202).
 
     `shortcut` "A" is the paper's CIFAR network; None its plain twin, which for the same seed has
-    the same parameters with the same initial values. So have "B" and "C" but for their projections.
+    the same parameters with the same initial values. "B" and "C" have these, too, and projections.
     `block` "bottleneck" makes 9n + 2 layers. `version` "v2" puts batch norm and ReLU before the
     convolutions: He et al. 2016 have 110 layers of basic blocks, and 164 and 1001 of bottlenecks
     with shortcuts "B". Images have `channels`, 3 of them in colour. The weights are zeros where
     `seed` is "zeros", for those who will load some. `padding` says where shortcut A puts the new
     channels: behind the others, or half of them in front ("both"), as widely used code has it.
-    Weights of one fit the other, and are wrong for it. With `recompute` the blocks run again in the
-    backward pass, for less memory: see BasicBlock.
+    Weights trained with one load into the other, but give wrong results there. With `recompute` the
+    blocks run again in the backward pass, for less memory: see BasicBlock.
 
     Raises: ValueError for a depth that does not fit, an unknown shortcut, block, version, padding.
     """

@@ -53,9 +53,9 @@ class Convolve(Function):
             )
         if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
             return ConvolveAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
-        x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
-        ctx.save(x=x_saved, weight=weight, geometry=settings)
-        y = kernels.conv2d(x, weight, **geometry, algorithm=algorithm)
+        settings: dict[str, Any] = {**geometry, "algorithm": algorithm}
+        ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=settings)
+        y = kernels.conv2d(x, weight, **settings)
         return y if bias is None else y + bias.astype(y.dtype, copy=False)
 
     @staticmethod
@@ -91,7 +91,7 @@ class BatchNormalise(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        # the saved names are the kernel's arguments; its fourth result is of a residual, not there
+        # the saved names are the kernel's arguments; no residual wants the fourth gradient
         return kernels.batch_norm_grad(grad, **vars(ctx.saved))[:3]
 
 
@@ -150,6 +150,7 @@ class AverageMaps(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
+        # means of maps in bfloat16 are float32
         grad = grad.astype(ctx.dtypes[0], copy=False)
         return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
 

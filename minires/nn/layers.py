@@ -28,7 +28,7 @@ class Conv2d(Module):
     (kh, kw, C_in / groups, C_out). Before batch norm a bias would be subtracted again at once, so
     the default has none. Without `rng` the package's generator draws the weights (`minires.seed`).
 
-    Raises: TypeError or ValueError for sizes that are none, and groups that do not divide channels.
+    Raises: TypeError or ValueError for what is no size, and groups that do not divide channels.
     """
 
     @expects(in_channels=COUNT, out_channels=COUNT, bias=bool)
@@ -62,9 +62,15 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, OH, OW, C_out)."""
-        geometry: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups}
-        geometry |= {"stride": self.stride, "padding": self.padding}
-        return F.conv2d(x, self.weight, self.bias, **geometry)
+        return F.conv2d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
 
     @property
     def is_plain(self) -> bool:

@@ -94,6 +94,7 @@ def evaluate_split(
         return count(model, batches)
     counted = [astuple(count(model, [batch])) for batch in batches]
     total = Meter()
+    # the ranks' lists, read in turns, are the batches in order; some lack the last one
     for row in zip_longest(*world.exchange(counted)):
         for part in filter(None, row):
             total.add(Meter(*part))

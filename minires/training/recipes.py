@@ -86,7 +86,7 @@ class Recipe:
         return {what for what, every in rhythms.items() if last or step % every == 0}
 
     def settings(self) -> dict[str, Any]:
-        """The recipe as JSON can hold it; of what few recipes choose, what this one does."""
+        """The recipe as JSON can hold it; from `shards` on, only what is not the default."""
         settings = asdict(self) | {"schedule": repr(self.schedule)}
         if self.class_weights is not None:
             settings["class_weights"] = [float(weight) for weight in self.class_weights]
@@ -95,6 +95,9 @@ class Recipe:
         names = [field.name for field in fields(self)]
         seldom = {f.name: f.default for f in fields(self)[names.index("shards") :]}
         return {k: v for k, v in settings.items() if k not in seldom or v != seldom[k]}
+
+
+# the presets: functions of a network's layers (`depth`) and the number of training images
 
 
 def toy(depth: int, training_images: int) -> Recipe:

@@ -314,7 +314,10 @@ class TestBesideThePaper:
         assert differing["images"] == "CIFAR-10 (a copy)"
         assert differing["test images"] == "not recorded"
         assert differing["networks"] == "others as well: ResNet-20 (B)"
-        assert differing["learning rate"].startswith("in a straight line up during 96 iterations")
+        assert differing["learning rate"] == (
+            "in a straight line up during 96 iterations to 0.05; "
+            "from iteration 96 on in a straight line to 0 at 480"
+        )
 
     @pytest.mark.parametrize("preset", PRESETS)
     @pytest.mark.parametrize("depth", [20, 110])
