@@ -148,8 +148,9 @@ def test_weight_runs(engine, products, dtype, size, bench):
     chunk = engine.warps * engine.of_a_warp
     images = 3 * chunk // ((size[0] + 1) * (size[1] + 1)) + 1
     for parts in (1, 2):
-        made = bench(Layer((images, *size, 16), 32 // parts), dtype, products=products)
-        with forced_weight_run(engine, parts):
+        layer = Layer((images, *size, 32 // parts), 16 * parts)  # two slices of x, or of dy
+        made = bench(layer, dtype, products=products)
+        with forced_weight_run(engine, 2 * parts):
             made.check_weight_grad()
             made.check_pending_weight_grad()
             assert launched_run("conv3x3_weight_grad", engine)
