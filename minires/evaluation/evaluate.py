@@ -148,7 +148,8 @@ def evaluate(
     batch_pixels = batch_size * preprocessing.crop**2
 
     def classify_own() -> tuple[Evaluation, dict[int, str]]:
-        started, faults = time.perf_counter(), {}
+        started = time.perf_counter()
+        faults: dict[int, str] = {}
         examples = Prefetch(
             lambda place: prepare(own[place]), len(own), workers=workers, ahead=2 * chunk + workers
         )
@@ -170,7 +171,8 @@ def evaluate(
 
 def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:
     """What several ranks have found, as one would have; times are those of the slowest."""
-    results, faults = [result for result, _ in parts], {}
+    results = [result for result, _ in parts]
+    faults: dict[int, str] = {}
     for _, some in parts:
         faults |= some
     return replace(
