@@ -5,6 +5,7 @@
     common.cuh       code that all kernels share
     tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
+    loading.cuh      how its tiles come to shared memory
     large.cuh        larger tiles for large products in TF32
     bfloat16.cuh     products of maps in bfloat16
     sums.cuh         batch norm's sums, taken while results are in registers

@@ -16,7 +16,7 @@ NamesFor = Callable[[str], Iterable[str]]  # from a variant, such as a type, to 
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
-PRODUCT_FILES = ("common.cuh", "arrival.cuh", "tensor.cuh", "product.cuh")
+PRODUCT_FILES = ("common.cuh", "arrival.cuh", "tensor.cuh", "loading.cuh", "product.cuh")
 FILES = {
     "augment": ("common.cuh", "augment.cu"),
     "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),

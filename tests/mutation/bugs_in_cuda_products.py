@@ -48,7 +48,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/product.cuh",
+        "kernels/cuda/loading.cuh",
         f"{TILES}::test_input_gradient",
         {
             "product: a tile's lines are stored beyond it": (
@@ -105,6 +105,12 @@ MUTANTS = [
                 "copy(stage == 0 ? AHEAD : stage - 1, k",
                 "copy(stage, k",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/loading.cuh",
+        ON_TENSOR_CORES,
+        {
             "copies: what does not exist is not made zero": (
                 "                copy_async<PIECE>(to + v, from + v, exists);",
                 "                if (exists) copy_async<PIECE>(to + v, from + v, true);",
@@ -129,6 +135,12 @@ MUTANTS = [
                 "            left.copy_nothing();\n",
                 "",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/loading.cuh",
+        f"{TILES}::test_convolution -k TensorCores",
+        {
             "pending: padding is normalised as well": (
                 "if (!(existing >> ((AHEAD - 1) * COUNT + number) & 1)) continue;",
                 "if (!Loader::holds(number)) continue;",
@@ -266,7 +278,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/product.cuh",
+        "kernels/cuda/loading.cuh",
         CONV2D,
         {
             "conv2d: padding keeps what the tile before held": (
