@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import minires
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.detection import DetectorTrainer, detect, scenes, train_detectors
 from minires.detection.commands import likely
 from minires.detection.draw import draw_found
@@ -162,5 +162,5 @@ def draw_some(trainers: Sequence[DetectorTrainer], data: DetectionData, folder: 
 
 if __name__ == "__main__":
     silence_other_ranks()
-    escape_what_cannot_be_printed()
-    typer.run(main)
+    with errors_as_sentences():
+        typer.run(main)

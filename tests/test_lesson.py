@@ -125,8 +125,8 @@ def test_its_script_says_in_a_sentence_what_is_wrong(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "nowhere" in done.stdout
-    assert not done.stderr
+    assert done.stderr.startswith("Error: data_dir nowhere is not there")
+    assert not done.stdout
 
 
 def test_no_title_blames_the_vanishing_gradient_for_plain_networks_with_batch_norm():

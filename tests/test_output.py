@@ -5,6 +5,7 @@ The sweep calls every command with every encoding and every name; none may end i
 
 import io
 import itertools
+import runpy
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from minires.models import cifar_resnet
 from minires.weights.torchvision import torch_state
 from tests.data.photographs import folder_by_class
 
+SCRIPTS = Path(__file__).parents[1] / "examples"
 ENCODINGS = ("utf-8", "cp1252", "latin-1", "ascii")
 NAMES = ("plain", "[best]", "[/bird]", "[bold red]x", "ü ☃", "a\\[b", "x\nError: y")
 
@@ -119,6 +121,45 @@ def test_a_full_disk_behind_the_output_gets_a_sentence(arguments, run):
     assert error.startswith("Error: the output can't be written: No space left on device")
 
 
+@pytest.fixture
+def run_script(monkeypatch, tmp_path):
+    """Call a script of examples/, as `run` calls the command."""
+
+    def call(name, *arguments, stdout):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(SCRIPTS)
+        monkeypatch.setattr("sys.argv", [name, *arguments])
+        error = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(sys, "stderr", error)
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        error.flush()
+        return ended.value.code, error.buffer.getvalue().decode()
+
+    return call
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("name", ["probes", "cifar_plain_vs_resnet", "table6"])
+def test_so_it_does_behind_that_of_a_script(name, run_script):
+    with open("/dev/full", "w") as full:
+        code, error = run_script(name, stdout=full)
+    assert code == 1
+    assert error.startswith("Error: the output can't be written: No space left on device")
+
+
+@pytest.mark.parametrize("name", ["cifar_plain_vs_resnet", "table6"])
+def test_a_scripts_errors_are_no_results(name, run_script, tmp_path):
+    with io.TextIOWrapper(io.BytesIO(), encoding="ascii") as out:
+        options = ("--data", "cifar10", "--data-dir", "[/none] ☃")
+        code, error = run_script(name, *options, stdout=out)
+        assert not out.buffer.getvalue()
+    assert code == 1
+    assert error.startswith("Error: data_dir ")
+    assert "[/none] \\u2603" in error
+
+
 def test_a_file_that_ends_too_early_is_no_wish_to_stop(run, monkeypatch):
     def fail():
         raise EOFError("Ran out of input")
@@ -134,8 +175,6 @@ def test_other_errors_stay_what_they_are():
 
 
 def test_the_package_is_the_command(monkeypatch, capsys):
-    import runpy
-
     monkeypatch.setattr("sys.argv", ["minires", "summary", "resnet8"])
     with pytest.raises(SystemExit):
         runpy.run_module("minires", run_name="__main__")
