@@ -63,7 +63,7 @@ def test_importing_loads_nothing_heavy():
 
 
 ENGINE = ("__init__", "function", "ops", "tensor", "backward")
-AROUND = ("hooks", "accepting", "more_ops", "methods", "combining")
+AROUND = ("hooks", "accepting", "more_ops", "methods", "combining", "picking")
 BUILT_ON_IT = {"gradcheck", "recompute", "trace"}
 
 
