@@ -387,6 +387,10 @@ def train_detector(
         device=device,
         precision=precision,
     )
+    from minires.report import write_report
+
+    page, _ = write_report([out])
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from ..common.output import tell
 from ..data import read_classes
 from ..kernels.devices import choose
 from ..kernels.precision import precision as in_precision
-from ..report import write_report
 from ..training.display import Display
 from ..training.recipes import Recipe
 from ..training.records import read_records
@@ -99,10 +98,9 @@ def train_on(
         finish(console, trainer)
     path = save_detector(model, folder / "detector.safetensors")
     keep_pages(model, first(sets.test, recipe.test_images), folder)
-    page, _ = write_report([folder])
     picture = draw_first(model, sets.test, folder / "test-image.png")
-    tell(console, *last_words(trainer), f"Report: {page}", f"Picture: {picture}")
-    tell(console, f"Detector: {path}", f"To use it: minires detect IMAGE --weights {path}")
+    tell(console, *last_words(trainer), f"Picture: {picture}", f"Detector: {path}")
+    tell(console, f"To use it: minires detect IMAGE --weights {path}")
 
 
 def finish(console: Console, trainer: Trainer) -> None:
