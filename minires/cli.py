@@ -288,7 +288,6 @@ def evaluate_detector(
     """Measure detections: average precision of each class and size, by COCO's rules and VOC's."""
     from minires.detection import commands
     from minires.detection.improving import Improvements
-    from minires.detection.looking import sides
 
     commands.evaluate_detector(
         console,
@@ -297,7 +296,7 @@ def evaluate_detector(
         split=split,
         images=images,
         classes=classes,
-        options=Improvements(refine, sides(scales)),
+        options=Improvements(refine, commands.sides(scales)),
         most=max_detections,
         out=out,
     )
@@ -323,14 +322,13 @@ def detect(
     """Find objects in photographs: boxes, classes, scores. It runs on the CPU."""
     from minires.detection import commands
     from minires.detection.improving import Improvements
-    from minires.detection.looking import sides
 
     commands.detect_in(
         console,
         images,
         weights,
         classes=classes,
-        options=Improvements(refine, sides(scales)),
+        options=Improvements(refine, commands.sides(scales)),
         threshold=threshold,
         picture=picture,
     )
@@ -357,8 +355,8 @@ def train_detector(
     shorter: Annotated[int | None, typer.Option(min=32, help="pixels images are scaled to")] = None,
     longer: Annotated[int | None, typer.Option(min=32, help="at most, longer side")] = None,
     scales: Annotated[
-        str | None, typer.Option(help="shorter sides to draw from in training: 240,300,360")
-    ] = None,
+        str, typer.Option(help="shorter sides to draw from in training: 240,300,360")
+    ] = "",
     preset: Annotated[str, typer.Option(help="toy or quick")] = "quick",
     iterations: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,

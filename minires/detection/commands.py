@@ -21,6 +21,7 @@ from .detections import read_detections
 from .draw import draw_annotations, draw_found
 from .improving import Improvements
 from .looking import SUFFIXES, found_in_set, look
+from .numbers import LARGEST_SIDE
 from .reading import read_annotations
 from .regions import Found
 from .tables import anchor_lines, class_table, coco_table, detection_table, fault_lines, heading
@@ -65,6 +66,16 @@ def numbers(text: str) -> tuple[float, ...]:
     if not sides or not all(1 <= side <= 10_000 for side in sides):
         raise ValueError(f"sizes of anchors {text!r}: expected pixels such as 32,64,128")
     return sides
+
+
+def sides(text: str, least: int = 1) -> tuple[int, ...]:
+    """Shorter sides of images from a command line, none from "". Raises: ValueError."""
+    parts = text.split(",") if text else []
+    if not all(part.isdecimal() and least <= int(part) <= LARGEST_SIDE for part in parts):
+        raise ValueError(
+            f"scales {text!r}: expected whole pixels, {least} and more, such as 400,600,800"
+        )
+    return tuple(map(int, parts))
 
 
 def show_check(console: Console, result: Check) -> None:

@@ -24,14 +24,6 @@ from .weights import load_detector
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-def sides(text: str) -> tuple[int, ...]:
-    """Scales from a command line. Raises: ValueError."""
-    try:
-        return tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise ValueError(f"scales {text!r}: expected pixels such as 400,600,800") from None
-
-
 def look(models: Sequence[FasterRCNN], options: Improvements, pixels: Pixels) -> Found:
     """What is found in an image; one detector without improvements is `detect`."""
     if len(models) == 1 and not options.any:

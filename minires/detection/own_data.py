@@ -21,11 +21,10 @@ from .annotations import Annotations
 from .backbones import NAMES as PRETRAINED
 from .backbones import faster_rcnn
 from .check import Viewing, check, image_sizes, refuse_unseen
-from .commands import likely, numbers, show_check
+from .commands import likely, numbers, show_check, sides
 from .detecting import detect
 from .draw import draw_found
 from .network import FasterRCNN
-from .numbers import LARGEST_SIDE
 from .pages import keep_pages
 from .pretraining import pretraining
 from .reading import read_annotations
@@ -37,6 +36,7 @@ from .small import SETTINGS
 from .training import DETECTION_PRESETS, PRECISIONS, DetectorTrainer
 
 BACKBONES = (*SMALL_NAMES, *PRETRAINED)
+SMALLEST_SIDE = 32  # in pixels, that an image may be scaled to
 
 
 def train_on(
@@ -51,7 +51,7 @@ def train_on(
     pretrain: int = 0,
     sizes: str | None,
     view: tuple[int | None, int | None],
-    scales: str | None = None,
+    scales: str = "",
     recipe: Recipe,
     seed: int,
     folder: Path,
@@ -61,31 +61,16 @@ def train_on(
     """Check the boxes, train, evaluate; the detector is a file in `folder`.
 
     `view` are the shorter and the longer side that the network sees, `scales` shorter sides to draw
-    from in training. `pretrain` are iterations on
-    the built-in drawings before. Without a test set the images that it was trained on are the test,
-    and that is said.
+    from in training. `pretrain` are iterations on the built-in drawings before.
     """
     if pretrain:
         refuse_pretraining(backbone, weights)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    place, drawn_from = choose(device), pixels(scales) if scales else ()
-    names = read_classes(classes).names if classes else None
-    train = read_annotations(data, split=splits[0], classes=names)
-    train.refuse_faults()
+    place, drawn_from = choose(device), sides(scales, least=SMALLEST_SIDE)
     settings = settings_of(backbone, sizes, view)
     seen = Viewing(settings.sizes[0], settings.shorter, settings.longer, stride_of(backbone))
-    result = check(train, seen, whole=False)
-    show_check(console, result)
-    refuse_unseen(train.name, result.wrong)
-    held_out = test or (data if splits[1] else None)
-    tested = train
-    if held_out is None:
-        tell(console, "There is no test set: what follows is measured on the training images.")
-    else:
-        tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
-        tested.refuse_faults()
-        refuse_unseen(tested.name, image_sizes(tested, iter)[1])
+    train, tested = checked(console, data, splits, test, classes, seen)
     model = begin(backbone, train, settings, weights)
     sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
     with in_precision(precision):
@@ -101,6 +86,34 @@ def train_on(
     picture = draw_first(model, sets.test, folder / "test-image.png")
     tell(console, *last_words(trainer), f"Picture: {picture}", f"Detector: {path}")
     tell(console, f"To use it: minires detect IMAGE --weights {path}")
+
+
+def checked(
+    console: Console,
+    data: Path,
+    splits: tuple[str | None, str | None],
+    test: Path | None,
+    classes: Path | None,
+    seen: Viewing,
+) -> tuple[Annotations, Annotations]:
+    """Training and test set, whose boxes and images have been looked at.
+
+    Without a test set the images that it is trained on are the test, and that is said.
+    """
+    names = read_classes(classes).names if classes else None
+    train = read_annotations(data, split=splits[0], classes=names)
+    train.refuse_faults()
+    result = check(train, seen, whole=False)
+    show_check(console, result)
+    refuse_unseen(train.name, result.wrong)
+    held_out = test or (data if splits[1] else None)
+    if held_out is None:
+        tell(console, "There is no test set: what follows is measured on the training images.")
+        return train, train
+    tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
+    tested.refuse_faults()
+    refuse_unseen(tested.name, image_sizes(tested, iter)[1])
+    return train, tested
 
 
 def finish(console: Console, trainer: Trainer) -> None:
@@ -127,14 +140,6 @@ def draw_first(model: FasterRCNN, data: DetectionSet, path: Path) -> Path:
     pixels = data.pixels(0)
     found = likely(detect(model, pixels), 0.5)
     return draw_found(Image.fromarray(pixels), found, model.classes, path)
-
-
-def pixels(text: str) -> tuple[int, ...]:
-    """Shorter sides of images. Raises: ValueError."""
-    sides = text.split(",")
-    if not all(side.isdecimal() and 32 <= int(side) <= LARGEST_SIDE for side in sides):
-        raise ValueError(f"--scales {text}: expected whole pixels, 32 and more, such as 240,300")
-    return tuple(map(int, sides))
 
 
 def refuse_pretraining(backbone: str, weights: Path | None) -> None:

@@ -145,28 +145,38 @@ def evaluate(
     prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
     own = [n for n in range(len(images)) if n // chunk % world.size == world.rank]
+    ahead = 2 * chunk + workers
+    examples = Prefetch(lambda n: prepare(own[n]), len(own), workers=workers, ahead=ahead)
     batch_pixels = batch_size * preprocessing.crop**2
 
-    def classify_own() -> tuple[Evaluation, dict[int, str]]:
-        started = time.perf_counter()
-        faults: dict[int, str] = {}
-        examples = Prefetch(
-            lambda place: prepare(own[place]), len(own), workers=workers, ahead=2 * chunk + workers
-        )
-        for some in in_chunks(examples, chunk):
-            faults |= {example.number: example.fault for example in some if example.fault}
-            result.broken = list(faults.values())
-            if whole := [example for example in some if not example.fault]:
-                count(result, models, whole, protocol, batch_pixels)
-            result.seconds, result.waited = time.perf_counter() - started, examples.waited
-            if watch:
-                watch(result)
-        return result, faults
+    def count_some(whole: list[Example]) -> None:
+        count(result, models, whole, protocol, batch_pixels)
 
-    found = together(world.each(classify_own))
+    found = together(world.each(lambda: classify(examples, chunk, count_some, result, watch)))
     if not found.images:
         raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
     return found
+
+
+def classify(
+    examples: Prefetch[Example],
+    chunk: int,
+    count_some: Callable[[list[Example]], None],
+    result: Evaluation,
+    watch: Callable[[Evaluation], None] | None,
+) -> tuple[Evaluation, dict[int, str]]:
+    """Count a rank's images, so many at a time; what is wrong with others, by their numbers."""
+    started = time.perf_counter()
+    faults: dict[int, str] = {}
+    for some in in_chunks(examples, chunk):
+        faults |= {example.number: example.fault for example in some if example.fault}
+        result.broken = list(faults.values())
+        if whole := [example for example in some if not example.fault]:
+            count_some(whole)
+        result.seconds, result.waited = time.perf_counter() - started, examples.waited
+        if watch:
+            watch(result)
+    return result, faults
 
 
 def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:

@@ -74,7 +74,10 @@ def test_objects_are_found_with_improvements(folder):
     ("options", "sentence"),
     [
         (("--scales", "32"), "scales must be two or more rising sides"),
-        (("--scales", "32,x"), "scales '32,x': expected pixels such as 400,600,800"),
+        (
+            ("--scales", "32,x"),
+            "scales '32,x': expected whole pixels, 1 and more, such as 400,600,800",
+        ),
     ],
 )
 def test_scales_that_are_none(options, sentence, folder):

@@ -215,7 +215,7 @@ def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
     ("arguments", "sentence"),
     [
         (("--backbone", "resnet18", "--weights", "r.pth", "--pretrain", 3), "is for small-resnet"),
-        (("--scales", "300,x"), "--scales 300,x: expected whole pixels"),
+        (("--scales", "300,x"), "scales '300,x': expected whole pixels, 32 and more"),
         (("--precision", "bfloat16"), "precision must be one of float32, tf32"),
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
