@@ -63,8 +63,8 @@ def run(setting: Setting) -> Result:
         here=(
             f"the residual networks of `{DRAWINGS.key}`, trained at one size, and the same "
             f"trained at shorter sides of {SIDES[0]} to {SIDES[1]} (many scales), as the "
-            f"paper's are at 256 to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in percent on "
-            f"{limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
+            f"paper's are at 256 to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in "
+            f"percent on {limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
             f"convolutional at shorter sides of {', '.join(map(str, scales))}. The last map is "
             f"{last_map(size)} in training, and up to {last_map(scales[-1])} in the test."
         ),
