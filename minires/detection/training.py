@@ -134,11 +134,12 @@ def found_in(model: FasterRCNN, data: DetectionSet, place: int) -> Iterator[Dete
 
 def toy(iterations: int | None = None) -> Recipe:
     """Seconds: it shows that everything works, and teaches nothing."""
+    stop = iterations or 4
     return Recipe(
         name="toy",
-        iterations=iterations or 4,
+        iterations=stop,
         batch_size=2,
-        schedule=LinearDecay(peak=0.01, start=2, stop=iterations or 4),
+        schedule=LinearDecay(peak=0.01, start=min(2, stop - 1), stop=stop),
         record_every=2,
         evaluate_every=4,
         checkpoint_every=2,
