@@ -30,6 +30,7 @@ def tell(console: Console, *lines: str) -> None:
 def errors_as_sentences(*others: type[Exception]) -> Iterator[None]:
     """Within, expected failures and `others` end the program with a sentence on stderr."""
     escape_what_cannot_be_printed()
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *others)
     try:
         yield
         sys.stdout.flush()
@@ -37,7 +38,7 @@ def errors_as_sentences(*others: type[Exception]) -> Iterator[None]:
         with errors_as_sentences():
             sys.stdout.flush()
         raise ended from None
-    except (ValueError, OSError, *others) as error:
+    except expected as error:
         fail(in_words(error))
     except MemoryError as error:
         fail(f"there is not enough memory: use smaller images or fewer at once. {error}".rstrip())
