@@ -3,13 +3,18 @@
 The sweep calls every command with every encoding and every name; none may end in a traceback.
 """
 
+import errno
 import io
 import itertools
+import json
+import os
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
 
 from minires import cli
@@ -17,6 +22,8 @@ from minires.common import output
 from minires.models import cifar_resnet
 from minires.weights.torchvision import torch_state
 from tests.data.photographs import folder_by_class
+from tests.detection.sets import coco, result
+from tests.report.made_up import write_run
 
 SCRIPTS = Path(__file__).parents[1] / "examples"
 ENCODINGS = ("utf-8", "cp1252", "latin-1", "ascii")
@@ -94,6 +101,85 @@ def test_every_command_in_every_encoding_prints_text_or_a_sentence(
         assert succeeds or error or "wrong" in out or arguments[0] == "check-boxes"
         made += 1
     assert made == 60
+
+
+def writers(folder, weights, place):
+    """Every command that writes, with a place for it; and those that make a folder."""
+    small = ("--resize", "32", "--crop", "32")
+    image = next(folder.glob("images/*/*.jpg"), folder)
+    train = ("train", "--data", folder / "images", "--network", "resnet8", "--preset", "toy")
+    found = ("evaluate-detector", folder / "coco.json", folder / "found.json")
+    learn = ("train-detector", "--data", folder / "coco.json", "--preset", "toy")
+    return {
+        "draw": ("draw", "plain8", "--out", place / "x.svg"),
+        "picture": ("classify", image, "--weights", weights, *small, "--picture", place / "p.png"),
+        "evaluate": (
+            *("evaluate", weights, "--data", folder / "images", *small),
+            *("--out", place / "e.json"),
+        ),
+        "report": ("report", folder / "runs", "--out", place / "r.html"),
+        "detector": (*found, "--out", place / "d.json"),
+        "boxes": ("check-boxes", folder / "coco.json", "--pictures", place / "boxes"),
+        "start": ("exercises", "start", "relu", "--folder", place / "exercises"),
+        "train": (*train, "--epochs", "1", "--out", place / "run"),
+        "train-detector": (*learn, "--iterations", "1", "--out", place / "detector"),
+    }
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder with brackets in its name, of all that commands read."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("inputs") / "[in]"
+    folder_by_class(folder / "images", rng, classes=("0", "1", "2"), each=5)
+    numbers = range(1, 11)
+    boxes = coco(numbers, annotations=[(n, 1, [5, 5, 20, 20]) for n in numbers])
+    (folder / "coco.json").write_text(json.dumps(boxes))
+    (folder / "found.json").write_text(json.dumps([result(1, 1, [5, 5, 20, 20], 0.9)]))
+    for number in numbers:
+        Image.new("RGB", (60, 40)).save(folder / f"{number}.png")
+    write_run(folder / "runs" / "net-8", "net-8", 1.0)
+    return folder
+
+
+def no_room(monkeypatch, tmp_path):
+    def refuse(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    return tmp_path
+
+
+def in_a_file(_, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    return tmp_path / "file"
+
+
+PLACES = {
+    "missing": lambda _, tmp_path: tmp_path / "a" / "[b]",
+    "in a file": in_a_file,
+    "read-only": lambda *_: Path("/sys"),
+    "full": no_room,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", writers(Path(), Path(), Path()))
+def test_a_place_that_takes_nothing_gets_a_sentence(
+    name, place, run, weights, inputs, tmp_path, monkeypatch
+):
+    """9 commands x 4 places: what is missing is made, all others are told, with their names."""
+    if place == "read-only" and not Path("/sys").is_dir():
+        pytest.skip("no folder of this system is read-only for everyone")
+    where = PLACES[place](monkeypatch, tmp_path)
+    code, out, error = run(*writers(inputs, weights, where)[name])
+    if place == "missing":
+        assert code == 0, (out, error)
+        return
+    if place == "full" and name == "start":
+        return  # it copies one small file
+    assert code == 1, (out, error)
+    assert error.startswith("Error: ")
+    assert str(where) in error
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -14,6 +14,7 @@ from turns import Worker, compare
 from minires.models import cifar_resnet
 from minires.nn import summary
 from tests.benchmarks import BENCHMARKS
+from tests.data.archives import batches, write_folder
 
 
 def run(script, *arguments):
@@ -109,6 +110,22 @@ def test_evaluations_of_detections_are_timed():
     assert "3 images, 300 detections" in done.stdout
 
 
+WITH_TORCH = pytest.param("minires,torch", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("engines", ["minires", WITH_TORCH])
+def test_reading_of_own_images_is_timed(engines, tmp_path):
+    if "torch" in engines:
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    write_folder(tmp_path / "cifar-10-batches-bin", batches("binary", train=1, count=60))
+    few = ("--batch-size", "8", "--steps", "2", "--repeats", "1", "--network", "resnet8")
+    done = run("own_images.py", "--cifar", tmp_path, *few, "--engines", engines)
+    assert done.returncode == 0, done.stderr
+    assert "32 x 32 pixels, batches of 8" in " ".join(done.stdout.split())
+    for engine in engines.split(","):
+        assert re.search(rf"{engine} .* \d+ ms .* \d+ ms .* [+-][\d.]+%", done.stdout)
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
@@ -116,6 +133,7 @@ def test_evaluations_of_detections_are_timed():
         ("peers.py", ("--peers", "torch:float8"), "torch has the modes bfloat16, compile"),
         ("peers.py", ("--depths", "21"), "takes 6n + 2"),
         ("convolutions.py", ("--networks", "alexnet"), "knows cifar"),
+        ("own_images.py", ("--network", "resnet21"), "others of 6n + 2 layers, and resnet50"),
         ("roofline.py", ("--repeats", "1"), "greater than or equal to 3"),
     ],
 )
