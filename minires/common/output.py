@@ -31,7 +31,6 @@ def errors_as_sentences(*others: type[Exception]) -> Iterator[None]:
     """Within, expected failures and `others` end the program with a sentence on stderr."""
     expected: tuple[type[Exception], ...] = (ValueError, OSError, *others)
     escape_what_cannot_be_printed()
-    expected: tuple[type[Exception], ...] = (ValueError, OSError, *others)
     try:
         yield
         sys.stdout.flush()
