@@ -89,6 +89,11 @@ def measure(
             told = f"{share:.1%}" if contenders[name] == ("minires", ranks) else ""
             table.add_row(name, *(f"{step:.0f}" for step, _ in found), told)
     console.print(table)
+    medians = {contenders[n]: statistics.median(s for s, _ in f) for n, f in rows.items() if f}
+    for other, what in ((("minires", 1), "threads"), (("torch", ranks), "DDP")):
+        if {other, ("minires", ranks)} <= medians.keys():
+            ratio = medians[other] / medians["minires", ranks]
+            console.print(f"{ranks} ranks are {ratio:.2f} times as fast as {what}.")
 
 
 def started(engine: str, size: int, threads: int, depth: int, steps: int) -> list[float]:

@@ -21,11 +21,10 @@ import typer
 from minires.kernels.devices import DEVICES
 from minires.kernels.precision import PRECISIONS
 from rich.console import Console
-from rich.markup import escape
 
 import minires
 from minires.common.files import atomic
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.distributed import place, silence_other_ranks
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
 from minires.training import DivergedError
@@ -118,12 +117,8 @@ def write_document(folder: Path, path: Path) -> None:
 def run() -> None:
     """Turn expected failures into one sentence each."""
     silence_other_ranks()
-    escape_what_cannot_be_printed()
-    try:
+    with errors_as_sentences(DivergedError):
         typer.run(main)
-    except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from .kernels.devices import first_line, why_no_cuda
 from .kernels.recording import NotRecordedError, Recorder, Recording
 
 Result = TypeVar("Result")
+Agree = Callable[[str], str]  # why a step can't be recorded here; for all ranks, why one can't
 
 WARM_UP = 2  # the first time compiles kernels, and leaves what the second finds, such as gradients
 
@@ -29,8 +30,10 @@ class GraphError(RuntimeError):
 class CudaGraph(Generic[Result]):
     """See `graph`. Graphs that never run at the same time may share one recorder's memory."""
 
-    def __init__(self, step: Callable[[], Result], recorder: Recorder | None = None) -> None:
-        self.step, self.recorder = step, recorder
+    def __init__(
+        self, step: Callable[[], Result], recorder: Recorder | None = None, agree: Agree = str
+    ) -> None:
+        self.step, self.recorder, self.agree = step, recorder, agree
         self.calls = 0
         self.recording: Recording | None = None
 
@@ -55,11 +58,15 @@ class CudaGraph(Generic[Result]):
         return result
 
     def record(self, recorder: Recorder) -> Result:
-        """Record the step, then do it."""
+        """Record the step, then do it, if all ranks can."""
+        cause: NotRecordedError | None = None
         try:
-            self.recording, self.result = recorder.record(self.step)
+            recording, self.result = recorder.record(self.step)
         except NotRecordedError as error:
-            raise GraphError(f"graph: {explanation(error.__cause__ or error)}") from error
+            cause = error
+        if reason := self.agree(explanation(cause.__cause__ or cause) if cause else ""):
+            raise GraphError(f"graph: {reason}") from cause
+        self.recording = recording
         self.recording.launch()
         return self.result
 

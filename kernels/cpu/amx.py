@@ -159,9 +159,13 @@ load0, load1, load2, load3, load4, load5, load6, load7 = (
     in_memory("tileloadd64", tile) for tile in range(8)
 )
 store0, store1, store2, store3 = (in_memory("tilestored64", tile) for tile in range(4))
-# sums, a, b: four pixels' tiles times one of weights; one of gradients times four tiles of pixels
+# sums, a, b: four pixels' tiles times one of weights, or two times two; one of gradients times four
+# tiles of pixels
 add_047, add_157, add_267, add_347 = (
     on_tiles("tdpbf16ps", *tiles) for tiles in ((0, 4, 7), (1, 5, 7), (2, 6, 7), (3, 4, 7))
+)
+add_046, add_147, add_256, add_357 = (
+    on_tiles("tdpbf16ps", *tiles) for tiles in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7))
 )
 add_045, add_146, add_247, add_345 = (
     on_tiles("tdpbf16ps", *tiles) for tiles in ((0, 4, 5), (1, 4, 6), (2, 4, 7), (3, 4, 5))

@@ -17,10 +17,14 @@ from .amx import (
     PAIRS,
     SHAPES,
     SUMS,
+    add_046,
     add_047,
+    add_147,
     add_157,
+    add_256,
     add_267,
     add_347,
+    add_357,
     configure,
     load4,
     load5,
@@ -212,13 +216,20 @@ def multiply_strip(strip, w, s, place, packed, channels, finish, shapes, y):
     sums, positions = pointer(room), place[1] * s.lines * (s.pitch // w.stride)
     tile = w.kernel_rows * steps(w) * PAIRS  # of the weight, for 16 channels
     configure(shapes)
-    for c in range(0, channels, EDGE):
-        for p in range(0, positions, GROUP * EDGE):
-            count = min(GROUP, (positions - p + EDGE - 1) // EDGE)
-            multiply_group(strip, w, s, p, count, packed, c // EDGE * tile, sums)
-            for t in range(count):
-                at = p + t * EDGE
-                store_pixels(sums, t * SUMS, w, s, place, at, finish, c, channels, pointer(y))
+    for c in range(0, channels, 2 * EDGE):
+        at, wide = c // EDGE * tile, min(2, (channels - c + EDGE - 1) // EDGE)
+        tall = GROUP // wide
+        for p in range(0, positions, tall * EDGE):
+            count = min(tall, (positions - p + EDGE - 1) // EDGE)
+            if wide == 1:
+                multiply_column(strip, w, s, p, count, packed, at, sums)
+            else:
+                multiply_square(strip, w, s, p, count, packed, at, tile, sums)
+            for t in range(count * wide):
+                position, first = p + t // wide * EDGE, c + t % wide * EDGE
+                store_pixels(
+                    sums, t * SUMS, w, s, place, position, finish, first, channels, pointer(y)
+                )
     release()
     keep(room)
 
@@ -230,7 +241,7 @@ def steps(w):
 
 
 @helper
-def multiply_group(strip, w, s, p, count, packed, at, sums):
+def multiply_column(strip, w, s, p, count, packed, at, sums):
     """The sums of up to four tiles of 16 positions from p, and 16 channels of the weight."""
     step = w.stride * w.channels
     apart = EDGE * step
@@ -254,6 +265,35 @@ def multiply_group(strip, w, s, p, count, packed, at, sums):
             if count > 3:
                 load4(strip, run + 3 * apart, step)
                 add_347()
+            at += PAIRS
+            run += DEPTH
+    store0(sums, 0, EDGE)
+    store1(sums, SUMS, EDGE)
+    store2(sums, 2 * SUMS, EDGE)
+    store3(sums, 3 * SUMS, EDGE)
+
+
+@helper
+def multiply_square(strip, w, s, p, count, packed, at, tile, sums):
+    """Those of up to two tiles of positions, and 32 channels: each tile loaded serves twice."""
+    step = w.stride * w.channels
+    zero0()
+    zero1()
+    zero2()
+    zero3()
+    for i in range(w.kernel_rows):
+        line = i // w.stride * s.pitch * w.channels
+        run = i % w.stride * s.size + line + p * step
+        for _ in range(steps(w)):
+            load6(packed, at, DEPTH)
+            load7(packed, at + tile, DEPTH)
+            load4(strip, run, step)
+            add_046()
+            add_147()
+            if count > 1:
+                load5(strip, run + EDGE * step, step)
+                add_256()
+                add_357()
             at += PAIRS
             run += DEPTH
     store0(sums, 0, EDGE)

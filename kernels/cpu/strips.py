@@ -23,7 +23,7 @@ from .simd import store_lanes
 from .tile import round_up
 from .window import Window, by_shape, copy, fill_zero
 
-LIMIT = 1 << 15  # the most elements of a strip, unless a row has more: 64 KB, so L2 holds it
+LIMIT = 1 << 16  # the most elements of a strip, unless a row has more: 128 KB, so L2 holds it
 TASKS = 32  # the fewest chunks, if the shape allows: then no thread waits long for another
 SLACK = 96  # elements behind the last pixel that tiles may load, besides 32 pixels
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..checks import output_shape
 from .compiling import helper
-from .memory import LINE
+from .memory import LINE, Shape
 from .simd import (
     LANES,
     broadcast,
@@ -54,6 +54,11 @@ class Window(NamedTuple):
 
 def window(x_shape: Sequence[int], kernel_size: Sequence[int], stride: int, padding: int) -> Window:
     """The window for images of this shape, in plain ints: then Numba compiles for one type only."""
+    return known_window(tuple(x_shape), tuple(kernel_size), stride, padding)
+
+
+@by_shape
+def known_window(x_shape: Shape, kernel_size: Shape, stride: int, padding: int) -> Window:
     output = output_shape(x_shape, kernel_size, stride, padding)
     return Window(*map(int, (*x_shape, *kernel_size, stride, padding, *output)))
 

@@ -27,6 +27,10 @@ class Alone:
         """All ranks' rows, in the order of ranks; each has as many."""
         return rows
 
+    def any(self, flag: bool) -> bool:
+        """Whether it holds on any rank."""
+        return flag
+
     def exchange(self, value: Any) -> list[Any]:
         """Every rank's value, in the order of ranks: small ones, never arrays."""
         return [value]
@@ -34,9 +38,16 @@ class Alone:
     def broadcast(self, array: np.ndarray) -> None:
         """Fill every rank's array with that of rank 0."""
 
+    def hang_up(self, failure: type[BaseException] | None = None, *_: Any) -> None:
+        """Let go of what connects the ranks' GPUs; recordings that use it must be gone before."""
+
     def share(self, compute: Callable[[], Value]) -> Value:
         """What rank 0 computes. Whatever it raises is raised by all."""
         return compute()
+
+    def each(self, act: Callable[[], Value]) -> list[Value]:
+        """Every rank's own result, in the order of ranks. What one raises all raise."""
+        return [act()]
 
     def in_turn(self, act: Callable[[], Value]) -> Value:
         """Every rank's own result, one rank of each machine ahead of the others.

@@ -60,18 +60,20 @@ def world() -> Alone:
     return whole_world(here)
 
 
-def rank_name() -> str:
-    """Which rank this is, and where, for lists of runs; "" for a single process."""
+def rank_name(size: int = 1) -> str:
+    """Which rank this is, or the first of how many, for lists of runs; "" for a single process."""
     here = place()
-    return f"rank {here.rank} on {platform.node()}" if here.size > 1 else ""
+    which = f"rank {here.rank}" if size == 1 else f"ranks {here.rank} to {here.rank + size - 1}"
+    return f"{which} on {platform.node()}" if here.size > 1 else ""
 
 
 def take_gpu(local_rank: int) -> None:
     """Let this process see one of the machine's GPUs: CuPy is not imported yet."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
+    there = sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia[0-9]*"))
+    names = given.split(",") if given else [str(number) for number in there]
     if names:
-        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(names)[local_rank % len(names)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[local_rank % len(names)]
 
 
 def silence_other_ranks() -> None:

@@ -1,8 +1,8 @@
 """Several processes through MPI. No other file imports mpi4py.
 
 Sums are not left to MPI: the bits of its Allreduce depend on the library, the size of the message
-and the number of ranks. Here every rank gets a slice of all vectors, adds it up in a tree that
-halves (tree.py), and hands the sum to the others: as much traffic, and fixed bits.
+and the number of ranks; tree.py adds up. Arrays of GPUs never come to MPI, which may not know them:
+what is added up goes through NCCL, and what is broadcast over the host.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
 from ..environment import available_cores
+from ..kernels.devices import is_cuda, move, to_host
 from .alone import ALONE, Alone
 from .launcher import Place
-from .tree import tree_sum
+from .nccl import Nccl
+from .tree import sum_over_ranks
 from .watch import Watch
 
 Value = TypeVar("Value")
@@ -36,34 +39,51 @@ class MpiWorld(Alone):
         self.sent: list[MPI.Request] = []
 
     def sum(self, vector: np.ndarray) -> np.ndarray:
-        piece = -(-vector.size // self.size)
-        sent = np.zeros(piece * self.size, vector.dtype)
-        sent[: vector.size] = vector
-        slices, whole = np.empty((self.size, piece), vector.dtype), np.empty_like(sent)
+        if is_cuda(vector):
+            return self.nccl.sum(vector)
         with self.watch.waiting("the sum of gradients"):
-            self.comm.Alltoall(sent, slices)
-            self.comm.Allgather(tree_sum(slices), whole)
-        return whole[: vector.size]
+            return sum_over_ranks(vector, self.size, self.comm.Alltoall, self.comm.Allgather)
+
+    @cached_property
+    def nccl(self) -> Nccl:
+        """What connects the ranks' GPUs, from the first sum on until they hang up."""
+        with self.watch.waiting("the meeting of GPUs"):
+            return Nccl(self)
+
+    def hang_up(self, failure: type[BaseException] | None = None, *_: Any) -> None:
+        if nccl := self.__dict__.pop("nccl", None):
+            nccl.close(failed=failure is not None)
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
+        if is_cuda(rows):
+            return self.nccl.gather(rows)
         rows = np.ascontiguousarray(rows)
         everything = np.empty((self.size, *rows.shape), rows.dtype)
         with self.watch.waiting("the exchange of losses"):
             self.comm.Allgather(rows, everything)
         return everything.reshape(-1, *rows.shape[1:])
 
+    def any(self, flag: bool) -> bool:
+        return bool(self.gather(np.array([flag])).any())
+
     def exchange(self, value: Any) -> list[Any]:
         with self.watch.waiting("an exchange"):
             return self.comm.allgather(value)
 
     def broadcast(self, array: np.ndarray) -> None:
+        on_host = to_host(array)
         with self.watch.waiting("a broadcast"):
-            self.comm.Bcast(array)
+            self.comm.Bcast(on_host)
+        if is_cuda(array):
+            array[...] = move(on_host, "cuda")
 
     def share(self, compute: Callable[[], Value]) -> Value:
         outcome = outcome_of(compute) if self.rank == 0 else None
         with self.watch.waiting("what rank 0 computes"):
             return settled(self.comm.bcast(outcome))
+
+    def each(self, act: Callable[[], Value]) -> list[Value]:
+        return [settled(outcome) for outcome in self.exchange(outcome_of(act))]
 
     def in_turn(self, act: Callable[[], Value]) -> Value:
         on_machine = self.comm.Split_type(MPI.COMM_TYPE_SHARED).rank

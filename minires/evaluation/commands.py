@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..common.json_files import write_json
 from ..data import BrokenImageError, find_images, open_image
+from ..distributed import silence_other_ranks, world
 from .classify import classify, draw_guesses
 from .evaluate import Evaluation, evaluate
 from .networks import find_classes, find_preprocessing, load_networks, was_trained_here
@@ -36,6 +37,8 @@ def evaluate_files(
     options: dict[str, Any],
 ) -> None:
     """Evaluate networks on a folder; `find` is the folder, its labels and the classes."""
+    silence_other_ranks()
+    ranks = world()  # before a GPU is taken
     refuse_overwriting(out, [*weights, *(path for path in find if path)])
     preprocessing = find_preprocessing(weights, *sizes)
     models = load_networks(weights, device)
@@ -44,18 +47,19 @@ def evaluate_files(
     images = replace(images, upright=was_trained_here(weights))
     images = images.first(limit) if limit else images
     with progress(console) as bar:
-        task = bar.add_task(images.name, total=len(images))
+        task = bar.add_task(images.name, total=-(-len(images) // ranks.size))
         result = evaluate(
             models,
             images,
             protocol=PROTOCOLS[protocol],
             preprocessing=preprocessing,
             watch=lambda r: bar.update(task, completed=r.images + len(r.broken)),
+            world=ranks,
             **options,
         )
     console.print(evaluation_table(result))
     name_broken(console, result)
-    if out:
+    if out and ranks.rank == 0:
         write_json(out, as_json(result))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects, must_be
 from ..data import BrokenImageError, LabelledImages, Prefetch, Preprocessing
 from ..data.images import View
+from ..distributed import ALONE, Alone
 from ..nn import Module
 from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
@@ -74,6 +76,7 @@ class Evaluation:
 class Example:
     """One image, ready for the networks; without views where it is broken."""
 
+    number: int
     label: int
     views: list[View]
     fault: str = ""
@@ -95,10 +98,11 @@ class ViewPreparation:
         except BrokenImageError as error:
             if self.broken == "refuse":
                 raise
-            return Example(label, [], str(error))
-        return Example(label, views)
+            return Example(number, label, [], str(error))
+        return Example(number, label, views)
 
 
+@expects(models=Mapping)
 def evaluate(
     models: Mapping[str, Module],
     images: LabelledImages,
@@ -109,11 +113,12 @@ def evaluate(
     workers: int = 2,
     broken: Broken = "skip",
     watch: Callable[[Evaluation], None] | None = None,
+    world: Alone = ALONE,
 ) -> Evaluation:
     """Classify all images by each network and by their ensemble.
 
     Threads decode and prepare images while the networks run. The ensemble's probabilities are the
-    mean of its members'.
+    mean of its members'. Several ranks share the batches, and all get the same result.
 
     Args:
         models: networks by name, with as many outputs as there are classes.
@@ -123,32 +128,75 @@ def evaluate(
         batch_size: how many crops a network sees at once; as many pixels of other views.
         workers: number of threads that prepare images.
         broken: "skip" leaves files out that can't be used, and names them; "refuse" raises.
-        watch: called after each batch with the results so far, for a progress bar.
+        watch: called after each batch with the results so far of this rank, for a progress bar.
+        world: the ranks that share the work.
 
     Raises: ValueError where outputs and classes differ in number, or no image could be read;
         BrokenImageError.
     """
     refuse_none(models)
+    must_be(LabelledImages, images, "evaluate: images")
     protocol, preprocessing = protocol or SingleCrop(), preprocessing or Preprocessing()
+    for model in models.values():
+        must_be(Module, model, "evaluate: each network")
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)
     prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
-    examples = Prefetch(prepare, len(images), workers=workers, ahead=2 * chunk + workers)
+    own = [n for n in range(len(images)) if n // chunk % world.size == world.rank]
+    ahead = 2 * chunk + workers
+    examples = Prefetch(lambda n: prepare(own[n]), len(own), workers=workers, ahead=ahead)
     batch_pixels = batch_size * preprocessing.crop**2
+
+    def count_some(whole: list[Example]) -> None:
+        count(result, models, whole, protocol, batch_pixels)
+
+    found = together(world.each(lambda: classify(examples, chunk, count_some, result, watch)))
+    if not found.images:
+        raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
+    return found
+
+
+def classify(
+    examples: Prefetch[Example],
+    chunk: int,
+    count_some: Callable[[list[Example]], None],
+    result: Evaluation,
+    watch: Callable[[Evaluation], None] | None,
+) -> tuple[Evaluation, dict[int, str]]:
+    """Count a rank's images, so many at a time; what is wrong with others, by their numbers."""
     started = time.perf_counter()
+    faults: dict[int, str] = {}
     for some in in_chunks(examples, chunk):
-        result.broken += [example.fault for example in some if example.fault]
-        whole = [example for example in some if not example.fault]
-        if whole:
-            count(result, models, whole, protocol, batch_pixels)
+        faults |= {example.number: example.fault for example in some if example.fault}
+        result.broken = list(faults.values())
+        if whole := [example for example in some if not example.fault]:
+            count_some(whole)
         result.seconds, result.waited = time.perf_counter() - started, examples.waited
         if watch:
             watch(result)
-    if not result.images:
-        raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
-    return result
+    return result, faults
+
+
+def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:
+    """What several ranks have found, as one would have; times are those of the slowest."""
+    results = [result for result, _ in parts]
+    faults: dict[int, str] = {}
+    for _, some in parts:
+        faults |= some
+    return replace(
+        results[0],
+        scores={name: total([r.scores[name] for r in results]) for name in results[0].scores},
+        broken=[faults[number] for number in sorted(faults)],
+        seconds=max(result.seconds for result in results),
+        waited=max(result.waited for result in results),
+    )
+
+
+def total(scores: list[Score]) -> Score:
+    """The sums of all counts."""
+    return Score(*(sum(column) for column in zip(*map(astuple, scores), strict=True)))
 
 
 def refuse_none(models: Sized) -> None:

@@ -50,7 +50,7 @@ def run(setting: Setting) -> Result:
         ]
         for name in names
     }
-    scales = ", ".join(map(str, protocol_list[2].scales))  # type: ignore[attr-defined]
+    scales = protocol_list[2].scales  # type: ignore[attr-defined]
     groups = groups_of(trainers)
     return Result(
         key=KEY,
@@ -62,10 +62,11 @@ def run(setting: Setting) -> Result:
         ),
         here=(
             f"the residual networks of `{DRAWINGS.key}`, trained at one size, and the same "
-            f"trained at shorter sides of {SIDES[0]} to {SIDES[1]} (many scales), the paper's 256 "
-            f"to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in percent on "
-            f"{limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
-            f"convolutional at shorter sides of {scales}."
+            f"trained at shorter sides of {SIDES[0]} to {SIDES[1]} (many scales), as the "
+            f"paper's are at 256 to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in "
+            f"percent on {limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
+            f"convolutional at shorter sides of {', '.join(map(str, scales))}. The last map is "
+            f"{last_map(size)} in training, and up to {last_map(scales[-1])} in the test."
         ),
         columns=["network", *(protocol.name for protocol in protocol_list)],
         rows=[*PAPER, *([name, *map(in_percent, errors[name])] for name in names)],
@@ -81,6 +82,11 @@ def measure(trainer: Trainer, dataset: Dataset, protocol: Protocol, limit: int) 
     models = {trainer.name: trainer.model}
     options = {"protocol": protocol, "preprocessing": preprocessing, "batch_size": 100}
     return evaluate(models, images, **options).scores[trainer.name]  # type: ignore[arg-type]
+
+
+def last_map(side: int) -> str:
+    """The size of the last map, a 32nd of the image's."""
+    return f"{-(-side // 32)} x {-(-side // 32)}"
 
 
 def resized(crop: int) -> int:

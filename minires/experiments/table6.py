@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..report import Group, verdict
 from ..report.paper import counted, printed_parameters, printed_test_error, schedule_in_words
 from ..report.tables import with_spread
+from .network_comparison import ranking
 from .origin import made
 from .result import markdown_table
 
@@ -23,6 +24,7 @@ def page(groups: list[Group], picture: str) -> str:
         "Training figures are means over the last eighth of the iterations, on augmented batches. "
         "The paper prints no numbers for its plain networks, but draws their curves.",
         verdict(groups).replace("\n", " "),
+        ranking(groups),
         f"![Error of all networks]({picture})",
         "Dashed: training; solid: test.",
         made(groups),

@@ -7,9 +7,10 @@ all runs have come, and shows it. At the end every rank has every network, train
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..distributed import ALONE, Alone
+from ..distributed.nccl import refuse_shared_gpus
 from ..distributed.shards import largest_group
 from .divergence import DivergedError
 from .interrupt import InterruptedTraining, StopRequest
@@ -17,6 +18,9 @@ from .pace import images, multiply_adds
 from .trainer import Trainer
 
 EVERY = 0.5  # seconds between two reports of a run
+Runs = dict[int, Trainer]  # by number
+Failures = dict[int, BaseException]
+Train = Callable[[Runs], Failures]
 FAILURES = DivergedError, InterruptedTraining, ValueError, OSError
 
 
@@ -55,27 +59,28 @@ def named(ranks: range) -> str:
     return f"Rank {first}" if first == last else f"Ranks {first} to {last}"
 
 
-def run_dealt(ranks: Alone, trainers: list[Trainer]) -> None:
+def run_dealt(ranks: Alone, trainers: list[Trainer], train: Train | None = None) -> None:
     """Train all, each rank its own; all ranks must call it with the same runs.
+
+    `train` trains a rank's own; without it, or where ranks share runs, one follows the other.
 
     Raises: on all ranks what the first of the runs that failed has raised; the others are finished.
     """
     if not trainers:
         return
     ranks.agree("their runs", [trainer.identity for trainer in trainers])
+    devices = [trainer.model.device for trainer in trainers]
+    ranks.agree("the devices", devices)
+    if "cuda" in devices:
+        refuse_shared_gpus(ranks)
     size, hands = hands_of(ranks, trainers)
     group = ranks.group(size)
-    own = hands[ranks.rank // size] if group else []
+    own = {number: trainers[number] for number in hands[ranks.rank // size]} if group else {}
     reporter = Reporter(ranks, trainers)
-    failures: dict[int, BaseException] = {}
+    for trainer in own.values():
+        trainer.world, trainer.watch = group or ranks, reporter.watch
     with StopRequest() as stop:
-        for number in own:
-            trainer = trainers[number]
-            trainer.world, trainer.watch = group or ranks, reporter.watch
-            if failure := failure_of(trainer, stop):
-                failures[number] = failure
-            if isinstance(failure, InterruptedTraining):
-                break
+        failures = train(own) if train and size == 1 else one_by_one(own, stop)
         ranks.wait(reporter.take_reports)
     for trainer, watch in zip(trainers, reporter.watching, strict=True):
         trainer.watch = watch
@@ -90,6 +95,17 @@ def run_dealt(ranks: Alone, trainers: list[Trainer]) -> None:
 def cost(trainer: Trainer) -> int:
     """Multiply-adds of a run's forward passes that are still to come."""
     return multiply_adds(trainer) * images(trainer, trainer.recipe.iterations)
+
+
+def one_by_one(runs: Runs, stop: StopRequest) -> Failures:
+    """Finish these in order, until one is stopped; returns what has kept any from its end."""
+    failures: Failures = {}
+    for number, trainer in runs.items():
+        if failure := failure_of(trainer, stop):
+            failures[number] = failure
+        if isinstance(failure, InterruptedTraining):
+            break
+    return failures
 
 
 def failure_of(trainer: Trainer, stop: StopRequest) -> BaseException | None:

@@ -6,6 +6,8 @@ import hashlib
 
 import numpy as np
 
+from ..kernels.devices import to_host
+
 
 def norm(*arrays: np.ndarray) -> float:
     """Euclidean norm of all elements together, summed in float64: of gradients, of all parameters.
@@ -20,5 +22,5 @@ def digest(arrays: list[np.ndarray]) -> str:
     """Eight bytes, as text, that differ where a bit does."""
     hashed = hashlib.blake2b(digest_size=8)
     for array in arrays:
-        hashed.update(array.tobytes())
+        hashed.update(to_host(array).tobytes())
     return hashed.hexdigest()

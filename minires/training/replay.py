@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..autograd.function import Array, tracer
-from ..cuda_graph import CudaGraph, GraphError
+from ..cuda_graph import Agree, CudaGraph, GraphError
 from ..data import Batches
 from ..data.photographs import PhotographBatches
 from ..kernels import precision
@@ -44,9 +44,11 @@ class Replay:
         batches: Batches | PhotographBatches,
         name: str,
         never: str = "",
+        agree: Agree = str,
     ) -> None:
         self.model, self.optimizer, self.batches, self.name = model, optimizer, batches, name
         self.never = never  # why no step can be replayed
+        self.agree = agree  # gives all ranks the reason that one has
         self.on_gpu = model.device == "cuda"
         self.graphs: dict[Callable[[], None], CudaGraph[Left]] = {}
         self.seen: list[Any] = []
@@ -80,7 +82,7 @@ class Replay:
         if part not in self.graphs:
             others = list(self.graphs.values())
             recorder = others[0].recorder if others else Recorder()
-            self.graphs[part] = CudaGraph(lambda: self.left_by(part), recorder)
+            self.graphs[part] = CudaGraph(lambda: self.left_by(part), recorder, self.agree)
         return self.graphs[part]
 
     def forget(self) -> None:
@@ -104,7 +106,8 @@ class Replay:
         self.forget()
         self.changes += 1
         self.reason = ""
-        if reason := self.never or why_not(self.model, self.optimizer, self.batches):
+        own = self.never or why_not(self.model, self.optimizer, self.batches)
+        if reason := self.agree(own):
             self.give_up(reason)
         elif self.changes > RESTLESS:
             self.tell("it changes something about itself in every step")
@@ -121,6 +124,14 @@ class Replay:
         if reason not in self.told:
             self.told.add(reason)
             warnings.warn(f"{self.name} trains without replay: {reason}", stacklevel=2)
+
+
+class NoReplay(Replay):
+    """For steps that are others each time: all run as they are."""
+
+    def has_changed(self) -> bool:
+        """Always, so that nothing is recorded."""
+        return True
 
 
 def what_decides(model: Module, optimizer: Optimizer | Groups) -> list[Any]:

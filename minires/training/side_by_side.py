@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
+from ..distributed import world
 from ..kernels.devices import own_stream, wait_for_all
+from .dealing import FAILURES, Failures, Runs, run_dealt
 from .divergence import DivergedError
 from .interrupt import InterruptedTraining, StopRequest
 from .trainer import Trainer
@@ -23,19 +25,37 @@ from .trainer import Trainer
 def run_side_by_side(trainers: Sequence[Trainer]) -> None:
     """Run all trainers to their ends, from their checkpoints: at once on a GPU, else in order.
 
-    A network that diverges drops out, and the others go on. On a GPU the `seconds` of a record are
-    the host's time for this one network, its waits included: those of all add up to the whole time.
+    Several ranks get a share each. A network that diverges drops out, and the others go on. On a
+    GPU the `seconds` of a record are the host's time for this one network, its waits included:
+    those of all add up to the whole time.
 
     Raises: InterruptedTraining after Ctrl-C, with all of them saved; at the end, the first
     DivergedError.
     """
+    if (ranks := world()).size > 1:
+        run_dealt(ranks, list(trainers), share_of_a_rank)
+        return
+    if diverged := run_own(trainers):
+        raise diverged[0]
+
+
+def share_of_a_rank(runs: Runs) -> Failures:
+    """Train a rank's runs; returns what has gone wrong, under the first numbers."""
+    try:
+        faults: list[BaseException] = [*run_own(list(runs.values()))]
+    except FAILURES as failure:
+        faults = [failure]
+    return dict(zip(runs, faults, strict=False))
+
+
+def run_own(trainers: Sequence[Trainer]) -> list[DivergedError]:
+    """Those on a GPU at once, then each other one; returns which diverged."""
     on_gpu = [trainer for trainer in trainers if trainer.model.device == "cuda"]
     others = [[trainer] for trainer in trainers if trainer not in on_gpu]
     diverged: list[DivergedError] = []
     for group in [on_gpu, *others]:
         diverged += take_turns(group)
-    if diverged:
-        raise diverged[0]
+    return diverged
 
 
 def take_turns(trainers: Sequence[Trainer]) -> list[DivergedError]:

@@ -1,8 +1,8 @@
 """The training loop. What makes a long run safe lies beside it: records, checkpoints, divergence.
 
-The state of a run is its parameters, buffers, velocities and the number of steps done. Nothing
-else: batches, crops and learning rates are functions of the seed and the step. So a run that is
-stopped and resumed gives, bit for bit, what an uninterrupted one gives.
+The state of a run is its parameters, their average where one is kept, buffers, velocities and the
+number of steps done. Batches, crops and learning rates are functions of the seed and the step. So a
+run that is stopped and resumed gives, bit for bit, what an uninterrupted one gives.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
+from ..common.expecting import expects
 from ..data import Dataset, Photographs, training_batches
 from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
@@ -39,7 +40,7 @@ class Trainer:
     """Trains one network by one recipe and keeps everything about it in one folder.
 
     Files: `config.json` (network, data, recipe, seed, versions, machine), `records.jsonl` and
-    `checkpoint.safetensors`. Records are JSON lines of four kinds; errors are shares (0 to 1),
+    `checkpoint.safetensors`. Records are JSON lines of five kinds; errors are shares (0 to 1),
     `step` counts the iterations done, `seconds` the wall-clock time of training so far:
 
     - interval: every `record_every` iterations; mean training loss and error since the last such
@@ -72,6 +73,16 @@ class Trainer:
     training in the folder, or has trained there and this is neither to `resume` nor to `overwrite`.
     """
 
+    @expects(
+        model=Module,
+        recipe=Recipe,
+        folder=Path,
+        seed=int,
+        name=str,
+        device=str,
+        watch=Callable,
+        overwrite=bool,
+    )
     def __init__(
         self,
         model: Module,
@@ -96,7 +107,8 @@ class Trainer:
         self.batches = self.make_batches(seed, **place)
         self.optimizer = optimizer_of(model, recipe)
         self.average, self.loss_options = average_of(model, recipe), loss_options(model, recipe)
-        self.replay = Replay(model, self.optimizer, self.batches, name, why_never_replayed(recipe))
+        never = why_never_replayed(recipe)
+        self.replay = Replay(model, self.optimizer, self.batches, name, never, self.any_reason)
         self.tally, self.records = Tally(model.device), Records(self.folder / "records.jsonl")
         self.step, self.seconds = 0, 0.0
         self.loss: float | None = None  # of the last record interval
@@ -119,7 +131,9 @@ class Trainer:
         Nobody else may train in the folder until the generator is closed.
         """
         with ExitStack() as held, self.replay:
-            self.world.share(lambda: held.enter_context(claimed(self.folder, rank_name())))
+            held.push(self.world.hang_up)
+            who = rank_name(self.world.size)
+            self.world.share(lambda: held.enter_context(claimed(self.folder, who)))
             if self.step == 0:
                 self.begin()
             if not self.model.training:
@@ -135,13 +149,15 @@ class Trainer:
         """One iteration: gradients, a look at them where one is wanted, update."""
         self.optimizer.lr = self.recipe.schedule(self.step)
         self.batches.seek(self.step)
-        self.tally.images += self.recipe.batch_size
+        self.tally.images += self.recipe.batch_size  # here: a replayed step runs no Python
         if self.is_looked_at():
             self.replay(self.make_gradients)
+            self.ask_ranks()
             self.look()
             self.update()
         else:
             self.replay(self.make_gradients_and_update)
+            self.ask_ranks()
         self.step += 1
 
     def make_gradients(self) -> None:
@@ -150,17 +166,16 @@ class Trainer:
         if self.recipe.shards == 1:
             self.make_gradients_of(images, labels)
             return
-        wish, run = self.stopping.requested, self.make_gradients_of_shard
-        rows, self.all_stop = self.shards(images, labels, run, wish)
-        for row in rows:
+        for row in self.shards(images, labels, self.make_gradients_of_shard):
             self.tally.totals += row
 
-    def make_gradients_of_shard(self, images: Any, labels: Any) -> list[float]:
-        """The same of one shard; returns what has been counted."""
-        self.make_gradients_of(images, labels)
-        counted: list[float] = self.tally.totals.tolist()
-        self.tally.totals[...] = 0
-        return counted
+    def make_gradients_of_shard(self, images: Any, labels: Any, row: Any) -> None:
+        """The same of one shard, counted in a row of zeros."""
+        totals, self.tally.totals = self.tally.totals, row
+        try:
+            self.make_gradients_of(images, labels)
+        finally:
+            self.tally.totals = totals
 
     def make_gradients_of(self, images: Any, labels: Any) -> None:
         """Forward and backward of these images."""
@@ -251,8 +266,18 @@ class Trainer:
     def shards(self) -> Shards:
         """How the batches are cut, from the first step on."""
         self.world.agree("what is trained", self.identity)
+        self.world.agree("the device", self.model.device)
         recipe, parameters = self.recipe, self.optimizer.parameters
-        return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world)
+        flats = self.optimizer.flats
+        return Shards(self.model, parameters, recipe.shards, recipe.batch_size, self.world, flats)
+
+    def ask_ranks(self) -> None:
+        """Whether any rank is asked to stop; before a GPU is waited for, since one may be gone."""
+        self.all_stop = self.world.any(self.stopping.requested)
+
+    def any_reason(self, reason: str) -> str:
+        """The first reason that a rank has, for all of them: they replay a step, or none does."""
+        return next(filter(None, self.world.exchange(reason)), "")
 
     def arrays(self) -> list[Any]:
         """All arrays of the state."""

@@ -44,6 +44,8 @@ def no_gpu(real):
 @pytest.mark.parametrize("module", sorted(modules.MODULES))
 def test_every_name_of_the_stand_in_exists(real, module):
     theirs = importlib.import_module(module)
+    if not getattr(theirs, "available", True):
+        pytest.skip("NCCL is not installed: nvidia-nccl-cu13")
     names = [name for name in vars(modules.MODULES[module]) if not name.startswith("_")]
     assert names
     assert [name for name in names if not hasattr(theirs, name)] == []

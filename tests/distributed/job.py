@@ -11,13 +11,15 @@ import pytest
 
 from minires.distributed import place, silence_other_ranks, world
 from minires.distributed.tree import tree_sum
-from minires.training import InterruptedTraining, run_all
+from minires.training import InterruptedTraining, run_all, run_side_by_side
 from tests.training.small import dataset, trainer
 
 SHARDED = {"shards": 4, "iterations": 6, "record_every": 2, "evaluate_every": 6}
 SHARDED |= {"checkpoint_every": 2, "test_images": None}
 TINY = {"iterations": 4, "batch_size": 4, "record_every": 2, "evaluate_every": 4}
 TINY |= {"checkpoint_every": 2, "test_images": 4}
+LIMIT = 100  # seconds after which mpiexec ends its ranks, and leaves none behind
+HARM_DONE = "harm done"  # a file that tells when
 HARMED = {**TINY, "iterations": 8, "record_every": 4, "shards": 2}
 
 
@@ -49,6 +51,7 @@ def drill(folder, **harm):
 
     def watch(run):
         if run.step == 3 and place().rank == 1:
+            (folder / HARM_DONE).touch()
             harm["act"](run)
 
     depth = harm.get("depth", 8) if place().rank else 8
@@ -61,6 +64,10 @@ def fail(run):
 
 def drift(run):
     run.model.fc.bias.data[0] += 1
+
+
+def hang(run):
+    time.sleep(LIMIT)
 
 
 def diverge(run):
@@ -80,6 +87,10 @@ def dealt(folder):
     run_all(made)
     weights = [float(run.model.fc.weight.data.sum()) for run in made]
     world().agree("trained networks", weights)
+
+
+def side_by_side(folder):
+    run_side_by_side(runs(folder))
 
 
 def stopped_dealt(folder):
@@ -144,12 +155,14 @@ JOBS = {
     "whole": whole,
     "dealt": dealt,
     "calls": calls,
+    "side_by_side": side_by_side,
     "stopped_dealt": stopped_dealt,
     "fail": lambda folder: drill(folder, act=fail),
     "exit": lambda folder: drill(folder, act=lambda run: sys.exit(0)),
     "killed": lambda folder: drill(folder, act=lambda run: os.kill(os.getpid(), signal.SIGKILL)),
     "drift": lambda folder: drill(folder, act=drift),
     "diverge": lambda folder: drill(folder, act=diverge),
+    "hang": lambda folder: drill(folder, act=hang),
     "shapes": lambda folder: drill(folder, depth=14),
 }
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from minires.distributed import ALONE, place
+from minires.distributed import ALONE, place, rank_name
 from minires.distributed.launcher import LAUNCHERS, Place
 from minires.distributed.shards import Shards, largest_group
 from minires.distributed.tree import Tree, tree_sum
@@ -43,6 +43,14 @@ def test_the_environment_says_who_one_is(names, monkeypatch):
     for name, value in zip(names, "431", strict=True):
         monkeypatch.setenv(name, value)
     assert place() == Place(rank=3, size=4, local_rank=1)
+
+
+def test_lists_name_all_ranks_of_a_run(monkeypatch):
+    assert rank_name(1) == ""
+    for name, value in zip(MPICH, "420", strict=True):
+        monkeypatch.setenv(name, value)
+    assert rank_name().startswith("rank 2 on ")
+    assert rank_name(2).startswith("ranks 2 to 3 on ")
 
 
 def test_a_batch_script_of_slurm_is_one_process(monkeypatch):
@@ -116,6 +124,9 @@ def test_with_frozen_batch_norm_shards_are_the_whole_batch(tmp_path):
     for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         assert relative_error(b.grad, a.grad) < 1e-5
         assert relative_error(b.data, a.data) < 1e-6
+    a, b = (run.records.since_record for run in (whole, parts))
+    assert (b.images, b.wrong) == (a.images, a.wrong)
+    assert b.loss_sum == pytest.approx(a.loss_sum, rel=1e-6)
     a, b = (np.concatenate([g.ravel() for g in r.optimizer.gradients()]) for r in (whole, parts))
     assert np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(a)
     assert same(

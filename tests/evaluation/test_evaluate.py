@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from minires.data import BrokenImageError, Classes, ImageFiles, Preprocessing
+from minires.distributed import Alone
 from minires.evaluation import (
     ENSEMBLE,
     Score,
@@ -58,6 +59,31 @@ def test_errors_of_known_answers(tmp_path):
     assert result.scores["grey"].top1_error == pytest.approx(2 / 5)  # 3 for 4, 6 for 0
     assert result.scores["grey"].top5_error == pytest.approx(1 / 5)  # 0 is far from 6
     assert 0 < result.waited < result.seconds
+
+
+class Ranks(Alone):
+    """One of three ranks, which hears what those before it have found."""
+
+    def __init__(self, rank, found):
+        self.rank, self.size, self.found = rank, 3, found
+
+    def each(self, act):
+        self.found.append(act())
+        return self.found
+
+
+def test_ranks_share_the_images_and_find_what_one_finds(tmp_path):
+    images = greys(tmp_path, [0, 1, 2, 3, 6, 4, 5, 0], [0, 1, 2, 4, 0, 3, 5, 1])
+    for number in (3, 6):
+        images.paths[number].write_bytes(b"broken")
+    models, found = {"grey": Brightness(), "same": Brightness()}, []
+    settings = {"preprocessing": PLAIN, "batch_size": 2}
+    expected = evaluate(models, images, **settings)
+    for rank in (0, 1, 2):
+        result = evaluate(models, images, world=Ranks(rank, found), **settings)
+    assert [part.images for part, _ in found] == [3, 1, 2]
+    assert (result.scores, result.broken) == (expected.scores, expected.broken)
+    assert len(result.broken) == 2
 
 
 def test_an_ensemble_is_the_mean_of_its_members(tmp_path):

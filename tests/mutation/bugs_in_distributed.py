@@ -8,6 +8,8 @@ SAME_BITS = (
 )
 FROZEN = f"{PIECES}::test_with_frozen_batch_norm_shards_are_the_whole_batch"
 STATISTICS = f"{PIECES}::test_running_statistics_follow_the_mean_over_shards"
+ON_GPU = "tests/distributed/test_shards_on_gpu.py::test_it_is_what_the_cpu_computes"
+GPUS = "tests/distributed/test_gpus.py"
 MASKS = f"{PIECES}::test_each_shard_has_a_dropout_mask_of_its_own_on_whichever_rank"
 CALLS, DEALT = (
     f"{RANKS}::test_a_world_of_four",
@@ -37,8 +39,8 @@ MUTANTS = [
             "shards: the sum for the mean": ("mean /= self.count", "mean /= 1"),
             "shards: divided twice": ("mean /= self.count", "mean /= self.count**2"),
             "shards: frozen statistics move": (
-                "            if norm.training:\n                keep",
-                "            if True:\n                keep",
+                "            if norm.training:\n                follow",
+                "            if True:\n                follow",
             ),
         },
     ),
@@ -75,9 +77,50 @@ MUTANTS = [
                 "range(world.rank * per_rank, (world.rank + 1) * per_rank)",
                 "range(per_rank)",
             ),
-            "shards: only the own wish to stop counts": (
-                "any(row[-1] for row in gathered)",
-                "wish",
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        SAME_BITS,
+        {
+            "world: only the own wish to stop counts": (
+                "bool(self.gather(np.array([flag])).any())",
+                "flag",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/shards.py",
+        ON_GPU,
+        {
+            "shards: a GPU's gradient is that of the last shard": (
+                "            flat.grad[...] = view\n",
+                "            pass\n",
+            ),
+            "shards: a GPU makes the variance unbiased twice": ("count=MANY", "count=32"),
+            "shards: statistics are looked for behind as many parts as parameters": (
+                "len(views) - 2 * len(self.norms)",
+                "2 * len(self.norms)",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        FROZEN,
+        {
+            "trainer: the loss of the last shard alone": (
+                "self.tally.totals += row",
+                "self.tally.totals[...] = row",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/tree.py",
+        CALLS,
+        {
+            "tree: ranks are added in another order": (
+                "collect(tree_sum(slices), whole)",
+                "collect(slices[::-1].cumsum(0)[-1], whole)",
             ),
         },
     ),
@@ -85,10 +128,6 @@ MUTANTS = [
         "minires/distributed/world.py",
         CALLS,
         {
-            "world: the library's sum": (
-                "self.comm.Allgather(tree_sum(slices), whole)",
-                "self.comm.Allgather(slices[::-1].cumsum(0)[-1], whole)",
-            ),
             "world: rank 0 alone sees its error": (
                 "return settled(self.comm.bcast(outcome))",
                 "return settled(self.comm.bcast(outcome) if self.rank else outcome_of(compute))",
@@ -113,6 +152,16 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/training/trainer.py",
+        SAME_BITS,
+        {
+            "trainer: shards count beside their rows": (
+                "self.tally.totals = self.tally.totals, row",
+                "self.tally.totals = self.tally.totals, self.tally.totals",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
         HARM,
         {
             "trainer: ranks drift apart unseen": (
@@ -122,10 +171,106 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_world_of_gpus",
+        {
+            "nccl: every rank gets the slice of rank 0": (
+                "send(*where(sent[rank])",
+                "send(*where(sent[0])",
+            ),
+            "nccl: all slices are received in one place": (
+                "recv(*where(received[rank])",
+                "recv(*where(received[0])",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_single_rank_sums_through_nccl",
+        {
+            "nccl: no group": ("        self.nccl.groupStart()\n", ""),
+            "nccl: doubles are sent as floats": (
+                '"d": self.nccl.NCCL_FLOAT64',
+                '"d": self.nccl.NCCL_FLOAT32',
+            ),
+            "nccl: bytes are counted": ("return array.size, ", "return array.nbytes, "),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_a_training_through_nccl_is_replayed_with_the_same_bits",
+        {
+            "nccl: always the default stream": (
+                "int(cupy().cuda.get_current_stream().ptr)",
+                "0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/trainer.py",
+        f"{GPUS}::test_a_training_through_nccl_is_replayed_with_the_same_bits",
+        {
+            "trainer: the communicator ends before the recordings": (
+                "with ExitStack() as held, self.replay:",
+                "with self.replay, ExitStack() as held:",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/nccl.py",
+        f"{GPUS}::test_ranks_with_the_same_gpu_get_a_sentence",
+        {
+            "nccl: two ranks have one GPU": ("if len(sharing) > 1:", "if len(sharing) > 2:"),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        f"{GPUS}::test_a_world_of_gpus",
+        {
+            "world: a GPU's array comes to MPI": ("on_host = to_host(array)", "on_host = array"),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/world.py",
+        f"{GPUS}::test_two_gpus_have_the_bits_of_one_stopped_and_resumed_between",
+        {
+            "world: GPUs stay connected": (
+                "            nccl.close(failed=failure is not None)\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/replay.py",
+        f"{GPUS}::test_what_concerns_one_rank_concerns_all",
+        {
+            "replay: a rank decides for itself": ("self.agree(own)", "own"),
+        },
+    ),
+    *planted_in(
         "minires/data/batches.py",
         f"{PIECES}::test_ranks_share_an_evaluation_and_its_bits_stay",
         {
             "evaluation: every rank takes all batches": ("every * batch_size)", "batch_size)"),
+        },
+    ),
+    *planted_in(
+        "minires/evaluation/evaluate.py",
+        "tests/evaluation/test_evaluate.py::test_ranks_share_the_images_and_find_what_one_finds",
+        {
+            "evaluate: every rank takes all images": ("% world.size == world.rank]", ">= 0]"),
+            "evaluate: what one rank finds is what all find": (
+                "r in results]) for",
+                "r in results[:1]]) for",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/distributed/watch.py",
+        f"{RANKS}::test_a_rank_that_hangs_is_named_and_all_are_ended",
+        {
+            "watch: who waits is blamed": ("- set(waiting))", "& set(waiting))"),
+            "watch: nobody is ended": ("if seconds > self.limit:", "if False:"),
         },
     ),
     *planted_in(
@@ -158,8 +303,8 @@ MUTANTS = [
                 "        pass\n",
             ),
             "dealing: every rank trains all": (
-                "own = hands[ranks.rank // size] if group else []",
-                "own = list(range(len(trainers)))",
+                "trainers[number] for number in hands[ranks.rank // size]}",
+                "trainers[number] for number in range(len(trainers))}",
             ),
         },
     ),
@@ -168,8 +313,8 @@ MUTANTS = [
         f"{RANKS}::test_dealt_runs_that_are_stopped_stop_all_of_a_rank",
         {
             "dealing: Ctrl-C stops one run, and the next begins": (
-                "                break\n",
-                "                pass\n",
+                "            break\n",
+                "            pass\n",
             ),
         },
     ),

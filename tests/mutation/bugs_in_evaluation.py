@@ -95,6 +95,7 @@ MUTANTS = [
                 "len(pending) == self.count",
             ),
             "prefetch: the last results come first": ("popleft()", "pop()"),
+            "prefetch: who leaves waits for the threads": ("wait=False, ", ""),
         },
     ),
     *planted_in(
@@ -142,8 +143,8 @@ MUTANTS = [
                 "np.max(members, axis=0)",
             ),
             "evaluate: broken images are forgotten": (
-                "result.broken += [example.fault for example in some if example.fault]",
-                "result.broken += []",
+                "broken=[faults[number] for number in sorted(faults)]",
+                "broken=[]",
             ),
             "evaluate: only the first view counts": (
                 "-1, result.classes).mean(axis=1)",

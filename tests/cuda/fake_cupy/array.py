@@ -38,6 +38,7 @@ def new(shape, dtype) -> ndarray:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(map(int, shape))
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     allocation = machine.allocate(nbytes)
+    allocation.dtype = dtype
     return ndarray(np.ndarray(shape, dtype, allocation.block.bytes.data), allocation, _made=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import SimpleNamespace
 from typing import ClassVar
@@ -19,6 +20,11 @@ class Device:
 
     def __init__(self, device=None):
         self.id = 0 if device is None else int(device)
+
+    @property
+    def pci_bus_id(self):
+        """Which of a machine's devices it is: the one that this process sees."""
+        return f"0000:{os.environ.get('CUDA_VISIBLE_DEVICES') or '0':0>2}:00.0"
 
     compute_capability = "80"
     attributes: ClassVar = {
@@ -132,6 +138,8 @@ class Graph:
 
     def __init__(self, work):
         self._work = work
+        for each in work:
+            getattr(each, "belongs_to", lambda graph: None)(self)
 
     def launch(self, stream=None):
         """Do all of it."""

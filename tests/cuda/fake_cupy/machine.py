@@ -86,6 +86,7 @@ class Allocation:
     def __init__(self, block: Block, capture: list | None):
         self.block, self.capture = block, capture
         self.nbytes = block.nbytes
+        self.dtype = np.dtype(np.uint8)  # of the array that is made of it
         block.tenant = weakref.ref(self)
 
     @property

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from . import cuda, functions, pools
+from . import cuda, functions, nccl, pools
 from .array import ndarray
 from .launching import CompileException, CUDADriverError, RawKernel, RawModule
 from .machine import OutOfMemoryError
@@ -46,6 +46,10 @@ CUDA = [
     *("Device", "Stream", "Graph", "Event", "is_available"),
     *("get_current_stream", "get_elapsed_time"),
 ]
+NCCL = [
+    *("available", "get_unique_id", "groupStart", "groupEnd", "NcclCommunicator", "NcclError"),
+    *("NCCL_INT32", "NCCL_INT64", "NCCL_FLOAT32", "NCCL_FLOAT64"),
+]
 POOLS = ["MemoryPool", "PinnedMemoryPool", "set_allocator", "using_allocator"]
 
 
@@ -55,12 +59,19 @@ def _cupy_cuda() -> dict[str, Namespace]:
     driver = _namespace("cupy.cuda.driver", CUDADriverError=CUDADriverError)
     runtime = _namespace("cupy.cuda.runtime", **_public(cuda._Runtime))
     nvrtc = _namespace("cupy.cuda.nvrtc", getVersion=cuda.nvrtc.getVersion)
+    collective = _namespace("cupy.cuda.nccl", **{name: getattr(nccl, name) for name in NCCL})
     content = {name: getattr(cuda, name) for name in CUDA}
     content |= {name: getattr(pools, name) for name in POOLS}
     parts = {"memory": memory, "compiler": compiler, "driver": driver}
     parts |= {"runtime": runtime, "nvrtc": nvrtc}
     main = _namespace("cupy.cuda", **content, **parts)
-    importable = (main, memory, compiler, runtime)  # as in real CuPy, where others are attributes
+    importable = (
+        main,
+        memory,
+        compiler,
+        runtime,
+        collective,
+    )  # as in real CuPy, where others are attributes
     return {module.__name__: module for module in importable}
 
 
