@@ -32,6 +32,8 @@ from .compiling import helper
 LINE = 8  # numbers in a line of the cache: threads that count at once must not share one
 NEXT, END = 0, 1
 
+numba.get_num_threads()  # starts the threads: compiled code finds their number only then
+
 Work = npt.NDArray[np.int64]  # (threads, LINE): each share's next chunk, and where the share ends
 
 
@@ -55,10 +57,23 @@ def take_next(typing: Any, work: Any, owner: Any) -> Any:
     return types.int64(work, types.intp), generate
 
 
+@intrinsic
+def thread_count(typing: Any) -> Any:
+    """How many threads share a loop. `numba.get_num_threads` can't be compiled into a cached kernel."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [])
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, "get_num_threads"), []
+        )
+
+    return types.intp(), generate
+
+
 @helper
 def divided(chunks: int) -> Work:
     """Equal parts of 0 .. chunks - 1, one a thread."""
-    threads = numba.get_num_threads()
+    threads = thread_count()
     work = np.empty((threads, LINE), np.int64)
     for thread in range(threads):
         work[thread, NEXT] = thread * chunks // threads
