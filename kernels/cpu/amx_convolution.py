@@ -241,17 +241,36 @@ def steps(w):
 
 
 @helper
-def multiply_column(strip, w, s, p, count, packed, at, sums):
-    """The sums of up to four tiles of 16 positions from p, and 16 channels of the weight."""
-    step = w.stride * w.channels
-    apart = EDGE * step
+def run_start(w, s, i, p):
+    """Where a tile from position p on reads kernel row i."""
+    line = i // w.stride * s.pitch
+    return i % w.stride * s.size + (line + p * w.stride) * w.channels
+
+
+@helper
+def zero_sums():
     zero0()
     zero1()
     zero2()
     zero3()
+
+
+@helper
+def store_sums(sums):
+    store0(sums, 0, EDGE)
+    store1(sums, SUMS, EDGE)
+    store2(sums, 2 * SUMS, EDGE)
+    store3(sums, 3 * SUMS, EDGE)
+
+
+@helper
+def multiply_column(strip, w, s, p, count, packed, at, sums):
+    """The sums of up to four tiles of 16 positions from p, and 16 channels of the weight."""
+    step = w.stride * w.channels
+    apart = EDGE * step
+    zero_sums()
     for i in range(w.kernel_rows):
-        line = i // w.stride * s.pitch * w.channels
-        run = i % w.stride * s.size + line + p * step
+        run = run_start(w, s, i, p)
         for _ in range(steps(w)):
             load7(packed, at, DEPTH)
             load4(strip, run, step)
@@ -267,23 +286,16 @@ def multiply_column(strip, w, s, p, count, packed, at, sums):
                 add_347()
             at += PAIRS
             run += DEPTH
-    store0(sums, 0, EDGE)
-    store1(sums, SUMS, EDGE)
-    store2(sums, 2 * SUMS, EDGE)
-    store3(sums, 3 * SUMS, EDGE)
+    store_sums(sums)
 
 
 @helper
 def multiply_square(strip, w, s, p, count, packed, at, tile, sums):
     """Those of up to two tiles of positions, and 32 channels: each tile loaded serves twice."""
     step = w.stride * w.channels
-    zero0()
-    zero1()
-    zero2()
-    zero3()
+    zero_sums()
     for i in range(w.kernel_rows):
-        line = i // w.stride * s.pitch * w.channels
-        run = i % w.stride * s.size + line + p * step
+        run = run_start(w, s, i, p)
         for _ in range(steps(w)):
             load6(packed, at, DEPTH)
             load7(packed, at + tile, DEPTH)
@@ -296,10 +308,7 @@ def multiply_square(strip, w, s, p, count, packed, at, tile, sums):
                 add_357()
             at += PAIRS
             run += DEPTH
-    store0(sums, 0, EDGE)
-    store1(sums, SUMS, EDGE)
-    store2(sums, 2 * SUMS, EDGE)
-    store3(sums, 3 * SUMS, EDGE)
+    store_sums(sums)
 
 
 @helper

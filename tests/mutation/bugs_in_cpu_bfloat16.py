@@ -52,6 +52,10 @@ MUTANTS = [
             ),
             "tiles: the fourth tile adds to the third one's sums": ("(3, 4, 7)", "(2, 4, 7)"),
             "tiles: rows of a transposed tile are a row too short": ("r * DEPTH", "r * EDGE"),
+            "tiles: two by two, the last product is of the first pixels": (
+                "(3, 5, 7)",
+                "(3, 4, 7)",
+            ),
         },
     ),
     *planted_in(
@@ -65,6 +69,14 @@ MUTANTS = [
             "tiles: a tap below reads its phase's first line": (
                 "line = i // w.stride * s.pitch",
                 "line = 0 * s.pitch",
+            ),
+            "tiles: two by two, both weights are the first channels'": (
+                "load7(packed, at + tile, DEPTH)",
+                "load7(packed, at, DEPTH)",
+            ),
+            "tiles: two by two, sums change places": (
+                "p + t // wide * EDGE, c + t % wide * EDGE",
+                "p + t % wide * EDGE, c + t // wide * EDGE",
             ),
             "tiles: the weight of the input gradient is not turned": (
                 "weight[::-1, ::-1].transpose",
