@@ -24,9 +24,10 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import llvmlite.binding as llvm
 import numba
@@ -43,6 +44,7 @@ def vector_lanes() -> int:
 
 
 LANES = vector_lanes()
+PATIENCE = 120  # seconds for another process, after which this one compiles as well
 
 PRANGE_ONLY = {
     "prange": True,
@@ -62,9 +64,25 @@ def helper(function: Callable) -> Any:
 
 
 class ForgivingCache(FunctionCache):
-    """Machine code on disk that may be damaged, or not fit there: then it is compiled."""
+    """Machine code on disk that may be damaged, or not fit there: then it is compiled.
+
+    One process compiles a kernel; others that need it wait, asleep, and read what that one keeps.
+    """
+
+    turn: IO[str] | None = None  # a locked file, as long as this process compiles
 
     def load_overload(self, *what: Any) -> Any:
+        """The machine code; None where there is none that can be used: then it is our turn."""
+        self.turn = None  # where compiling has failed, it was not kept
+        found = self.read(*what)
+        if found is None:
+            self.turn = await_turn(Path(self.cache_path) / f"{self._impl.filename_base}.lock")
+            found = self.read(*what)
+        if found is not None:
+            self.turn = None
+        return found
+
+    def read(self, *what: Any) -> Any:
         """The machine code; None where there is none that can be used."""
         try:
             return super().load_overload(*what)
@@ -77,6 +95,23 @@ class ForgivingCache(FunctionCache):
         """Keep machine code, where the disk takes it."""
         with contextlib.suppress(OSError):
             super().save_overload(*what)
+        self.turn = None
+
+
+def await_turn(path: Path) -> IO[str] | None:
+    """A file that no other process has locked; None where that takes too long, or can't be."""
+    with contextlib.suppress(ImportError, OSError):  # Windows, or a disk without locks
+        import fcntl
+
+        file, end = path.open("w"), time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+            else:
+                return file
+    return None
 
 
 def compiled(function: Callable, **options: Any) -> Any:

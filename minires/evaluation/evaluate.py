@@ -18,6 +18,7 @@ from ..nn import Module
 from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
 
+Faults = dict[int, str]  # what is wrong with an image, by its number
 Broken = Literal["skip", "refuse"]
 ENSEMBLE = "ensemble"
 
@@ -142,8 +143,9 @@ def evaluate(
     own = [n for n in range(len(images)) if n // chunk % world.size == world.rank]
     batch_pixels = batch_size * preprocessing.crop**2
 
-    def classify_own() -> tuple[Evaluation, dict[int, str]]:
-        started, faults = time.perf_counter(), {}
+    def classify_own() -> tuple[Evaluation, Faults]:
+        started = time.perf_counter()
+        faults: Faults = {}
         examples = Prefetch(
             lambda place: prepare(own[place]), len(own), workers=workers, ahead=2 * chunk + workers
         )
@@ -163,9 +165,10 @@ def evaluate(
     return found
 
 
-def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:
+def together(parts: list[tuple[Evaluation, Faults]]) -> Evaluation:
     """What several ranks have found, as one would have; times are those of the slowest."""
-    results, faults = [result for result, _ in parts], {}
+    results = [result for result, _ in parts]
+    faults: Faults = {}
     for _, some in parts:
         faults |= some
     return replace(

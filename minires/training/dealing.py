@@ -18,7 +18,8 @@ from .pace import images, multiply_adds
 from .trainer import Trainer
 
 EVERY = 0.5  # seconds between two reports of a run
-Runs, Failures = dict[int, Trainer], dict[int, BaseException]  # by number
+Runs = dict[int, Trainer]  # by number
+Failures = dict[int, BaseException]
 Train = Callable[[Runs], Failures]
 FAILURES = DivergedError, InterruptedTraining, ValueError, OSError
 

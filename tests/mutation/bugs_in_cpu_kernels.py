@@ -23,6 +23,16 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "kernels/cpu/compiling.py",
+        f"{PROCESSES}::test_of_two_processes_that_start_together_one_compiles",
+        {
+            "cache: all processes compile": (
+                "            found = self.read(*what)\n        if found is not None:",
+                "        if found is not None:",
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/cpu/window.py",
         f"{CONTRACT}::test_im2col_and_col2im[cpu]",
         {

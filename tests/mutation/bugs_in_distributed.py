@@ -313,8 +313,8 @@ MUTANTS = [
         f"{RANKS}::test_dealt_runs_that_are_stopped_stop_all_of_a_rank",
         {
             "dealing: Ctrl-C stops one run, and the next begins": (
-                "                break\n",
-                "                pass\n",
+                "            break\n",
+                "            pass\n",
             ),
         },
     ),
