@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from depth_recipes import FIGURES, difference, ends
 
+from minires.experiments.origin import made
 from minires.experiments.result import markdown_table
-from minires.experiments.table6 import where
 from minires.report import Group, Run, draw_error_curves, group_runs, kept_runs, verdict
 from minires.report.paper import counted, schedule_in_words
 from minires.report.tables import with_spread
@@ -82,7 +82,7 @@ def section(groups: list[Group]) -> str:
     data = groups[0].config["data"]
     about = f"{data}, {recipe(groups)}; {len(groups[0].runs)} seeds, mean ± standard deviation:"
     blocks = [about, table(groups), f"{difference(groups)}.", in_a_line(groups)]
-    return "\n\n".join([*blocks, where(groups)])
+    return "\n\n".join([*blocks, made(groups)])
 
 
 def in_a_line(groups: list[Group]) -> str:
@@ -124,7 +124,7 @@ def block(standard: list[Group], drawings: list[Group]) -> str:
             "them](docs/depth.png)",
             f"The drawings, by the preset `depth`: {losses} (training losses). "
             f"{in_a_line(drawings)}",
-            where(standard),
+            made(standard),
         ]
     )
 

@@ -82,6 +82,7 @@ PRODUCTS: dict[str, Callable[..., int]] = {  # by how a kernel's name begins; th
     "conv2d_weight_grad": of_weight_grad,
     "conv2d_input_grad": lambda dy, weight, *_: math.prod(dy) * math.prod(weight[:3]),
     "conv2d": lambda x, weight, y: math.prod(y) * math.prod(weight[:3]),
+    "conv3x3_weight_grad": of_weight_grad,
     "conv3x3_input_grad": lambda dy, weight, *_: math.prod(dy) * math.prod(weight[:3]),
     "conv3x3": lambda x, weight, y: math.prod(y) * math.prod(weight[:3]),
     "gemm": of_gemm,

@@ -18,10 +18,9 @@ import typer
 from minires.kernels.devices import DEVICES, choose, describe_cuda
 from minires.kernels.precision import PRECISIONS, current
 from rich.console import Console
-from rich.markup import escape
 
 import minires
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.data import Dataset, how_to_get_cifar10, load
 from minires.distributed import Alone, silence_other_ranks, world
 from minires.report import (
@@ -197,12 +196,8 @@ def show_results(folder: Path) -> None:
 def run() -> None:
     """Turn expected failures into one sentence each."""
     silence_other_ranks()
-    escape_what_cannot_be_printed()
-    try:
+    with errors_as_sentences(DivergedError):
         typer.run(main)
-    except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

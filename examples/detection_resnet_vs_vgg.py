@@ -17,20 +17,27 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from minires.kernels.devices import DEVICES, choose
 from rich.console import Console
 from rich.table import Table
 
-from minires.common.output import escape_what_cannot_be_printed
-from minires.detection import DetectorTrainer, detect, scenes, train_detector
+import minires
+from minires.common.output import errors_as_sentences
+from minires.detection import DetectorTrainer, detect, scenes, train_detectors
 from minires.detection.commands import likely
 from minires.detection.draw import draw_found
-from minires.detection.sets import DetectionData
+from minires.detection.pages import keep_pages
+from minires.detection.sets import DetectionData, first
 from minires.detection.small import SMALL
-from minires.detection.training import DETECTION_PRESETS, SCENES
+from minires.detection.training import DETECTION_PRESETS, PRECISIONS, SCENES
+from minires.distributed import silence_other_ranks, world
+from minires.report import write_report
 from minires.training.display import Display
 from minires.training.records import read_records
 
 Preset = Enum("Preset", {name: name for name in DETECTION_PRESETS}, type=str)
+Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
+Precision = Enum("Precision", {name: name for name in PRECISIONS}, type=str)
 PAPER = (  # on COCO's validation set, mAP@.5 and mAP@[.5,.95]
     ("the paper's VGG-16, COCO", 0.415, 0.212),
     ("the paper's ResNet-101, COCO", 0.484, 0.272),
@@ -44,38 +51,61 @@ def main(
     preset: Annotated[Preset, typer.Option(help="seconds, or minutes")] = Preset["quick"],
     seed: Annotated[int, typer.Option(min=0, help="of weights, order, flips and samples")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="how many, counted from --seed")] = 1,
+    device: Annotated[
+        Device, typer.Option(help="auto: a GPU (cuda) if there is one that can be used")
+    ] = Device["auto"],
+    precision: Annotated[Precision, typer.Option(help="of products; tf32: on a GPU")] = Precision[
+        "float32"
+    ],
     out: Annotated[Path | None, typer.Option(help="folder; runs in it are gone on with")] = None,
 ) -> None:
     """Train both detectors, once a seed; print a table and a verdict; draw what they find."""
-    folder = out or Path("runs") / time.strftime(f"detection-{preset.value}-%Y%m%d-%H%M%S")
+    ranks = world()
+    name = time.strftime(f"detection-{preset.value}-%Y%m%d-%H%M%S")
+    folder = ranks.share(lambda: out or Path("runs") / name)
     train, test = SCENES[preset.value]
-    data = scenes(train=train, test=test)
-    results: Results = {}
-    with Display(console) as display:
+    data, place = scenes(train=train, test=test), choose(device.value)
+    with Display(console) as display, minires.precision(precision.value):
         trainers = [
-            make_trainer(kind, data, preset.value, number, folder, display)
+            make_trainer(kind, data, preset.value, number, folder, display, place)
             for number in range(seed, seed + seeds)
             for kind in SMALL
         ]
         display.add(trainers)
-        for trainer in trainers:
-            train_detector(trainer)
-            results.setdefault(trainer.name, []).append(last_figures(trainer.folder))
+        train_detectors(trainers)
+    if ranks.rank == 0:
+        show(trainers, data, folder)
+
+
+def show(trainers: Sequence[DetectorTrainer], data: DetectionData, folder: Path) -> None:
+    """Table, verdict and pictures."""
+    results: Results = {}
+    for trainer in trainers:
+        results.setdefault(trainer.name, []).append(last_figures(trainer.folder))
+    for trainer in trainers[-len(SMALL) :]:
+        keep_pages(trainer.model, first(data.test, trainer.recipe.test_images), trainer.folder)
+    page, _ = write_report([folder])
     draw_some(trainers[-len(SMALL) :], data, folder)
     console.print(table(results))
     console.print(verdict(results))
-    console.print(f"Runs and pictures: {folder}", markup=False, soft_wrap=True)
+    console.print(f"Report: {page}\nRuns and pictures: {folder}", markup=False, soft_wrap=True)
 
 
 def make_trainer(
-    kind: str, data: DetectionData, preset: str, seed: int, folder: Path, display: Display
+    kind: str,
+    data: DetectionData,
+    preset: str,
+    seed: int,
+    folder: Path,
+    display: Display,
+    device: str,
 ) -> DetectorTrainer:
     """The trainer of one detector with one seed."""
     model = SMALL[kind](data.classes, seed=seed)
     name, place = model.name, folder / f"{kind}-seed{seed}"
     recipe = DETECTION_PRESETS[preset](None)
-    options = {"folder": place, "seed": seed, "name": name, "watch": display.watch}
-    return DetectorTrainer(model, data, recipe, **options)
+    options = {"folder": place, "seed": seed, "name": name, "device": device}
+    return DetectorTrainer(model, data, recipe, watch=display.watch, **options)
 
 
 def last_figures(folder: Path) -> tuple[float, float]:
@@ -131,5 +161,6 @@ def draw_some(trainers: Sequence[DetectorTrainer], data: DetectionData, folder: 
 
 
 if __name__ == "__main__":
-    escape_what_cannot_be_printed()
-    typer.run(main)
+    silence_other_ranks()
+    with errors_as_sentences():
+        typer.run(main)

@@ -3,7 +3,8 @@
     python examples/experiments.py shortcuts
 
 trains plain-32 and ResNet-32 with shortcuts A, B and C. `all` runs every experiment, `--size toy`
-shows in seconds that everything works, and `--help` lists the names. What is finished or half done
+shows in seconds that everything works, `--size long` trains long enough for the paper's orderings
+to show, which wants a GPU, and `--help` lists the names. What is finished or half done
 in the folder is kept, so the same command goes on where it was stopped.
 """
 
@@ -18,30 +19,30 @@ from typing import Annotated
 
 import typer
 from minires.kernels.devices import DEVICES
+from minires.kernels.precision import PRECISIONS
 from rich.console import Console
-from rich.markup import escape
 
+import minires
 from minires.common.files import atomic
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.distributed import place, silence_other_ranks
 from minires.experiments import EXPERIMENTS, Result, Setting, load_result
 from minires.training import DivergedError
 from minires.training.going_on import keep_command
 
 Name = Enum("Name", {name: name for name in (*EXPERIMENTS, "all")}, type=str)
-Size = Enum("Size", {name: name for name in ("default", "toy")}, type=str)
+Size = Enum("Size", {name: name for name in ("default", "toy", "long")}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
 Device = Enum("Device", {name: name for name in ("auto", *DEVICES)}, type=str)
 
 HEAD = """# Experiments
 
 The experiments of He et al. 2015 in small, each with the paper's figures beside ours. This page is
-made from what the runs recorded, by
+made by `python examples/experiments.py --from FOLDER --document PAGE` from results that the runs of
+each section's command left there.
 
-    python examples/experiments.py {name}{options} --document PAGE
-
-The paper trained on ImageNet and CIFAR-10 with GPUs for days or weeks; these run in minutes on two
-cores, so the sizes of the errors can't agree. What can be compared is which network is ahead.
+The paper trained on ImageNet and CIFAR-10 with GPUs for days or weeks; these run in minutes, so the
+sizes of the errors can't agree. What can be compared is which network is ahead.
 
 """
 
@@ -49,8 +50,10 @@ console = Console()
 
 
 def main(
-    name: Annotated[Name, typer.Argument(help="which experiment")],
-    size: Annotated[Size, typer.Option(help="minutes, or seconds")] = Size["default"],
+    name: Annotated[Name, typer.Argument(help="which experiment")] = Name["all"],
+    size: Annotated[
+        Size, typer.Option(help="minutes, seconds, or minutes on a GPU and hours without")
+    ] = Size["default"],
     seeds: Annotated[
         int | None, typer.Option(min=1, help="how many; the experiment's own number by default")
     ] = None,
@@ -59,25 +62,39 @@ def main(
     ],
     data_dir: Annotated[Path | None, typer.Option(help="folder that holds CIFAR-10")] = None,
     device: Annotated[Device, typer.Option(help="what to compute on")] = Device["auto"],
+    precision: Annotated[
+        str, typer.Option(help=f"of products: {', '.join(PRECISIONS)}")
+    ] = "float32",
     out: Annotated[Path | None, typer.Option(help="folder of runs, to go on with")] = None,
     document: Annotated[
         Path | None, typer.Option(help="also write all results in the folder as Markdown")
     ] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--from", help="train nothing: the document of these results")
+    ] = None,
 ) -> None:
     """Run an experiment of the paper in small."""
+    if kept:
+        if document is None:
+            raise typer.BadParameter("--from FOLDER takes --document PAGE, too: what to write")
+        write_document(kept, document)
+        return
     folder = out or Path("runs") / f"experiments-{size.value}"
-    setting = Setting(folder, size.value, seeds, data.value, data_dir, device.value, console)
+    setting = Setting(
+        folder, size.value, seeds, data.value, data_dir, device.value, precision, console
+    )
     command = shlex.join(["python", *sys.argv])
     if place().rank == 0:
         keep_command(folder, command)
     try:
-        for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
-            show(replace(EXPERIMENTS[chosen](setting), options=setting.options), folder)
+        with minires.precision(precision):
+            for chosen in EXPERIMENTS if name.value == "all" else [name.value]:
+                show(replace(EXPERIMENTS[chosen](setting), options=setting.options), folder)
     except KeyboardInterrupt as stopped:
         console.print(f"\n{stopped}\nTo go on: {command}", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
     if document and place().rank == 0:
-        write_document(folder, document, HEAD.format(name=name.value, options=setting.options))
+        write_document(folder, document)
 
 
 def show(result: Result, folder: Path) -> None:
@@ -88,24 +105,20 @@ def show(result: Result, folder: Path) -> None:
     console.print(result.text(), markup=False)
 
 
-def write_document(folder: Path, path: Path, head: str) -> None:
+def write_document(folder: Path, path: Path) -> None:
     """All results of a folder on one page; each names the command that made it."""
     results = [load_result(folder, name) for name in EXPERIMENTS]
     sections = [result.markdown() for result in results if result]
     with atomic(path) as temporary:
-        temporary.write_text(head + "\n".join(sections), encoding="utf-8")
+        temporary.write_text(HEAD + "\n".join(sections), encoding="utf-8")
     console.print(f"Document: {path}", markup=False, soft_wrap=True)
 
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
     silence_other_ranks()
-    escape_what_cannot_be_printed()
-    try:
+    with errors_as_sentences(DivergedError):
         typer.run(main)
-    except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -28,13 +28,12 @@ from minires.kernels import devices, reference
 from minires.kernels.ladder import BATCH_NORMS, CONVOLUTIONS, Rung
 from minires.kernels.ladder.cuda import CUDA, CudaRung
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from minires import kernels
 from minires.analysis.roofline import Ceilings, Point, draw_roofline, draw_traffic
 from minires.common.json_files import write_json
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.common.pictures import save
 from minires.environment import available_cores, processor
 
@@ -337,15 +336,12 @@ def times_on_gpu(shape: tuple[int, ...], filters: int) -> list[float]:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
-    escape_what_cannot_be_printed()
     try:
-        typer.run(main)
+        with errors_as_sentences(RuntimeError):
+            typer.run(main)
     except KeyboardInterrupt:
         console.print("\nStopped.")
         raise SystemExit(130) from None
-    except (ValueError, OSError, RuntimeError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from PIL import Image
 from minires.analysis import PROBES, Lab
 from minires.common.files import atomic
 from minires.common.json_files import read_json
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
 
@@ -100,15 +100,12 @@ def with_measurements(page: Path) -> str:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
-    escape_what_cannot_be_printed()
     try:
-        typer.run(main)
+        with errors_as_sentences(DivergedError):
+            typer.run(main)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on with what is missing.")
         raise SystemExit(130) from None
-    except (DivergedError, ValueError, OSError) as error:
-        print(f"Error: {error}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

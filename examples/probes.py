@@ -19,12 +19,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from minires.analysis import PROBES, Lab, Probe
 from minires.common.json_files import read_json
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.training import PRESETS, DivergedError, Trainer
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
@@ -106,18 +105,15 @@ def say(text: str) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
-    escape_what_cannot_be_printed()
     try:
-        typer.run(main)
+        with errors_as_sentences(DivergedError):
+            typer.run(main)
     except KeyboardInterrupt:
         console.print(
             "\nStopped. The networks of the main job are kept as far as they have come; the same "
             "command measures again."
         )
         raise SystemExit(130) from None
-    except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ import typer
 from minires.kernels.devices import choose
 from minires.kernels.precision import PRECISIONS
 from rich.console import Console
-from rich.markup import escape
 
 import minires
 from minires.common.files import atomic
-from minires.common.output import escape_what_cannot_be_printed
+from minires.common.output import errors_as_sentences
 from minires.data import load
 from minires.experiments.table6 import page
 from minires.report import (
@@ -150,12 +149,8 @@ def show(runs: list[Run], folder: Path) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
-    escape_what_cannot_be_printed()
-    try:
+    with errors_as_sentences(DivergedError):
         typer.run(main)
-    except (DivergedError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {escape(str(error))}")
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

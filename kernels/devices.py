@@ -97,7 +97,7 @@ def alike(value: Any, array: Any) -> Any:
         return value.astype(array.dtype, copy=False)
     xp = namespace(array)
     if isinstance(value, int | float):
-        return xp.full((), value, array.dtype)  # at most one launch; a copy would wait
+        return xp.full((), value, array.dtype)  # made on the GPU; a copy from the host would wait
     return xp.asarray(np.asarray(value, array.dtype))
 
 

@@ -33,7 +33,8 @@ def kernel(contract: Contract) -> Contract:
 
     The contract's body checks the arguments; its error messages get the kernel's name in front. It
     returns `implementation_for` the arrays that decide: a module, whose function of the same name
-    gets the same arguments. The kernel keeps the contract's signature and text.
+    gets the same arguments. An argument left out takes the default of that function; all of them
+    have the contract's. The kernel keeps the contract's signature and text.
     """
     name = contract.__name__
 
@@ -44,6 +45,8 @@ def kernel(contract: Contract) -> Contract:
         except (AttributeError, TypeError, ValueError) as error:
             # this may be the cause
             checks.are_arrays(name, (a for a in arguments if not isinstance(a, tuple)))
+            if isinstance(error, AttributeError):  # of None, where none may be left out
+                raise TypeError(f"{name}: an array is missing: None came instead") from None
             error.args = (f"{name}: {error}",)
             raise
         return getattr(implementation, name)(*arguments, **settings)

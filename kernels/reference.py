@@ -9,6 +9,8 @@ use this algorithm; the argument `algorithm` is ignored.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .backward_link import NO_LINKS
@@ -25,9 +27,8 @@ from .reference_regions import roi_max_pool_grad as roi_max_pool_grad
 
 def im2col(x, *, kernel_size, stride=1, padding=0):
     """Windows as rows: a strided view of the padded images, copied out."""
-    return windows(pad(x, padding), kernel_size, stride).reshape(
-        len(x), *output_shape(x.shape, kernel_size, stride, padding), -1
-    )
+    rows = *output_shape(x.shape, kernel_size, stride, padding), math.prod(kernel_size) * x.shape[3]
+    return windows(pad(x, padding), kernel_size, stride).reshape(len(x), *rows)
 
 
 def windows(x, kernel_size, stride):
@@ -60,13 +61,13 @@ def crop(padded, padding, height, width):
     return padded[:, padding : padding + height, padding : padding + width].copy()
 
 
-def conv2d(x, weight, *, stride=1, padding=0, algorithm="im2col"):
+def conv2d(x, weight, *, stride=1, padding=0, algorithm="auto"):
     """The columns times the flattened weight."""
     columns = im2col(x, kernel_size=weight.shape[:2], stride=stride, padding=padding)
     return columns @ weight.reshape(-1, weight.shape[3])
 
 
-def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="im2col"):
+def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="auto"):
     """Y = columns @ W, so dcolumns = dY @ W.T; the columns are copies of x, so dx is their sum."""
     dcolumns = dy @ weight.reshape(-1, weight.shape[3]).T
     return col2im(
@@ -74,7 +75,7 @@ def conv2d_input_grad(dy, weight, *, x_shape, stride=1, padding=0, algorithm="im
     )
 
 
-def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="im2col"):
+def conv2d_weight_grad(dy, x, *, kernel_size, stride=1, padding=0, algorithm="auto"):
     """Y = columns @ W, so dW = columns.T @ dY. The columns are made again: only x is kept."""
     columns = im2col(x, kernel_size=kernel_size, stride=stride, padding=padding)
     dweight = columns.reshape(-1, columns.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
@@ -87,7 +88,10 @@ PER_CHANNEL = (0, 1, 2)  # the axes of a channel's statistics
 
 
 def batch_norm(x, gamma, beta, *, eps, residual=None, relu=False, running=None):
-    """Normalise by the mean and the biased variance of this batch."""
+    """Normalise by the mean and the biased variance of this batch.
+
+    A fused call (`conv2d_batch_norm`) adds a residual and takes the ReLU as well.
+    """
     mean, var = x.mean(PER_CHANNEL), x.var(PER_CHANNEL)
     follow(running, mean, var, x.size // x.shape[3])
     y = batch_norm_eval(x, gamma, beta, mean, var, eps=eps, residual=residual, relu=relu)
@@ -114,26 +118,27 @@ def batch_norm_grad(dy, x, gamma, mean, var, *, eps, y=None):
 
     With x_hat = (x - mean) / std,
     dx = gamma / std * (dy - average(dy) - x_hat * average(dy * x_hat)).
-    The second term flows through the mean, the third through the variance.
+    The second term flows through the mean, the third through the variance. The averages are dbeta
+    and dgamma, which are sums, over the count. If a ReLU followed, dy is masked first.
     """
-    dz = dy if y is None else relu_grad(dy, y)
-    x_hat, dgamma, dbeta = parameter_grads(dz, x, mean, var, eps)
+    masked_dy = dy if y is None else relu_grad(dy, y)
+    x_hat, dgamma, dbeta = parameter_grads(masked_dy, x, mean, var, eps)
     count = x.size // x.shape[3]
-    dx = gamma / np.sqrt(var + eps) * (dz - dbeta / count - x_hat * dgamma / count)
-    return dx, dgamma, dbeta, dz
+    dx = gamma / np.sqrt(var + eps) * (masked_dy - dbeta / count - x_hat * dgamma / count)
+    return dx, dgamma, dbeta, masked_dy
 
 
 def batch_norm_eval_grad(dy, x, gamma, mean, var, *, eps, y=None):
     """Gradients with mean and variance held constant: the map is linear in x."""
-    dz = dy if y is None else relu_grad(dy, y)
-    _, dgamma, dbeta = parameter_grads(dz, x, mean, var, eps)
-    return dz * (gamma / np.sqrt(var + eps)), dgamma, dbeta, dz
+    masked_dy = dy if y is None else relu_grad(dy, y)
+    _, dgamma, dbeta = parameter_grads(masked_dy, x, mean, var, eps)
+    return masked_dy * (gamma / np.sqrt(var + eps)), dgamma, dbeta, masked_dy
 
 
-def parameter_grads(dz, x, mean, var, eps):
+def parameter_grads(masked_dy, x, mean, var, eps):
     """x_hat and the gradients of gamma and beta."""
     x_hat = (x - mean) / np.sqrt(var + eps)
-    return x_hat, (dz * x_hat).sum(PER_CHANNEL), dz.sum(PER_CHANNEL)
+    return x_hat, (masked_dy * x_hat).sum(PER_CHANNEL), masked_dy.sum(PER_CHANNEL)
 
 
 # ----------------------------------------------- a convolution and its batch norm, as one
@@ -149,7 +154,10 @@ def conv2d_batch_norm(x, layer, *, residual=None, relu=False, running=None):
 def conv2d_batch_norm_grad(
     dy, x, layer, saved, *, needs_dx=True, needs_dresidual=True, links=NO_LINKS
 ):
-    """The gradients one after the other. Links are not used: no sums are gathered here."""
+    """The gradients one after the other; dz is that of z, the convolution's result.
+
+    Links are not used: no sums are gathered here.
+    """
     z, mean, var, y = saved
     weight, settings = layer.weight, {"eps": layer.eps, "y": y}
     dz, dgamma, dbeta, dresidual = batch_norm_grad(dy, z, layer.gamma, mean, var, **settings)
@@ -171,7 +179,7 @@ def basic_block(x, first, second, *, skip, running=(None, None)):
     residual = subsample_and_pad(x, channels=channels, stride=first.stride) if skip else None
     settings = {"residual": residual, "relu": True, "running": running[1]}
     y, saved2 = conv2d_batch_norm(between, second, **settings)
-    return y, (saved1._replace(y=None), saved2)
+    return y, (saved1._replace(y=None), saved2)  # `between` is freed: backward makes it again
 
 
 def basic_block_grad(dy, x, first, second, saved, *, skip, needs_dx=True, links=NO_LINKS):

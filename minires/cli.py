@@ -40,6 +40,8 @@ Protocol = Enum(
 SHORTER_SIDE = "shorter side, pixels: 256, or what the weights say; multiscale has its own sizes"
 CROP = "side of a crop, pixels: 224, or what the weights say"
 SPLIT = "only the images of ImageSets/Main/SPLIT.txt, such as trainval"
+REFINE = "look again at each box found, and let boxes that agree vote"
+SCALES = "look at images of several shorter sides, pixels: 400,600,800"
 Broken = Enum("Broken", {"skip": "skip", "refuse": "refuse"}, type=str)
 
 
@@ -267,10 +269,17 @@ def check_boxes(
 def evaluate_detector(
     annotations: Annotated[Path, typer.Argument(help="a folder in VOC's layout, or COCO's JSON")],
     detections: Annotated[
-        Path, typer.Argument(help="COCO's results as JSON, or VOC's text files, one a class")
+        list[Path],
+        typer.Argument(
+            help="COCO's results as JSON, VOC's text files, one a class; or a detector's weights, "
+            "of several an ensemble"
+        ),
     ],
     split: Annotated[str | None, typer.Option(help=SPLIT)] = None,
+    images: Annotated[Path | None, typer.Option(help="where the images are, if elsewhere")] = None,
     classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help=REFINE)] = False,
+    scales: Annotated[str, typer.Option(help=SCALES)] = "",
     max_detections: Annotated[
         int, typer.Option(min=1, help="of an image and class, by COCO's rules")
     ] = 100,
@@ -278,13 +287,16 @@ def evaluate_detector(
 ) -> None:
     """Measure detections: average precision of each class and size, by COCO's rules and VOC's."""
     from minires.detection import commands
+    from minires.detection.improving import Improvements
 
     commands.evaluate_detector(
         console,
         annotations,
         detections,
         split=split,
+        images=images,
         classes=classes,
+        options=Improvements(refine, commands.sides(scales)),
         most=max_detections,
         out=out,
     )
@@ -294,9 +306,14 @@ def evaluate_detector(
 def detect(
     images: Annotated[list[Path], typer.Argument(help="image files")],
     weights: Annotated[
-        Path, typer.Option(help="of torchvision's fasterrcnn_resnet50_fpn, or trained here")
+        list[Path],
+        typer.Option(
+            help="of torchvision's fasterrcnn_resnet50_fpn, or trained here; again for an ensemble"
+        ),
     ],
     classes: Annotated[Path | None, typer.Option(help="file with the classes")] = None,
+    refine: Annotated[bool, typer.Option("--refine", help=REFINE)] = False,
+    scales: Annotated[str, typer.Option(help=SCALES)] = "",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="least score shown")] = 0.5,
     picture: Annotated[
         Path | None, typer.Option(help="also draw: a .png, or a folder for several images")
@@ -304,9 +321,16 @@ def detect(
 ) -> None:
     """Find objects in photographs: boxes, classes, scores. It runs on the CPU."""
     from minires.detection import commands
+    from minires.detection.improving import Improvements
 
     commands.detect_in(
-        console, images, weights, classes=classes, threshold=threshold, picture=picture
+        console,
+        images,
+        weights,
+        classes=classes,
+        options=Improvements(refine, commands.sides(scales)),
+        threshold=threshold,
+        picture=picture,
     )
 
 
@@ -322,17 +346,25 @@ def train_detector(
         str, typer.Option(help="small-resnet, small-vgg, or resnet50 and the like, vgg16")
     ] = "small-resnet",
     weights: Annotated[
-        Path | None, typer.Option(help="torchvision's classifier that a large backbone begins with")
+        Path | None, typer.Option(help="a classifier; of a small backbone a detector trained here")
     ] = None,
+    pretrain: Annotated[
+        int, typer.Option(min=0, help="iterations on drawings before, of a small backbone")
+    ] = 0,
     sizes: Annotated[str | None, typer.Option(help="sides of the anchors, pixels")] = None,
     shorter: Annotated[int | None, typer.Option(min=32, help="pixels images are scaled to")] = None,
     longer: Annotated[int | None, typer.Option(min=32, help="at most, longer side")] = None,
+    scales: Annotated[
+        str, typer.Option(help="shorter sides to draw from in training: 240,300,360")
+    ] = "",
     preset: Annotated[str, typer.Option(help="toy or quick")] = "quick",
     iterations: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="instead of the preset's")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of batches, flips and samples")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, or tf32 on a GPU")] = "float32",
 ) -> None:
-    """Train a detector on your own annotated images, after a check of them. It runs on the CPU."""
+    """Train a detector on your own annotated images, after a check of them."""
     from minires.detection import own_data
 
     own_data.train_on(
@@ -343,12 +375,20 @@ def train_detector(
         classes=classes,
         backbone=backbone,
         weights=weights,
+        pretrain=pretrain,
         sizes=sizes,
         view=(shorter, longer),
+        scales=scales,
         recipe=own_data.recipe_of(preset, iterations, batch_size),
         seed=seed,
         folder=out,
+        device=device,
+        precision=precision,
     )
+    from minires.report import write_report
+
+    page, _ = write_report([out])
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
 def main() -> None:

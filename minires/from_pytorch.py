@@ -11,6 +11,8 @@ from typing import Any
 
 MAKE = "make an array with NumPy and a tensor of it, Tensor(array)"
 METHOD = "it is a method of the tensor"
+WEIGHTS = "load_torchvision(path) of minires.weights reads torchvision's files"
+START = "layers begin with He et al.'s numbers; for others write layer.weight.data[...] = array"
 RATE = "set optimiser.lr between two steps (`minires.training.schedules`)"
 
 ADVICE: dict[str, dict[str, str]] = {
@@ -28,6 +30,11 @@ ADVICE: dict[str, dict[str, str]] = {
         "cuda": 'x.to("cuda"); `print(minires.info())` says whether there is one',
         "save": "np.savez(file, **model.state_dict())",
         "load": "model.load_state_dict(np.load(file))",
+        "set_grad_enabled": "with minires.no_grad():",
+        "inference_mode": "with minires.no_grad():",
+        "utils": "minires.data.Batches(data, batch_size, seed) for a DataLoader",
+        "backends": "leave it out, the same numbers come every time",
+        "hub": WEIGHTS,
         "float32": "np.float32",
         "long": "labels are arrays of whole numbers, np.array(labels)",
     },
@@ -95,6 +102,16 @@ ADVICE: dict[str, dict[str, str]] = {
         "DataParallel": "the kernels use all cores",
         "utils": "optim.clip_gradients(parameters, max_norm) for clip_grad_norm_",
     },
+    "minires.nn.init": dict.fromkeys(
+        (
+            *("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_"),
+            *("normal_", "uniform_", "constant_", "zeros_", "ones_"),
+        ),
+        START,
+    ),
+    "minires.models": dict.fromkeys(
+        [f"ResNet{depth}_Weights" for depth in (18, 34, 50, 101, 152)], WEIGHTS
+    ),
     "minires.nn.functional": {
         "max_pool2d": "max_pool(x, size=2)",
         "avg_pool2d": "avg_pool(x, size=2)",
@@ -112,6 +129,19 @@ ADVICE: dict[str, dict[str, str]] = {
         "Adam": "AdamW(parameters, weight_decay=0)",
         "lr_scheduler": RATE,
     },
+}
+
+ARGUMENTS = {
+    "pretrained": WEIGHTS,
+    "weights": WEIGHTS,
+    "num_classes": "it is called classes",
+    "num_features": "it is called channels",
+    "dim": "it is called axis",
+    "inplace": "leave it out, no operation changes its input",
+    "padding_mode": "leave it out, what is padded is zero",
+    "affine": "leave it out",
+    "track_running_stats": "leave it out",
+    "return_indices": "leave it out",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from . import kernels
 from .autograd import Tensor
 from .autograd.function import Array
-from .common.expecting import must_be
+from .common.expecting import expects, must_be
 from .from_pytorch import missing_from
 from .kernels.devices import copy_to_host, device_of, move, namespace, shared_device
 from .nn.module import Module, Parameter, mismatches
@@ -44,8 +44,8 @@ class Optimizer(Remembering):
 
     `lr` may be changed between steps. A parameter without a gradient is left alone.
 
-    Raises: TypeError for what are no parameters or numbers; ValueError for none, for one that is
-        given twice, for negative numbers.
+    Raises: TypeError for what is no parameter or number; ValueError where there is no parameter, or
+        one is given twice, and for negative numbers.
     """
 
     settings: tuple[str, ...] = ()  # the names of what decides a step beside lr
@@ -81,10 +81,11 @@ class Optimizer(Remembering):
         self._lr = value
 
     @property
-    def rate(self) -> Any:
-        """The learning rate for a step: a number; on a GPU an array (), which is read anew."""
+    def lr_for_kernels(self) -> Any:
+        """`lr` as a step takes it: a number; on a GPU an array (), which each replay reads anew."""
         return self.flat.rate if self.flat else self.lr
 
+    @np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
     def step(self) -> None:
         """Move every parameter that has a gradient, in place."""
         for parameter, *memory in zip(self.parameters, *self.memory.values(), strict=True):
@@ -135,6 +136,7 @@ class SGD(Optimizer):
 
     settings = ("momentum", "weight_decay", "nesterov")
 
+    @expects(nesterov=bool)
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -148,11 +150,7 @@ class SGD(Optimizer):
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov looks ahead by the momentum, which must not be 0")
         self.momentum, self.weight_decay, self.nesterov = momentum, weight_decay, nesterov
-        self.velocities = (
-            self.flat.views(self.flat.velocity)
-            if self.flat
-            else [np.zeros_like(p.data) for p in self.parameters]
-        )
+        self.velocities = self.flat.views(self.flat.velocity) if self.flat else self.zeros()
         self.memory = {"velocity": self.velocities}
 
     def step(self) -> None:
@@ -171,7 +169,7 @@ class SGD(Optimizer):
             parameter,
             grad,
             *memory,
-            lr=self.rate,
+            lr=self.lr_for_kernels,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
         )
@@ -199,6 +197,7 @@ class AdamW(Optimizer):
 
     settings = ("betas", "eps", "weight_decay")
 
+    @expects(betas=Sequence)
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -209,7 +208,8 @@ class AdamW(Optimizer):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(parameters, lr, eps=eps, weight_decay=weight_decay)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        good = [isinstance(beta, numbers.Real) and 0 <= beta < 1 for beta in betas]
+        if good != [True, True]:
             raise ValueError(f"AdamW: betas must be two numbers, 0 to below 1, but are {betas}")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
         xp = namespace(self.parameters[0].data)
@@ -224,7 +224,7 @@ class AdamW(Optimizer):
             average *= beta
             average += (1 - beta) * new
         seen = [in_dtype(1 - beta**steps, parameter) for beta in self.betas]
-        lr = in_dtype(self.rate, parameter)
+        lr = in_dtype(self.lr_for_kernels, parameter)
         parameter *= 1 - lr * self.weight_decay
         parameter -= lr / seen[0] * mean / (np.sqrt(square / seen[1]) + self.eps)
 
@@ -292,6 +292,8 @@ class Groups(Remembering):
         return {f"{i}.{k}": a for i, group in groups for k, a in group.state_arrays().items()}
 
 
+@expects(max_norm=float)
+@np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
 def clip_gradients(parameters: Iterable[Parameter], max_norm: float) -> Any:
     """Scale all gradients so that their common Euclidean norm is at most `max_norm`.
 
@@ -300,7 +302,7 @@ def clip_gradients(parameters: Iterable[Parameter], max_norm: float) -> Any:
     """
     if not max_norm > 0:
         raise ValueError(f"clip_gradients: max_norm must be more than 0, but is {max_norm}")
-    given = [(p, p.grad) for p in parameters if p.grad is not None]
+    given = [(p, p.grad) for p in parameters_of("clip_gradients", parameters) if p.grad is not None]
     norm = np.sqrt(sum(np.square(grad, dtype=np.float64).sum() for _, grad in given))
     scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
     for parameter, grad in given:

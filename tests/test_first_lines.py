@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minires
-from minires import Tensor, nn, optim
+from minires import Tensor, models, nn, optim
 from minires.from_pytorch import ADVICE
 from minires.models import cifar_resnet
 from minires.nn import functional as F
@@ -222,6 +222,8 @@ def test_advice_is_given_only_for_what_is_missing():
         "minires": minires,
         "minires.nn": nn,
         "minires.nn.functional": F,
+        "minires.nn.init": nn.init,
+        "minires.models": models,
         "minires.optim": optim,
         "Tensor": Tensor([1.0]),
         "Module": nn.ReLU(),

@@ -13,11 +13,13 @@ from minires.kernels.ladder.cuda import CUDA
 from PIL import Image
 
 from minires.analysis import PROBES
+from minires.detection.small import SMALL
 from minires.training import PRESETS
 
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "docs" / "lesson"
 PAGES = sorted(LESSON.glob("*.md"))
+DETECTION = {f"detection-{name}" for name in ("proposals", "judges", "errors", "depth")}
 LADDERS = {"ladder-conv": CONVOLUTIONS, "ladder-batch-norm": BATCH_NORMS, "ladder-cuda": CUDA}
 pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
@@ -66,9 +68,26 @@ def test_its_programs_run(page):
         assert done.stdout == "True\n"
 
 
+def test_page_8_says_in_todays_words_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import detection_figures
+
+    record = json.loads((LESSON / "detection.json").read_text())
+    figures = (record["seeds"], record["convolutions"], record["about"])
+    made = detection_figures.sentences(*figures)
+    assert made.keys() == DETECTION
+    for name, found in made.items():
+        assert json.loads((LESSON / f"{name}.json").read_text())["found"] == found
+    ends = {
+        kind: [count for _, count in detection_figures.depths(build(["a"]).trunk)]
+        for kind, build in SMALL.items()
+    }
+    assert record["convolutions"] == ends == {"resnet": [1, 5, 9, 13], "vgg": [2, 4, 7, 10]}
+
+
 def test_every_probe_is_in_the_lesson_and_no_other():
     text = "".join(page.read_text() for page in PAGES)
-    assert set(re.findall(r"measured: ([\w-]+)", text)) == {*PROBES, *LADDERS}
+    assert set(re.findall(r"measured: ([\w-]+)", text)) == {*PROBES, *LADDERS, *DETECTION}
     named = re.findall(r"^    python examples/probes.py ([\w-]+)", text, re.M)
     assert set(named) - {"all", "lists"} == set(PROBES)
 
@@ -84,7 +103,7 @@ def test_page_7_names_every_rung_and_its_file(name):
 
 def test_pictures_are_large_enough_to_project_and_small_enough_to_keep():
     pictures = list(LESSON.glob("*.png"))
-    assert {path.stem for path in pictures} == {*PROBES, *LADDERS, "error"}
+    assert {path.stem for path in pictures} == {*PROBES, *LADDERS, "error", "detection"}
     for path in pictures:
         with Image.open(path) as image:
             assert image.width >= 1000, path.name
@@ -106,8 +125,8 @@ def test_its_script_says_in_a_sentence_what_is_wrong(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "nowhere" in done.stdout
-    assert not done.stderr
+    assert done.stderr.startswith("Error: data_dir nowhere is not there")
+    assert not done.stdout
 
 
 def test_no_title_blames_the_vanishing_gradient_for_plain_networks_with_batch_norm():

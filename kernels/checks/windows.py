@@ -129,7 +129,7 @@ def possible_algorithm(
 ) -> None:
     """Check that a convolution can run on the algorithm of this name."""
     fail_unless(
-        algorithm in ALGORITHMS,
+        isinstance(algorithm, str) and algorithm in ALGORITHMS,
         f"algorithm must be one of {', '.join(ALGORITHMS)}, but is {algorithm!r}",
     )
     fail_unless(

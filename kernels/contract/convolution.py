@@ -1,4 +1,8 @@
-"""Convolution and its gradients, and the im2col columns."""
+"""Convolution and its gradients, and the im2col columns.
+
+A body only checks the arguments and returns the module that computes. `@kernel` then calls that
+module's function of the same name, so the return type is that of the kernel.
+"""
 
 from __future__ import annotations
 

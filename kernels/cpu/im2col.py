@@ -164,7 +164,7 @@ def block_size(w: Window) -> int:
     """Pixels of a block, chosen so that all blocks are about equal: whole tiles, at most BLOCK."""
     tiles = -(-pixels.py_func(w) // COLUMNS)
     blocks = -(-tiles * COLUMNS // BLOCK)
-    return COLUMNS * -(-tiles // max(1, blocks))
+    return COLUMNS * -(-max(1, tiles) // max(1, blocks))
 
 
 def number_of_groups(blocks: int, channels: int) -> int:

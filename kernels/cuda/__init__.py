@@ -5,12 +5,14 @@
     common.cuh       code that all kernels share
     tensor.cuh       tensor cores and copies past the registers
     product.cuh      one tiled matrix product for everything
+    loading.cuh      how its tiles come to shared memory
     large.cuh        larger tiles for large products in TF32
     bfloat16.cuh     products of maps in bfloat16
     sums.cuh         batch norm's sums, taken while results are in registers
     arrival.cuh      sums over blocks: the last blocks to arrive add the parts
     convolution.cu   convolution and its gradients as implicit products: convolution.py
     runs.cu          3 x 3 convolutions that read a tile's pixels once: runs.py
+    runs_weight.cu   the gradient of their weight: runs.py
     gemm.cu          matrix products: matmul.py
     columns.cu       im2col and col2im: columns.py
     batch_norm.cu    statistics, normalising, gradients: batch_norm.py, fused.py

@@ -65,6 +65,25 @@ __device__ Pack<T, V> load_from_others(const T* from) {
     return values;
 }
 
+constexpr int GROUP_OF_PARTS = 16;
+
+// Add `number` packs that other blocks have written, `pitch` values apart, in order.
+template <int W, typename T>
+__device__ Pack<T, W> sum_of_parts(const T* place, index_t pitch, index_t number) {
+    Pack<T, W> sum = {};
+    for (index_t begin = 0; begin < number; begin += GROUP_OF_PARTS) {
+        Pack<T, W> some[GROUP_OF_PARTS] = {};
+#pragma unroll
+        for (int p = 0; p < GROUP_OF_PARTS; ++p)
+            if (begin + p < number) some[p] = load_from_others<W>(place + (begin + p) * pitch);
+#pragma unroll
+        for (int p = 0; p < GROUP_OF_PARTS; ++p)
+#pragma unroll
+            for (int v = 0; v < W; ++v) sum.at[v] += some[p].at[v];
+    }
+    return sum;
+}
+
 // Parts are pairs of numbers for every channel: parts[part][2][channels]. Derived types define what the
 // numbers mean: add(sums, channel, part, step, origin) adds one part, or the combination of `step`
 // parts, to a thread's own sums, and pair(sums, origin) makes a pair from these sums.

@@ -27,7 +27,7 @@ from .launch import (
     vector,
 )
 from .matmul import gemm, space_for_parts
-from .runs import conv3x3, conv3x3_input_grad, run_for
+from .runs import conv3x3, conv3x3_input_grad, conv3x3_weight_grad, run_for, weight_run_for
 from .source import (
     Engine,
     Large,
@@ -267,6 +267,8 @@ def weight_grad(
     dweight = grad_buffer
     if dweight is None:
         dweight = empty_numbers((*kernel_size, channels, filters), x)
+    if run := weight_run_for(dy, x, dweight, stride, padding):
+        return conv3x3_weight_grad(run, dy, x, dweight, pending)
     pixels, lines = dy.size // filters, dweight.size // filters
     if pending is None and packs_pay(x, filters, pixels):
         wide = weight_grad(dy, with_packs(x, x, 3), kernel_size, stride, padding)

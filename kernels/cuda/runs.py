@@ -1,4 +1,7 @@
-"""3 x 3 convolutions that keep the size, on tensor cores, in runs of pixels: see `runs.cu`."""
+"""3 x 3 convolutions that keep the size, on tensor cores, in runs of pixels.
+
+See `runs.cu`, and for the gradient of the weight `runs_weight.cu`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from .batch_norm import Moments, Norm, following
 from .launch import arithmetic, blocks, counters, empty, empty_numbers, launch, scalar, vector
-from .source import PRODUCTS_OF_RUNS, Runs, choose_run
+from .matmul import space_for_parts
+from .source import (
+    PRODUCTS_OF_RUNS,
+    SLICE,
+    Runs,
+    WeightRuns,
+    choose_run,
+    choose_weight_run,
+    resident_blocks,
+)
 
 if TYPE_CHECKING:
     from .convolution import MaskAndSum
 
 Array = Any
 DEPTH = 16  # channels at a time: as in runs.cu
+SHORTEST_PART = 256  # the fewest positions that a block sums in the weight gradient
 
 
 def run_for(
@@ -78,7 +91,48 @@ def conv3x3_input_grad(
 
 
 def tiles_of(engine: Runs, shape: tuple[int, ...], columns: int) -> tuple[int, int]:
-    """Tiles of positions (each image has a column and a row of zeros more), and of columns."""
+    """Tiles of positions, and of columns."""
+    return blocks(positions_of(shape), engine.m), blocks(columns, engine.n)
+
+
+def positions_of(shape: tuple[int, ...]) -> int:
+    """Each image has a column and a row of zeros more."""
     images, height, width = shape[:3]
-    positions = images * (height + 1) * (width + 1)
-    return blocks(positions, engine.m), blocks(columns, engine.n)
+    return images * (height + 1) * (width + 1)
+
+
+def weight_run_for(
+    dy: Array, x: Array, dweight: Array, stride: int, padding: int
+) -> WeightRuns | None:
+    """The engine for the weight gradient of this convolution, or None."""
+    *kernel_size, channels, filters = dweight.shape
+    if (
+        (*kernel_size, stride, padding) != (3, 3, 1, 1)
+        or vector(dy, x, dweight, sizes=(channels, filters)) == 1
+        or not x.size
+    ):
+        return None
+    return choose_weight_run(arithmetic(x), x.shape[2], channels, filters)
+
+
+def conv3x3_weight_grad(
+    engine: WeightRuns, dy: Array, x: Array, dweight: Array, pending: Norm | None
+) -> Array:
+    """The gradient of the weight, for x or relu(pending(x)), in parts over ranges of positions."""
+    channels, filters = dweight.shape[2:]
+    slices, positions = (channels // SLICE, filters // SLICE), positions_of(x.shape)
+    wanted = resident_blocks(engine) // (slices[0] * slices[1])
+    part = blocks(positions, min(blocks(positions, SHORTEST_PART), max(1, wanted)))
+    part = blocks(part, engine.of_a_warp) * engine.of_a_warp
+    parts = blocks(positions, part)
+    launch(
+        "runs",
+        f"conv3x3_weight_grad<{engine}>",
+        (*slices, parts),
+        *(dy, x, dweight, *(pending[:4] if pending else (None,) * 4)),
+        scalar(pending.eps if pending else 0, x),
+        *space_for_parts(dweight, parts, slices[0] * slices[1]),
+        *(part, *x.shape, filters),
+        threads=engine.threads,
+    )
+    return dweight

@@ -16,7 +16,7 @@ NamesFor = Callable[[str], Iterable[str]]  # from a variant, such as a type, to 
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
-PRODUCT_FILES = ("common.cuh", "arrival.cuh", "tensor.cuh", "product.cuh")
+PRODUCT_FILES = ("common.cuh", "arrival.cuh", "tensor.cuh", "loading.cuh", "product.cuh")
 FILES = {
     "augment": ("common.cuh", "augment.cu"),
     "batch_norm": ("common.cuh", "arrival.cuh", "batch_norm.cu"),
@@ -27,7 +27,7 @@ FILES = {
     "loss": ("common.cuh", "loss.cu"),
     "pooling": ("common.cuh", "pooling.cu"),
     "regions": ("common.cuh", "regions.cu"),
-    "runs": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "runs.cu"),
+    "runs": (*PRODUCT_FILES, "bfloat16.cuh", "sums.cuh", "runs.cu", "runs_weight.cu"),
 }
 
 
@@ -154,6 +154,50 @@ class Runs:
         return f"Runs<{', '.join(map(str, astuple(self)))}>"
 
 
+@dataclass(frozen=True)
+class WeightRuns:
+    """An engine of `runs_weight.cu`: `warps` of a block, `steps` of a warp in a chunk, `chunks` in
+    shared memory at once, the `longest` run; `blocks` run on a multiprocessor at once."""
+
+    warps: int
+    steps: int
+    chunks: int
+    longest: int
+    products: int
+    blocks: int
+
+    @property
+    def threads(self) -> int:
+        return self.warps * 32
+
+    @property
+    def resident(self) -> int:
+        return self.blocks
+
+    @property
+    def of_a_warp(self) -> int:
+        """Positions that a warp multiplies at a time."""
+        return 8 * self.steps * (1 if self.products else 2)
+
+    def holds(self, width: int) -> bool:
+        """Whether the run of a chunk fits, for maps of this width."""
+        return self.warps * self.of_a_warp + 2 * (width + 1) <= self.longest
+
+    @property
+    def dynamic_memory(self) -> int:
+        """Bytes of the chunks, whose lines are 16 bytes longer than their channels; later of the
+        warps' sums."""
+        lines = self.longest + self.warps * self.of_a_warp + 2
+        chunks = self.chunks * lines * (SLICE * (4 if self.products else 2) + 16)
+        return max(chunks, self.warps * 4 * 9 * SLICE**2)
+
+    def __str__(self) -> str:
+        sizes = (self.warps, self.steps, self.chunks, self.longest)
+        if not self.products:
+            return f"Bfloat16WeightRuns<{', '.join(map(str, (*sizes, self.blocks)))}>"
+        return f"WeightRuns<{', '.join(map(str, (*sizes, self.products, self.blocks)))}>"
+
+
 Engine = MultiplyAdds | TensorCores | Bfloat16Cores | Large
 Engines = dict[int, tuple[Engine, ...]]  # by the number of values moved at once
 
@@ -239,6 +283,12 @@ ARITHMETIC: dict[str, Callable[[str], Engines]] = {
 }
 RUNS = ((128, 16, 32, 16, 200), (64, 32, 32, 16, 136))
 PRODUCTS_OF_RUNS = {"tf32x3": 3, "tf32": 1, "bfloat16": 0}
+WEIGHT_RUNS = {  # by arithmetic
+    "tf32x3": WeightRuns(8, 3, 2, 258, 3, 1),
+    "tf32": WeightRuns(8, 3, 2, 258, 1, 2),
+    "bfloat16": WeightRuns(8, 3, 2, 450, 0, 2),
+}
+SLICE = 16  # channels of x, and of dy, that a block of these multiplies
 WIDEST_OF_RUNS = 64  # columns; for more, the larger tiles of `convolution.cu` are as fast
 
 
@@ -254,6 +304,16 @@ def choose_run(arithmetic: str, width: int, columns: int) -> Runs | None:
     if not fitting or columns > WIDEST_OF_RUNS:
         return None
     return next((run for run in fitting if run.n >= columns), fitting[-1])
+
+
+@functools.cache
+def choose_weight_run(
+    arithmetic: str, width: int, channels: int, filters: int
+) -> WeightRuns | None:
+    """The engine for the weight's gradient, for maps of this width; or None."""
+    engine = WEIGHT_RUNS.get(arithmetic)
+    fits = engine and engine.holds(width) and not (channels % SLICE or filters % SLICE)
+    return engine if fits and max(channels, filters) <= WIDEST_OF_RUNS else None
 
 
 TRANSPOSED = ("false, false", "false, true", "true, false")  # of a and b
@@ -288,7 +348,7 @@ def choose_engine(
     return engines[-1] if is_small else chosen
 
 
-def resident_blocks(engine: Engine) -> int:
+def resident_blocks(engine: Engine | WeightRuns) -> int:
     """The number of its blocks that run at once on a large GPU."""
     return MULTIPROCESSORS * engine.resident
 
@@ -296,8 +356,9 @@ def resident_blocks(engine: Engine) -> int:
 @functools.cache
 def dynamic_memory(kernel: str) -> int:
     """Bytes of dynamic shared memory for a kernel's tiles, from its name expression."""
-    engines = (e for name in LAYOUTS for e in (*large_engines(name), *large_of_bfloat16(name)))
-    return next((e.dynamic_memory for e in engines if str(e) in kernel), 0)
+    large = (e for name in LAYOUTS for e in (*large_engines(name), *large_of_bfloat16(name)))
+    engines: tuple[Large | WeightRuns, ...] = (*large, *WEIGHT_RUNS.values())
+    return next((e.dynamic_memory for e in engines if f"<{e}" in kernel), 0)
 
 
 def vectors(type_name: str) -> tuple[int, ...]:
@@ -360,9 +421,12 @@ KERNELS: dict[str, NamesFor] = {
     "gemm": tiled("gemm", *TRANSPOSED),
     "loss": plain("softmax_cross_entropy", "softmax_cross_entropy_grad", "tally"),
     "runs": lambda arithmetic: [
-        f"{kernel}<{run}>"
-        for kernel in ("conv3x3", "conv3x3_input_grad")
-        for run in runs(arithmetic)
+        *(
+            f"{kernel}<{run}>"
+            for kernel in ("conv3x3", "conv3x3_input_grad")
+            for run in runs(arithmetic)
+        ),
+        f"conv3x3_weight_grad<{WEIGHT_RUNS[arithmetic]}>",
     ],
     "pooling": all_of(
         packed("max_pool", "max_pool_grad"),

@@ -1,8 +1,8 @@
 """Automatic differentiation over NumPy arrays; knows no layer.
 
-Read in this order: `function.py` (what an operation is and what it records), `ops.py` (the
-calculus, each operation with its derivative beside it), `tensor.py` (what a user holds) and
-`backward.py` (the sweep that applies the chain rule): the engine. Around it: `hooks.py` (functions
+The engine is `tensor.py` (what a user holds), `function.py` (what an operation is and what it
+records), `ops.py` (the calculus, each operation with its derivative beside it) and `backward.py`
+(the sweep that applies the chain rule). Around it: `hooks.py` (functions
 that look on), `accepting.py` (sentences for bad input), and operations that it can do without
 (`more_ops.py`, `methods.py`, `combining.py`). Three modules build on these: `gradcheck.py` compares
 any derivative with differences, `recompute.py` trades time for memory, and `trace.py` records the

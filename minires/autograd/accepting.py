@@ -40,12 +40,30 @@ def numeric(value: Any) -> Any:
         return value
     if holds_tensors(value):
         raise TypeError("a list of tensors is not a tensor: minires.stack(tensors) makes one")
-    if np.asarray(value).dtype.kind not in "biuf":
+    if array_of(value).dtype.kind not in "biuf":
         raise TypeError(
             f"expected a Tensor, an array or numbers, but got {type(value).__name__} "
             f"({value!r:.60})"
         )
     return value
+
+
+def array_of(value: Any) -> np.ndarray:
+    """A list as an array; ValueError for one whose rows differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"a list must have rows of one length, but got {value!r:.60}: pad the "
+            "shorter ones, or make a Tensor of each"
+        ) from None
+
+
+def must_hold_values(name: str, array: Any, axis: Any) -> None:
+    """Refuse a choice among nothing, or its mean: along these axes (None: all) is no value."""
+    along = range(array.ndim) if axis is None else np.atleast_1d(axis)
+    if not array.size and not all(array.shape[one] for one in along):
+        raise ValueError(f"{name}: there is no value in {array.shape}: is the batch empty?")
 
 
 def holds_tensors(value: Any) -> bool:

@@ -1,8 +1,8 @@
-"""The backward sweep: the chain rule, one operation after the other, latest first.
+"""The backward sweep: the chain rule, one operation after the other, each after its users.
 
-A node of the graph is a Context, one recorded operation, or a leaf, a tensor that none made.
-Three things matter here. The order: a node comes after everything that used its result, because
-only then is its gradient complete; recursion ("ask each parent") would visit a node once per path,
+A node of the graph is a Context, one recorded operation, or a leaf, which no operation made. Three
+things matter here. The order: a node comes after everything that used its result, because only then
+is its gradient complete; recursion ("ask each parent") would visit a node once per path,
 which is exponential in a residual network's depth, and would overflow Python's stack. Ownership:
 a skip connection hands one gradient *array* to two branches, so a sum may be written in place only
 into an array that the sweep itself has made. And memory: a node lets go of its arrays as soon as
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None:
-    """Add the gradients of `tensor`, weighted by `seed`, to its leaves; see Tensor.backward."""
+@np.errstate(under="ignore")  # a gradient that underflows is 0, whatever np.seterr says
+def backward(tensor: Tensor, grad: Array, *, retain_graph: bool = False) -> None:
+    """Add the gradients of `tensor`, weighted by `grad`, to its leaves; see Tensor.backward."""
     if not tensor.requires_grad:
         raise RuntimeError(
             "backward: nothing that this tensor was computed from requires a gradient: make a "
@@ -35,13 +36,15 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
         )
     sums = GradientSums()
     root = tensor.context or tensor
-    sums.add(root, seed)
-    for node in latest_first(root):
+    sums.add(root, grad)
+    for node in users_first(root):
         grad = sums.pop(node)
         node.hooks.call(grad)
         if not isinstance(node, Context):
             node.accumulate(grad)
             continue
+        # a fused kernel may fetch what its first input has gathered so far, and add to it in one
+        # pass (kernels/backward_link.py); all others ignore this
         node.take_grad_so_far = partial(sums.take, node.parents[0])
         for parent, parent_grad in gradients_of_inputs(node, grad):
             sums.add(parent, parent_grad)
@@ -50,7 +53,7 @@ def backward(tensor: Tensor, seed: Array, *, retain_graph: bool = False) -> None
             node.release()
 
 
-def latest_first(root: Context | Tensor) -> Iterator[Context | Tensor]:
+def users_first(root: Context | Tensor) -> Iterator[Context | Tensor]:
     """Every node that gradients reach, each after all the nodes that used its result.
 
     Kahn's algorithm: linear in the number of nodes and edges. A node's parents are read before the
@@ -106,8 +109,7 @@ def gradients_of_inputs(node: Context, grad: Array) -> Iterator[tuple[Context | 
     for position, (parent, parent_grad) in enumerate(zip(node.parents, grads, strict=True)):
         if parent is None:
             continue
-        expected = node.dtypes[position], node.shapes[position]
-        check_gradient(name, position, parent_grad, *expected)
+        check_gradient(name, position, parent_grad, node.dtypes[position], node.shapes[position])
         yield parent, as_array(parent_grad)
 
 
@@ -139,7 +141,10 @@ class GradientSums:
         self.sums[node] = (total, True)
 
     def take(self, node: Context | Tensor | None) -> Array | None:
-        """What has been gathered, no longer kept here: the caller adds it to its contribution."""
+        """What a node has gathered so far, no longer kept here: the caller must add it to its own.
+
+        For fused kernels alone; None if there is nothing yet, or the node wants no gradient.
+        """
         return self.sums.pop(node, (None, False))[0] if node is not None else None
 
     def pop(self, node: Context | Tensor) -> Array:

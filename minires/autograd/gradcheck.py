@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import expects
 from ..kernels.devices import as_array, move, to_host
+from .accepting import array_of
 from .function import no_grad
 from .tensor import Tensor
 
@@ -78,6 +80,7 @@ class GradcheckReport:
         return "\n".join(f"{'ok ' if c.error <= 1 else 'BAD'} {c}" for c in self.worst.values())
 
 
+@expects(f=Callable, rng=np.random.Generator)
 def gradcheck(
     f: Callable[..., Tensor],
     *inputs: Tensor | np.ndarray,
@@ -150,7 +153,7 @@ def names(f: Callable[..., Tensor], inputs: tuple[Any, ...]) -> list[str]:
 
 def as_leaf(value: Tensor | np.ndarray, name: str) -> Tensor:
     """A float64 tensor that collects a gradient."""
-    tensor = value if isinstance(value, Tensor) else Tensor(np.array(value))
+    tensor = value if isinstance(value, Tensor) else Tensor(array_of(value).copy())
     if tensor.dtype != np.float64:
         raise TypeError(
             f"gradcheck: input '{name}' is {tensor.dtype}, but differences need float64: "

@@ -15,7 +15,7 @@ import numpy as np
 from ..from_pytorch import sentence
 from ..kernels.devices import is_array, to_host
 from . import more_ops
-from .accepting import is_tensor
+from .accepting import is_tensor, must_hold_values
 from .function import Array
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Methods:
 
     def argmax(self: Tensor, axis: int | None = None) -> Any:
         """Where the largest value is (the first of equal ones), as a plain array: no gradient."""
+        must_hold_values("argmax", self.data, axis)
         return self.data.argmax(axis)
 
     # -- more operations: see more_ops.py --------------------------------------------------
@@ -107,7 +108,8 @@ class Methods:
     def mean(self: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
         """Mean over some axes, or all."""
         total = self.sum(axis, keepdims=keepdims)
-        return total * (total.data.size / self.data.size)
+        must_hold_values("mean", self.data, axis)
+        return total * (total.data.size / max(1, self.data.size))
 
     def max(self: Tensor, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
         """Largest value over some axes, or all; equal ones share the gradient evenly."""

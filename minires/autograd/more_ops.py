@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import kernels
 from ..kernels.devices import as_array
+from .accepting import must_hold_values
 from .function import Array, Context, Function
 from .ops import Gradients, unbroadcast
 
@@ -110,6 +111,7 @@ class Max(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, axis: Any, keepdims: bool) -> Array:
+        must_hold_values("max", a, axis)
         kept = a.max(axis, keepdims=True)
         ctx.save(largest=a == kept, kept_shape=kept.shape, axis=axis)
         return kept if keepdims else as_array(a.max(axis))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..kernels.devices import as_array, device_of, move, namespace
+from ..kernels.devices import as_array, device_of, move
 from .function import Array, Context, Function
+from .picking import beside, put_back
 
 Gradients = tuple[Array | None, ...]
 
@@ -22,8 +23,8 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     if grad.shape == shape:
         return grad
     grad = grad.sum(tuple(range(grad.ndim - len(shape))))
-    # kept axes: where the array has size 1 and the gradient has more
-    repeated = tuple(axis for axis, size in enumerate(shape) if size == 1 != grad.shape[axis])
+    # of the other axes, those where the array has size 1 and the gradient has more
+    repeated = tuple(axis for axis, n in enumerate(shape) if n == 1 and grad.shape[axis] != 1)
     return grad.sum(repeated, keepdims=True)
 
 
@@ -130,7 +131,7 @@ class MatMul(Function):
     def forward(ctx: Context, a: Array, b: Array) -> Array:
         if a.ndim < 2 or b.ndim < 2:
             raise ValueError(f"matmul takes matrices, but got shapes {a.shape} and {b.shape}")
-        ctx.save(a=a, b=b)
+        ctx.save(a=a, b=b)  # both, as nearly always both want a gradient
         return kernels.matmul(a, b)
 
     @staticmethod
@@ -187,17 +188,13 @@ class GetItem(Function):
 
     @staticmethod
     def forward(ctx: Context, a: Array, *, index: Any) -> Array:
-        parts = index if isinstance(index, tuple) else (index,)
-        index = tuple(move(p, device_of(a)) if isinstance(p, np.ndarray) else p for p in parts)
         ctx.save(index=index)
-        return as_array(a[index]).copy()  # a later change of either must not reach the other
+        picked = a[beside(a, index)]
+        return as_array(picked).copy()  # a later change of either must not reach the other
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
-        xp = namespace(grad)
-        total = xp.zeros(ctx.shapes[0], grad.dtype)
-        xp.add.at(total, ctx.saved.index, grad)
-        return total
+        return put_back(grad, ctx.saved.index, ctx.shapes[0])
 
 
 class Move(Function):

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from ..common.expecting import expects
 from ..kernels.devices import is_cuda
 from .function import Array, Context, Function, no_grad, recording
 from .tensor import Tensor
@@ -26,6 +27,7 @@ def is_second_time() -> bool:
     return _second_time.get()
 
 
+@expects(f=Callable)
 def recompute(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`f(x)`, run again in the backward pass instead of keeping what it computes on the way.
 

@@ -20,7 +20,7 @@ from .methods import Methods
 class Tensor(Methods):
     """A float32 or float64 array, on the CPU or a GPU, that remembers how it was computed.
 
-    Maps may be bfloat16: `minires.precision`.
+    Maps (N, H, W, C), what goes from layer to layer, may be bfloat16: `minires.precision`.
 
     Attributes:
         data: the array. Change its values through the tensor (`t[...] = v`, `t += v`), which is
@@ -106,9 +106,9 @@ class Tensor(Methods):
         graph is freed on the way, so a second call raises RuntimeError unless the first one set
         `retain_graph`.
         """
-        backward(self, self.seed(grad), retain_graph=retain_graph)
+        backward(self, self.first_gradient(grad), retain_graph=retain_graph)
 
-    def seed(self, grad: Any) -> Array:
+    def first_gradient(self, grad: Any) -> Array:
         """The gradient that a sweep from here starts with."""
         if grad is None:
             if self.data.size != 1:
@@ -118,12 +118,12 @@ class Tensor(Methods):
                 )
             return np.ones_like(self.data)
         grad = grad.data if isinstance(grad, Tensor) else grad
-        seed = alike(grad if is_array(grad) else numeric(grad), self.data)
-        if seed.shape != self.shape:
+        grad = alike(grad if is_array(grad) else numeric(grad), self.data)
+        if grad.shape != self.shape:
             raise ValueError(
-                f"backward: the gradient must have shape {self.shape}, not {seed.shape}"
+                f"backward: the gradient must have shape {self.shape}, not {grad.shape}"
             )
-        return seed
+        return grad
 
     def register_hook(self, hook: Callable[[Array], None]) -> HookHandle:
         """Call `hook(gradient)` when this tensor's gradient is complete, until it is removed."""

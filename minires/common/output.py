@@ -27,8 +27,9 @@ def tell(console: Console, *lines: str) -> None:
 
 
 @contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """Within, expected failures end the program with a sentence on stderr, and status 1."""
+def errors_as_sentences(*others: type[Exception]) -> Iterator[None]:
+    """Within, expected failures and `others` end the program with a sentence on stderr."""
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *others)
     escape_what_cannot_be_printed()
     try:
         yield
@@ -37,7 +38,7 @@ def errors_as_sentences() -> Iterator[None]:
         with errors_as_sentences():
             sys.stdout.flush()
         raise ended from None
-    except (ValueError, OSError) as error:
+    except expected as error:
         fail(in_words(error))
     except MemoryError as error:
         fail(f"there is not enough memory: use smaller images or fewer at once. {error}".rstrip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..common.expecting import expects
 from . import cifar10, cifar100
 from .batches import Batches, evaluation_batches
 from .builtin import generate
@@ -43,6 +44,7 @@ __all__ = [
 NAMES = ("auto", "cifar10", "cifar100", "cifar100-coarse", "builtin")
 
 
+@expects(name=str, data_dir=Path)
 def load(name: str = "auto", *, data_dir: Path | str | None = None) -> Dataset:
     """Load a data set, as uint8 in memory.
 

@@ -1,7 +1,8 @@
-"""Random views of photographs for training, of the same distribution as torchvision's.
+"""Random views of images for training: of photographs as torchvision does it, and as He et al. do.
 
-`RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the area, of
-ratios 3:4 to 4:3, scaled to size x size, mirrored half of the time. Szegedy et al. 2014, sec. 6.
+torchvision's `RandomResizedCrop(size)` and `RandomHorizontalFlip()`: a part of 8 % to 100 % of the
+area, of ratios 3:4 to 4:3, scaled to size x size, mirrored half of the time (Szegedy et al. 2014,
+sec. 6). He et al. 2015, sec. 3.4: the whole at a random scale, and a part of it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ def random_view(image: Image, size: int, rng: np.random.Generator) -> npt.NDArra
 
     part = image.crop(random_box(*image.size, rng))
     view = np.asarray(part.resize((size, size), Resampling.BILINEAR))
+    return perhaps_mirrored(view, rng)
+
+
+def perhaps_mirrored(
+    view: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """A view (H, W, 3), left to right half of the time."""
     return view[:, ::-1] if rng.random() < 0.5 else view
 
 
@@ -49,3 +57,22 @@ def middle_box(width: int, height: int) -> Box:
 
 def box_at(left: int, top: int, width: int, height: int) -> Box:
     return left, top, left + width, top + height
+
+
+def random_part(
+    image: Image, sides: tuple[int, int], rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
+    """A random part of an RGB image, (H, W, 3) as the image is, perhaps mirrored.
+
+    Before it is cut, the image is scaled so that its shorter side has a random length, from the
+    first of `sides` to the last. Scaling and cutting are one step here.
+    """
+    from PIL.Image import Resampling
+
+    width, height = image.size
+    zoom = rng.integers(sides[0], sides[1], endpoint=True) / min(height, width)
+    w, h = width / zoom, height / zoom  # of the part, in pixels of the image as it was
+    left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    box = left, top, left + w, top + h
+    view = np.asarray(image.resize((width, height), Resampling.BILINEAR, box=box))
+    return perhaps_mirrored(view, rng)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .dataset import Dataset
@@ -27,8 +27,9 @@ class Batches:
     last ones, too few for a batch, are left out until the next epoch's order.
     """
 
-    is_replayable = False  # whether a recorded step would find its own batch
+    is_replayable = False  # a CUDA graph of a step (training/replay.py) would repeat one batch
 
+    @expects(batch_size=int, seed=int)
     def __init__(
         self,
         dataset: Dataset,
@@ -84,11 +85,12 @@ class Batches:
         """Offsets (batch_size, 2) and flips (batch_size,) of a batch's images."""
         if not self.augment:
             return no_crops(self.batch_size)
-        rng = np.random.default_rng([self.seed, 1, step])
+        rng = np.random.default_rng([self.seed, 1, step])  # 1: not the stream of `epoch_order`, 0
         offsets = rng.integers(0, 2 * PADDING + 1, (self.batch_size, 2))
         return offsets, rng.random(self.batch_size) < 0.5
 
 
+@expects(split=str, batch_size=int)
 def evaluation_batches(
     dataset: Dataset,
     split: str,
@@ -102,9 +104,9 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """All images of "train" or "test", in order, normalised, neither cropped nor mirrored.
 
-    With `limit`, only the first so many images. Batches begin with number `first`, and go on with
-    `every` so manyth: ranks share them. The last batch may be short: a mean over the split must
-    weigh each batch by its length.
+    With `limit`, only the first so many images. Batch number `first` comes first, then each
+    `every`-th after it: so ranks share them. The last batch may be short: a mean over the split
+    must weigh each batch by its length.
     """
     must_be(Dataset, dataset, "evaluation_batches: the data set")
     images, labels = dataset.split(split)
@@ -153,7 +155,7 @@ class Preparation:
         return batch, classes
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # all batches of an epoch need it; two, for trainings that take turns
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """The epoch's permutation of the training images."""
     return np.random.default_rng([seed, 0, epoch]).permutation(count)

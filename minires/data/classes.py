@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import expects
 from ..common.files import read_text
 
 Key = str | int  # how a file names a class: by its identifier or name, or by its place
@@ -63,6 +64,7 @@ class Classes:
         return self._places[key]
 
 
+@expects(path=Path)
 def read_classes(path: Path) -> Classes:
     """Read the classes of a network from a file, in the order of its outputs.
 

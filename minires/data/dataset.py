@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects
+
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
 
 
+@expects(name=str, classes=Sequence)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (N, H, W, C) as uint8 and labels (N,) in 0 .. len(classes) - 1, in two splits.
 
     `name` is short and says which data these are; it is shown in the terminal, in records and in
     every picture. Views of images, such as images[..., ::-1], are copied. Raises ValueError where
-    the arrays do not fit each other, TypeError for what are none.
+    the arrays do not fit each other, TypeError for what is no array.
     """
 
     name: str

@@ -18,9 +18,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from .classes import Classes, Key, read_classes
 from .dataset import Dataset
 from .images import open_image
@@ -34,6 +34,7 @@ LABEL_FILES = ("LOC_val_solution.csv", "val.txt", "ILSVRC2012_validation_ground_
 MAPPING_FILES = ("LOC_synset_mapping.txt", "synset_words.txt")
 
 
+@runtime_checkable
 class LabelledImages(Protocol):
     """Images that can be opened by number, each with its class."""
 
@@ -95,6 +96,7 @@ class ImageFiles:
 class DatasetImages:
     """A split of a data set in memory, seen as images that can be opened."""
 
+    @expects(split=str)
     def __init__(self, dataset: Dataset, split: str = "test", limit: int | None = None) -> None:
         must_be(Dataset, dataset, "DatasetImages: the data set")
         images, labels = dataset.split(split)
@@ -115,6 +117,7 @@ class DatasetImages:
         return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
 
 
+@expects(folder=Path, labels=Path, classes=Classes)
 def find_images(
     folder: Path, *, labels: Path | None = None, classes: Classes | None = None
 ) -> ImageFiles:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.devices import device_of, move, namespace
+from ..common.expecting import COUNT, expects
+from ..kernels.devices import device_of, is_array, move, namespace
 
 
+@expects(classes=COUNT, rng=np.random.Generator, alpha=float)
 def mixup(
     images: np.ndarray,
     labels: np.ndarray,
@@ -23,6 +25,8 @@ def mixup(
     """
     if not alpha > 0:
         raise ValueError(f"mixup: alpha must be more than 0, but is {alpha}")
+    if not (is_array(images) and is_array(labels)):
+        raise TypeError("mixup: images and labels must be arrays: np.asarray(...) makes one")
     share, order = rng.beta(alpha, alpha), move(rng.permutation(len(images)), device_of(images))
     hot = labels[:, None] == namespace(labels).arange(classes)
     truth = hot.astype(images.dtype)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import SEED, expects
 from .folders import ImageFiles, find_images
 from .images import BrokenImageError
 from .photographs import Photographs
@@ -26,6 +27,7 @@ TESTS = ("val", "valid", "validation", "test")
 SHOWN = 20  # files that an error names
 
 
+@expects(folder=Path, share=float, seed=SEED)
 def find_photographs(
     folder: Path, *, share: float = 0.2, seed: int = 0, **settings: Any
 ) -> Photographs:

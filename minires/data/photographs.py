@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import COUNT, expects
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .augmentation import random_view
@@ -19,12 +20,16 @@ from .folders import ImageFiles
 from .images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, center_crop, resize
 from .prefetch import Prefetch
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Pixels = npt.NDArray[np.uint8]
 ENDLESS = 1 << 62  # images of a stream: more than any training sees
 RESIZE = 256 / 224  # shorter side of a test image, by the side of its middle that a network sees
 TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit memory
 
 
+@expects(name=str, size=COUNT)
 @dataclass(frozen=True, eq=False)
 class Photographs:
     """Files for training and testing, which networks see as size x size pixels.
@@ -188,7 +193,10 @@ class PhotographBatches:
         """View `number`, counted through all batches."""
         step, place = divmod(number, self.batch_size)
         image = self.data.train.open(int(self.chosen(step)[place]))
-        rng = np.random.default_rng([self.seed, 1, step, place])
+        return self.cut(image, np.random.default_rng([self.seed, 1, step, place]))
+
+    def cut(self, image: Image, rng: np.random.Generator) -> Pixels:
+        """A random view of an image."""
         return random_view(image, self.data.size, rng)
 
     def chosen(self, step: int) -> npt.NDArray[np.int64]:

@@ -42,8 +42,8 @@ class Prefetch(Generic[Result]):
                     yield self.taken(pending)
             while pending:
                 yield self.taken(pending)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        finally:  # waits for no thread: the garbage collector may come here while it starts one
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def taken(self, pending: deque[Future[Result]]) -> Result:
         """The oldest result; the time until it is there is counted."""

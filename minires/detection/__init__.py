@@ -13,7 +13,7 @@ from .regions import Found
 from .saved import save_detector
 from .scenes import scenes
 from .settings import Settings
-from .training import DetectorTrainer, train_detector
+from .training import DetectorTrainer, train_detector, train_detectors
 from .voc import read_voc
 from .voc_metric import VocEvaluation, evaluate_voc
 from .weights import load_detector
@@ -42,4 +42,5 @@ __all__ = [
     "save_detector",
     "scenes",
     "train_detector",
+    "train_detectors",
 ]

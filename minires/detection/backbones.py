@@ -78,6 +78,7 @@ def faster_rcnn(
     settings: Settings | None = None,
     pooling: str = "align",
     softmax: bool = True,
+    context: bool = False,
     frozen: bool = True,
     version: Any = "v1",
     seed: Seed = 0,
@@ -88,7 +89,8 @@ def faster_rcnn(
     `backbone` is "resnet18", "resnet34", "resnet50", "resnet101", "resnet152" or "vgg16". `network`
     is a classification network to start from, of `load_torchvision` or trained here, whose layers
     become the detector's; without one all weights are random. `pooling` of regions is "align" or
-    the paper's "max". With `frozen`, as in the paper, batch norm keeps its statistics, scale and
+    the paper's "max". With `context` each region also sees the features of the whole image
+    (app. B). With `frozen`, as in the paper, batch norm keeps its statistics, scale and
     shift, and conv1 and conv2_x, or VGG's first four convolutions, are not trained: right for a
     pretrained network alone. `version` is where bottlenecks stride, see `resnet`.
 
@@ -96,9 +98,14 @@ def faster_rcnn(
     """
     if backbone not in NAMES:
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, but is {backbone!r}")
-    options: dict[str, Any] = {"settings": settings or Settings(), "softmax": softmax}
+    options: dict[str, Any] = {
+        "settings": settings or Settings(),
+        "softmax": softmax,
+        "context": context,
+    }
     options |= {"frozen": frozen, "classes": classes, "dtype": dtype}
     made_as = {"backbone": backbone, "pooling": pooling, "softmax": softmax, "frozen": frozen}
+    made_as |= {"context": True} if context else {}
     options["made_as"] = made_as | {"version": getattr(network, "version", version)}
     depth = RESNETS.get(backbone)
     if depth is None:

@@ -23,6 +23,7 @@ from .boxes import Array, area, clip_each, resized
 from .coco import shortened
 
 Flags = npt.NDArray[np.bool_]
+MISSING, BROKEN = "images whose files are missing", "images that can't be read"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,16 @@ def share(values: Array | Flags) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
+def refuse_unseen(name: str, faults: Iterable[Fault]) -> None:
+    """Raises: ValueError where image files are missing or broken: training would stop at them."""
+    unseen = [fault for fault in faults if fault.kind in (MISSING, BROKEN)]
+    if unseen:
+        raise ValueError(
+            f"{name}: {len(unseen)} {unseen[0].kind}, such as {unseen[0].text}: put them in their "
+            "place, or take their annotations out"
+        )
+
+
 def check(
     annotations: Annotations,
     viewing: Viewing | None = None,
@@ -134,11 +145,11 @@ def image_size(image: AnnotatedImage) -> tuple[tuple[int, int], Fault | None]:
     """The height and width of an image, and what is wrong with its file."""
     annotated = image.size or (0, 0)
     if image.path is None:
-        return annotated, Fault("images whose files are missing", shortened(image.name))
+        return annotated, Fault(MISSING, shortened(image.name))
     try:
         size = size_of_file(image.path)
     except ValueError as error:
-        return annotated, Fault("images that can't be read", str(error))
+        return annotated, Fault(BROKEN, str(error))
     if image.size and size != image.size:
         turned = " (is it turned by its EXIF tag?)" if size == image.size[::-1] else ""
         text = f"{image.name}: {by(size)} pixels, annotated as {by(image.size)}{turned}"

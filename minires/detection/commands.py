@@ -17,9 +17,11 @@ from ..evaluation.commands import picture_paths, progress
 from .annotations import AnnotatedImage, Annotations
 from .check import Check, Viewing, check
 from .coco_metric import AREAS, CocoEvaluation, evaluate_coco
-from .detecting import detect
 from .detections import read_detections
 from .draw import draw_annotations, draw_found
+from .improving import Improvements
+from .looking import SUFFIXES, found_in_set, look
+from .numbers import LARGEST_SIDE
 from .reading import read_annotations
 from .regions import Found
 from .tables import anchor_lines, class_table, coco_table, detection_table, fault_lines, heading
@@ -66,6 +68,16 @@ def numbers(text: str) -> tuple[float, ...]:
     return sides
 
 
+def sides(text: str, least: int = 1) -> tuple[int, ...]:
+    """Shorter sides of images from a command line, none from "". Raises: ValueError."""
+    parts = text.split(",") if text else []
+    if not all(part.isdecimal() and least <= int(part) <= LARGEST_SIDE for part in parts):
+        raise ValueError(
+            f"scales {text!r}: expected whole pixels, {least} and more, such as 400,600,800"
+        )
+    return tuple(map(int, parts))
+
+
 def show_check(console: Console, result: Check) -> None:
     """Counts, faults, the table of classes, anchors."""
     parts = [("wrong", result.wrong), ("worth a look", result.strange)]
@@ -96,18 +108,31 @@ def draw_some(console: Console, annotations: Annotations, folder: Path, count: i
 def evaluate_detector(
     console: Console,
     data: Path,
-    found: Path,
+    found: Sequence[Path],
     *,
     split: str | None,
+    images: Path | None,
     classes: Path | None,
+    options: Improvements,
     most: int,
     out: Path | None,
 ) -> None:
-    """Print COCO's and VOC's figures of a file of detections; `most` is COCO's maxDets."""
+    """Print COCO's and VOC's figures of a file of detections, or of detectors' files of weights.
+
+    `most` is COCO's maxDets. Raises: ValueError for several files of which one is no detector.
+    """
     names = read_classes(classes).names if classes else None
-    annotations = read_annotations(data, split=split, classes=names)
+    annotations = read_annotations(data, split=split, images=images, classes=names)
     annotations.refuse_faults()
-    detections = read_detections(found, annotations)
+    if all(path.suffix in SUFFIXES for path in found):
+        detections = found_in_set(console, found, annotations, options)
+    elif len(found) > 1 or options.any:
+        raise ValueError(
+            f"{found[0]}: expected weights of detectors ({', '.join(SUFFIXES)}) where there are "
+            "several files or improvements, for detections in files are what they are"
+        )
+    else:
+        detections = read_detections(found[0], annotations)
     coco = evaluate_coco(annotations, detections, sorted({min(n, most) for n in (1, 10, most)}))
     voc = evaluate_voc(annotations, detections)
     tell(console, heading(annotations), f"{len(detections):,} detections")
@@ -150,22 +175,24 @@ def some(value: float) -> float | None:
 def detect_in(
     console: Console,
     images: Sequence[Path],
-    weights: Path,
+    weights: Sequence[Path],
     *,
     classes: Path | None,
+    options: Improvements,
     threshold: float,
     picture: Path | None,
 ) -> None:
-    """Print, and draw, what a detector finds in images with a score of at least `threshold`."""
+    """Print, and draw, what is found in images with a score of at least `threshold`."""
     names = read_classes(classes).names if classes else None
     pictures = picture_paths(picture, images) if picture else {}
-    model = load_detector(weights, classes=names)
+    models = [load_detector(path, classes=names) for path in weights]
     for path in images:
         image = open_image(path)
-        found = likely(detect(model, image), threshold)
-        tell(console, f"{path}: {len(found.boxes)} objects", *found_lines(found, model.classes))
+        found = likely(look(models, options, np.asarray(image)), threshold)
+        known = models[0].classes
+        tell(console, f"{path}: {len(found.boxes)} objects", *found_lines(found, known))
         if picture:
-            tell(console, f"Picture: {draw_found(image, found, model.classes, pictures[path])}")
+            tell(console, f"Picture: {draw_found(image, found, known, pictures[path])}")
 
 
 def likely(found: Found, threshold: float) -> Found:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ..autograd import Tensor
 from ..data.images import IMAGENET_MEAN, IMAGENET_STD
+from ..kernels.devices import move, to_host
 from ..nn import evaluating
 from .boxes import Array, clip, resized
 from .network import FasterRCNN, Size
@@ -29,7 +30,7 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     pixels = np.asarray(image)
     x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
     with evaluating(model):
-        (found,) = model(Tensor(x), [size])
+        (found,) = model(Tensor(move(x, model.device)), [size])
     refuse_broken(model, found)
     ratio = np.array([pixels.shape[1] / size[1], pixels.shape[0] / size[0]] * 2)
     boxes = clip(found.boxes * ratio.astype(found.boxes.dtype), *pixels.shape[:2])
@@ -70,5 +71,5 @@ def refuse_broken(model: FasterRCNN, found: Found) -> None:
     if len(found.boxes):
         return
     for name, parameter in model.named_parameters():
-        if not np.isfinite(parameter.data).all():
+        if not np.isfinite(to_host(parameter.data)).all():
             raise ValueError(f"the weights {name} of the {model.name} are not finite")

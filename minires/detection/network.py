@@ -19,6 +19,7 @@ from ..nn.init import Rng
 from ..nn.layers import DType
 from ..training.freezing import freeze, hold, norms
 from .boxes import Boxes
+from .context import beside_whole, with_whole
 from .matching import Places
 from .proposals import ProposalNetwork, proposal_losses, propose
 from .regions import (
@@ -41,7 +42,7 @@ class Losses(NamedTuple):
     proposal_boxes: Tensor
     classes: Tensor
     boxes: Tensor
-    logits: np.ndarray  # (R, K + 1) of the sampled regions
+    logits: np.ndarray  # (R, K + 1) of the sampled regions, where the network computes
     labels: Places  # (R,)
 
     @property
@@ -60,6 +61,7 @@ class FasterRCNN(Module):
         width: of the proposal network.
         features: of a region.
         classes: names of the classes, whose labels are 1 .. K.
+        context: whether each region also sees the features of the whole image, see `context.py`.
         frozen: whether batch norms keep their statistics, scale and shift.
         fixed: layers that are not trained at all.
         made_as: what a file of weights says of how to make it, see `saved.py`.
@@ -78,6 +80,7 @@ class FasterRCNN(Module):
         classes: Sequence[str],
         settings: Settings,
         softmax: bool = True,
+        context: bool = False,
         frozen: bool = True,
         fixed: Sequence[Module] = (),
         made_as: Mapping[str, Any] | None = None,
@@ -90,7 +93,8 @@ class FasterRCNN(Module):
         self.trunk = trunk
         self.rpn = ProposalNetwork(channels, width, settings, softmax=softmax, **options)
         self.pool, self.head = pool, head
-        self.predictor = Predictor(features, len(classes), **options)
+        self.context = context
+        self.predictor = Predictor(features * (2 if context else 1), len(classes), **options)
         self.frozen, self.made_as = frozen, dict(made_as or {})
         freeze([*(norms(self) if frozen else ()), *fixed])
         self.train()
@@ -111,12 +115,8 @@ class FasterRCNN(Module):
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         with no_grad():
             maps = self.trunk(x)
-            images = self.rpn(maps, x.shape[1:3])
-            chosen = [
-                propose(levels, size, self.numbers, training=False)
-                for levels, size in zip(images, sizes, strict=True)
-            ]
-            logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen))
+            chosen = self.proposed(maps, (x.shape[1], x.shape[2]), sizes)
+            logits, codes = self.of_regions(maps, np.concatenate(chosen), numbers_of(chosen), sizes)
         ends = np.cumsum([len(boxes) for boxes in chosen])[:-1]
         parts = zip(
             np.split(probabilities(to_host(logits.data)), ends),
@@ -127,9 +127,22 @@ class FasterRCNN(Module):
         )
         return [detections(*part, self.numbers) for part in parts]
 
-    def of_regions(self, maps: Sequence[Tensor], boxes: Boxes, images: Places) -> Any:
+    def proposed(self, maps: Sequence[Tensor], padded: Size, sizes: Sequence[Size]) -> list[Boxes]:
+        """The proposals in each image in evaluation, best first."""
+        return propose(self.rpn(maps, padded), sizes, self.numbers, training=False)
+
+    def of_regions(
+        self, maps: Sequence[Tensor], boxes: Boxes, images: Places, sizes: Sequence[Size]
+    ) -> Any:
         """Logits (R, K + 1) and codes (R, K + 1, 4) of regions."""
-        return self.predictor(self.head(self.pool(maps, boxes, images)))
+        if self.context:
+            boxes, images = with_whole(boxes, images, sizes)
+        return self.of_pooled(self.pool(maps, boxes, images), images)
+
+    def of_pooled(self, pooled: Tensor, images: Places) -> Any:
+        """The same from what was pooled."""
+        features = self.head(pooled)
+        return self.predictor(beside_whole(features, images) if self.context else features)
 
     def losses(
         self,
@@ -147,16 +160,13 @@ class FasterRCNN(Module):
         refuse_labels(labels, len(self.classes))
         sizes = sizes or [(x.shape[1], x.shape[2])] * len(x)
         maps = self.trunk(x)
-        images = self.rpn(maps, x.shape[1:3])
-        first = proposal_losses(images, objects, sizes, self.numbers, rng)
-        chosen = [
-            propose(levels, size, self.numbers, training=True)
-            for levels, size in zip(images, sizes, strict=True)
-        ]
+        levels = self.rpn(maps, x.shape[1:3])
+        first = proposal_losses(levels, objects, sizes, self.numbers, rng)
+        chosen = propose(levels, sizes, self.numbers, training=True)
         regions = sample_regions(chosen, objects, labels, self.numbers, rng)
-        logits, codes = self.of_regions(maps, regions.boxes, regions.images)
+        logits, codes = self.of_regions(maps, regions.boxes, regions.images, sizes)
         second = region_losses(logits, codes, regions, self.numbers)
-        return Losses(*first, *second, to_host(logits.data), regions.labels)
+        return Losses(*first, *second, logits.data, regions.labels)
 
 
 def numbers_of(boxes: Sequence[Boxes]) -> Places:

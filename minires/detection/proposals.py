@@ -9,7 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, concatenate
 from ..kernels import nms
-from ..kernels.devices import to_host
+from ..kernels.devices import move, to_host
 from ..nn import Conv2d, Module, ReLU
 from ..nn import functional as F
 from ..nn.init import Rng, Zeros
@@ -17,16 +17,16 @@ from ..nn.layers import DType
 from ..nn.module import Parameter
 from ..nn.sequential import in_turn
 from .anchors import grid, shapes
-from .boxes import Boxes, clip, decode, encode
+from .boxes import Array, Boxes, clip, decode, encode
 from .matching import Places, inside, match_anchors, sample
 from .settings import Settings
 
 
 class Predictions(NamedTuple):
-    """What the network says of each anchor of one image: a logit, a code; and the anchors."""
+    """What the network says of each anchor of a map: a logit, a code; and the anchors."""
 
-    logits: Tensor  # (A,)
-    codes: Tensor  # (A, 4)
+    logits: Tensor  # (N, A), of N images
+    codes: Tensor  # (N, A, 4)
     anchors: Boxes  # (A, 4)
 
 
@@ -60,13 +60,12 @@ class ProposalNetwork(Module):
         for layer in (self.conv, self.cls_logits, self.bbox_pred):
             draw(layer.weight, 0.01, rng)
 
-    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> list[list[Predictions]]:
-        """For each image of a batch and each of its maps what is said; `size` is the images'."""
-        levels = [self.of_map(x, sides, size) for x, sides in zip(maps, self.sizes, strict=True)]
-        return [list(level) for level in zip(*levels, strict=True)]
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> list[Predictions]:
+        """For each map of a batch of images what is said; `size` is the images'."""
+        return [self.of_map(x, sides, size) for x, sides in zip(maps, self.sizes, strict=True)]
 
-    def of_map(self, x: Tensor, sides: Sequence[float], size: tuple[int, int]) -> list[Predictions]:
-        """What is said of the anchors of one map, for each image: row by row, place by place."""
+    def of_map(self, x: Tensor, sides: Sequence[float], size: tuple[int, int]) -> Predictions:
+        """What is said of the anchors of one map: row by row, place by place."""
         height, width = x.shape[1:3]
         strides = (size[0] // height, size[1] // width)
         boxes = grid(shapes(sides, self.ratios), height, width, strides).astype(x.dtype)
@@ -74,8 +73,7 @@ class ProposalNetwork(Module):
         logits, codes = self.cls_logits(hidden), self.bbox_pred(hidden)
         if self.softmax:
             logits = logits[..., self.anchors :] - logits[..., : self.anchors]
-        logits, codes = logits.reshape(len(x), -1), codes.reshape(len(x), -1, 4)
-        return [Predictions(logits[i], codes[i], boxes) for i in range(len(x))]
+        return Predictions(logits.reshape(len(x), -1), codes.reshape(len(x), -1, 4), boxes)
 
 
 def draw(weight: Parameter, deviation: float, rng: Rng) -> None:
@@ -85,30 +83,47 @@ def draw(weight: Parameter, deviation: float, rng: Rng) -> None:
 
 
 def propose(
-    levels: Sequence[Predictions], size: tuple[int, int], settings: Settings, *, training: bool
-) -> Boxes:
-    """The boxes of an image (height, width) that are most likely objects, best first, (R, 4).
+    levels: Sequence[Predictions],
+    sizes: Sequence[tuple[int, int]],
+    settings: Settings,
+    *,
+    training: bool,
+) -> list[Boxes]:
+    """The boxes of each image (height, width) that are most likely objects, best first, (R, 4).
 
     Of each map the best anchors become boxes, are cut to the image, and suppress each other. No
-    gradient flows through them.
+    gradient flows through them. On a GPU this waits for the maps: boxes are made on the host.
     """
-    found = [of_level(level, size, settings, training) for level in levels]
-    boxes, logits = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = best_first(logits)[: settings.of(settings.after_nms, training)]
-    return boxes[order]
+    said = [(to_host(level.logits.data), to_host(level.codes.data)) for level in levels]
+    found: list[list[tuple[Boxes, Array]]] = [[] for _ in sizes]
+    for level, (logits, codes) in zip(levels, said, strict=True):
+        for parts, one, code, size in zip(found, logits, codes, sizes, strict=True):
+            parts.append(of_level(one, code, size, level, settings, training))
+    return [best_of_all(parts, settings.of(settings.after_nms, training)) for parts in found]
 
 
 def of_level(
-    level: Predictions, size: tuple[int, int], settings: Settings, training: bool
-) -> tuple[Boxes, np.ndarray]:
-    """The proposals of one map and their logits."""
-    logits, codes, anchors = to_host(level.logits.data), to_host(level.codes.data), level.anchors
+    logits: Array,
+    codes: Array,
+    size: tuple[int, int],
+    level: Predictions,
+    settings: Settings,
+    training: bool,
+) -> tuple[Boxes, Array]:
+    """The proposals of one map of one image and their logits; they are suppressed where it is."""
     order = best_first(logits)[: settings.of(settings.before_nms, training)]
-    boxes = clip(decode(codes[order], anchors[order]), *size)
+    boxes = clip(decode(codes[order], level.anchors[order]), *size)
     large = (boxes[:, 2:] - boxes[:, :2] >= settings.least_side).all(axis=1)
-    boxes, order = boxes[large], order[large]
-    kept = nms(np.ascontiguousarray(boxes), threshold=settings.proposal_nms)
+    boxes, order = np.ascontiguousarray(boxes[large]), order[large]
+    there = move(boxes, level.logits.device)
+    kept = to_host(nms(there, threshold=settings.proposal_nms))
     return boxes[kept], logits[order[kept]]
+
+
+def best_of_all(parts: Sequence[tuple[Boxes, Array]], most: int) -> Boxes:
+    """The proposals of all maps of an image, the best of them."""
+    boxes, logits = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return boxes[best_first(logits)[:most]]
 
 
 def best_first(scores: np.ndarray) -> Places:
@@ -117,7 +132,7 @@ def best_first(scores: np.ndarray) -> Places:
 
 
 def proposal_losses(
-    images: Sequence[Sequence[Predictions]],
+    levels: Sequence[Predictions],
     objects: Sequence[Boxes],
     sizes: Sequence[tuple[int, int]],
     settings: Settings,
@@ -127,18 +142,21 @@ def proposal_losses(
 
     Both are over the number of anchors sampled in all images, as in torchvision.
     """
-    logits, truth, codes, targets = [], [], [], []
-    for levels, boxes, size in zip(images, objects, sizes, strict=True):
-        anchors = np.concatenate([level.anchors for level in levels])
+    anchors = np.concatenate([level.anchors for level in levels])
+    chosen, positive, truth, targets = [], [], [], []
+    for number, (boxes, size) in enumerate(zip(objects, sizes, strict=True)):
         usable = inside(anchors, *size) if not settings.border else np.ones(len(anchors), bool)
         matches = match_anchors(anchors, boxes.astype(anchors.dtype), usable)
         yes, no = sample(matches, settings.anchor_sample, 0.5, rng)
-        chosen = np.concatenate([yes, no])
-        logits.append(concatenate([level.logits for level in levels])[chosen])
-        codes.append(concatenate([level.codes for level in levels])[yes])
-        truth.append(np.arange(len(chosen)) < len(yes))
+        own = np.concatenate([yes, no])
+        first = number * len(anchors)
+        chosen.append(first + own)
+        positive.append(first + yes)
+        truth.append(np.arange(len(own)) < len(yes))
         targets.append(encode(boxes[matches[yes]].astype(anchors.dtype), anchors[yes]))
-    count = max(sum(map(len, truth)), 1)
-    answers = F.logistic_cross_entropy(concatenate(logits), np.concatenate(truth))
-    where = F.smooth_l1(concatenate(codes), np.concatenate(targets), beta=settings.beta)
-    return answers, where * (1 / count)
+    logits, codes = (concatenate(parts, axis=1) for parts in list(zip(*levels, strict=True))[:2])
+    logits = logits.reshape(-1)[np.concatenate(chosen)]
+    codes = codes.reshape(-1, 4)[np.concatenate(positive)]
+    answers = F.logistic_cross_entropy(logits, np.concatenate(truth))
+    where = F.smooth_l1(codes, np.concatenate(targets), beta=settings.beta)
+    return answers, where * (1 / max(len(logits), 1))

@@ -37,6 +37,21 @@ class Found(NamedTuple):
     scores: Array
 
 
+class Judged(NamedTuple):
+    """What is said of regions: probabilities (R, K + 1), a box for each class (R, K + 1, 4)."""
+
+    scores: Array
+    boxes: Boxes
+
+    def likely(self, size: tuple[int, int], settings: Settings) -> Found:
+        """Each likely class of each region, its box cut to the image (height, width)."""
+        regions, classes = np.nonzero(self.scores[:, 1:] > settings.least_score)
+        classes = (classes + 1).astype(np.int64)
+        boxes = clip(self.boxes[regions, classes], *size)
+        large = (boxes[:, 2:] - boxes[:, :2] >= 1e-2).all(axis=1)
+        return Found(boxes[large], classes[large], self.scores[regions, classes][large])
+
+
 class Predictor(Module):
     """Two layers side by side: K + 1 logits, and a box code for each class."""
 
@@ -107,9 +122,15 @@ def detections(
     made = clip(decode(codes[regions, classes], boxes[regions], HEAD_WEIGHTS), *size)
     large = (made[:, 2:] - made[:, :2] >= 1e-2).all(axis=1)
     made, classes, likely = made[large], classes[large], scores[regions, classes][large]
-    order = best_first(likely)
-    kept = order[suppressed_by_class(made[order], classes[order], settings.nms)][: settings.most]
-    return Found(made[kept], classes[kept].astype(np.int64), likely[kept])
+    return best_of_each_class(Found(made, classes.astype(np.int64), likely), settings)
+
+
+def best_of_each_class(found: Found, settings: Settings) -> Found:
+    """What stays, best first, where likely boxes suppress others of their class."""
+    order = best_first(found.scores)
+    kept = order[suppressed_by_class(found.boxes[order], found.labels[order], settings.nms)]
+    kept = kept[: settings.most]
+    return Found(found.boxes[kept], found.labels[kept], found.scores[kept])
 
 
 def suppressed_by_class(boxes: Boxes, classes: npt.NDArray[np.integer], threshold: float) -> Places:

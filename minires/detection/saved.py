@@ -24,7 +24,7 @@ def make_detector(made_as: dict[str, Any], classes: list[str], settings: Setting
     options = dict(made_as)
     backbone = options.pop("backbone")
     if backbone in NAMES:
-        return SMALL[backbone.removeprefix("small-")](classes, settings=settings)
+        return SMALL[backbone.removeprefix("small-")](classes, settings=settings, **options)
     return faster_rcnn(backbone, classes, settings=settings, seed="zeros", **options)
 
 
@@ -78,3 +78,22 @@ def from_header(path: Path, text: str) -> FasterRCNN:
 def in_tuples(value: Any) -> Any:
     """JSON's lists as the tuples that they were."""
     return tuple(map(in_tuples, value)) if isinstance(value, list) else value
+
+
+def take_over(model: FasterRCNN, path: Path) -> FasterRCNN:
+    """A small detector that begins with the trunk, proposals and head of one trained here.
+
+    Its last layers, for other classes, stay random; so do those for another number of anchors.
+    Raises: ValueError for a file of another detector.
+    """
+    trained = load_saved(path)
+    if trained is None or trained.made_as["backbone"] != model.made_as["backbone"]:
+        kind = "no detector that was trained here" if trained is None else f"a {trained.name}"
+        raise ValueError(
+            f"{path} holds {kind}: a {model.name} begins with the detector.safetensors of another "
+            f"{model.name}, or with random weights"
+        )
+    state, given = model.state_dict(), trained.state_dict()
+    fitting = {n: a for n, a in given.items() if a.shape == state[n].shape and "predictor" not in n}
+    model.load_state_dict(state | fitting)
+    return model

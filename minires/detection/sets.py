@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from ..data.batches import epoch_order
 from ..data.images import open_image
+from ..data.prefetch import Prefetch
+from ..kernels.devices import move
 from .annotations import Annotations
 from .boxes import Array, Boxes, resized
 from .detecting import Pixels, enlarge, normalised
@@ -17,7 +20,9 @@ from .matching import Places
 from .network import Size
 from .settings import Settings
 
-FLIPS, DRAWS = 2, 3  # streams of random numbers beside those of `data/batches.py`
+FLIPS, DRAWS, SCALES = 2, 3, 4  # streams of random numbers beside those of `data/batches.py`
+AHEAD = 4  # batches that threads make while a GPU computes
+ENDLESS = 1 << 62  # steps: more than any training has
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +88,9 @@ class DetectionBatch(NamedTuple):
 class DetectionBatches:
     """Training batches: batch `step` is a pure function of the data, `seed` and `step`.
 
-    Half of the images are mirrored. Smaller ones are padded at their right and lower edge.
+    Half of the images are mirrored. With `scales`, the shorter side of each image is drawn from
+    these numbers of pixels; the longer one keeps its limit. Smaller images are padded at their
+    right and lower edge. For a GPU, threads make the batches that follow while it computes.
     """
 
     def __init__(
@@ -94,12 +101,17 @@ class DetectionBatches:
         settings: Settings,
         *,
         flips: bool = True,
+        scales: Sequence[int] = (),
         dtype: npt.DTypeLike = np.float32,
+        device: str = "cpu",
     ) -> None:
         if not 1 <= batch_size <= len(data):
             raise ValueError(f"batch_size must be 1 to {len(data)}, all images, not {batch_size}")
         self.data, self.batch_size, self.seed, self.settings = data, batch_size, seed, settings
-        self.flips, self.dtype, self.due = flips, dtype, 0
+        self.flips, self.dtype, self.device, self.due = flips, dtype, device, 0
+        self.scales = np.array(scales or [settings.shorter])
+        self.stream: Iterator[DetectionBatch] = iter(())
+        self.streamed = -1  # the step of the stream's next batch
 
     def __len__(self) -> int:
         return len(self.data) // self.batch_size
@@ -110,26 +122,44 @@ class DetectionBatches:
 
     def next(self) -> DetectionBatch:
         """The next batch, in the order of steps."""
-        self.due += 1
-        return self.batch(self.due - 1)
+        step, self.due = self.due, self.due + 1
+        if self.device == "cpu":
+            return self.made(step)
+        if step != self.streamed:
+            ahead = Prefetch(lambda n: self.made(step + n), ENDLESS, workers=AHEAD, ahead=AHEAD)
+            self.stream = iter(ahead)
+        self.streamed = -1  # an image that can't be read ends the stream
+        batch = next(self.stream)
+        self.streamed = self.due
+        return self.moved(batch)
 
     def batch(self, step: int) -> DetectionBatch:
         """The batch of a step; steps count from 0 and run on through the epochs."""
+        return self.moved(self.made(step))
+
+    def moved(self, batch: DetectionBatch) -> DetectionBatch:
+        """Its images on the device."""
+        return batch._replace(images=move(batch.images, self.device))
+
+    def made(self, step: int) -> DetectionBatch:
+        """The batch of a step on the host."""
         epoch, place = divmod(step, len(self))
         order = epoch_order(len(self.data), self.seed, epoch)
         chosen = order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
         mirrored = np.random.default_rng([self.seed, FLIPS, step]).random(len(chosen)) < 0.5
-        pairs = zip(chosen, mirrored & self.flips, strict=True)
-        images, boxes, labels = zip(*(self.example(*pair) for pair in pairs), strict=True)
+        draw = np.random.default_rng([self.seed, SCALES, step]).integers
+        shorter = self.scales[draw(len(self.scales), size=len(chosen))].tolist()
+        each = zip(chosen, (mirrored & self.flips).tolist(), shorter, strict=True)
+        images, boxes, labels = zip(*(self.example(*one) for one in each), strict=True)
         sizes = [image.shape[:2] for image in images]
         together = padded(images, self.settings.multiple)
         return DetectionBatch(together, sizes, list(boxes), list(labels))
 
-    def example(self, place: int, mirrored: bool) -> tuple[Array, Boxes, Places]:
+    def example(self, place: int, mirrored: bool, shorter: int) -> tuple[Array, Boxes, Places]:
         """An image as the network sees it, and its objects there."""
         pixels, (boxes, labels) = self.data.pixels(place), self.data.objects(place)
         old = np.array(pixels.shape[:2])
-        new = resized(old, self.settings.shorter, self.settings.longer)
+        new = resized(old, shorter, self.settings.longer)
         image = normalised(pixels, self.dtype)
         image = enlarge(image, tuple(new.tolist())) if (new != old).any() else image
         boxes = boxes * np.tile((new / old)[::-1], 2)

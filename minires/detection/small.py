@@ -63,6 +63,7 @@ def small_resnet(
     classes: Sequence[str],
     *,
     settings: Settings = SETTINGS,
+    context: bool = False,
     seed: int = 0,
     dtype: DType = np.float32,
 ) -> FasterRCNN:
@@ -79,13 +80,14 @@ def small_resnet(
         make_stage(BasicBlock, 32, 64, 2, stride=2, **options),
     )
     head = Sequential(make_stage(BasicBlock, 64, 128, 2, stride=2, **options), GlobalAvgPool())
-    return detector("small ResNet", trunk, head, 8, 128, classes, settings, rng, dtype)
+    return detector("small ResNet", trunk, head, 8, 128, classes, settings, context, rng, dtype)
 
 
 def small_vgg(
     classes: Sequence[str],
     *,
     settings: Settings = SETTINGS,
+    context: bool = False,
     seed: int = 0,
     dtype: DType = np.float32,
 ) -> FasterRCNN:
@@ -99,7 +101,7 @@ def small_vgg(
         Linear(HIDDEN, HIDDEN, rng=rng, dtype=dtype),
         ReLU(),
     )
-    return detector("small VGG", trunk, head, 7, HIDDEN, classes, settings, rng, dtype)
+    return detector("small VGG", trunk, head, 7, HIDDEN, classes, settings, context, rng, dtype)
 
 
 def vgg_layers(rng: Rng, dtype: DType) -> Iterator[Module]:
@@ -123,13 +125,15 @@ def detector(
     features: int,
     classes: Sequence[str],
     settings: Settings,
+    context: bool,
     rng: Rng,
     dtype: DType,
 ) -> FasterRCNN:
     """What both have in common."""
     pool = RegionPooling(region, 1 / 8)
+    made_as = {"backbone": name.lower().replace(" ", "-")} | ({"context": True} if context else {})
     return FasterRCNN(
-        name,
+        f"{name} with context" if context else name,
         trunk,
         pool,
         head,
@@ -139,8 +143,9 @@ def detector(
         classes=classes,
         settings=settings,
         softmax=False,
+        context=context,
         frozen=False,
-        made_as={"backbone": name.lower().replace(" ", "-")},
+        made_as=made_as,
         rng=rng,
         dtype=dtype,
     )

@@ -8,45 +8,62 @@ mAP@[.5,.95].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..distributed import world
+from ..kernels.devices import to_host
 from ..nn import Module, Sequential, evaluating
 from ..training.meters import Meter, Tally
 from ..training.recipes import Recipe
+from ..training.replay import NoReplay
 from ..training.schedules import LinearDecay, LinearWarmUp, StepDecay
 from ..training.trainer import Trainer, run_all
 from .coco_metric import evaluate_coco
-from .detecting import detect
+from .detecting import Pixels, detect
 from .detections import Detection, Detections
 from .network import FasterRCNN, Losses
+from .regions import Found
 from .saved import save_detector
 from .sets import DetectionBatches, DetectionData, DetectionSet, first
 from .voc_metric import evaluate_voc
 
+PRECISIONS = ("float32", "tf32")  # regions of maps in bfloat16 can't be pooled
 TERMS = ("objectness", "proposal_boxes", "classes", "boxes")
 
 
 class DetectionTally(Tally):
-    """Sums of the loss and of wrong shares over images, and of the four losses over batches."""
+    """Sums of the loss and of wrong shares over images, and of the four losses over batches.
+
+    Batches are added up where the sums are asked for: so no step waits for a GPU.
+    """
 
     def __init__(self) -> None:
         super().__init__("cpu")
         self.terms, self.batches = np.zeros(len(TERMS)), 0
+        self.waiting: list[tuple[Any, ...]] = []
 
     def count(self, losses: Losses, images: int) -> None:
-        """Add a batch; the trainer counts its images."""
-        terms = np.array([getattr(losses, name).item() for name in TERMS])
-        wrong = float((losses.logits.argmax(axis=1) != losses.labels).mean())
-        self.totals += np.array([terms.sum() * images, wrong * images])
-        self.terms, self.batches = self.terms + terms, self.batches + 1
+        """Note a batch; the trainer counts its images."""
+        terms = [getattr(losses, name).data for name in TERMS]
+        self.waiting.append((terms, losses.logits, losses.labels, images))
+
+    def add_up(self) -> None:
+        """Add all that was noted."""
+        for arrays, logits, labels, images in self.waiting:
+            terms = np.array([to_host(array).item() for array in arrays])
+            wrong = float((to_host(logits).argmax(axis=1) != labels).mean())
+            self.totals += np.array([terms.sum() * images, wrong * images])
+            self.terms, self.batches = self.terms + terms, self.batches + 1
+        self.waiting = []
 
     def read(self) -> Meter:
         """What has been counted since the last time; wrong is a sum of shares."""
+        self.add_up()
         loss, wrong = self.totals.tolist()
         meter = Meter(loss, wrong, self.images)  # a share of wrong regions, where others count
         self.totals[...], self.images = 0, 0
@@ -54,30 +71,46 @@ class DetectionTally(Tally):
 
     def means(self) -> dict[str, float]:
         """The four losses since the last time."""
+        self.add_up()
         means = dict(zip(TERMS, (self.terms / max(self.batches, 1)).tolist(), strict=True))
         self.terms, self.batches = np.zeros(len(TERMS)), 0
         return means
 
 
 class DetectorTrainer(Trainer):
-    """Trains a detector; arguments and files are those of `Trainer`. It runs on the CPU."""
+    """Trains a detector; arguments and files are those of `Trainer`.
+
+    `scales` are shorter sides of training images in pixels, one of which is drawn for each; left
+    out, all are as the detector will see them.
+    On a GPU the maps and all gradients are made there. The host draws the samples and picks the
+    proposals, for which it waits once in each step. Steps are not replayed: regions come in other
+    numbers each time.
+    """
 
     model: FasterRCNN
     dataset: DetectionData
     tally: DetectionTally
 
     def __init__(
-        self, model: FasterRCNN, data: DetectionData, recipe: Recipe, **options: Any
+        self,
+        model: FasterRCNN,
+        data: DetectionData,
+        recipe: Recipe,
+        *,
+        scales: Sequence[int] = (),
+        **options: Any,
     ) -> None:
+        self.scales = tuple(scales)
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
+        self.identity["scales"] = list(scales) or None
+        self.replay = NoReplay(model, self.optimizer, self.batches, self.name)
 
     def make_batches(self, seed: int, **place: Any) -> Any:
         """Batches of annotated images."""
-        if place["device"] != "cpu":
-            raise ValueError('detectors are trained on the CPU so far: device="cpu"')
         settings, size = self.model.numbers, self.recipe.batch_size
-        return DetectionBatches(self.dataset.train, size, seed, settings, dtype=place["dtype"])
+        place["scales"] = self.scales
+        return DetectionBatches(self.dataset.train, size, seed, settings, **place)
 
     def make_gradients(self) -> None:
         """Forward and backward of the four losses."""
@@ -109,7 +142,11 @@ class DetectorTrainer(Trainer):
 
 def mean_precisions(model: FasterRCNN, data: DetectionSet) -> dict[str, float]:
     """mAP@.5 by VOC's rules (area), and COCO's mAP@[.5,.95], of a detector on a set; shares."""
-    found = detect_all(model, data)
+    return precisions(data, detect_all(model, data))
+
+
+def precisions(data: DetectionSet, found: Detections) -> dict[str, float]:
+    """The same of what was found."""
     coco = evaluate_coco(data.annotations, found)
     return {"mAP50": evaluate_voc(data.annotations, found).mean, "mAP": coco.average_precision()}
 
@@ -118,15 +155,22 @@ def detect_all(
     model: FasterRCNN, data: DetectionSet, watch: Callable[[range], Iterator[int]] | None = None
 ) -> Detections:
     """What a detector finds in all images of a set."""
-    places = range(len(data))
     with no_grad(), evaluating(model):
-        rows = [row for place in (watch or iter)(places) for row in found_in(model, data, place)]
-    return Detections.of(rows)
+        return found_by(lambda pixels: detect(model, pixels), data, watch)
 
 
-def found_in(model: FasterRCNN, data: DetectionSet, place: int) -> Iterator[Detection]:
+def found_by(
+    look: Callable[[Pixels], Found],
+    data: DetectionSet,
+    watch: Callable[[range], Iterator[int]] | None = None,
+) -> Detections:
+    """What somebody who looks at them finds in all images of a set."""
+    places = (watch or iter)(range(len(data)))
+    return Detections.of([row for p in places for row in rows_of(p, look(data.pixels(p)))])
+
+
+def rows_of(place: int, found: Found) -> Iterator[Detection]:
     """The detections of one image."""
-    found = detect(model, data.pixels(place))
     for box, label, score in zip(found.boxes.tolist(), found.labels, found.scores, strict=True):
         x1, y1, x2, y2 = box
         yield Detection(place, int(label), (x1, y1, x2, y2), (x2 - x1) * (y2 - y1), float(score))
@@ -134,11 +178,12 @@ def found_in(model: FasterRCNN, data: DetectionSet, place: int) -> Iterator[Dete
 
 def toy(iterations: int | None = None) -> Recipe:
     """Seconds: it shows that everything works, and teaches nothing."""
+    iterations = iterations or 4
     return Recipe(
         name="toy",
-        iterations=iterations or 4,
+        iterations=iterations,
         batch_size=2,
-        schedule=LinearDecay(peak=0.01, start=2, stop=iterations or 4),
+        schedule=LinearDecay(peak=0.01, start=min(2, iterations - 1), stop=iterations),
         record_every=2,
         evaluate_every=4,
         checkpoint_every=2,
@@ -165,7 +210,19 @@ DETECTION_PRESETS: dict[str, Callable[[int | None], Recipe]] = {"toy": toy, "qui
 SCENES = {"toy": (16, 4), "quick": (2000, 500)}  # training and test scenes of the built-in set
 
 
+def train_detectors(trainers: Sequence[DetectorTrainer]) -> list[Path]:
+    """Train to the end, from the folders' checkpoints if they have some; the files of weights.
+
+    Where a launcher has started several ranks, the runs are dealt to them.
+    """
+    run_all(trainers)
+    paths = [trainer.folder / "detector.safetensors" for trainer in trainers]
+    if world().rank == 0:
+        for trainer, path in zip(trainers, paths, strict=True):
+            save_detector(trainer.model, path)
+    return paths
+
+
 def train_detector(trainer: DetectorTrainer) -> Path:
-    """Train to the end, from the folder's checkpoint if it has one; the file of weights."""
-    run_all([trainer])
-    return save_detector(trainer.model, trainer.folder / "detector.safetensors")
+    """The same of one."""
+    return train_detectors([trainer])[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..common.expecting import expects, must_be
 from ..data import Classes, Preprocessing
 from ..nn import Module
 from .evaluate import refuse_nan, refuse_none
@@ -27,6 +28,7 @@ class Guess:
     probability: float
 
 
+@expects(models=Sequence)
 def classify(
     models: Sequence[Module],
     image: Image,
@@ -41,7 +43,10 @@ def classify(
     Without `classes` the outputs are called by their numbers. Raises ValueError where outputs and
     classes, or the outputs of several networks, differ in number, and for broken weights.
     """
+    from PIL.Image import Image
+
     refuse_none(models)
+    must_be(Image, image, "classify: the image")
     protocol = protocol or SingleCrop()
     views = protocol.views(image, preprocessing or Preprocessing())
     dense = protocol.fully_convolutional

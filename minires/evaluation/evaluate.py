@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects, must_be
 from ..data import BrokenImageError, LabelledImages, Prefetch, Preprocessing
 from ..data.images import View
 from ..distributed import ALONE, Alone
@@ -18,7 +19,6 @@ from ..nn import Module
 from .predict import Probabilities, predict
 from .protocols import Protocol, SingleCrop
 
-Faults = dict[int, str]  # what is wrong with an image, by its number
 Broken = Literal["skip", "refuse"]
 ENSEMBLE = "ensemble"
 
@@ -102,6 +102,7 @@ class ViewPreparation:
         return Example(number, label, views)
 
 
+@expects(models=Mapping)
 def evaluate(
     models: Mapping[str, Module],
     images: LabelledImages,
@@ -134,41 +135,54 @@ def evaluate(
         BrokenImageError.
     """
     refuse_none(models)
+    must_be(LabelledImages, images, "evaluate: images")
     protocol, preprocessing = protocol or SingleCrop(), preprocessing or Preprocessing()
+    for model in models.values():
+        must_be(Module, model, "evaluate: each network")
     names = [*models, ENSEMBLE] if len(models) > 1 else list(models)
     scores = {name: Score() for name in names}
     result = Evaluation(images.name, protocol.name, len(images.classes), scores)
     prepare = ViewPreparation(images, protocol, preprocessing, broken)
     chunk = max(1, batch_size // protocol.views_per_image)
     own = [n for n in range(len(images)) if n // chunk % world.size == world.rank]
+    ahead = 2 * chunk + workers
+    examples = Prefetch(lambda n: prepare(own[n]), len(own), workers=workers, ahead=ahead)
     batch_pixels = batch_size * preprocessing.crop**2
 
-    def classify_own() -> tuple[Evaluation, Faults]:
-        started = time.perf_counter()
-        faults: Faults = {}
-        examples = Prefetch(
-            lambda place: prepare(own[place]), len(own), workers=workers, ahead=2 * chunk + workers
-        )
-        for some in in_chunks(examples, chunk):
-            faults |= {example.number: example.fault for example in some if example.fault}
-            result.broken = list(faults.values())
-            if whole := [example for example in some if not example.fault]:
-                count(result, models, whole, protocol, batch_pixels)
-            result.seconds, result.waited = time.perf_counter() - started, examples.waited
-            if watch:
-                watch(result)
-        return result, faults
+    def count_some(whole: list[Example]) -> None:
+        count(result, models, whole, protocol, batch_pixels)
 
-    found = together(world.each(classify_own))
+    found = together(world.each(lambda: classify(examples, chunk, count_some, result, watch)))
     if not found.images:
         raise ValueError(f"{images.name}: none of the {len(images)} images could be read")
     return found
 
 
-def together(parts: list[tuple[Evaluation, Faults]]) -> Evaluation:
+def classify(
+    examples: Prefetch[Example],
+    chunk: int,
+    count_some: Callable[[list[Example]], None],
+    result: Evaluation,
+    watch: Callable[[Evaluation], None] | None,
+) -> tuple[Evaluation, dict[int, str]]:
+    """Count a rank's images, so many at a time; what is wrong with others, by their numbers."""
+    started = time.perf_counter()
+    faults: dict[int, str] = {}
+    for some in in_chunks(examples, chunk):
+        faults |= {example.number: example.fault for example in some if example.fault}
+        result.broken = list(faults.values())
+        if whole := [example for example in some if not example.fault]:
+            count_some(whole)
+        result.seconds, result.waited = time.perf_counter() - started, examples.waited
+        if watch:
+            watch(result)
+    return result, faults
+
+
+def together(parts: list[tuple[Evaluation, dict[int, str]]]) -> Evaluation:
     """What several ranks have found, as one would have; times are those of the slowest."""
     results = [result for result, _ in parts]
-    faults: Faults = {}
+    faults: dict[int, str] = {}
     for _, some in parts:
         faults |= some
     return replace(

@@ -12,11 +12,12 @@ import math
 from collections.abc import Iterable
 
 from ..autograd import Tensor
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from ..nn import Linear, Module, Sequential
 from ..nn import functional as F
 
 
+@expects(images=Tensor)
 def score_map(model: Module, images: Tensor) -> Tensor:
     """Class scores (logits) at every place: images (N, H, W, 3) -> (N, h, w, classes).
 

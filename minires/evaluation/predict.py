@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor, no_grad
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from ..data.images import View
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -19,6 +19,7 @@ Probabilities = npt.NDArray[np.float64]
 BATCH_PIXELS = 32 * 224 * 224  # what a network sees at once, to limit memory
 
 
+@expects(views=Sequence)
 def predict(
     model: Module,
     views: Sequence[View],
@@ -33,6 +34,8 @@ def predict(
     of the network is put back into its mode.
     """
     must_be(Module, model, "predict: the network")
+    if not len(views) or any(np.ndim(view) != 3 for view in views):
+        raise ValueError("predict: views must be images (h, w, c), one at least, in a list")
     logits: dict[int, npt.NDArray[np.floating]] = {}
     dtype = model.parameters()[0].dtype
     with no_grad(), evaluating(model):
@@ -56,6 +59,7 @@ def batches_by_size(views: Sequence[View], batch_pixels: int) -> list[list[int]]
     return batches
 
 
+@np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
 def softmax(logits: Probabilities) -> Probabilities:
     """Probabilities of logits (N, K)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

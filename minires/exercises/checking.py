@@ -90,7 +90,11 @@ def check_class(console: Console, folders: list[Path]) -> None:
     missing = [str(folder) for folder in folders if not folder.is_dir()]
     if missing:
         raise ValueError(f"expected folders, one a student, but there is no {', '.join(missing)}")
-    table = Table("", *(str(i + 1) for i in range(len(NAMES))), "right", box=None)
+    table = Table(
+        "", *(str(i + 1) for i in range(len(NAMES))), "right", box=None, padding=(0, 0, 0, 1)
+    )
+    # twenty exercises leave little room: names are what a teacher looks for
+    table.columns[0].min_width = max(len(folder.name) for folder in folders)
     for folder in folders:
         cells, right = [], 0
         for name in NAMES:

@@ -5,10 +5,12 @@ All figures are errors in percent from He et al. 2015; the table is named in eac
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ..models import cifar_resnet, plain18, plain34, resnet18, resnet34
 from .network_comparison import Member, NetworkComparison
+from .setting import SIDES
 
 SHORTCUTS = NetworkComparison(
     key="shortcuts",
@@ -76,6 +78,8 @@ DRAWINGS = NetworkComparison(
     ),
     large_images=True,
 )
+
+MANY_SCALES = replace(DRAWINGS, key="many-scales", members=DRAWINGS.members[2:], sides=SIDES)
 
 SIX = NetworkComparison(
     key="ensemble",

@@ -10,6 +10,8 @@ from ..data import DatasetImages, Preprocessing
 from ..evaluation import ENSEMBLE, Evaluation, evaluate
 from ..training import Trainer
 from .catalogue import SIX
+from .network_comparison import budget, groups_of
+from .origin import made
 from .result import Result
 from .setting import Setting
 
@@ -34,15 +36,15 @@ def run(setting: Setting) -> Result:
         columns=["network", SIX.heading, "top-1 error", "top-5 error"],
         rows=rows,
         findings=[finding(result)],
+        made=made(groups_of(trainers)),
     )
 
 
 def what_we_did_here(trainer: Trainer, result: Evaluation) -> str:
     """Data, scale and budget: each network is trained once."""
-    recipe = trainer.recipe
     return (
-        f"{trainer.dataset.name}, {recipe.iterations} iterations of {recipe.batch_size} images; "
-        f"errors on all {result.images:,} test images after the last iteration, a single view of "
+        f"{budget(*groups_of([trainer]))}; errors on all {result.images:,} test images after the "
+        "last iteration, a single view of "
         "each. Every network is trained once; where two have the same depth, with the seeds 0 and "
         "1. Compare the rows with each other, not with the paper's figures."
     )

@@ -6,11 +6,14 @@ import numpy as np
 
 from ..data import Dataset, DatasetImages, Preprocessing
 from ..evaluation import MultiScale, Score, SingleCrop, TenCrop, evaluate
-from ..evaluation.protocols import Protocol
+from ..evaluation.protocols import SCALES, Protocol
+from ..report.tables import over_seeds
 from ..training import Trainer
-from .catalogue import DRAWINGS
+from .catalogue import DRAWINGS, MANY_SCALES
+from .network_comparison import budget, groups_of
+from .origin import made
 from .result import Result
-from .setting import Setting
+from .setting import SIDES, Setting
 
 KEY = "test-time"
 IMAGES = 500
@@ -24,18 +27,18 @@ PAPER = [
 
 
 def protocols(size: int) -> list[Protocol]:
-    """The paper's three, for networks trained on images of this size.
+    """The paper's three, for networks that see so many pixels.
 
-    The paper trains at shorter sides of 256 to 480 and tests from 7/8 of the smallest to 4/3 of the
-    largest; here there is one training size.
+    The paper's see 224; it tests at shorter sides of 224, 256, 384, 480 and 640.
     """
-    scales = (7 / 8, 1, 9 / 8, 5 / 4, 4 / 3)
-    return [SingleCrop(), TenCrop(), MultiScale(tuple(round(size * scale) for scale in scales))]
+    scales = (round(size * side / 224) for side in SCALES)
+    return [SingleCrop(), TenCrop(), MultiScale(tuple(scales))]
 
 
 def run(setting: Setting) -> Result:
-    """Evaluate the residual networks of `drawings`, trained first where they are not yet."""
-    trainers = [t for t in DRAWINGS.train(setting) if t.model.shortcut is not None]
+    """Evaluate residual networks that were trained at one size, and others at many."""
+    at_one_size = [t for t in DRAWINGS.train(setting) if t.model.shortcut is not None]
+    trainers = at_one_size + MANY_SCALES.train(setting)
     dataset = trainers[0].dataset
     size = dataset.train_images.shape[1]
     protocol_list, limit = protocols(size), 8 if setting.size == "toy" else IMAGES
@@ -47,7 +50,8 @@ def run(setting: Setting) -> Result:
         ]
         for name in names
     }
-    scales = ", ".join(map(str, protocol_list[2].scales))  # type: ignore[attr-defined]
+    scales = protocol_list[2].scales  # type: ignore[attr-defined]
+    groups = groups_of(trainers)
     return Result(
         key=KEY,
         title="10-crop and multi-scale testing",
@@ -57,13 +61,17 @@ def run(setting: Setting) -> Result:
             "paper's, but from its authors' repository (KaimingHe/deep-residual-networks)."
         ),
         here=(
-            f"the residual networks of `{DRAWINGS.key}` on {limit:,} test images of "
-            f"{dataset.name}: resized to {resized(size)}, crops of {size}; fully convolutional at "
-            f"shorter sides of {scales}. They were trained at one size, the paper's at many."
+            f"the residual networks of `{DRAWINGS.key}`, trained at one size, and the same "
+            f"trained at shorter sides of {SIDES[0]} to {SIDES[1]} (many scales), as the "
+            f"paper's are at 256 to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in "
+            f"percent on {limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
+            f"convolutional at shorter sides of {', '.join(map(str, scales))}. The last map is "
+            f"{last_map(size)} in training, and up to {last_map(scales[-1])} in the test."
         ),
         columns=["network", *(protocol.name for protocol in protocol_list)],
         rows=[*PAPER, *([name, *map(in_percent, errors[name])] for name in names)],
         findings=[gains(protocol_list, errors)],
+        made=made(groups),
     )
 
 
@@ -74,6 +82,11 @@ def measure(trainer: Trainer, dataset: Dataset, protocol: Protocol, limit: int) 
     models = {trainer.name: trainer.model}
     options = {"protocol": protocol, "preprocessing": preprocessing, "batch_size": 100}
     return evaluate(models, images, **options).scores[trainer.name]  # type: ignore[arg-type]
+
+
+def last_map(side: int) -> str:
+    """The size of the last map, a 32nd of the image's."""
+    return f"{-(-side // 32)} x {-(-side // 32)}"
 
 
 def resized(crop: int) -> int:
@@ -88,14 +101,15 @@ def in_percent(errors: list[float]) -> str:
 
 
 def gains(protocol_list: list[Protocol], errors: dict[str, list[list[float]]]) -> str:
-    """How much lower the error is than that of a single crop, in points, over all networks."""
-    means = np.array([[np.mean(seeds) for seeds in by_protocol] for by_protocol in errors.values()])
+    """What each network gains or loses beside a single crop, in points, by protocol."""
     sentences = []
     for number, protocol in enumerate(protocol_list[1:], 1):
-        change = 100 * (means[:, number] - means[:, 0])
-        better = int((change < 0).sum())
+        changes = [
+            f"{name} {100 * (np.mean(by_protocol[number]) - np.mean(by_protocol[0])):+.1f}"
+            for name, by_protocol in errors.items()
+        ]
         sentences.append(
-            f"{protocol.name} changes the error of a single crop by {change.mean():+.1f} points on "
-            f"average and lowers it for {better} of {len(change)} networks."
+            f"{protocol.name} changes the error of a single crop by so many points: "
+            f"{', '.join(changes)}."
         )
     return " ".join(sentences)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from ..data import Dataset
 from ..distributed import world
 from ..nn import Module, summary
 from ..report import Group, Run
+from ..report.paper import counted
 from ..report.tables import final_figures, over_seeds
 from ..report.verdict import WITHOUT_SPREAD, compare, nothing_learned
 from ..training import Trainer, run_all
 from ..training.display import Display
 from ..training.records import read_records
+from .origin import made
 from .result import Result
 from .setting import Setting
 
@@ -47,6 +49,7 @@ class NetworkComparison:
     heading: str  # of the column with the paper's figures
     members: tuple[Member, ...]
     large_images: bool = False
+    sides: tuple[int, int] | None = None  # of training images, if scales are random
     seeds: int = 1
 
     def dataset(self, setting: Setting) -> Dataset:
@@ -76,13 +79,14 @@ class NetworkComparison:
         """The training of one network with one seed."""
         seed += member.seed_offset
         model = member.build(seed=seed, classes=len(dataset.classes))
+        name = model.name + (", many scales" if self.sides else "")
         return Trainer(
             model,
             dataset,
-            setting.recipe(large_images=self.large_images),
-            folder=self.folder(setting) / folder_name(model.name, seed),
+            replace(setting.recipe(large_images=self.large_images), sides=self.sides),
+            folder=self.folder(setting) / folder_name(name, seed),
             seed=seed,
-            name=model.name,
+            name=name,
             device=setting.device,
             watch=display.watch,
         )
@@ -104,6 +108,7 @@ class NetworkComparison:
             columns=["network", self.heading, *COLUMNS],
             rows=rows,
             findings=[ranking(groups)],
+            made=made(groups),
         )
 
 
@@ -131,14 +136,21 @@ def cells(group: Group, model: Module, shape: tuple[int, int, int]) -> list[str]
     ]
 
 
-def what_we_did(groups: list[Group]) -> str:
-    """Data, scale and budget, from the records."""
-    config = groups[0].runs[0].config
-    recipe = config["recipe"]
+def budget(group: Group) -> str:
+    """Data and length of a training, from the records."""
+    recipe = group.config["recipe"]
     return (
-        f"{config['data']}, {recipe['iterations']} iterations of {recipe['batch_size']} images; "
+        f"{group.config['data']}, {counted(recipe['iterations'])} iterations of "
+        f"{recipe['batch_size']} images"
+    )
+
+
+def what_we_did(groups: list[Group]) -> str:
+    """Data, scale and budget, and what the columns are."""
+    return (
+        f"{budget(groups[0])}; "
         "training figures are means over the last eighth of the iterations, on augmented batches; "
-        f"test error of {config['test_images']:,} images after the last iteration; "
+        f"test error of {groups[0].config['test_images']:,} images after the last iteration; "
         f"{over_seeds(groups[0])}. "
         "Compare the rows with each other, not with the paper's figures."
     )

@@ -17,7 +17,8 @@ class Result:
     """A table, its title, and the text around it.
 
     `paper` says what the authors measured, `here` what we did instead, `findings` what our numbers
-    say; `options` are those of the command that made it, where they are not the defaults.
+    say, `made` where they come from; `options` are those of the command that made it, where they
+    are not the defaults.
     """
 
     key: str
@@ -27,6 +28,7 @@ class Result:
     columns: list[str]
     rows: list[list[str]]
     findings: list[str] = field(default_factory=list)
+    made: str = ""
     options: str = ""
 
     def table(self) -> Table:
@@ -44,7 +46,7 @@ class Result:
 
     def text(self) -> str:
         """The sentences, for the terminal."""
-        return "\n".join([f"Paper: {self.paper}", f"Here: {self.here}", *self.findings])
+        return "\n".join([f"Paper: {self.paper}", f"Here: {self.here}", *self.findings, self.made])
 
     def markdown(self) -> str:
         """A section of a document."""
@@ -55,8 +57,9 @@ class Result:
             f"*Here:* {self.here}",
             markdown_table(self.columns, self.rows),
             *self.findings,
+            self.made,
         ]
-        return "\n\n".join(blocks) + "\n"
+        return "\n\n".join(filter(None, blocks)) + "\n"
 
     def save(self, folder: Path) -> None:
         """Keep it beside the runs that it comes from."""

@@ -13,8 +13,10 @@ from ..data import Dataset, load
 from ..data.builtin import generate
 from ..training import LinearDecay, LinearWarmUp, Recipe
 
-Size = Literal["toy", "default"]
+Size = Literal["toy", "default", "long"]
 LARGE = 64  # pixels
+# The paper's shorter sides of training images, 256 to 480, of which networks see 224 pixels
+SIDES = round(LARGE * 256 / 224), round(LARGE * 480 / 224)
 
 # The main job's quick recipe at half its length, tested at the end alone: many networks, and few
 # questions to each
@@ -27,6 +29,25 @@ SHORT = Recipe(
     evaluate_every=240,
     checkpoint_every=40,
     test_images=2000,
+)
+# A third of the main job's `standard`
+LONG = Recipe(
+    name="long",
+    iterations=1560,
+    batch_size=128,
+    schedule=LinearWarmUp(156, LinearDecay(peak=0.2, start=156, stop=1560)),
+    record_every=39,
+    evaluate_every=1560,
+    checkpoint_every=195,
+)
+LONG_ON_LARGE = replace(
+    LONG,
+    iterations=750,
+    batch_size=64,
+    schedule=LinearWarmUp(150, LinearDecay(peak=0.05, start=150, stop=750)),
+    record_every=25,
+    evaluate_every=750,
+    checkpoint_every=125,
 )
 TOY = replace(
     SHORT,
@@ -45,7 +66,8 @@ class Setting:
     """The folder of the results, the size, the data of experiments on small images, the device.
 
     `size` "default" takes minutes an experiment, "toy" seconds, which teach the networks nothing
-    but show that everything works. `seeds`, where given, replaces the experiment's own number.
+    but show that everything works, and "long" minutes on a GPU, hours without one. `seeds`, where
+    given, replaces the experiment's own number; `precision` is what the page says of the products.
     """
 
     folder: Path
@@ -54,6 +76,7 @@ class Setting:
     data: str = "auto"
     data_dir: Path | None = None
     device: str = "auto"
+    precision: str = "float32"
     console: Console | None = None
 
     @property
@@ -64,13 +87,16 @@ class Setting:
         data = f" --data {self.data}" if self.data != "auto" else ""
         place = " --data-dir FOLDER" if self.data_dir else ""
         device = f" --device {self.device}" if self.device != "auto" else ""
-        return size + seeds + data + place + device
+        precision = f" --precision {self.precision}" if self.precision != "float32" else ""
+        return size + seeds + data + place + device + precision
 
     def recipe(self, *, large_images: bool) -> Recipe:
         """How every network is trained; larger images in smaller batches."""
         if self.size == "toy":
             return TOY
-        return SHORT if not large_images else replace(SHORT, batch_size=32)
+        if self.size == "long":
+            return LONG_ON_LARGE if large_images else LONG
+        return replace(SHORT, batch_size=32) if large_images else SHORT
 
     def small_images(self) -> Dataset:
         """Images of 32 x 32: CIFAR-10 where it is, else the built-in drawings."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from ..report import Group, verdict
 from ..report.paper import counted, printed_parameters, printed_test_error, schedule_in_words
 from ..report.tables import with_spread
-from ..training.pace import duration
+from .network_comparison import ranking
+from .origin import made
 from .result import markdown_table
 
 HEADINGS = ["network", "parameters", "paper", "here", "training error", "training loss", "seeds"]
-FACTS = {"machine": "machine", "python": "Python", "numpy": "NumPy"}
-ON_GPU = {"kernels for cuda": "GPU"}
 
 
 def page(groups: list[Group], picture: str) -> str:
@@ -25,9 +24,10 @@ def page(groups: list[Group], picture: str) -> str:
         "Training figures are means over the last eighth of the iterations, on augmented batches. "
         "The paper prints no numbers for its plain networks, but draws their curves.",
         verdict(groups).replace("\n", " "),
+        ranking(groups),
         f"![Error of all networks]({picture})",
         "Dashed: training; solid: test.",
-        where(groups),
+        made(groups),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -61,21 +61,3 @@ def row(group: Group) -> list[str]:
 def in_percent(group: Group, value: str) -> str:
     """An error as the paper prints it."""
     return with_spread(group, value, "{:.2%}").replace("%", "")
-
-
-def where(groups: list[Group]) -> str:
-    """Machine, precision, date, versions, time."""
-    runs = [run for group in groups for run in group.runs]
-    configs = [run.config for run in runs]
-    places = {config.get("device", "not recorded") for config in configs}
-    facts = [
-        f"{name}: {' or '.join(dict.fromkeys(c['made with'][key] for c in configs))}"
-        for key, name in (FACTS | (ON_GPU if places == {"cuda"} else {})).items()
-        if all(key in c.get("made with", {}) for c in configs)
-    ]
-    for key, name in {"device": "trained on", "precision": "precision", "begun": "begun"}.items():
-        values = sorted({str(c.get(key, "not recorded")) for c in configs})
-        facts.append(f"{name}: {values[0]}" + (f" to {values[-1]}" if len(values) > 1 else ""))
-    seconds = sum(run.results["seconds"] for run in runs)
-    facts.append(f"{len(runs)} trainings took {duration(seconds)} together")
-    return "; ".join(facts) + "."

@@ -1,5 +1,6 @@
 """The paper's networks."""
 
+from ..from_pytorch import missing_from
 from .cifar import CifarResNet, cifar_resnet
 from .googlenet import GoogLeNet, googlenet
 from .imagenet import (
@@ -46,3 +47,5 @@ __all__ = [
     "wide_resnet50_2",
     "wide_resnet101_2",
 ]
+
+__getattr__ = missing_from("minires.models")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import COUNT, expects
 from ..nn import (
     BasicBlock,
     BatchNorm2d,
@@ -112,6 +113,7 @@ class CifarResNet(Module):
         return self.fc(self.pool(self.features(x)))
 
 
+@expects(depth=float, channels=COUNT, classes=COUNT)
 def cifar_resnet(
     depth: int,
     *,
@@ -128,14 +130,14 @@ def cifar_resnet(
     """The network with `depth` = 6n + 2 layers (the paper: 20, 32, 44, 56, 110, 1202).
 
     `shortcut` "A" is the paper's CIFAR network; None its plain twin, which for the same seed has
-    the same parameters with the same initial values. So have "B" and "C" but for their projections.
+    the same parameters with the same initial values. "B" and "C" have these, too, and projections.
     `block` "bottleneck" makes 9n + 2 layers. `version` "v2" puts batch norm and ReLU before the
     convolutions: He et al. 2016 have 110 layers of basic blocks, and 164 and 1001 of bottlenecks
     with shortcuts "B". Images have `channels`, 3 of them in colour. The weights are zeros where
     `seed` is "zeros", for those who will load some. `padding` says where shortcut A puts the new
     channels: behind the others, or half of them in front ("both"), as widely used code has it.
-    Weights of one fit the other, and are wrong for it. With `recompute` the blocks run again in the
-    backward pass, for less memory: see BasicBlock.
+    Weights trained with one load into the other, but give wrong results there. With `recompute` the
+    blocks run again in the backward pass, for less memory: see BasicBlock.
 
     Raises: ValueError for a depth that does not fit, an unknown shortcut, block, version, padding.
     """
@@ -145,7 +147,7 @@ def cifar_resnet(
             f"{block!r} and {version!r}"
         )
     check_depth(depth, 3 * LAYERS[block])
-    if shortcut not in SHORTCUTS:
+    if not isinstance(shortcut, str | None) or shortcut not in SHORTCUTS:
         raise ValueError(f"shortcut must be 'A', 'B', 'C' or None (plain), but is {shortcut!r}")
     if padding not in ("end", "both") or (padding == "both" and shortcut != "A"):
         raise ValueError(

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..autograd import Tensor, concatenate
+from ..common.expecting import COUNT, expects
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -190,6 +191,7 @@ class GoogLeNet(Module):
         return logits, self.aux1(half), self.aux2(later)
 
 
+@expects(classes=COUNT)
 def googlenet(
     *,
     version: Version = "paper",

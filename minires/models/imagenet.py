@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import COUNT, expects
 from ..nn import (
     BasicBlock,
     BatchNorm2d,
@@ -121,6 +122,7 @@ def block_of(depth: int, version: Version) -> tuple[Callable[..., Module], int]:
     return partial(Bottleneck, stride_in="1x1" if version == "v1" else "3x3"), 4
 
 
+@expects(depth=int, channels=COUNT, classes=COUNT)
 def resnet(
     depth: int,
     *,

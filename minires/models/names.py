@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..common.expecting import expects
 from ..nn import Module
 from .cifar import CifarResNet, cifar_resnet
 from .googlenet import GoogLeNet, googlenet
@@ -45,6 +46,7 @@ OF_THEIR_OWN: dict[str, Callable[..., Module]] = {
 EXAMPLES = "resnet50, plain34, vgg19, vgg16_bn, googlenet, or for 32 x 32 images resnet20, plain56"
 
 
+@expects(name=str)
 def by_name(name: str, **options: Any) -> Module:
     """The network of a name such as resnet50, plain34, vgg16_bn, googlenet, resnet56.
 

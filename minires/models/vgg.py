@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import COUNT, expects
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -94,6 +95,7 @@ def convolutions(
         yield MaxPool2d(2)
 
 
+@expects(depth=int, classes=COUNT)
 def vgg(
     depth: int,
     *,

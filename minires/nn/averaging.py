@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..kernels.devices import copy_to_host, device_of, move
 from .module import Module, mismatches
 
@@ -18,12 +21,14 @@ class WeightAverage:
     PyTorch's `AveragedModel` has.
     """
 
+    @expects(model=Module, decay=float)
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"WeightAverage: decay must be 0 to below 1, but is {decay}")
         self.model, self.decay = model, decay
         self.averages = {name: p.data.copy() for name, p in model.named_parameters()}
 
+    @np.errstate(under="ignore")  # 0 is right, whatever np.seterr says
     def update(self) -> None:
         """Move the average towards the parameters, after a step of the optimiser."""
         for name, parameter in self.model.named_parameters():

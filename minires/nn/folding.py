@@ -14,6 +14,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.trace import Step, trace
+from ..common.expecting import expects
 from . import functional as F
 from .fusing import fusing
 from .layers import BatchNorm2d, Conv2d, Identity
@@ -22,6 +23,7 @@ from .module import Module, Parameter
 Pair = tuple[Conv2d, BatchNorm2d]
 
 
+@expects(model=Module)
 def fold_batch_norm(model: Module, input_shape: tuple[int, int, int] = (64, 64, 3)) -> Module:
     """A copy of the network, in evaluation mode, with batch norm folded into convolutions.
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Context, Function, Tensor, combining
+from ..autograd.accepting import array_of
 from ..autograd.function import Array
 from ..autograd.more_ops import Rectify
 from ..autograd.ops import Gradients
-from ..common.expecting import must_be
+from ..common.expecting import COUNT, as_kind, expects, must_be
 from ..from_pytorch import missing_from
 from ..kernels import checks
 from ..kernels.devices import is_array, move, namespace
@@ -52,9 +53,9 @@ class Convolve(Function):
             )
         if bias is not None and algorithm == "auto":  # the fused kernel adds it in the same pass
             return ConvolveAdd.forward(ctx, x, weight, bias, None, relu=False, **geometry)
-        x_saved, settings = x if ctx.needs_grad[1] else None, {**geometry, "algorithm": algorithm}
-        ctx.save(x=x_saved, weight=weight, geometry=settings)
-        y = kernels.conv2d(x, weight, **geometry, algorithm=algorithm)
+        settings: dict[str, Any] = {**geometry, "algorithm": algorithm}
+        ctx.save(x=x if ctx.needs_grad[1] else None, weight=weight, geometry=settings)
+        y = kernels.conv2d(x, weight, **settings)
         return y if bias is None else y + bias.astype(y.dtype, copy=False)
 
     @staticmethod
@@ -90,7 +91,7 @@ class BatchNormalise(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:
-        # the saved names are the kernel's arguments; its fourth result is of a residual, not there
+        # the saved names are the kernel's arguments; no residual wants the fourth gradient
         return kernels.batch_norm_grad(grad, **vars(ctx.saved))[:3]
 
 
@@ -149,6 +150,7 @@ class AverageMaps(Function):
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Array:
+        # means of maps in bfloat16 are float32
         grad = grad.astype(ctx.dtypes[0], copy=False)
         return kernels.global_avg_pool_grad(grad, x_shape=ctx.shapes[0])
 
@@ -205,11 +207,10 @@ def conv2d(
     """
     strides, paddings = pair("conv2d: stride", stride, least=1), pair("conv2d: padding", padding)
     dilations = pair("conv2d: dilation", dilation, least=1)
+    groups = as_kind(COUNT, groups, "conv2d: groups")
     if is_plain(strides, paddings, dilations, groups):
         geometry = {"stride": strides[0], "padding": paddings[0]}
         return Convolve.apply(as_map(x), weight, bias, **geometry, algorithm=algorithm)
-    if groups < 1:
-        raise ValueError(f"conv2d: groups must be at least 1, but is {groups}")
     if algorithm != "auto":
         raise ValueError(f"conv2d: the algorithm {algorithm!r} is for plain convolutions alone")
     settings = {"stride": strides, "padding": paddings, "dilation": dilations, "groups": groups}
@@ -228,6 +229,7 @@ def batch_norm(
 
     `running` statistics, if given, move towards them.
     """
+    must_be(float, eps, "batch_norm: eps")
     return BatchNormalise.apply(x, gamma, beta, eps=eps, running=running)
 
 
@@ -235,6 +237,9 @@ def batch_norm_eval(
     x: Tensor, gamma: Tensor, beta: Tensor, *, mean: Array, var: Array, eps: float = 1e-5
 ) -> Tensor:
     """Normalise by given statistics."""
+    must_be(float, eps, "batch_norm_eval: eps")
+    if not (is_array(mean) and is_array(var)):
+        raise TypeError("batch_norm_eval: mean and var must be arrays: np.asarray(...) makes one")
     return BatchNormaliseEval.apply(x, gamma, beta, mean=mean, var=var, eps=eps)
 
 
@@ -243,6 +248,7 @@ def relu(x: Tensor) -> Tensor:
     return Rectify.apply(x)
 
 
+@expects(size=COUNT)
 def max_pool(
     x: Tensor, *, size: int, stride: int | None = None, padding: int = 0, ceil: bool = False
 ) -> Tensor:
@@ -251,7 +257,7 @@ def max_pool(
     With `ceil`, rows and columns left over at the end get a window of their own, if it begins
     within the image or the padding before it.
     """
-    stride = stride or size
+    stride = size if stride is None else stride
     if ceil:
         rows, columns = (left_over(length, size, stride, padding) for length in x.shape[1:3])
         if rows or columns:
@@ -266,9 +272,12 @@ def left_over(length: int, size: int, stride: int, padding: int) -> int:
     return stride - rest if rest and begins < length + padding else 0
 
 
+@expects(size=COUNT)
 def avg_pool(x: Tensor, *, size: int, stride: int | None = None, padding: int = 0) -> Tensor:
     """Mean of every size x size window, padding counted as zeros; stride defaults to size."""
-    return PoolByMean.apply(x, size=size, stride=stride or size, padding=padding)
+    return PoolByMean.apply(
+        x, size=size, stride=size if stride is None else stride, padding=padding
+    )
 
 
 def global_avg_pool(x: Tensor) -> Tensor:
@@ -276,11 +285,13 @@ def global_avg_pool(x: Tensor) -> Tensor:
     return AverageMaps.apply(x)
 
 
+@expects(channels=COUNT, stride=COUNT)
 def subsample_and_pad(x: Tensor, *, channels: int, stride: int) -> Tensor:
     """The shortcut without parameters where the map shrinks and channels are added."""
     return PickAndPad.apply(x, channels=channels, stride=stride)
 
 
+@expects(axis=int)
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Logarithms of probabilities from logits along an axis; large ones do not overflow."""
     must_be(Tensor, x, "softmax: x")
@@ -288,11 +299,13 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     return x - x.exp().sum(axis, keepdims=True).log()
 
 
+@expects(axis=int)
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Probabilities from logits along an axis."""
     return log_softmax(x, axis).exp()
 
 
+@expects(label_smoothing=float)
 def cross_entropy(
     logits: Tensor,
     labels: Array,
@@ -321,7 +334,7 @@ def cross_entropy(
 
 def as_plain(values: Any, like: Tensor) -> Array:
     """Numbers as an array on the device of a tensor."""
-    return move(values if is_array(values) else np.asarray(values), like.device)
+    return move(values if is_array(values) else array_of(values), like.device)
 
 
 def shares_of(logits: Tensor, labels: Array, weight: Any, smoothing: float) -> Array:
@@ -335,12 +348,13 @@ def shares_of(logits: Tensor, labels: Array, weight: Any, smoothing: float) -> A
         checks.labels(logits.data, labels)
         hot = labels[:, None] == namespace(labels).arange(classes)
         truth = hot.astype(logits.dtype) / hot.sum(1, keepdims=True)  # no class at all: NaN
-    weights = as_plain(1.0 if weight is None else weight, logits).astype(logits.dtype, copy=False)
-    if weights.shape not in ((), (classes,)):
+    weights = as_plain(1.0 if weight is None else weight, logits)
+    if weights.shape not in ((), (classes,)) or weights.dtype.kind not in "fiu":
         raise ValueError(
             f"cross_entropy: weight must be a number for each of the {classes} classes, but has "
-            f"shape {weights.shape}"
+            f"shape {weights.shape} of {weights.dtype}"
         )
+    weights = weights.astype(logits.dtype, copy=False)
     smooth = truth * (1 - smoothing) + smoothing / classes
     total = len(labels) if labels.ndim == 2 else (truth * weights).sum()
     return (smooth * weights / total).astype(logits.dtype, copy=False)

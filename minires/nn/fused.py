@@ -178,9 +178,10 @@ class RunBasicBlock(Function):
         first = ConvNorm(weight1, gamma1, beta1, eps, stride, 1)
         second = ConvNorm(weight2, gamma2, beta2, eps, 1, 1)
         y, saved = kernels.basic_block(x, first, second, skip=skip, running=running)
-        link = BackwardLink(saved[1].z, saved[1].mean)
+        norm1, norm2 = saved
+        link = BackwardLink(norm2.z, norm2.mean)
         ctx.save(x=x, first=first, second=second, saved=saved, skip=skip, link=link)
-        return y, *saved[0][1:3], *saved[1][1:3]
+        return y, norm1.mean, norm1.var, norm2.mean, norm2.var
 
     @staticmethod
     def backward(ctx: Context, grad: Array) -> Gradients:

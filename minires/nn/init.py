@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 
 from ..autograd.function import Array
+from ..common.expecting import SEED, as_kind, expects
+from ..from_pytorch import missing_from
 
 
 class Zeros:
@@ -18,6 +20,7 @@ Rng = np.random.Generator | Zeros | None  # None: the package's generator, see `
 _package: dict[str, np.random.Generator] = {"rng": np.random.default_rng(0)}
 
 
+@expects(number=SEED)
 def seed(number: int) -> None:
     """Start the package's generator anew; layers that are made without `rng=` draw from it.
 
@@ -32,9 +35,9 @@ def generators(seed: Seed) -> tuple[Rng, Rng]:
 
     None stands for the package's generator, "zeros" for weights that will be loaded.
     """
-    if seed == "zeros":
+    if isinstance(seed, str) and seed == "zeros":
         return Zeros(), Zeros()
-    source = _package["rng"] if seed is None else np.random.default_rng(seed)
+    source = _package["rng"] if seed is None else np.random.default_rng(as_kind(SEED, seed, "seed"))
     rng, shortcut_rng = source.spawn(2)
     return rng, shortcut_rng
 
@@ -57,3 +60,6 @@ def he_normal(shape: tuple[int, ...], rng: Rng, dtype: np.typing.DTypeLike) -> A
     rng = rng or _package["rng"]
     fan_in = int(np.prod(shape[:-1]))
     return (rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(dtype)
+
+
+__getattr__ = missing_from("minires.nn.init")

@@ -10,6 +10,7 @@ import numpy as np
 from ..autograd import Tensor, pad
 from ..autograd.function import Array
 from ..autograd.recompute import is_second_time
+from ..common.expecting import COUNT, expects
 from ..kernels.running import Running
 from . import functional as F
 from .geometry import Size, one, pair, simplest
@@ -27,9 +28,10 @@ class Conv2d(Module):
     (kh, kw, C_in / groups, C_out). Before batch norm a bias would be subtracted again at once, so
     the default has none. Without `rng` the package's generator draws the weights (`minires.seed`).
 
-    Raises: TypeError or ValueError for sizes that are none, and groups that do not divide channels.
+    Raises: TypeError or ValueError for what is no size, and groups that do not divide channels.
     """
 
+    @expects(in_channels=COUNT, out_channels=COUNT, bias=bool)
     def __init__(
         self,
         in_channels: int,
@@ -60,9 +62,15 @@ class Conv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C_in) -> (N, OH, OW, C_out)."""
-        geometry: dict[str, Any] = {"dilation": self.dilation, "groups": self.groups}
-        geometry |= {"stride": self.stride, "padding": self.padding}
-        return F.conv2d(x, self.weight, self.bias, **geometry)
+        return F.conv2d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
 
     @property
     def is_plain(self) -> bool:
@@ -95,6 +103,7 @@ class BatchNorm2d(Module):
     Raises (in training): ValueError if the batch holds one value per channel.
     """
 
+    @expects(channels=COUNT)
     def __init__(
         self,
         channels: int,
@@ -138,6 +147,7 @@ class Linear(Module):
     draws the weights (`minires.seed`).
     """
 
+    @expects(in_features=COUNT, out_features=COUNT, bias=bool)
     def __init__(
         self,
         in_features: int,
@@ -162,8 +172,18 @@ class Linear(Module):
         y = as_numbers(x) @ self.weight
         return y if self.bias is None else y + self.bias
 
+    @property
+    def in_features(self) -> int:
+        """The numbers that it takes, of each image."""
+        return self.weight.shape[0]
+
+    @property
+    def out_features(self) -> int:
+        """The numbers that it gives, of each image."""
+        return self.weight.shape[1]
+
     def settings(self) -> str:
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
+        return f"{self.in_features}, {self.out_features}"
 
     def multiply_adds(self, output_shape: tuple[int, ...]) -> int:
         return int(np.prod(output_shape) * len(self.weight))
@@ -182,6 +202,7 @@ class PReLU(Module):
     One a for all channels, or one for each of `channels`. The gradient at 0 is 0.
     """
 
+    @expects(channels=COUNT, start=float)
     def __init__(
         self, channels: int = 1, *, start: float = 0.25, dtype: DType = np.float32
     ) -> None:
@@ -209,6 +230,7 @@ class Dropout(Module):
     a seed of its own. Srivastava et al. 2014; scaled in training, so that evaluation does nothing.
     """
 
+    @expects(p=float)
     def __init__(self, p: float = 0.5, *, seed: int | Sequence[int] = 0) -> None:
         super().__init__()
         if not 0 <= p < 1:
@@ -236,7 +258,7 @@ class Pool(Module):
         super().__init__()
         name, instead = type(self).__name__, "only square windows are there"
         self.size = one(f"{name}: kernel_size", kernel_size, instead)
-        self.stride = one(f"{name}: stride", stride or self.size, instead)
+        self.stride = one(f"{name}: stride", self.size if stride is None else stride, instead)
         self.padding = one(f"{name}: padding", padding, instead)
 
     def settings(self) -> str:
@@ -314,6 +336,7 @@ class AdaptiveAvgPool2d(Module):
 class ModuleList(Module):
     """Modules to be indexed and looped over, named "0", "1", ...; `forward` is yours to write."""
 
+    @expects(modules=Iterable)
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         super().__init__()
         for module in modules:
@@ -353,7 +376,7 @@ class Flatten(Module):
     """(N, H, W, C) -> (N, H * W * C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), -1)
+        return x.flatten(1)
 
 
 class Identity(Module):

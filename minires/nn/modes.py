@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..common.expecting import expects
 from .module import Module
 
 
+@expects(model=Module)
 @contextmanager
 def keeping_modes(model: Module) -> Iterator[None]:
     """At the end of the block, however it ends, every module is back in the mode it was in.
@@ -22,6 +24,7 @@ def keeping_modes(model: Module) -> Iterator[None]:
             module.training = mode
 
 
+@expects(model=Module)
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
     """Within the block the network is in evaluation; then every module is as before."""

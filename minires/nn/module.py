@@ -12,44 +12,22 @@ import numpy as np
 from ..autograd import HookHandle, Tensor
 from ..autograd.function import Array
 from ..autograd.hooks import Hooks
+from ..common.expecting import expects
 from ..from_pytorch import ADVICE
 from ..kernels.devices import choose, copy_to_host, device_of, is_array, move
+from .grad_buffer import LeafWithBuffer
 
 Hook = Callable[["Module", tuple[Any, ...], Any], None]
 REGISTRIES = ("_parameters", "_buffers", "_children", "_hooks")
 
 
-class Parameter(Tensor):
-    """A tensor that training changes; a module that it is assigned to registers it.
+class Parameter(LeafWithBuffer):
+    """A tensor that training changes; a module that it is assigned to registers it."""
 
-    `grad_buffer`, if an optimiser has given one, is the array that the gradient is written to, in
-    place. It is lent to one operation of a backward pass; what others that use the parameter make
-    is added.
-    """
-
-    __slots__ = ("buffer_is_lent", "grad_buffer")
+    __slots__ = ()
 
     def __init__(self, data: Array) -> None:
         super().__init__(data, requires_grad=True)
-        self.grad_buffer: Array | None = None
-        self.buffer_is_lent = False
-
-    def lend_grad_buffer(self) -> Array | None:
-        """The buffer; None if a gradient is there already, or another operation has borrowed it."""
-        if self.buffer_is_lent or self.grad is not None or self.grad_buffer is None:
-            return None
-        self.buffer_is_lent = True
-        return self.grad_buffer
-
-    def accumulate(self, grad: Array) -> None:
-        """Add to the gradient, which starts in the buffer."""
-        self.buffer_is_lent = False
-        if self.grad is None and self.grad_buffer is not None:
-            if grad is not self.grad_buffer:
-                self.grad_buffer[...] = grad
-            self.grad = self.grad_buffer
-        else:
-            super().accumulate(grad)
 
     def move_to(self, device: str) -> None:
         """Put array and gradient on a device."""
@@ -74,6 +52,7 @@ class Module:
     _children: dict[str, Module]
     _hooks: Hooks
 
+    @expects()
     def __init__(self) -> None:
         self.__dict__.update(
             _parameters={}, _buffers={}, _children={}, _hooks=Hooks(), training=True
@@ -89,7 +68,7 @@ class Module:
             self._refuse_unregistered(name, value)
             super().__setattr__(name, value)
         else:
-            self.__dict__.pop(name, None)  # None, say, until now: it would hide what is registered
+            self.__dict__.pop(name, None)  # an earlier value, such as None, would hide the new one
             registry[name] = value
 
     def _refuse_unregistered(self, name: str, value: Any) -> None:
@@ -125,7 +104,7 @@ class Module:
         for registry in ("_parameters", "_buffers", "_children"):
             if name in (registered := self.__dict__.get(registry, {})):
                 return registered[name]
-        advice = ADVICE["Module"].get(name)
+        advice = ADVICE["Module"].get(name)  # what to write for a name that only PyTorch has
         raise AttributeError(
             f"{type(self).__name__} has no attribute '{name}'" + (f": {advice}" if advice else "")
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..autograd import Context, Function, Tensor
+from ..autograd.accepting import array_of
 from ..autograd.function import Array
+from ..common.expecting import must_be
 from ..kernels.devices import as_array, is_array, move, namespace
 
 
@@ -139,7 +139,8 @@ def plain(name: str, values: Any, like: Tensor) -> Array:
     """What is compared with, as an array of the tensor's shape and dtype."""
     if isinstance(values, Tensor):
         raise TypeError(f"{name}: what is compared with is a plain array, not a Tensor")
-    array = values if is_array(values) else np.asarray(values)
+    must_be(Tensor, like, f"{name}: what is compared")
+    array = values if is_array(values) else array_of(values)
     if array.shape != like.shape:
         raise ValueError(f"{name}: expected targets of shape {like.shape}, but got {array.shape}")
     return move(array.astype(like.dtype, copy=False), like.device)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import expects
 from ..kernels.devices import may_share_memory
 from .modes import evaluating
 from .module import Hook, Module
@@ -80,6 +81,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
+@expects(model=Module)
 def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Summary:
     """Run one image of zeros (H, W, C) through the network and note every layer that has no parts.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..common.expecting import COUNT, expects
 from ..training.recipes import Recipe
 from ..training.schedules import LinearDecay, LinearWarmUp
 
@@ -26,6 +27,7 @@ PRESETS_OF_EPOCHS = {
 }
 
 
+@expects(preset=str, images=COUNT)
 def recipe_of(
     preset: str,
     images: int,

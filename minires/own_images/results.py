@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import expects
 from ..common.json_files import write_json
 from ..common.pictures import save
 from ..data import Photographs
@@ -34,6 +35,7 @@ ROWS = 10  # classes in the terminal
 LONG = 24  # characters of a name in a picture
 
 
+@expects(model=Module, data=Photographs, path=Path)
 def save_network(model: Module, data: Photographs, path: Path) -> Path:
     """Write torchvision's state dict with the names of the classes, and how images are seen."""
     ids, names = data.train.classes.ids, data.train.classes.names

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import COUNT, SEED, expects
 from ..models import CifarResNet, GoogLeNet, ResNet, by_name, made_as, make_again
 from ..nn import Linear, Module
 from ..nn.init import Seed, generators
@@ -20,6 +21,7 @@ USUAL = "resnet18"
 SMALL_BATCH = 16  # images from which a batch's own statistics are used
 
 
+@expects(network=(str, type(None)), weights=(Path, type(None)), classes=COUNT, seed=SEED)
 def begin(network: str | None, weights: Path | None, classes: int, seed: int = 0) -> Module:
     """A network with so many outputs; with `weights`, all of it but the last layer is pretrained.
 
@@ -70,6 +72,7 @@ def put_head(model: Module, classes: int, seed: int) -> None:
     setattr(dict(model.named_modules())[parent], last, head)
 
 
+@expects(model=Module, names=Sequence, batch_size=COUNT, pretrained=bool)
 def freeze_layers(model: Module, names: Sequence[str], batch_size: int, pretrained: bool) -> str:
     """Let layers stay as they are; returns what becomes of batch norm, in words.
 
@@ -77,7 +80,7 @@ def freeze_layers(model: Module, names: Sequence[str], batch_size: int, pretrain
     """
     layers = dict(model.named_modules())
     for name in names:
-        if not name or name not in layers:
+        if not isinstance(name, str) or not name or name not in layers:
             known = ", ".join(name for name, _ in model.named_children())
             raise ValueError(
                 f"--freeze {name}: there is no such layer; there are {known}, and those within, "

@@ -189,7 +189,7 @@ def describe(call: Any) -> str:
 
 WORDS = {
     "StepDecay": "{peak}, times {factor} at iterations {drops}",
-    "LinearDecay": "{peak} until iteration {start}, then in a straight line to 0 at {stop}",
-    "LinearWarmUp": "in a straight line up during {steps} iterations; {then}",
+    "LinearDecay": "{peak}; from iteration {start} on in a straight line to 0 at {stop}",
+    "LinearWarmUp": "in a straight line up during {steps} iterations to {then}",
     "ConstantWarmUp": "{lr} during {steps} iterations; {then}",
 }

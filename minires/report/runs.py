@@ -199,10 +199,12 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The folder itself or those below it that hold a configuration."""
+    """The folder itself if it is a run, whose pretraining may lie in it; else the runs below it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the folder of a run or of several")
-    patterns = ("config.json", "*/config.json", "*/*/config.json")
+    if (folder / "config.json").exists():
+        return [folder]
+    patterns = ("*/config.json", "*/*/config.json")
     places = [path.parent for pattern in patterns for path in sorted(folder.glob(pattern))]
     if not places:
         raise FileNotFoundError(

@@ -11,8 +11,8 @@ from ..training.pace import duration
 from .curves import QUANTITIES, Curve, batches_per_epoch, common_curve, layer_gradients
 from .paper import PaperComparison, comparisons, printed_parameters, printed_test_error
 from .runs import Group, Run, conditions, group_runs
-from .tables import final_figures, gradient_rows
-from .verdict import own_verdict, verdict
+from .tables import detector_row, final_figures, gradient_rows
+from .verdict import about_detector, own_verdict, verdict
 
 DIGITS = 5  # of a number in the page: more than a curve can show
 
@@ -54,19 +54,28 @@ class Section:
         return "class_names" in self.config
 
     @property
+    def is_of_detection(self) -> bool:
+        """Whether detectors were trained, whose records have mean average precisions."""
+        return any(r["kind"] == "detection" for run in self.runs for r in run.records)
+
+    @property
     def sentences(self) -> list[tuple[str, str]]:
         """The verdict's sentences, each split after its first words, "Cure:"."""
         if not self.groups:
             return [("", "No run is finished yet, so there is no verdict.")]
+        if self.is_of_detection:
+            return [("", about_detector(group)) for group in self.groups]
         told = own_verdict if self.is_of_own_images else verdict
         return [split_lead(line) for line in told(self.groups).split("\n")]
 
     @property
     def comparisons(self) -> list[PaperComparison]:
-        return [] if self.is_of_own_images else comparisons(self.runs)
+        return [] if self.is_of_own_images or self.is_of_detection else comparisons(self.runs)
 
     @property
     def rows(self) -> list[dict[str, str]]:
+        if self.is_of_detection:
+            return [detector_row(group) for group in self.groups]
         rows = [row(group) for group in self.groups]
         if self.is_of_own_images:
             return [{k: v for k, v in row.items() if "in the paper" not in k} for row in rows]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from ..training.pace import duration
 from .curves import layer_gradients
 from .runs import Group
 
@@ -46,6 +48,28 @@ def final_figures(group: Group) -> list[str]:
     """Training loss, training error and test error."""
     forms = {"training_loss": "{:.2f}", "training_error": "{:.1%}", "test_error": "{:.1%}"}
     return [with_spread(group, value, form) for value, form in forms.items()]
+
+
+def detector_row(group: Group) -> dict[str, str]:
+    """A detector's figures; of precisions, means and deviations of the last evaluations."""
+    loss, wrong, _ = final_figures(group)
+    return {
+        "detector": group.name,
+        "seeds": str(len(group.runs)),
+        "parameters": f"{group.config['parameters']:,}",
+        "sum of losses": loss,
+        "wrong regions": wrong,
+        "mAP@.5": precision_of(group, "mAP50"),
+        "mAP@[.5,.95]": precision_of(group, "mAP"),
+        "time": duration(group.mean("seconds")),
+    }
+
+
+def precision_of(group: Group, field: str) -> str:
+    """A mean average precision after the last iteration, over the seeds."""
+    last = [100 * run.curve("detection", field)[1][-1] for run in group.runs]
+    spread = f" ± {np.std(last, ddof=1):.1f}" if len(last) > 1 else ""
+    return f"{np.mean(last):.1f}{spread} %"
 
 
 def with_spread(group: Group, value: str, form: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 from .runs import Group
+from .tables import precision_of
 
 WITHOUT_SPREAD = 0.06
 
@@ -57,6 +58,14 @@ def about_error(group: Group) -> str:
         f"{group.name}: {group.mean('test_error'):.1%} of the test images are wrong at the end, "
         f"{group.mean('training_error'):.1%} of the training images, as they are cut; the least "
         f"test error of the first run was {errors[best]:.1%}, after iteration {steps[best]:,}."
+    )
+
+
+def about_detector(group: Group) -> str:
+    """What a detector finds at the end."""
+    return (
+        f"{group.name}: {precision_of(group, 'mAP50')} mAP@.5 and {precision_of(group, 'mAP')} "
+        "mAP@[.5,.95] on the test images."
     )
 
 

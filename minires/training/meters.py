@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import kernels
 from ..autograd import Tensor, no_grad
+from ..common.expecting import expects
 from ..data import Dataset, Photographs, evaluation_batches
 from ..data.batches import Batch
 from ..distributed import ALONE, Alone
@@ -67,6 +68,7 @@ class Tally:
         return meter
 
 
+@expects(model=Module)
 def evaluate_split(
     model: Module,
     dataset: Dataset | Photographs,
@@ -92,6 +94,7 @@ def evaluate_split(
         return count(model, batches)
     counted = [astuple(count(model, [batch])) for batch in batches]
     total = Meter()
+    # the ranks' lists, read in turns, are the batches in order; some lack the last one
     for row in zip_longest(*world.exchange(counted)):
         for part in filter(None, row):
             total.add(Meter(*part))

@@ -6,11 +6,25 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from ..common.expecting import expects
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
 
 OF_THE_PAPER = 64_000  # iterations
 
 
+@expects(
+    name=str,
+    iterations=int,
+    batch_size=int,
+    schedule=Callable,
+    record_every=int,
+    evaluate_every=int,
+    checkpoint_every=int,
+    clip_norm=float,
+    label_smoothing=float,
+    mixup=float,
+    average=float,
+)
 @dataclass(frozen=True)
 class Recipe:
     """Everything about a training but the network, the data and the seed.
@@ -25,7 +39,8 @@ class Recipe:
     `class_weights` are those of `nn.functional.cross_entropy`, for the training loss only. `mixup`
     is alpha: see `data.mixup`; the training error then counts the images' own labels. With
     `average`, a decay such as 0.999, evaluations and checkpoints have the weights' moving average
-    as well: see `nn.WeightAverage`.
+    as well: see `nn.WeightAverage`. With `sides`, two lengths in pixels, training sees images at
+    random scales: see `data.scaled`.
     """
 
     name: str
@@ -47,6 +62,7 @@ class Recipe:
     class_weights: tuple[float, ...] | None = None
     mixup: float = 0.0
     average: float = 0.0
+    sides: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         rhythms = "record_every", "evaluate_every", "checkpoint_every"
@@ -70,13 +86,18 @@ class Recipe:
         return {what for what, every in rhythms.items() if last or step % every == 0}
 
     def settings(self) -> dict[str, Any]:
-        """The recipe as JSON can hold it; of what few recipes choose, what this one does."""
+        """The recipe as JSON can hold it; from `shards` on, only what is not the default."""
         settings = asdict(self) | {"schedule": repr(self.schedule)}
         if self.class_weights is not None:
             settings["class_weights"] = [float(weight) for weight in self.class_weights]
+        if self.sides is not None:
+            settings["sides"] = list(self.sides)
         names = [field.name for field in fields(self)]
         seldom = {f.name: f.default for f in fields(self)[names.index("shards") :]}
         return {k: v for k, v in settings.items() if k not in seldom or v != seldom[k]}
+
+
+# the presets: functions of a network's layers (`depth`) and the number of training images
 
 
 def toy(depth: int, training_images: int) -> Recipe:

@@ -126,6 +126,14 @@ class Replay:
             warnings.warn(f"{self.name} trains without replay: {reason}", stacklevel=2)
 
 
+class NoReplay(Replay):
+    """For steps that are others each time: all run as they are."""
+
+    def has_changed(self) -> bool:
+        """Always, so that nothing is recorded."""
+        return True
+
+
 def what_decides(model: Module, optimizer: Optimizer | Groups) -> list[Any]:
     """All objects that decide what a step launches, to be compared by identity."""
     found: list[Any] = [tracer.get(), precision.current(), is_on()]

@@ -7,12 +7,15 @@ the paper counts iterations.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from ..common.expecting import expects
 
 Schedule = Callable[[int], float]
 
 
+@expects(peak=float, drops=Sequence)
 @dataclass(frozen=True)
 class StepDecay:
     """`peak`, multiplied by `factor` from each of the iterations `drops` on."""
@@ -34,6 +37,7 @@ def stop_must_come_after_start(schedule: LinearDecay | CosineDecay) -> None:
         )
 
 
+@expects(peak=float, start=float, stop=float)
 @dataclass(frozen=True)
 class LinearDecay:
     """`peak` until `start`, then along a straight line to 0 at `stop`, which comes later."""
@@ -51,6 +55,7 @@ class LinearDecay:
         return self.peak * min(1.0, max(0.0, left))
 
 
+@expects(peak=float, start=float, stop=float)
 @dataclass(frozen=True)
 class CosineDecay:
     """`peak` until `start`, then down half a wave of the cosine to 0 at `stop`, which comes later.
@@ -71,6 +76,7 @@ class CosineDecay:
         return self.peak * (1 + math.cos(math.pi * min(1.0, max(0.0, done)))) / 2
 
 
+@expects(steps=int, then=Callable)
 @dataclass(frozen=True)
 class LinearWarmUp:
     """Another schedule, scaled from 1/steps to 1 during the first `steps` iterations."""
@@ -90,6 +96,7 @@ class LinearWarmUp:
         return self.then(step) * min(1.0, (step + 1) / self.steps)
 
 
+@expects(steps=int, lr=float, then=Callable)
 @dataclass(frozen=True)
 class ConstantWarmUp:
     """`lr` during the first `steps` iterations, then another schedule as if it had always run.

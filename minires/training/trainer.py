@@ -1,8 +1,8 @@
 """The training loop. What makes a long run safe lies beside it: records, checkpoints, divergence.
 
-The state of a run is its parameters, buffers, velocities and the number of steps done. Nothing
-else: batches, crops and learning rates are functions of the seed and the step. So a run that is
-stopped and resumed gives, bit for bit, what an uninterrupted one gives.
+The state of a run is its parameters, their average where one is kept, buffers, velocities and the
+number of steps done. Batches, crops and learning rates are functions of the seed and the step. So a
+run that is stopped and resumed gives, bit for bit, what an uninterrupted one gives.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
+from ..common.expecting import expects
 from ..data import Dataset, Photographs, training_batches
 from ..distributed import ALONE, rank_name, world
 from ..distributed.shards import Shards
@@ -39,7 +40,7 @@ class Trainer:
     """Trains one network by one recipe and keeps everything about it in one folder.
 
     Files: `config.json` (network, data, recipe, seed, versions, machine), `records.jsonl` and
-    `checkpoint.safetensors`. Records are JSON lines of four kinds; errors are shares (0 to 1),
+    `checkpoint.safetensors`. Records are JSON lines of five kinds; errors are shares (0 to 1),
     `step` counts the iterations done, `seconds` the wall-clock time of training so far:
 
     - interval: every `record_every` iterations; mean training loss and error since the last such
@@ -72,6 +73,16 @@ class Trainer:
     training in the folder, or has trained there and this is neither to `resume` nor to `overwrite`.
     """
 
+    @expects(
+        model=Module,
+        recipe=Recipe,
+        folder=Path,
+        seed=int,
+        name=str,
+        device=str,
+        watch=Callable,
+        overwrite=bool,
+    )
     def __init__(
         self,
         model: Module,
@@ -138,7 +149,7 @@ class Trainer:
         """One iteration: gradients, a look at them where one is wanted, update."""
         self.optimizer.lr = self.recipe.schedule(self.step)
         self.batches.seek(self.step)
-        self.tally.images += self.recipe.batch_size
+        self.tally.images += self.recipe.batch_size  # here: a replayed step runs no Python
         if self.is_looked_at():
             self.replay(self.make_gradients)
             self.ask_ranks()
@@ -205,7 +216,8 @@ class Trainer:
 
     def make_batches(self, seed: int, **place: Any) -> Any:
         """The stream of training batches, of a dtype on a device."""
-        return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
+        batch_size, sides = self.recipe.batch_size, self.recipe.sides
+        return training_batches(self.dataset, batch_size, seed, sides=sides, **place)
 
     def evaluate(self) -> Meter:
         """Loss and error on the test set."""

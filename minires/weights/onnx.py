@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import Function, Tensor, more_ops, no_grad, ops
 from ..autograd.trace import Step, trace
-from ..common.expecting import must_be
+from ..common.expecting import expects, must_be
 from ..common.files import atomic
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -28,6 +28,7 @@ OTHER_SIZES = (1, 2, 5, 31)  # pixels more, of all remainders that strides and w
 TO_MAPS, TO_PLAIN = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
+@expects(path=Path)
 def export_onnx(
     model: Module, path: Path | str, input_shape: tuple[int, int, int] = (224, 224, 3)
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.files import atomic
 from ..nn import Conv2d, Dropout, Linear, Module
 from .pth import write_pth
@@ -78,6 +79,7 @@ class Slot:
         return array.reshape(self.shape)
 
 
+@expects(path=Path, model=Module)
 def load_torchvision(path: Path | str, model: Module | None = None) -> Module:
     """Load a torchvision state dict, `.safetensors` or `.pth`, into a network, and return it.
 
@@ -143,6 +145,7 @@ def load_checkpoint_of(path: Path, own: Checkpoint, model: Module | None) -> Mod
     return model
 
 
+@expects(model=Module, path=Path)
 def save_torchvision(
     model: Module, path: Path | str, *, about: Mapping[str, str] | None = None
 ) -> None:

@@ -14,6 +14,7 @@ from turns import Worker, compare
 from minires.models import cifar_resnet
 from minires.nn import summary
 from tests.benchmarks import BENCHMARKS
+from tests.data.archives import batches, write_folder
 
 
 def run(script, *arguments):
@@ -109,6 +110,22 @@ def test_evaluations_of_detections_are_timed():
     assert "3 images, 300 detections" in done.stdout
 
 
+WITH_TORCH = pytest.param("minires,torch", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("engines", ["minires", WITH_TORCH])
+def test_reading_of_own_images_is_timed(engines, tmp_path):
+    if "torch" in engines:
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    write_folder(tmp_path / "cifar-10-batches-bin", batches("binary", train=1, count=60))
+    few = ("--batch-size", "8", "--steps", "2", "--repeats", "1", "--network", "resnet8")
+    done = run("own_images.py", "--cifar", tmp_path, *few, "--engines", engines)
+    assert done.returncode == 0, done.stderr
+    assert "32 x 32 pixels, batches of 8" in " ".join(done.stdout.split())
+    for engine in engines.split(","):
+        assert re.search(rf"{engine} .* \d+ ms .* \d+ ms .* [+-][\d.]+%", done.stdout)
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
@@ -116,6 +133,7 @@ def test_evaluations_of_detections_are_timed():
         ("peers.py", ("--peers", "torch:float8"), "torch has the modes bfloat16, compile"),
         ("peers.py", ("--depths", "21"), "takes 6n + 2"),
         ("convolutions.py", ("--networks", "alexnet"), "knows cifar"),
+        ("own_images.py", ("--network", "resnet21"), "others of 6n + 2 layers, and resnet50"),
         ("roofline.py", ("--repeats", "1"), "greater than or equal to 3"),
     ],
 )
@@ -130,3 +148,32 @@ def test_a_wrong_option_gets_a_sentence(script, arguments, sentence):
 def test_the_main_job_is_timed():
     printed = run("main_job.py", "--preset", "toy", "--data", "builtin").stdout
     assert re.search(r"toy, builtin: \d+ s", printed)
+
+
+def test_the_improvements_of_a_detector_are_measured_and_kept(tmp_path):
+    """Two seeds at toy size; what is in the folder is not made anew."""
+    figures = tmp_path / "figures.json"
+    options = ("--seeds", "0,1", "--preset", "toy", "--test-images", 2, "--scales", "96,128")
+    first = run("detection_improvements.py", tmp_path, *options, "--only", 1)
+    assert first.returncode == 0, first.stderr
+    kept = tmp_path / "resnet-improvements-seed1.json"
+    kept.write_text(kept.read_text().replace(": 0.0", ": 0.25"))
+    done = run("detection_improvements.py", tmp_path, *options, "--json", figures)
+    assert done.returncode == 0, done.stderr
+    assert "+ multi-scale testing" in done.stdout
+    assert "12.5 ± 17.7" in done.stdout
+    record = json.loads(figures.read_text())
+    assert list(record["seeds"]) == ["0", "1"]
+    assert record["ensemble"].keys() == {"mAP50", "mAP"}
+    names = {path.name for path in tmp_path.glob("resnet-*seed1")}
+    assert names == {"resnet-seed1", "resnet-context-seed1"}
+
+
+def test_detectors_are_timed_with_or_without_torchvision(tmp_path):
+    path = tmp_path / "rows.json"
+    options = ("--small", "--rounds", "1", "--cases", "step,nms", "--json", str(path))
+    text = run("detectors.py", *options).stdout
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["case"] for row in rows] == ["step", "nms"]
+    assert all(row["engines"]["minires"]["ms"] > 0 for row in rows)
+    assert ("torchvision can't be used here" in text) == ("torchvision" not in rows[0]["engines"])

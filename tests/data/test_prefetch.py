@@ -43,10 +43,33 @@ def test_an_error_comes_in_its_turn():
 
 
 def test_no_thread_stays_behind_when_the_user_leaves():
+    before = set(threading.enumerate())  # other tests' streams may still be open
     results = iter(Prefetch(str, 50, ahead=10))
     next(results)
+    threads = set(threading.enumerate()) - before
+    assert [thread for thread in threads if thread.name.startswith("prefetch")]
     results.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("prefetch")]
+    for thread in threads:
+        thread.join(10)
+    assert not set(threading.enumerate()) - before
+
+
+def test_who_leaves_waits_for_no_thread():
+    """Else a process hangs whose garbage collector ends an iteration while a thread starts."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(number):
+        if number:
+            begun.set()
+            go_on.wait(20)
+
+    results = iter(Prefetch(work, 5, ahead=2))
+    next(results)
+    assert begun.wait(20)
+    started = time.perf_counter()
+    results.close()
+    assert time.perf_counter() - started < 5
+    go_on.set()
 
 
 def test_waiting_is_what_the_user_waits():

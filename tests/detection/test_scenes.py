@@ -143,6 +143,21 @@ def test_boxes_are_scaled_with_their_image():
     )
 
 
+def test_each_image_gets_a_scale_of_its_own_and_its_boxes_with_it():
+    """Of 20 x 20 pixels become 40 or 60; the longer side has its limit."""
+    view, options = Settings(shorter=40, longer=60), {"scales": (40, 60, 80), "flips": False}
+    batches, seen = DetectionBatches(small_set(), 2, 0, view, **options), set()
+    for step in range(12):
+        batch = batches.batch(step)
+        seen.add(tuple(size[0] for size in batch.sizes))
+        side = max(size[0] for size in batch.sizes)
+        assert batch.images.shape == (2, side, side, 3)
+        for (height, width), boxes in zip(batch.sizes, batch.boxes, strict=True):
+            assert height == width
+            assert boxes.tolist() == [[height / 20 * x for x in (2, 4, 12, 10)]]
+    assert seen == {(40, 40), (40, 60), (60, 40), (60, 60)}
+
+
 def test_batches_larger_than_the_set_are_refused():
     with pytest.raises(ValueError, match="batch_size must be 1 to 2"):
         DetectionBatches(small_set(), 3, 0, VIEW)

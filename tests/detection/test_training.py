@@ -1,20 +1,24 @@
 """Training of detectors: through the trainer's loop, resumed, saved, by command."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from minires import cli
 from minires.detection import DetectorTrainer, detect, load_detector, scenes, train_detector
 from minires.detection.backbones import faster_rcnn
 from minires.detection.own_data import recipe_of
-from minires.detection.saved import load_saved, save_detector
+from minires.detection.pretraining import pretraining
+from minires.detection.saved import load_saved, save_detector, take_over
 from minires.detection.sets import DetectionData
-from minires.detection.small import SETTINGS, small_resnet
+from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from minires.detection.training import TERMS, toy
+from minires.training.dealing import hands_of
 from minires.training.recipes import Recipe
 from minires.training.records import read_records
 from minires.training.schedules import LinearDecay, LinearWarmUp
@@ -79,10 +83,18 @@ def test_a_resumed_training_gives_the_same_bits(data, tmp_path):
         np.testing.assert_array_equal(second.model.state_dict()[name], array, err_msg=name)
 
 
-def test_a_gpu_is_refused_with_a_sentence(data, tmp_path):
-    trainer = trainer_of(data, tmp_path)
-    with pytest.raises(ValueError, match='device="cpu"'):
-        trainer.make_batches(0, device="cuda", dtype=np.float32)
+def test_runs_of_detectors_are_dealt_by_what_they_cost(data, tmp_path):
+    runs = [trainer_of(data, tmp_path / str(n), recipe_of("toy", n, None)) for n in (3, 9, 4)]
+    size, hands = hands_of(Namespace(size=2), runs)
+    assert (size, hands) == (1, [[1], [2, 0]])
+
+
+def test_a_run_with_other_scales_is_not_gone_on_with(data, tmp_path):
+    options = {"folder": tmp_path, "seed": 0, "name": "a"}
+    model = small_resnet(data.classes, settings=VIEW)
+    DetectorTrainer(model, data, toy(2), scales=(40, 48), **options).run()
+    with pytest.raises(ValueError, match="scales"):
+        DetectorTrainer(model, data, toy(2), **options).resume()
 
 
 def test_one_scene_is_learnt_by_heart(tmp_path):
@@ -112,8 +124,6 @@ def test_large_detectors_are_made_again_from_their_file(tmp_path):
 
 
 def test_files_that_do_not_say_how_to_make_a_detector_are_refused(tmp_path):
-    from safetensors.numpy import save_file
-
     path = tmp_path / "a.safetensors"
     save_file({"x": np.zeros(1)}, path)
     assert load_saved(path) is None
@@ -141,6 +151,12 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert trained.exit_code == 0, trained.output
     assert "There is no test set" in trained.output
     assert "nothing is wrong" in trained.output
+    assert "On 3 test images: mAP@.5" in trained.output
+    assert "4 iterations in" in trained.output
+    assert (tmp_path / "run" / "test-image.png").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What the small ResNet finds" in page
+    assert "mAP@[.5,.95] on the test images" in page
     weights = tmp_path / "run" / "detector.safetensors"
     image, picture = folder / "JPEGImages" / "0.jpg", tmp_path / "out.png"
     arguments = (image, "--weights", weights, "--threshold", 0, "--picture", picture)
@@ -150,9 +166,57 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert picture.exists()
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_images_that_cannot_be_seen_are_named_before_training(split, content, tmp_path):
+    sets = {}
+    for name in ("train", "test"):
+        files = {f"{name}{i}": xml(("dog", 5, 5, 40, 30)) for i in range(2)}
+        sets[name] = voc_folder(tmp_path / name, files)
+    image = sets[split] / "JPEGImages" / f"{split}1.jpg"
+    image.unlink()
+    if content:
+        image.write_bytes(content)
+    folders = ("--data", sets["train"], "--test", sets["test"], "--out", tmp_path / "run")
+    result = invoke("train-detector", *folders, "--preset", "toy")
+    what = "images that can't be read" if content else "images whose files are missing"
+    assert f"{split}: 1 {what}, such as" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pretrained_trunk_is_the_detectors_own(tmp_path):
+    model = small_resnet(["dog"], settings=VIEW)
+    before = model.state_dict()
+    options = {"folder": tmp_path, "seed": 0, "drawings": (20, 10)}
+    trainer = pretraining(model, 2, **options)
+    assert trainer.dataset.image_shape == (64, 64, 3)  # a map of 8 x 8, as of a region
+    trainer.finish()
+    changed = {n for n, a in model.state_dict().items() if not np.array_equal(a, before[n])}
+    assert {name.split(".")[0] for name in changed} == {"trunk", "head"}
+
+
+def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
+    """With all but the last layers, whose classes are others, and anchors of another number."""
+    trained = small_resnet(["dog", "cat"], settings=replace(VIEW, sizes=((12,),)), seed=1)
+    path = save_detector(trained, tmp_path / "detector.safetensors")
+    model = take_over(small_resnet(["dog", "cat"], settings=VIEW), path)
+    theirs, own = trained.state_dict(), small_resnet(["dog", "cat"], settings=VIEW).state_dict()
+    for name, array in model.state_dict().items():
+        new = name.startswith(("predictor", "rpn.cls", "rpn.bbox"))
+        np.testing.assert_array_equal(array, (own if new else theirs)[name], err_msg=name)
+    with pytest.raises(ValueError, match="holds a small ResNet: a small VGG begins with"):
+        take_over(small_vgg(["dog"]), path)
+    save_file({"x": np.zeros(1)}, path)
+    with pytest.raises(ValueError, match="no detector that was trained here"):
+        take_over(model, path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("--backbone", "resnet18", "--weights", "r.pth", "--pretrain", 3), "is for small-resnet"),
+        (("--scales", "300,x"), "scales '300,x': expected whole pixels, 32 and more"),
+        (("--precision", "bfloat16"), "precision must be one of float32, tf32"),
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
         (("--sizes", "a"), "sizes of anchors 'a'"),
@@ -163,6 +227,11 @@ def test_bad_options_are_met_with_a_sentence(arguments, sentence, tmp_path):
     folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30))})
     result = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *arguments)
     assert sentence in str(result.exception)
+
+
+@pytest.mark.parametrize("preset", ["toy", "quick"])
+def test_one_iteration_is_enough(preset):
+    assert recipe_of(preset, 1, None).iterations == 1
 
 
 def test_iterations_move_the_drop_of_the_rate():

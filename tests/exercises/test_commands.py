@@ -63,7 +63,7 @@ def test_the_list_shows_progress_and_what_is_next(run, tmp_path):
     assert "started" in run()[1]
     path = solve(tmp_path / "exercises", "relu")
     assert run("check", "relu")[0] == 0
-    assert "1 of 15 are right" in run()[1]
+    assert "1 of 20 are right" in run()[1]
     path.write_text(path.read_text() + "\n# more\n")
     assert "changed since" in run()[1]
 
@@ -104,7 +104,7 @@ def test_an_exercise_may_be_named_in_several_ways(run, tmp_path, wish):
     ("arguments", "sentence"),
     [
         (("check", "relo"), "there is no exercise 'relo': did you mean relu?"),
-        (("start", "16"), "there is no exercise '16': `minires exercises` lists them"),
+        (("start", "21"), "there is no exercise '21': `minires exercises` lists them"),
         (("check", "relu"), "there is no exercises/relu.py yet: `minires exercises start relu`"),
         (("class", "ada"), "expected folders, one a student, but there is no ada"),
         (("check",), "there is nothing to check in exercises/ yet: begin with"),

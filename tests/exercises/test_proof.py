@@ -9,9 +9,9 @@ from minires.exercises.student_folder import SOLUTIONS, stub
 from minires.exercises.tasks import NAMES, exercise, plain_or_residual
 from minires.exercises.tasks.plain_or_residual import in_a_word, measure
 
-from .wrong import chunks, elementwise, networks, windows
+from .wrong import chunks, detection, elementwise, networks, windows
 
-WRONG = [*elementwise.ALL, *windows.ALL, *networks.ALL, *chunks.ALL]
+WRONG = [*elementwise.ALL, *windows.ALL, *networks.ALL, *chunks.ALL, *detection.ALL]
 
 
 def student(folder, name, text):

@@ -304,6 +304,15 @@ def forced_run(engine):
 
 
 @contextmanager
+def forced_weight_run(engine, parts):
+    """A context in which weight gradients take this engine of `runs_weight.cu`, in parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "choose_weight_run", lambda *_: engine)
+        patch.setattr(runs, "resident_blocks", lambda _: parts)
+        yield
+
+
+@contextmanager
 def forced(engine):
     """A context in which every product runs on this engine."""
     with pytest.MonkeyPatch.context() as patch:

@@ -1,10 +1,12 @@
 """Every implementation of every kernel except convolutions, against the reference in float64."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from minires.kernels import cpu, reference
+from minires.kernels import cpu, cuda, reference, reference_bfloat16
 from minires.kernels.records import Epoch
 
 from minires import kernels as contract
@@ -32,6 +34,16 @@ def test_every_name_of_the_contract_is_there():
     names = set(contract.__all__) - {"report"}
     assert names == set(cpu.__all__) - {"warm_up"}
     assert all(callable(getattr(reference, name)) for name in names)
+
+
+@pytest.mark.parametrize("module", [reference, reference_bfloat16, cpu, cuda])
+@pytest.mark.parametrize("name", sorted(set(contract.__all__) - {"report"}))
+def test_an_implementation_has_the_contracts_defaults(name, module):
+    """A kernel hands on only what it was given, so the implementation's defaults decide."""
+    stated = signature(getattr(contract, name)).parameters
+    own = signature(getattr(module, name)).parameters.values()
+    named = [p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    assert {p.name: p.default for p in named} == {p.name: stated[p.name].default for p in named}
 
 
 @implementations

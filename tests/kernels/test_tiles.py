@@ -14,7 +14,7 @@ from minires.kernels.dtypes import bfloat16
 
 from ..cuda import fake_cupy
 from ..device import gpu, is_real, place
-from .around import Bench, Layer, forced, forced_run, roundings
+from .around import Bench, Layer, forced, forced_run, forced_weight_run, roundings
 from .suite import assert_within
 
 pytestmark = pytest.mark.cuda
@@ -135,6 +135,46 @@ def launched_run(kernel, engine):
     return is_real() or fake_cupy.machine.counts.launches[f"{kernel}<{engine}>"] > 0
 
 
+WEIGHT_RUNS = [
+    (run, PRODUCTS.get(a), DTYPES.get(a, np.float32)) for a, run in source.WEIGHT_RUNS.items()
+]
+
+
+@pytest.mark.parametrize(("engine", "products", "dtype"), WEIGHT_RUNS, ids=str)
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (3, 17), (7, 32)], ids=str)
+def test_weight_runs(engine, products, dtype, size, bench):
+    """Several chunks and parts, the last ones partly empty; maps as wide as a run holds."""
+    assert engine.holds(32)
+    chunk = engine.warps * engine.of_a_warp
+    images = 3 * chunk // ((size[0] + 1) * (size[1] + 1)) + 1
+    for parts in (1, 2):
+        layer = Layer((images, *size, 32 // parts), 16 * parts)  # two slices of x, or of dy
+        made = bench(layer, dtype, products=products)
+        with forced_weight_run(engine, 2 * parts):
+            made.check_weight_grad()
+            made.check_pending_weight_grad()
+            assert launched_run("conv3x3_weight_grad", engine)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer((2, 4, 5, 16), 16, (2, 3)),
+        Layer((2, 4, 5, 16), 16, stride=2),
+        Layer((2, 4, 5, 16), 16, padding=0),
+        Layer((2, 4, 5, 16), 24),
+        Layer((2, 4, 5, 24), 16),
+        Layer((1, 3, 33, 16), 16),
+        Layer((1, 2, 2, 16), 80),
+    ],
+    ids=str,
+)
+def test_other_weight_gradients_go_by_windows(layer, bench):
+    made = bench(layer, products=3)
+    made.check_weight_grad()
+    assert is_real() or not any("conv3x3" in name for name in fake_cupy.machine.counts.launches)
+
+
 TURNED = list(itertools.product((False, True), repeat=2))[:3]  # of a and b; never both
 
 
@@ -180,6 +220,7 @@ def test_these_are_all_engines():
     names |= {
         f"{kernel}<{run}>" for kernel in ("conv3x3", "conv3x3_input_grad") for run, *_ in RUNS
     }
+    names |= {f"conv3x3_weight_grad<{run}>" for run, *_ in WEIGHT_RUNS}
     modules = source.ARITHMETIC_OF
     products = [(module, v) for module in modules for v in source.variants(module)]
     assert names == {n for pair in products for n in source.kernels_of(*pair)}

@@ -15,10 +15,27 @@ MUTANTS = [
         OPERATIONS,
         {
             "add: broadcasting is not undone": (ADD, "return grad, grad"),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/picking.py",
+        OPERATIONS,
+        {
             "getitem: elements picked twice get one gradient": (
-                "xp.add.at(total, ctx.saved.index, grad)",
-                "total[ctx.saved.index] = grad",
+                "np.add.at(total, on_host, to_host(grad))",
+                "total[on_host] = to_host(grad)",
             ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/picking.py",
+        "tests/autograd/test_picking.py",
+        {
+            "getitem on a GPU: what is picked twice is assigned": (
+                "return len(np.unique(rows)) == rows.size",
+                "return True",
+            ),
+            "getitem on a GPU: masks read one axis": ("sum(array.ndim - 1 for", "sum(0 for"),
         },
     ),
     *planted_in(
@@ -26,7 +43,7 @@ MUTANTS = [
         OPERATIONS,
         {
             "mean: divided by the length of the first axis": (
-                "total * (total.data.size / self.data.size)",
+                "total * (total.data.size / max(1, self.data.size))",
                 "total * (1 / len(self.data))",
             ),
         },

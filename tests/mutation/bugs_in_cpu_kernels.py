@@ -269,12 +269,12 @@ MUTANTS = [
         "tests/nn/test_backward_link.py",
         {
             "link: the sums are taken for another gradient": (
-                "return sums if dz is dy else None",
+                "return sums if masked_dy is dy else None",
                 "return sums",
             ),
             "link: what was gathered stays": (
-                "(dz, sums), self.gathered = self.gathered, (None, None)",
-                "dz, sums = self.gathered",
+                "(masked_dy, sums), self.gathered = self.gathered, (None, None)",
+                "masked_dy, sums = self.gathered",
             ),
         },
     ),

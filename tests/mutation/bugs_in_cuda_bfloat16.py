@@ -72,13 +72,19 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/product.cuh",
+        "kernels/cuda/loading.cuh",
         PRODUCTS,
         {
             "bfloat16: half of a pack of weights is copied": (
                 "for (int v = 0; v < V; v += PIECE / sizeof(T))",
                 "for (int v = 0; v < (V < 4 ? V : 4); v += PIECE / sizeof(T))",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/product.cuh",
+        PRODUCTS,
+        {
             "bfloat16: half of a pack of parts is added": (
                 "i += E::THREADS * W) {",
                 "i += E::THREADS * V) {",

@@ -192,7 +192,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/nn/module.py",
+        "minires/nn/grad_buffer.py",
         "tests/nn/test_backward_link_on_gpu.py::test_a_parameter_that_is_used_twice_gets_the_sum",
         {
             "gradients in place: a buffer is lent twice": (
@@ -202,7 +202,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/nn/module.py",
+        "minires/nn/grad_buffer.py",
         "tests/nn/test_backward_link_on_gpu.py::test_gradients_add_up_over_two_backward_passes",
         {
             "gradients in place: a buffer is lent though a gradient lies there": (

@@ -48,7 +48,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/product.cuh",
+        "kernels/cuda/loading.cuh",
         f"{TILES}::test_input_gradient",
         {
             "product: a tile's lines are stored beyond it": (
@@ -105,6 +105,12 @@ MUTANTS = [
                 "copy(stage == 0 ? AHEAD : stage - 1, k",
                 "copy(stage, k",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/loading.cuh",
+        ON_TENSOR_CORES,
+        {
             "copies: what does not exist is not made zero": (
                 "                copy_async<PIECE>(to + v, from + v, exists);",
                 "                if (exists) copy_async<PIECE>(to + v, from + v, true);",
@@ -129,6 +135,12 @@ MUTANTS = [
                 "            left.copy_nothing();\n",
                 "",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/loading.cuh",
+        f"{TILES}::test_convolution -k TensorCores",
+        {
             "pending: padding is normalised as well": (
                 "if (!(existing >> ((AHEAD - 1) * COUNT + number) & 1)) continue;",
                 "if (!Loader::holds(number)) continue;",
@@ -143,13 +155,19 @@ MUTANTS = [
                 "    if (count == 1) return;\n    combine_parts",
                 "    return;\n    combine_parts",
             ),
-            "parts: only as many as a thread reads at once are added": (
-                "begin < number; begin += GROUP_OF_PARTS",
-                "begin < 1; begin += GROUP_OF_PARTS",
-            ),
             "parts: all tiles count their arrivals together": (
                 "counters + tile * counters_for<GROUP_OF_PARTS>(count)",
                 "counters",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cuda/arrival.cuh",
+        f"{FUSED}::test_a_weights_gradient_in_so_many_parts",
+        {
+            "parts: only as many as a thread reads at once are added": (
+                "begin < number; begin += GROUP_OF_PARTS",
+                "begin < 1; begin += GROUP_OF_PARTS",
             ),
         },
     ),
@@ -260,7 +278,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cuda/product.cuh",
+        "kernels/cuda/loading.cuh",
         CONV2D,
         {
             "conv2d: padding keeps what the tile before held": (
@@ -414,59 +432,6 @@ MUTANTS = [
             "mask: a NaN lets through": (
                 "if (!(results.at[v] > T(0))) grads.at[v] = T(0);",
                 "if (results.at[v] <= T(0)) grads.at[v] = T(0);",
-            ),
-        },
-    ),
-    *planted_in(
-        "kernels/cuda/runs.cu",
-        f"{TILES}::test_runs",
-        {
-            "runs: there are no zeros behind a row": (
-                "int pitch() const { return width + 1; }",
-                "int pitch() const { return width; }",
-            ),
-            "runs: nor below an image": (
-                "row = take(image, height + 1);",
-                "row = take(image, height);",
-            ),
-            "runs: what is pending is applied to zeros": (
-                "            if (pixel < 0) continue;\n",
-                "            if (pixel < 0) {\n"
-                "                change(packs[number]);\n"
-                "                continue;\n"
-                "            }\n",
-            ),
-            "runs: the next weights are stored over those in use": (
-                "__syncthreads();\n                if (is_last) continue;",
-                "if (is_last) __syncthreads();\n                if (is_last) continue;",
-            ),
-            "runs: the next weights are read before they are there": (
-                "                store_weights(tile);\n                __syncthreads();\n",
-                "                store_weights(tile);\n",
-            ),
-            "runs: a run is loaded while others still multiply the one before": (
-                "__syncthreads();\n                if (is_last) continue;",
-                "if (!is_last) __syncthreads();\n                if (is_last) continue;",
-            ),
-            "runs: the next channels meet the weights of these": (
-                "is_last ? from + DEPTH : from)",
-                "from)",
-            ),
-            "runs: the kernel is not turned round for the gradient": (
-                "across = DIRECTION > 0 ? tap : SIDE - 1 - tap",
-                "across = tap",
-            ),
-            "runs: moments count positions, not pixels": (
-                "__syncthreads_count(pixel >= 0 && step >= ahead",
-                "__syncthreads_count(step >= ahead",
-            ),
-            "runs: results of zeros count in the moments": (
-                "[&](int m) { return target[m] >= 0; }, count,",
-                "[&](int m) { return true; }, count,",
-            ),
-            "runs: the gradient of zeros counts in the sums": (
-                "        if (target[m] < 0) return;\n",
-                "",
             ),
         },
     ),

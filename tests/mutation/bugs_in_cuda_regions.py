@@ -193,12 +193,32 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/autograd/ops.py",
+        "minires/autograd/picking.py",
         f"{DETECTOR}::test_a_pyramid_picks_maps_and_enlarges_them",
         {
             "an index on the host stays there": (
-                "move(p, device_of(a)) if isinstance(p, np.ndarray) else p",
+                "move(p, device) if isinstance(p, np.ndarray) else p",
                 "p",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/detection/proposals.py",
+        f"{DETECTOR}::test_a_step_waits_once_for_the_gpu",
+        {
+            "proposals: each image waits for the GPU": (
+                "            parts.append(of_level(one, ",
+                "            to_host(level.logits.data)\n            parts.append(of_level(one, ",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/detection/sets.py",
+        f"{DETECTOR}::test_two_trainings_have_the_same_bits_and_so_has_one_gone_on_with",
+        {
+            "batches: a stream begins with the first batch": (
+                "self.made(step + n)",
+                "self.made(n)",
             ),
         },
     ),

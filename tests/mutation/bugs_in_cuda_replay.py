@@ -15,7 +15,7 @@ MUTANTS = [
         BY_HAND,
         {
             "replay: the learning rate of the recording is used for ever": (
-                "lr=self.rate,",
+                "lr=self.lr_for_kernels,",
                 "lr=self.lr,",
             ),
             "replay: the learning rate is moved on, but not the one that the GPU reads": (

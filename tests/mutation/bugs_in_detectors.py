@@ -66,12 +66,12 @@ MUTANTS = [
                 "logits[..., : self.anchors] - logits[..., self.anchors :]",
             ),
             "proposals: boxes leave the image": (
-                "clip(decode(codes[order], anchors[order]), *size)",
-                "decode(codes[order], anchors[order])",
+                "clip(decode(codes[order], level.anchors[order]), *size)",
+                "decode(codes[order], level.anchors[order])",
             ),
             "proposals: small ones stay": (
-                "boxes, order = boxes[large], order[large]",
-                "large = large",
+                "boxes, order = np.ascontiguousarray(boxes[large]), order[large]",
+                "boxes = np.ascontiguousarray(boxes)",
             ),
         },
     ),
@@ -186,6 +186,10 @@ MUTANTS = [
                 "width - boxes[:, [2, 0]]",
                 "width - 1 - boxes[:, [2, 0]]",
             ),
+            "batches: an image has the scale of the one before": (
+                "size=len(chosen))].tolist()",
+                "size=len(chosen))].tolist()[-1:] * len(chosen)",
+            ),
             "batches: crowds are learnt": ("~self.annotations.crowd[part] & ", ""),
             "batches: boxes are not scaled": (
                 "boxes * np.tile((new / old)[::-1], 2)",
@@ -199,6 +203,21 @@ MUTANTS = [
         {
             "scenes: the last pixel is outside": ("int(columns[-1]) + 1", "int(columns[-1])"),
             "scenes: hidden objects are easy": ("bool(hidden > HIDDEN)", "False"),
+        },
+    ),
+    *planted_in(
+        "minires/detection/pages.py",
+        "tests/detection/test_pages.py",
+        {
+            "pages: difficult objects are missed": (
+                "    lost = counting(data)\n",
+                "    lost = counting(data) | True\n",
+            ),
+            "pages: small misses come first": ("-truth.box_area[places]", "truth.box_area[places]"),
+            "pages: doubtful false alarms come first": (
+                "-likely.score[places]",
+                "likely.score[places]",
+            ),
         },
     ),
     *planted_in(

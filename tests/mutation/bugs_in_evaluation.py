@@ -95,6 +95,7 @@ MUTANTS = [
                 "len(pending) == self.count",
             ),
             "prefetch: the last results come first": ("popleft()", "pop()"),
+            "prefetch: who leaves waits for the threads": ("wait=False, ", ""),
         },
     ),
     *planted_in(

@@ -110,8 +110,8 @@ MUTANTS = [
                 '_package["seed"] = np.random.default_rng(number)',
             ),
             "networks: one without a seed has zeros": (
-                'if seed == "zeros":',
-                'if seed in (None, "zeros"):',
+                'if isinstance(seed, str) and seed == "zeros":',
+                'if seed is None or (isinstance(seed, str) and seed == "zeros"):',
             ),
         },
     ),

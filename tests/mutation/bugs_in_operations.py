@@ -56,6 +56,16 @@ CONVOLUTION = [
         },
     ),
     *planted_in(
+        REFERENCE,
+        f"{CONTRACT}::test_an_implementation_has_the_contracts_defaults",
+        {
+            "contract: the reference has a default of its own": (
+                'conv2d(x, weight, *, stride=1, padding=0, algorithm="auto")',
+                'conv2d(x, weight, *, stride=1, padding=0, algorithm="im2col")',
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/checks/batch_norm.py",
         "tests/test_sentences.py",
         {
@@ -92,7 +102,7 @@ CONVOLUTION = [
 
 # ----------------------------------------------------------------------------------- batch norm
 
-DX = "gamma / np.sqrt(var + eps) * (dz - dbeta / count - x_hat * dgamma / count)"
+DX = "gamma / np.sqrt(var + eps) * (masked_dy - dbeta / count - x_hat * dgamma / count)"
 
 NORMALISATION = [
     *planted_in(
@@ -102,15 +112,15 @@ NORMALISATION = [
             "batch norm: dx is zero": (f"dx = {DX}", "dx = np.zeros_like(x)"),
             "batch norm: no gradient through the variance": (
                 DX,
-                "gamma / np.sqrt(var + eps) * (dz - dbeta / count)",
+                "gamma / np.sqrt(var + eps) * (masked_dy - dbeta / count)",
             ),
             "batch norm: no gradient through the mean": (
                 DX,
-                "gamma / np.sqrt(var + eps) * (dz - x_hat * dgamma / count)",
+                "gamma / np.sqrt(var + eps) * (masked_dy - x_hat * dgamma / count)",
             ),
             "batch norm: the gradient of gamma without x_hat": (
-                "(dz * x_hat).sum(PER_CHANNEL)",
-                "dz.sum(PER_CHANNEL)",
+                "(masked_dy * x_hat).sum(PER_CHANNEL)",
+                "masked_dy.sum(PER_CHANNEL)",
             ),
         },
     ),
@@ -202,11 +212,11 @@ NORMALISATION = [
                 "saved1",
             ),
             "fused batch norm: no gradient for the residual": (
-                "return dx, dgamma, dbeta, dz",
-                "return dx, dgamma, dbeta, np.zeros_like(dz)",
+                "return dx, dgamma, dbeta, masked_dy",
+                "return dx, dgamma, dbeta, np.zeros_like(masked_dy)",
             ),
             "fused batch norm: the ReLU does not cut the residual's gradient": (
-                "return dx, dgamma, dbeta, dz",
+                "return dx, dgamma, dbeta, masked_dy",
                 "return dx, dgamma, dbeta, dy",
             ),
             "fused batch norm: the ReLU comes before the residual": (

@@ -27,6 +27,36 @@ DATA = [
         },
     ),
     *planted_in(
+        "minires/data/augmentation.py",
+        "tests/data/test_scaled.py",
+        {
+            "scales: the largest is never drawn": (
+                "rng.integers(sides[0], sides[1], endpoint=True)",
+                "rng.integers(sides[0], max(sides[1], sides[0] + 1))",
+            ),
+            "scales: that of the longer side": ("/ min(height, width)", "/ max(height, width)"),
+            "scales: parts begin at the left": ("rng.uniform(0, width - w)", "0"),
+            "scales: parts are squares": (
+                "box = left, top, left + w, top + h",
+                "box = left, top, left + h, top + h",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/data/scaled.py",
+        "tests/data/test_scaled.py",
+        {
+            "scales: of one image for all": (
+                "self.sides, rng)",
+                "self.sides, np.random.default_rng(0))",
+            ),
+            "scales: the test images": (
+                'DatasetImages(dataset, "train")',
+                "DatasetImages(dataset)",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/data/photographs.py",
         PHOTOGRAPHS,
         {

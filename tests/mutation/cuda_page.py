@@ -15,6 +15,7 @@ from . import (
     bugs_in_cuda_products,
     bugs_in_cuda_regions,
     bugs_in_cuda_replay,
+    bugs_in_cuda_runs,
 )
 from .mutants import Mutant
 
@@ -22,6 +23,7 @@ PLACE = Path(__file__).parents[2] / "docs" / "cuda-mutations.md"
 TABLES = (
     bugs_in_cuda_kernels,
     bugs_in_cuda_products,
+    bugs_in_cuda_runs,
     bugs_in_cuda_large,
     bugs_in_cuda_launches,
     bugs_in_cuda_bfloat16,

@@ -28,8 +28,10 @@ from . import (
     bugs_in_detection,
     bugs_in_detectors,
     bugs_in_distributed,
+    bugs_in_entries,
     bugs_in_evaluation,
     bugs_in_exercises,
+    bugs_in_improvements,
     bugs_in_ladder,
     bugs_in_long_runs,
     bugs_in_models,
@@ -60,9 +62,11 @@ TABLES = (
     bugs_in_long_runs,
     bugs_in_report,
     bugs_in_analysis,
+    bugs_in_entries,
     bugs_in_evaluation,
     bugs_in_detection,
     bugs_in_detectors,
+    bugs_in_improvements,
     bugs_in_distributed,
 )
 MUTANTS = [*(mutant for table in TABLES for mutant in table.MUTANTS), *cuda_page.MUTANTS]

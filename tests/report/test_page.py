@@ -10,7 +10,7 @@ import pytest
 
 from minires.report import write_report
 from minires.report.paper import comparisons, printed_test_error, schedule_in_words
-from minires.report.runs import Group, Run
+from minires.report.runs import Group, Run, find_runs
 from minires.training import PRESETS
 from tests.report.made_up import LOSSES, PNG, read_records, write_records, write_run
 
@@ -314,7 +314,10 @@ class TestBesideThePaper:
         assert differing["images"] == "CIFAR-10 (a copy)"
         assert differing["test images"] == "not recorded"
         assert differing["networks"] == "others as well: ResNet-20 (B)"
-        assert differing["learning rate"].startswith("in a straight line up during 96 iterations")
+        assert differing["learning rate"] == (
+            "in a straight line up during 96 iterations to 0.05; "
+            "from iteration 96 on in a straight line to 0 at 480"
+        )
 
     @pytest.mark.parametrize("preset", PRESETS)
     @pytest.mark.parametrize("depth", [20, 110])
@@ -334,6 +337,13 @@ class TestBesideThePaper:
         assert printed_test_error(Group("ResNet-110 v2", [])) == "none"
         assert printed_test_error(Group("plain-34", [])) == "none"
         assert printed_test_error(Group("VGG-16", [])) == "none"
+
+
+def test_a_run_does_not_show_what_it_was_pretrained_by(tmp_path):
+    run = write_run(tmp_path, "ResNet-20", 0.5)
+    write_run(run, "pretraining", 0.5)
+    assert [found.config["network"] for found in find_runs([run])[0]] == ["ResNet-20"]
+    assert len(find_runs([tmp_path])[0]) == 2
 
 
 def test_a_folder_of_one_run_has_a_report_too(tmp_path):

@@ -22,6 +22,11 @@ NAMES = (
     "sgd",
     "plain_or_residual",
     "moments",
+    "iou",
+    "box_coding",
+    "nms",
+    "roi_align",
+    "average_precision",
 )
 
 

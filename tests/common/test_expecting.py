@@ -1,0 +1,59 @@
+"""Arguments are of the kinds that a function says, and become what can be written down."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minires import nn
+from minires.common.expecting import COUNT, as_kind, expects
+from minires.training import PRESETS
+from minires.training.recipes import Recipe
+
+
+@expects(count=COUNT, rate=float, path=Path)
+def taken(count, rate=0.5, *, path=None):
+    return count, rate, path
+
+
+def test_numbers_and_paths_become_plain_ones():
+    count, rate, path = taken(np.int64(3), np.float32(0.25), path="a/b")
+    assert (type(count), type(rate), path) == (int, float, Path("a/b"))
+    assert taken(1) == (1, 0.5, None)
+    assert taken(1, path=None)[2] is None
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: taken(), "taken: missing a required argument: 'count'"),
+        (lambda: taken(1, b=1), "taken: got an unexpected keyword argument 'b'$"),
+        (lambda: nn.ReLU(True), "ReLU: too many positional arguments"),
+        (lambda: nn.ReLU(inplace=True), "'inplace'; inplace: leave it out, no operation changes"),
+    ],
+)
+def test_what_is_missing_or_unknown_is_said(call, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        call()
+
+
+def test_what_came_is_said():
+    with pytest.raises(TypeError, match=r"taken: count must be a whole number, but is float \(0.5"):
+        taken(0.5)
+    with pytest.raises(ValueError, match="taken: count must be at least 1, but is 0"):
+        taken(0)
+    with pytest.raises(TypeError, match="taken: rate must be a number, but is NoneType"):
+        taken(1, None)
+
+
+def test_an_array_is_a_list_of_its_rows():
+    assert len(as_kind(Sequence, np.ones((2, 3)), "rows")) == 2
+
+
+def test_a_recipe_of_numpys_numbers_can_be_written_down():
+    toy = PRESETS["toy"](8, 40)
+    numbers = {"iterations": np.int64(3), "batch_size": np.int32(4), "mixup": np.float32(0.5)}
+    given = vars(toy) | numbers
+    assert json.dumps(Recipe(**given).settings())
