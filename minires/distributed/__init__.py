@@ -2,7 +2,7 @@
 
     launcher.py  who am I, from the environment alone
     alone.py     one process: what a world can do, at no cost
-    world.py     several, through MPI: the one file that imports mpi4py
+    mpi.py       several, through MPI: the one file that imports mpi4py
     nccl.py      the same sums between GPUs, on them
     watch.py     nobody waits for ever: a rank that fails, leaves or hangs ends all of them
     shards.py    a batch in parts, each with batch statistics of its own

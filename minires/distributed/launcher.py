@@ -55,7 +55,7 @@ def world() -> Alone:
             f"a launcher has started {here.size} processes, but mpi4py can't be used ({error}): "
             "pip install mpi4py and an MPI, such as mpich; or start one process, without a launcher"
         ) from None
-    from .world import whole_world
+    from .mpi import whole_world
 
     return whole_world(here)
 

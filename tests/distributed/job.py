@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minires.distributed
 from minires.distributed import place, silence_other_ranks, world
 from minires.distributed.tree import tree_sum
 from minires.training import InterruptedTraining, run_all, run_side_by_side
@@ -108,6 +109,7 @@ def calls(folder):
     """Everything that a world of four can do."""
     ranks, order = world(), folder / "order"
     assert (ranks.rank, ranks.size) == (place().rank, 4)
+    assert minires.distributed.world() is ranks
     rows = np.random.default_rng(0).standard_normal((4, 1001)).astype(np.float32)
     rows *= 10.0 ** np.arange(4)[:, None]
     assert ranks.sum(rows[ranks.rank]).tobytes() == tree_sum(rows).tobytes()

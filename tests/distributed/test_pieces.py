@@ -87,7 +87,7 @@ def test_a_launcher_without_mpi4py_gets_a_sentence():
 def test_no_file_but_one_imports_mpi4py_and_none_forks():
     for path in (ROOT / "minires").glob("**/*.py"):
         text = path.read_text(encoding="utf-8")
-        assert ("from mpi4py" in text) == (path.name == "world.py"), path
+        assert ("from mpi4py" in text) == (path.name == "mpi.py"), path
         assert "import multiprocessing" not in text, path
 
 

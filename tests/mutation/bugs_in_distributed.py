@@ -80,7 +80,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         SAME_BITS,
         {
             "world: only the own wish to stop counts": (
@@ -125,7 +125,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         CALLS,
         {
             "world: rank 0 alone sees its error": (
@@ -224,14 +224,14 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         f"{GPUS}::test_a_world_of_gpus",
         {
             "world: a GPU's array comes to MPI": ("on_host = to_host(array)", "on_host = array"),
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         f"{GPUS}::test_two_gpus_have_the_bits_of_one_stopped_and_resumed_between",
         {
             "world: GPUs stay connected": (
