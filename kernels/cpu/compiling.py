@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -69,17 +69,17 @@ class ForgivingCache(FunctionCache):
     One process compiles a kernel; others that need it wait, asleep, and read what that one keeps.
     """
 
-    turn: IO[str] | None = None  # a locked file, as long as this process compiles
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self.turn = contextlib.ExitStack()  # a locked file, as long as this process compiles
 
     def load_overload(self, *what: Any) -> Any:
         """The machine code; None where there is none that can be used: then it is our turn."""
-        self.turn = None  # where compiling has failed, it was not kept
-        found = self.read(*what)
-        if found is None:
-            self.turn = await_turn(Path(self.cache_path) / f"{self._impl.filename_base}.lock")
-            found = self.read(*what)
-        if found is not None:
-            self.turn = None
+        self.turn.close()  # where compiling has failed, nothing was kept
+        if (found := self.read(*what)) is None:
+            await_turn(self.turn, Path(self.cache_path) / f"{self._impl.filename_base}.lock")
+            if (found := self.read(*what)) is not None:
+                self.turn.close()
         return found
 
     def read(self, *what: Any) -> Any:
@@ -95,23 +95,23 @@ class ForgivingCache(FunctionCache):
         """Keep machine code, where the disk takes it."""
         with contextlib.suppress(OSError):
             super().save_overload(*what)
-        self.turn = None
+        self.turn.close()
 
 
-def await_turn(path: Path) -> IO[str] | None:
-    """A file that no other process has locked; None where that takes too long, or can't be."""
-    with contextlib.suppress(ImportError, OSError):  # Windows, or a disk without locks
+def await_turn(turn: contextlib.ExitStack, path: Path) -> None:
+    """Lock a file for as long as `turn` is open, once no other process holds it; or give up.
+
+    A lock ends with its process. Where there are none, on Windows and some disks, nobody waits.
+    """
+    with contextlib.suppress(ImportError, OSError):
         import fcntl
 
-        file, end = path.open("w"), time.monotonic() + PATIENCE
+        file, end = turn.enter_context(path.open("w")), time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            try:
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.05)
-            else:
-                return file
-    return None
+                return
+            time.sleep(0.05)
 
 
 def compiled(function: Callable, **options: Any) -> Any:

@@ -12,6 +12,14 @@ Nothing here is loaded, and MPI is never imported, in a process that no launcher
 """
 
 from .alone import ALONE, Alone
-from .launcher import place, rank_name, silence_other_ranks, world
+from .launcher import one_process_only, place, rank_name, silence_other_ranks, world
 
-__all__ = ["ALONE", "Alone", "place", "rank_name", "silence_other_ranks", "world"]
+__all__ = [
+    "ALONE",
+    "Alone",
+    "one_process_only",
+    "place",
+    "rank_name",
+    "silence_other_ranks",
+    "world",
+]

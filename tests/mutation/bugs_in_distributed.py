@@ -38,6 +38,10 @@ MUTANTS = [
         {
             "shards: the sum for the mean": ("mean /= self.count", "mean /= 1"),
             "shards: divided twice": ("mean /= self.count", "mean /= self.count**2"),
+            "shards: weights decay twice": (
+                "                parameter.grad = view\n",
+                "                parameter.grad = view + 0.1 * parameter.data\n",
+            ),
             "shards: frozen statistics move": (
                 "            if norm.training:\n                follow",
                 "            if True:\n                follow",
@@ -76,6 +80,10 @@ MUTANTS = [
             "shards: every rank computes the first ones": (
                 "range(world.rank * per_rank, (world.rank + 1) * per_rank)",
                 "range(per_rank)",
+            ),
+            "shards: only the own losses count": (
+                "return self.world.gather(rows)",
+                "return rows",
             ),
         },
     ),
@@ -137,6 +145,10 @@ MUTANTS = [
                 "            pass\n        for _",
             ),
             "world: every rank uses all cores": ("// len(sharing))", "// 1)"),
+            "world: MPI adds up": (
+                "return sum_over_ranks(vector, self.size, self.comm.Alltoall, self.comm.Allgather)",
+                "return self.comm.allreduce(vector)",
+            ),
         },
     ),
     *planted_in(
@@ -319,6 +331,31 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/distributed/mpi.py",
+        f"{RANKS}::test_a_launcher_of_another_mpi_gets_a_sentence",
+        {"world: N processes are N times rank 0": ("if comm.size != here.size:", "if False:")},
+    ),
+    *planted_in(
+        "minires/experiments/depths.py",
+        f"{RANKS}::test_an_experiment_trains_its_last_network_on_one_rank",
+        {
+            "experiments: all ranks train in one folder": (
+                "if world().rank == 0 else []",
+                "if True else []",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/recipes.py",
+        f"{PIECES}::test_numbers_that_do_not_fit_get_a_sentence",
+        {
+            "recipe: whether shards fit is seen in the first step": (
+                "            refuse_what_does_not_fit(self.shards, self.batch_size)\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/distributed/launcher.py",
         PIECES,
         {
@@ -329,6 +366,18 @@ MUTANTS = [
             "launcher: MPI is imported for a single process": (
                 "if here.size == 1:",
                 "if False:",
+            ),
+            "launcher: without mpi4py all are rank 0 of 1": (
+                "except (ImportError, RuntimeError) as error:\n",
+                "except (ImportError, RuntimeError) as error:\n        return ALONE\n",
+            ),
+            "launcher: several processes train one network": (
+                "if (size := place().size) > 1:",
+                "if (size := place().size) > 9:",
+            ),
+            "launcher: a single process that is tied to a core is not told": (
+                "tell_of_unused_cores([available_cores()])",
+                "pass",
             ),
         },
     ),
