@@ -24,8 +24,8 @@ SHARDED |= {"checkpoint_every": 2, "test_images": None}
 TINY = {"iterations": 4, "batch_size": 4, "record_every": 2, "evaluate_every": 4}
 TINY |= {"checkpoint_every": 2, "test_images": 4}
 LIMIT = 100  # seconds after which mpiexec ends its ranks, and leaves none behind
-OFTEN = {"iterations": 200, "record_every": 50, "evaluate_every": 200, "shards": 2}
-OFTEN |= {"schedule": LinearDecay(peak=0.05, start=5, stop=200)}
+OFTEN = {"iterations": 60, "record_every": 20, "evaluate_every": 60, "shards": 2}
+OFTEN |= {"schedule": LinearDecay(peak=0.05, start=5, stop=60), "batch_size": 4}
 HARM_DONE = "harm done"  # a file that tells when
 HARMED = {**TINY, "iterations": 8, "record_every": 4, "shards": 2}
 
@@ -62,9 +62,9 @@ def often(folder):
     ranks, moments = world(), random.Random(place().rank)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # between two runs
     steps = []
-    for _ in range(12):
+    for _ in range(6):
         run = sharded(folder, **OFTEN)
-        asking = threading.Timer(moments.uniform(0.1, 0.6), signal.raise_signal, [signal.SIGUSR1])
+        asking = threading.Timer(moments.uniform(0.05, 0.3), signal.raise_signal, [signal.SIGUSR1])
         asking.start()
         try:
             run.finish()

@@ -98,7 +98,7 @@ def test_ranks_that_are_asked_to_stop_at_any_moment_stop_after_the_same_step(tmp
     job.sharded(tmp_path / "whole", **job.OFTEN).finish()
     code, text = run(2, "often", tmp_path / "parts")
     assert code == 0, text
-    assert int(re.findall(r"rank 1 was stopped (\d+) times", text)[0]) > 2, text
+    assert int(re.findall(r"rank 1 was stopped (\d+) times", text)[0]) > 1, text
     same_runs(tmp_path / "whole", tmp_path / "parts")
 
 

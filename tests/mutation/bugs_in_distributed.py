@@ -145,10 +145,6 @@ MUTANTS = [
                 "            pass\n        for _",
             ),
             "world: every rank uses all cores": ("// len(sharing))", "// 1)"),
-            "world: MPI adds up": (
-                "return sum_over_ranks(vector, self.size, self.comm.Alltoall, self.comm.Allgather)",
-                "return self.comm.allreduce(vector)",
-            ),
         },
     ),
     *planted_in(
