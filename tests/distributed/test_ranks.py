@@ -196,13 +196,10 @@ def test_the_main_job_prints_and_writes_once(tmp_path):
     assert config["made with"]["ranks"].startswith("2, ")
     code, text = start(0, script, *options[:-1], tmp_path / "alone", "--shards", 2)
     assert code == 0, text
-    files = [
-        {p.relative_to(out) for p in out.rglob("*")}
-        for out in (tmp_path / "out", tmp_path / "alone")
-    ]
-    assert files[0] == files[1]
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    assert files_in(out) == files_in(alone)
     for name in ("plain-8-seed0", "ResNet-8-seed0"):
-        same_runs(tmp_path / "out" / name, tmp_path / "alone" / name)
+        same_runs(out / name, alone / name)
     code, text = start(2, script, *options)
     assert code == 1
     assert " ".join(text.split()).count("already holds something") == 1
