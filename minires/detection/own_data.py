@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ..common.output import tell
 from ..data import read_classes
+from ..distributed import one_process_only
 from ..kernels.devices import choose
 from ..kernels.precision import precision as in_precision
 from ..training.display import Display
@@ -63,6 +64,7 @@ def train_on(
     `view` are the shorter and the longer side that the network sees, `scales` shorter sides to draw
     from in training. `pretrain` are iterations on the built-in drawings before.
     """
+    one_process_only("minires train-detector")
     if pretrain:
         refuse_pretraining(backbone, weights)
     if precision not in PRECISIONS:
