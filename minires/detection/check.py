@@ -47,10 +47,14 @@ class Check:
     strange: tuple[Fault, ...]
 
     @cached_property
+    def cut(self) -> Array:
+        """Boxes cut to their image, as in training; of one of unknown size nothing is left."""
+        return clip_each(self.annotations.box, self.image_sizes[self.annotations.image])
+
+    @cached_property
     def usable(self) -> Flags:
-        """Objects with an area, in images of known size, that are no crowds."""
-        a = self.annotations
-        return (area(a.box) > 0) & (self.image_sizes[a.image, 0] > 0) & ~a.crowd
+        """Objects with an area in their image, whose size is known, that are no crowds."""
+        return (area(self.cut) > 0) & ~self.annotations.crowd
 
     @cached_property
     def sides(self) -> Array:
@@ -64,7 +68,7 @@ class Check:
         sizes = self.image_sizes[a.image[self.usable]]
         new = resized(sizes, view.shorter, view.longer)
         scale = (new / sizes)[:, ::-1]
-        return a.box[self.usable] * np.tile(scale, 2), -(-new // view.stride)
+        return self.cut[self.usable] * np.tile(scale, 2), -(-new // view.stride)
 
     def overlap(self, sizes: Sequence[float] | None = None) -> Array:
         """The largest overlap of each usable object with an anchor."""

@@ -138,7 +138,7 @@ class TestAnchors:
         """60 x 40 pixels become 90 x 60, on a map of 6 x 4."""
         view = Viewing((16, 32), shorter=60, longer=100, stride=16)
         made = checked(tmp_path, DOG, ("dog", 3, 3, 9, 50), viewing=view)
-        seen = np.array([[15, 7.5, 45, 37.5], [3, 3, 13.5, 75]])
+        seen = np.array([[15, 7.5, 45, 37.5], [3, 3, 13.5, 60]])  # the image ends there
         np.testing.assert_allclose(made.seen[0], seen)
         np.testing.assert_array_equal(made.seen[1], [[4, 6]] * 2)
         expected = iou(seen, grid(shapes((16, 32)), 4, 6)).max(axis=1)

@@ -387,8 +387,12 @@ MUTANTS = [
                 'return image.size, Fault("images of another',
             ),
             "check: crowds want anchors": (
-                "(self.image_sizes[a.image, 0] > 0) & ~a.crowd",
-                "(self.image_sizes[a.image, 0] > 0)",
+                "(area(self.cut) > 0) & ~self.annotations.crowd",
+                "area(self.cut) > 0",
+            ),
+            "check: boxes reach beyond their image": (
+                "clip_each(self.annotations.box, self.image_sizes[self.annotations.image])",
+                "self.annotations.box",
             ),
             "check: boxes are scaled by the other side": (
                 "(new / sizes)[:, ::-1]",

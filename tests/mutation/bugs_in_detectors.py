@@ -161,6 +161,16 @@ MUTANTS = [
     ),
     *planted_in(
         "minires/detection/backbones.py",
+        f"{RECORD} -k vgg16",
+        {
+            "VGG's fc7 has no ReLU": (
+                "list(network.classifier)[:-1])",
+                "list(network.classifier)[:-3])",
+            )
+        },
+    ),
+    *planted_in(
+        "minires/detection/backbones.py",
         f"{TRAINING} -k all_kinds",
         {
             "detectors: files forget what network they are made of": (
