@@ -206,7 +206,8 @@ def settings_of(backbone: str, sizes: str | None, view: tuple[int | None, int | 
 def viewing_of(backbone: str, settings: Settings) -> Viewing:
     """How the trunk sees images; its stride are pixels between two places of its map."""
     stride = 8 if backbone in SMALL_NAMES else 16
-    return Viewing(settings.sizes[0], settings.shorter, settings.longer, stride)
+    sides = settings.sizes[0], settings.shorter, settings.longer
+    return Viewing(*sides, stride, settings.border)
 
 
 def begin(
