@@ -24,6 +24,7 @@ from rich.table import Table
 from minires.analysis import PROBES, Lab, Probe
 from minires.common.json_files import read_json
 from minires.common.output import errors_as_sentences
+from minires.distributed import one_process_only
 from minires.training import PRESETS, DivergedError, Trainer
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
@@ -43,6 +44,7 @@ def main(
     seed: Annotated[int | None, typer.Option(min=0, help="of weights, batches, crops; 0")] = None,
 ) -> None:
     """Run probes. What isn't given is as in the folder's main job, if it holds one."""
+    one_process_only("examples/probes.py")
     if not names:
         console.print(catalogue())
         return

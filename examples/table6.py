@@ -4,8 +4,9 @@
 
 trains by the paper's recipe (64,000 iterations of 128 images), or by a fraction of it with
 `--iterations`: the rate then falls at the same half and three quarters. On a GPU all networks of a
-seed train side by side. After Ctrl-C the same command goes on. Several processes may share a
-folder, each with `--networks` or `--seeds` of its own.
+seed train side by side. After Ctrl-C the same command goes on. `mpiexec -n 4
+python examples/table6.py ...` deals them to four processes; others may share the folder, each with
+`--networks` or `--seeds` of its own.
 
     python examples/table6.py --from benchmarks/results/table6.json --out docs
 
@@ -29,6 +30,7 @@ import minires
 from minires.common.files import atomic
 from minires.common.output import errors_as_sentences
 from minires.data import load
+from minires.distributed import Alone, silence_other_ranks, world
 from minires.experiments.table6 import page
 from minires.report import (
     Run,
@@ -72,17 +74,25 @@ def main(
     if kept:
         show(kept_runs(kept), out)
         return
+    ranks = world()  # before a GPU is taken
     entries = [entry(name, seed) for seed in numbers(seeds) for name in names(networks)]
     try:
         with minires.precision(precision):
-            train(entries, iterations, data, data_dir, choose(device), out)
+            train(entries, iterations, data, data_dir, choose(device), out, ranks)
     except KeyboardInterrupt as stopped:
         console.print(f"\n{stopped}\nThe same command goes on.", markup=False, soft_wrap=True)
         raise SystemExit(130) from None
-    runs = load_runs(out)
-    console.print(f"Runs: {keep_runs(runs, out / 'table6.json')}", markup=False, soft_wrap=True)
-    show(runs, out)
-    console.print(f"Report: {write_report([out])[0]}", markup=False, soft_wrap=True)
+    if ranks.rank == 0:
+        keep(out)
+
+
+def keep(folder: Path) -> None:
+    """The runs as one file, page, picture and report."""
+    runs = load_runs(folder)
+    kept = keep_runs(runs, folder / "table6.json")
+    console.print(f"Runs: {kept}", markup=False, soft_wrap=True)
+    show(runs, folder)
+    console.print(f"Report: {write_report([folder])[0]}", markup=False, soft_wrap=True)
 
 
 def names(networks: str) -> list[str]:
@@ -114,10 +124,11 @@ def train(
     data_dir: Path | None,
     device: str,
     folder: Path,
+    ranks: Alone,
 ) -> None:
-    """All entries to their ends, seed by seed."""
-    dataset = load(data, data_dir=data_dir)
-    keep_command(folder, shlex.join(["python", *sys.argv]))
+    """All entries to their ends; on a GPU seed by seed."""
+    dataset = ranks.in_turn(lambda: load(data, data_dir=data_dir))
+    ranks.share(lambda: keep_command(folder, shlex.join(["python", *sys.argv])))
     console.print(f"Data: {dataset.name}; device: {device}; runs in {folder}.", markup=False)
     with Display(console, side_by_side=device == "cuda") as display:
         trainers = [
@@ -132,8 +143,10 @@ def train(
             for one in entries
         ]
         display.add(trainers)
-        for seed in dict.fromkeys(one.seed for one in entries):
-            run_side_by_side([t for t in trainers if t.batches.seed == seed])
+        seeds = dict.fromkeys(one.seed for one in entries)
+        by_seed = [[t for t in trainers if t.batches.seed == seed] for seed in seeds]
+        for together in by_seed if device == "cuda" else [trainers]:
+            run_side_by_side(together)
 
 
 def show(runs: list[Run], folder: Path) -> None:
@@ -149,6 +162,7 @@ def show(runs: list[Run], folder: Path) -> None:
 
 def run() -> None:
     """Turn expected failures into one sentence each."""
+    silence_other_ranks()
     with errors_as_sentences(DivergedError):
         typer.run(main)
 

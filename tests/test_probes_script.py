@@ -32,6 +32,14 @@ def test_without_a_name_it_lists_them():
         assert name in text
 
 
+def test_several_processes_get_a_sentence(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", "0")
+    code, text = run("lesions")
+    assert code == 1
+    assert "examples/probes.py runs in one process, but a launcher has started 2" in text
+
+
 def test_an_unknown_probe_gets_a_sentence():
     code, text = run("lesion")
     assert code == 1

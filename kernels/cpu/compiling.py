@@ -24,6 +24,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def vector_lanes() -> int:
 
 
 LANES = vector_lanes()
+PATIENCE = 120  # seconds for another process, after which this one compiles as well
 
 PRANGE_ONLY = {
     "prange": True,
@@ -62,9 +64,25 @@ def helper(function: Callable) -> Any:
 
 
 class ForgivingCache(FunctionCache):
-    """Machine code on disk that may be damaged, or not fit there: then it is compiled."""
+    """Machine code on disk that may be damaged, or not fit there: then it is compiled.
+
+    One process compiles a kernel; others that need it wait, asleep, and read what that one keeps.
+    """
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        self.turn = contextlib.ExitStack()  # a locked file, as long as this process compiles
 
     def load_overload(self, *what: Any) -> Any:
+        """The machine code; None where there is none that can be used: then it is our turn."""
+        self.turn.close()  # where compiling has failed, nothing was kept
+        if (found := self.read(*what)) is None:
+            await_turn(self.turn, Path(self.cache_path) / f"{self._impl.filename_base}.lock")
+            if (found := self.read(*what)) is not None:
+                self.turn.close()
+        return found
+
+    def read(self, *what: Any) -> Any:
         """The machine code; None where there is none that can be used."""
         try:
             return super().load_overload(*what)
@@ -77,6 +95,23 @@ class ForgivingCache(FunctionCache):
         """Keep machine code, where the disk takes it."""
         with contextlib.suppress(OSError):
             super().save_overload(*what)
+        self.turn.close()
+
+
+def await_turn(turn: contextlib.ExitStack, path: Path) -> None:
+    """Lock a file for as long as `turn` is open, once no other process holds it; or give up.
+
+    A lock ends with its process. Where there are none, on Windows and some disks, nobody waits.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        file, end = turn.enter_context(path.open("w")), time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.05)
 
 
 def compiled(function: Callable, **options: Any) -> Any:

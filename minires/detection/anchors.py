@@ -55,19 +55,30 @@ def grid(anchors: Boxes, height: int, width: int, stride: int | tuple[int, int] 
 
 
 def best_iou(
-    boxes: Boxes, maps: npt.NDArray[np.integer], anchors: Boxes, stride: int = STRIDE
+    boxes: Boxes,
+    maps: npt.NDArray[np.integer],
+    anchors: Boxes,
+    stride: int = STRIDE,
+    images: npt.NDArray[np.integer] | None = None,
 ) -> Array:
     """The largest overlap of each box (N, 4) with any anchor of its own map, (N,).
 
-    `maps` are heights and widths, (N, 2). No grid is made: overlap grows with the shared width and
-    height, and for an anchor of a given shape each is largest at the place nearest to the box.
+    `maps` are heights and widths, (N, 2). So are `images`, where anchors that cross the edge of
+    their image don't count. No grid is made: overlap grows with the shared width and height, and
+    for an anchor of a given shape each is largest at the place nearest to the box.
     """
     shared = np.ones((len(boxes), len(anchors)))
     for axis, places in ((0, maps[:, 1]), (1, maps[:, 0])):
+        first, last = np.zeros(len(anchors)), places[:, None] - 1.0
+        if images is not None:
+            first = np.ceil(-anchors[:, axis] / stride)
+            inside = np.floor((images[:, 1 - axis, None] - anchors[:, axis + 2]) / stride)
+            last = np.minimum(last, inside)
+            shared *= first <= last
         start, end = boxes[:, axis, None], boxes[:, axis + 2, None]
         centre = (anchors[:, axis] + anchors[:, axis + 2]) / 2
         nearest = np.round(((start + end) / 2 - centre) / stride)
-        move = np.clip(nearest, 0, places[:, None] - 1) * stride
+        move = np.clip(nearest, first, last) * stride
         inner = np.minimum(end, anchors[:, axis + 2] + move)
         shared *= np.maximum(inner - np.maximum(start, anchors[:, axis] + move), 0)
     return shared_part(shared, area(boxes)[:, None] + area(anchors) - shared).max(axis=1)

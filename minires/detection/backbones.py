@@ -10,13 +10,14 @@ He et al. 2015, app. A, and Ren et al. 2015, sec. 3.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor
-from ..models import VGG, ResNet, resnet, vgg
+from ..models import VGG, ResNet, names, resnet, vgg
 from ..nn import Flatten, Module, Sequential
 from ..nn.init import Seed, generators
 from ..nn.layers import DType
@@ -98,6 +99,9 @@ def faster_rcnn(
     """
     if backbone not in NAMES:
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, but is {backbone!r}")
+    if frozen and network is None and seed != "zeros":
+        advice = "give `network`, a pretrained one, or frozen=False"
+        warnings.warn(f"faster_rcnn: random weights are frozen: {advice}", stacklevel=2)
     options: dict[str, Any] = {
         "settings": settings or Settings(),
         "softmax": softmax,
@@ -106,6 +110,7 @@ def faster_rcnn(
     options |= {"frozen": frozen, "classes": classes, "dtype": dtype}
     made_as = {"backbone": backbone, "pooling": pooling, "softmax": softmax, "frozen": frozen}
     made_as |= {"context": True} if context else {}
+    made_as |= {"network": names.made_as(network)} if network is not None else {}
     options["made_as"] = made_as | {"version": getattr(network, "version", version)}
     depth = RESNETS.get(backbone)
     if depth is None:
@@ -121,6 +126,8 @@ def must_be(network: Any, kind: type[Module], backbone: str) -> Any:
     if not isinstance(network, kind) or getattr(network, "depth", None) != depth:
         name = getattr(network, "name", type(network).__name__)
         raise ValueError(f"a detector with {backbone} can't start from {name}: give a {backbone}")
+    if (channels := network.channels) != 3:
+        raise ValueError(f"detectors see 3 channels (RGB), but {network.name} has {channels}")
     return network
 
 

@@ -28,12 +28,16 @@ MISSING, BROKEN = "images whose files are missing", "images that can't be read"
 
 @dataclass(frozen=True)
 class Viewing:
-    """How a network will see the images: its anchors, and the sizes that images are scaled to."""
+    """How a network will see the images: its anchors, and the sizes that images are scaled to.
+
+    `border` says whether anchors that cross the edge of an image are trained.
+    """
 
     sizes: tuple[float, ...] = SIZES
     shorter: int = 600
     longer: int = 1000
     stride: int = STRIDE
+    border: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +51,14 @@ class Check:
     strange: tuple[Fault, ...]
 
     @cached_property
+    def cut(self) -> Array:
+        """Boxes cut to their image, as in training; of one of unknown size nothing is left."""
+        return clip_each(self.annotations.box, self.image_sizes[self.annotations.image])
+
+    @cached_property
     def usable(self) -> Flags:
-        """Objects with an area, in images of known size, that are no crowds."""
-        a = self.annotations
-        return (area(a.box) > 0) & (self.image_sizes[a.image, 0] > 0) & ~a.crowd
+        """Objects with an area in their image, whose size is known, that are no crowds."""
+        return (area(self.cut) > 0) & ~self.annotations.crowd
 
     @cached_property
     def sides(self) -> Array:
@@ -58,18 +66,19 @@ class Check:
         return np.sqrt(area(self.seen[0]))
 
     @cached_property
-    def seen(self) -> tuple[Array, npt.NDArray[np.int64]]:
-        """The usable boxes as the network sees them, and the sizes of their maps."""
+    def seen(self) -> tuple[Array, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The usable boxes as the network sees them, the sizes of their maps and images."""
         a, view = self.annotations, self.viewing
         sizes = self.image_sizes[a.image[self.usable]]
         new = resized(sizes, view.shorter, view.longer)
         scale = (new / sizes)[:, ::-1]
-        return a.box[self.usable] * np.tile(scale, 2), -(-new // view.stride)
+        return self.cut[self.usable] * np.tile(scale, 2), -(-new // view.stride), new
 
     def overlap(self, sizes: Sequence[float] | None = None) -> Array:
         """The largest overlap of each usable object with an anchor."""
-        boxes, maps = self.seen
-        return best_iou(boxes, maps, shapes(sizes or self.viewing.sizes), self.viewing.stride)
+        (boxes, maps, images), view = self.seen, self.viewing
+        edge = None if view.border else images
+        return best_iou(boxes, maps, shapes(sizes or view.sizes), view.stride, edge)
 
     def better_sizes(self) -> tuple[tuple[int, ...], float] | None:
         """Three sizes of anchors that fit at least 5 % more of the objects, and the share of them.

@@ -187,7 +187,7 @@ def detect_in(
     pictures = picture_paths(picture, images) if picture else {}
     models = [load_detector(path, classes=names) for path in weights]
     for path in images:
-        image = open_image(path)
+        image = open_image(path, upright=True)
         found = likely(look(models, options, np.asarray(image)), threshold)
         known = models[0].classes
         tell(console, f"{path}: {len(found.boxes)} objects", *found_lines(found, known))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor
-from ..data.images import IMAGENET_MEAN, IMAGENET_STD
+from ..data.images import IMAGENET_MEAN, IMAGENET_STD, as_rgb
 from ..kernels.devices import move, to_host
 from ..nn import evaluating
 from .boxes import Array, clip, resized
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
+LEAST_SIDE = 16  # pixels from which a trunk of stride 16 makes a map
+
 
 def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
-    """What is in an RGB image: boxes in its own pixels, labels 1 .. K, scores, best first.
+    """What is in an image: boxes in its own pixels, labels 1 .. K, scores, best first.
 
-    Raises: ValueError where the network's numbers are broken.
+    `image` is one of Pillow's, or bytes (H, W, 3), RGB. Raises: ValueError for an array that is
+    none, and where the network's numbers are broken.
     """
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
     with evaluating(model):
         (found,) = model(Tensor(move(x, model.device)), [size])
@@ -37,12 +41,25 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     return found._replace(boxes=boxes)
 
 
+def pixels_of(image: Any) -> Pixels:
+    """An image's bytes, RGB; grey levels become equal channels.
+
+    Raises: ValueError for an array that is no image of bytes: levels from 0 to 1 would be black.
+    """
+    pixels = np.asarray(as_rgb(image, image.format) if hasattr(image, "convert") else image)
+    if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
+        raise ValueError(
+            "expected an image as an array of bytes (uint8), height x width x 3 (RGB), but got "
+            f"{pixels.dtype}, {' x '.join(map(str, pixels.shape))}: open its file with Pillow"
+        )
+    return pixels
+
+
 def prepare(pixels: Pixels, settings: Settings, dtype: npt.DTypeLike) -> tuple[Array, Size]:
     """An image as a batch of one, (1, H, W, 3), and its size there without the padding."""
     height, width = resized(np.array(pixels.shape[:2]), settings.shorter, settings.longer).tolist()
     seen = enlarge(normalised(pixels, dtype), (height, width))
-    more = [(0, -side % settings.multiple) for side in (height, width)]
-    return np.pad(seen, (*more, (0, 0)))[None], (height, width)
+    return padded([seen], settings.multiple), (height, width)
 
 
 def normalised(pixels: Pixels, dtype: npt.DTypeLike) -> Array:
@@ -64,6 +81,19 @@ def enlarge(image: Array, size: Size) -> Array:
         first, second = image.take(low, axis), image.take(np.minimum(low + 1, old - 1), axis)
         image = first + share * (second - first)
     return image
+
+
+def padded(images: Sequence[Array], multiple: int) -> Array:
+    """Images as one array (N, H, W, 3), of zeros where a smaller one ends.
+
+    Its sides are whole multiples of a number, and large enough for every trunk.
+    """
+    largest = (max(LEAST_SIDE, *(image.shape[axis] for image in images)) for axis in (0, 1))
+    sides = (-(-side // multiple) * multiple for side in largest)
+    batch = np.zeros((len(images), *sides, 3), images[0].dtype)
+    for target, image in zip(batch, images, strict=True):
+        target[: image.shape[0], : image.shape[1]] = image
+    return batch
 
 
 def refuse_broken(model: FasterRCNN, found: Found) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import no_grad
 from ..nn import evaluating
 from .boxes import Boxes
-from .detecting import Pixels, refuse_broken
+from .detecting import Pixels, pixels_of, refuse_broken
 from .network import FasterRCNN
 from .refinement import VOTE, likeliest_boxes, vote
 from .regions import Found, Judged, best_of_each_class
@@ -55,13 +55,13 @@ class Improvements:
 def detect_improved(
     models: Sequence[FasterRCNN], image: Image | Pixels, options: Improvements
 ) -> Found:
-    """What one or several detectors find in an RGB image, as `detect` says it.
+    """What one or several detectors find in an image, as `detect` says it.
 
     The numbers for suppression and selection are the first detector's. Raises: ValueError where
     detectors differ in their classes, or their numbers are broken.
     """
     refuse_other_classes(models)
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     with no_grad(), ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))

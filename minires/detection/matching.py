@@ -59,6 +59,12 @@ def inside(boxes: Boxes, height: float, width: float) -> npt.NDArray[np.bool_]:
     return np.asarray(((boxes[:, :2] >= 0) & (boxes[:, 2:] <= limits)).all(axis=1))
 
 
+def centred(boxes: Boxes, height: float, width: float) -> npt.NDArray[np.bool_]:
+    """Which boxes (N, 4) have their middle in an image, and not in its padding."""
+    limits = np.array([width, height], boxes.dtype)
+    return np.asarray(((boxes[:, :2] + boxes[:, 2:]) / 2 < limits).all(axis=1))
+
+
 def match_anchors(anchors: Boxes, objects: Boxes, usable: npt.NDArray[np.bool_]) -> Places:
     """The object of each anchor: 0.7 and more, and the best of each object; below 0.3 none.
 

@@ -91,7 +91,10 @@ class FasterRCNN(Module):
         self.name, self.classes, self.numbers = name, tuple(classes), settings
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.trunk = trunk
-        self.rpn = ProposalNetwork(channels, width, settings, softmax=softmax, **options)
+        stride = getattr(pool, "stride", None)  # of one map; a pyramid has several
+        self.rpn = ProposalNetwork(
+            channels, width, settings, softmax=softmax, stride=stride, **options
+        )
         self.pool, self.head = pool, head
         self.context = context
         self.predictor = Predictor(features * (2 if context else 1), len(classes), **options)

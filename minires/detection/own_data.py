@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from ..common.output import tell
 from ..data import read_classes
+from ..distributed import one_process_only
 from ..kernels.devices import choose
 from ..kernels.precision import precision as in_precision
 from ..training.display import Display
+from ..training.divergence import DivergedError
 from ..training.recipes import Recipe
 from ..training.records import read_records
 from ..training.trainer import Trainer, run_all
@@ -63,22 +66,22 @@ def train_on(
     `view` are the shorter and the longer side that the network sees, `scales` shorter sides to draw
     from in training. `pretrain` are iterations on the built-in drawings before.
     """
+    one_process_only("minires train-detector")
     if pretrain:
         refuse_pretraining(backbone, weights)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     place, drawn_from = choose(device), sides(scales, least=SMALLEST_SIDE)
     settings = settings_of(backbone, sizes, view)
-    seen = Viewing(settings.sizes[0], settings.shorter, settings.longer, stride_of(backbone))
-    train, tested = checked(console, data, splits, test, classes, seen)
-    model = begin(backbone, train, settings, weights)
-    sets = DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
+    seen = viewing_of(backbone, settings)
+    sets = checked(console, data, splits, test, classes, seen)
+    model = begin(backbone, sets.classes, settings, weights)
     with in_precision(precision):
         options: dict[str, Any] = {"seed": seed, "device": place}
         if pretrain:
             drawings = pretraining(model, pretrain, folder=folder / "pretraining", **options)
             finish(console, drawings)
-        options["scales"] = drawn_from
+        options |= {"scales": drawn_from, "conditions": conditions(weights, pretrain, sizes, view)}
         trainer = DetectorTrainer(model, sets, recipe, folder=folder, name=model.name, **options)
         finish(console, trainer)
     path = save_detector(model, folder / "detector.safetensors")
@@ -95,7 +98,7 @@ def checked(
     test: Path | None,
     classes: Path | None,
     seen: Viewing,
-) -> tuple[Annotations, Annotations]:
+) -> DetectionData:
     """Training and test set, whose boxes and images have been looked at.
 
     Without a test set the images that it is trained on are the test, and that is said.
@@ -106,22 +109,56 @@ def checked(
     result = check(train, seen, whole=False)
     show_check(console, result)
     refuse_unseen(train.name, result.wrong)
+    refuse_nothing(train)
     held_out = test or (data if splits[1] else None)
     if held_out is None:
         tell(console, "There is no test set: what follows is measured on the training images.")
-        return train, train
+        return DetectionData(train.name, DetectionSet(train), DetectionSet(train))
     tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
     tested.refuse_faults()
     refuse_unseen(tested.name, image_sizes(tested, iter)[1])
-    return train, tested
+    refuse_nothing(tested)
+    return DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
 
 
-def finish(console: Console, trainer: Trainer) -> None:
-    """Train to the end, and show how far it is."""
-    with Display(console) as display:
-        trainer.watch = display.watch
-        display.add([trainer])
-        run_all([trainer])
+def refuse_nothing(annotations: Annotations) -> None:
+    """Raises: ValueError where there is nothing to find: mAP would be no number."""
+    if not (~annotations.difficult & ~annotations.crowd).any():
+        raise ValueError(
+            f"{annotations.name} has no object that counts (all are difficult or crowds, or there "
+            "is none): there is nothing to learn from it, nor to measure"
+        )
+
+
+def conditions(
+    weights: Path | None, pretrain: int, sizes: str | None, view: tuple[int | None, int | None]
+) -> dict[str, Any]:
+    """What makes a run another one beside its recipe: what it begins with, and what it sees."""
+    begins = weights.name if weights else f"{pretrain} iterations on drawings" if pretrain else None
+    return {"begins with": begins, "anchors": sizes, "sides": list(view) if any(view) else None}
+
+
+def finish(
+    console: Console,
+    *trainers: Trainer,
+    train: Callable[[Any], object] = run_all,
+    again: str = "the same command once more",
+) -> None:
+    """Train to the end, and show how far it is; `again` says what goes on after Ctrl-C.
+
+    Raises: ValueError where training diverges, SystemExit(130) after Ctrl-C.
+    """
+    try:
+        with Display(console) as display:
+            for trainer in trainers:
+                trainer.watch = display.watch
+            display.add(trainers)
+            train(trainers)
+    except KeyboardInterrupt as stopped:
+        tell(console, f"{stopped}".strip() or "Stopped.", f"To go on: {again}")
+        raise SystemExit(130) from None
+    except DivergedError as error:
+        raise ValueError(str(error)) from None
 
 
 def last_words(trainer: DetectorTrainer) -> list[str]:
@@ -152,26 +189,45 @@ def refuse_pretraining(backbone: str, weights: Path | None) -> None:
 
 
 def settings_of(backbone: str, sizes: str | None, view: tuple[int | None, int | None]) -> Settings:
-    """The numbers of a backbone's detector, with what was asked for."""
+    """The numbers of a backbone's detector, with what was asked for.
+
+    Raises: ValueError where the longer side would be the shorter one.
+    """
     settings = SETTINGS if backbone in SMALL_NAMES else Settings()
     settings = replace(settings, sizes=(numbers(sizes),)) if sizes else settings
     shorter, longer = view
-    return replace(settings, shorter=shorter or settings.shorter, longer=longer or settings.longer)
+    shorter, longer = shorter or settings.shorter, longer or settings.longer
+    if longer < shorter:
+        raise ValueError(
+            f"images of {shorter} pixels on the shorter side and at most {longer} on the longer: "
+            "give --shorter and --longer, and not less for the latter"
+        )
+    return replace(settings, shorter=shorter, longer=longer)
 
 
-def stride_of(backbone: str) -> int:
-    """Pixels between two places of the trunk's map."""
-    return 8 if backbone in SMALL_NAMES else 16
+def viewing_of(backbone: str, settings: Settings) -> Viewing:
+    """How the trunk sees images; its stride are pixels between two places of its map."""
+    stride = 8 if backbone in SMALL_NAMES else 16
+    sides = settings.sizes[0], settings.shorter, settings.longer
+    return Viewing(*sides, stride, settings.border)
 
 
 def begin(
-    backbone: str, train: Annotations, settings: Settings, weights: Path | None
+    backbone: str,
+    classes: Sequence[str],
+    settings: Settings,
+    weights: Path | None,
+    seed: int = 0,
 ) -> FasterRCNN:
-    """The detector before training. Raises: ValueError for another backbone, or other weights."""
+    """The detector before training; `seed` is that of new weights.
+
+    Raises: ValueError for another backbone, or other weights.
+    """
     if backbone not in BACKBONES:
         raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, but is {backbone!r}")
     if backbone in SMALL_NAMES:
-        model = make_detector({"backbone": backbone}, list(train.classes), settings)
+        made_as = {"backbone": backbone, "seed": seed}
+        model = make_detector(made_as, list(classes), settings)
         return take_over(model, weights) if weights else model
     if weights is None:
         raise ValueError(
@@ -179,7 +235,7 @@ def begin(
             f"--weights {backbone}.pth, or take --backbone {SMALL_NAMES[0]}"
         )
     network: Any = load_torchvision(weights)
-    return faster_rcnn(backbone, train.classes, network=network, settings=settings)
+    return faster_rcnn(backbone, classes, network=network, settings=settings, seed=seed)
 
 
 def recipe_of(preset: str, iterations: int | None, batch_size: int | None) -> Recipe:

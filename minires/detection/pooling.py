@@ -26,6 +26,11 @@ class RegionPooling(Module):
             raise ValueError(f"regions are pooled by 'align' or 'max', not {method!r}")
         self.size, self.scale, self.method = size, scale, method
 
+    @property
+    def stride(self) -> int:
+        """Pixels of the image between two places of the map."""
+        return round(1 / self.scale)
+
     def forward(self, maps: Sequence[Tensor], boxes: Boxes, images: Places) -> Tensor:
         """Maps, boxes (R, 4), their images (R,) -> (R, size, size, C)."""
         pool = F.roi_align if self.method == "align" else F.roi_max_pool

@@ -7,11 +7,12 @@ trunk, a map as large as that of one region, and the head, with a layer of its o
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..autograd import Tensor
-from ..data import generate
+from ..data import Dataset, generate
 from ..nn import Linear, Module
 from ..nn.init import generators
 from ..training.recipes import Recipe
@@ -19,7 +20,14 @@ from ..training.schedules import LinearDecay, LinearWarmUp
 from ..training.trainer import Trainer
 from .network import FasterRCNN
 
-STRIDE, DRAWINGS, BATCH = 8, (12_000, 1_000), 64
+STRIDE, BATCH = 8, 64
+DRAWINGS = {"toy": (64, 32), "quick": (12_000, 1_000)}  # training and test, by preset
+
+
+@cache
+def drawn(train: int, test: int, side: int) -> Dataset:
+    """The built-in drawings; several detectors learn from the same ones."""
+    return generate(train=train, test=test, size=side)
 
 
 class Classifier(Module):
@@ -45,14 +53,13 @@ def pretraining(
     seed: int,
     device: str | None = None,
     watch: Callable[[Trainer], None] | None = None,
-    drawings: tuple[int, int] = DRAWINGS,
+    drawings: tuple[int, int] = DRAWINGS["quick"],
 ) -> Trainer:
     """What trains a small detector's trunk and head on drawings of 8 x 8 its regions' pixels.
 
     `drawings` are numbers of training and test images. The rate falls from 0.05 to 0.
     """
-    side = STRIDE * detector.pool.size
-    data = generate(train=drawings[0], test=drawings[1], size=side)
+    data = drawn(*drawings, STRIDE * detector.pool.size)
     warm_up = max(1, iterations // 20)
     decay = LinearDecay(peak=0.05, start=warm_up, stop=iterations)
     recipe = Recipe(

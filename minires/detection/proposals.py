@@ -18,7 +18,7 @@ from ..nn.module import Parameter
 from ..nn.sequential import in_turn
 from .anchors import grid, shapes
 from .boxes import Array, Boxes, clip, decode, encode
-from .matching import Places, inside, match_anchors, sample
+from .matching import Places, centred, inside, match_anchors, sample
 from .settings import Settings
 
 
@@ -36,6 +36,9 @@ class ProposalNetwork(Module):
     With `softmax` two numbers answer the first question, background and object, as in the paper:
     their difference is the logit, for a softmax of two is the logistic of their difference. The
     first A channels are background. The same layers serve all maps.
+
+    `stride` are the image's pixels between two places of the only map. Without it they are the
+    images' size over the map's, as in torchvision, whose images are whole multiples of 32.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class ProposalNetwork(Module):
         settings: Settings,
         *,
         softmax: bool,
+        stride: int | None = None,
         rng: Rng,
         dtype: DType = np.float32,
     ) -> None:
         super().__init__()
         self.sizes, self.ratios = settings.sizes, settings.ratios
         self.anchors = len(settings.ratios) * len(settings.sizes[0])
-        self.softmax = softmax
+        self.softmax, self.stride = softmax, stride
         self.conv = Conv2d(channels, width, 3, padding=1, bias=True, rng=rng, dtype=dtype)
         self.relu = ReLU()
         answers = self.anchors * (2 if softmax else 1)
@@ -67,8 +71,8 @@ class ProposalNetwork(Module):
     def of_map(self, x: Tensor, sides: Sequence[float], size: tuple[int, int]) -> Predictions:
         """What is said of the anchors of one map: row by row, place by place."""
         height, width = x.shape[1:3]
-        strides = (size[0] // height, size[1] // width)
-        boxes = grid(shapes(sides, self.ratios), height, width, strides).astype(x.dtype)
+        stride = self.stride or (size[0] // height, size[1] // width)
+        boxes = grid(shapes(sides, self.ratios), height, width, stride).astype(x.dtype)
         hidden = in_turn(x, self.conv, self.relu)
         logits, codes = self.cls_logits(hidden), self.bbox_pred(hidden)
         if self.softmax:
@@ -140,12 +144,13 @@ def proposal_losses(
 ) -> tuple[Tensor, Tensor]:
     """Is there an object, and where (Ren et al. 2015, eq. 1): the losses of a batch.
 
-    Both are over the number of anchors sampled in all images, as in torchvision.
+    Both are over the number of anchors sampled in all images, as in torchvision. Anchors whose
+    place lies in the padding of an image are not sampled: alone, the image has none there.
     """
     anchors = np.concatenate([level.anchors for level in levels])
     chosen, positive, truth, targets = [], [], [], []
     for number, (boxes, size) in enumerate(zip(objects, sizes, strict=True)):
-        usable = inside(anchors, *size) if not settings.border else np.ones(len(anchors), bool)
+        usable = (centred if settings.border else inside)(anchors, *size)
         matches = match_anchors(anchors, boxes.astype(anchors.dtype), usable)
         yes, no = sample(matches, settings.anchor_sample, 0.5, rng)
         own = np.concatenate([yes, no])

@@ -45,11 +45,8 @@ class Judged(NamedTuple):
 
     def likely(self, size: tuple[int, int], settings: Settings) -> Found:
         """Each likely class of each region, its box cut to the image (height, width)."""
-        regions, classes = np.nonzero(self.scores[:, 1:] > settings.least_score)
-        classes = (classes + 1).astype(np.int64)
-        boxes = clip(self.boxes[regions, classes], *size)
-        large = (boxes[:, 2:] - boxes[:, :2] >= 1e-2).all(axis=1)
-        return Found(boxes[large], classes[large], self.scores[regions, classes][large])
+        chosen = likely_classes(self.scores, settings)
+        return in_image(self.boxes[chosen], chosen[1], self.scores[chosen], size)
 
 
 class Predictor(Module):
@@ -96,11 +93,15 @@ def sample_regions(
 def region_losses(
     logits: Tensor, codes: Tensor, regions: Regions, settings: Settings
 ) -> tuple[Tensor, Tensor]:
-    """The class of each region, and the box of that class (Girshick 2015, eq. 1)."""
+    """The class of each region, and the box of that class (Girshick 2015, eq. 1).
+
+    Without any region, as broken weights propose, both are 0.
+    """
     yes = np.flatnonzero(regions.labels > 0)
     own = codes[yes, regions.labels[yes]]
     where = F.smooth_l1(own, regions.targets[yes], beta=settings.beta)
-    return F.cross_entropy(logits, regions.labels), where * (1 / max(len(regions.labels), 1))
+    classes = F.cross_entropy(logits, regions.labels) if len(regions.labels) else logits.sum()
+    return classes, where * (1 / max(len(regions.labels), 1))
 
 
 def probabilities(logits: Array) -> Array:
@@ -117,12 +118,22 @@ def detections(
     `scores` (R, K + 1) are probabilities. Each class of each region is a box, cut to the image; the
     likely ones suppress each other within a class; the best over all classes stay.
     """
+    chosen = regions, classes = likely_classes(scores, settings)
+    made = decode(codes[chosen], boxes[regions], HEAD_WEIGHTS)
+    return best_of_each_class(in_image(made, classes, scores[chosen], size), settings)
+
+
+def likely_classes(scores: Array, settings: Settings) -> tuple[Places, Places]:
+    """Regions and labels whose probability is worth a box, from (R, K + 1)."""
     regions, classes = np.nonzero(scores[:, 1:] > settings.least_score)
-    classes = classes + 1
-    made = clip(decode(codes[regions, classes], boxes[regions], HEAD_WEIGHTS), *size)
-    large = (made[:, 2:] - made[:, :2] >= 1e-2).all(axis=1)
-    made, classes, likely = made[large], classes[large], scores[regions, classes][large]
-    return best_of_each_class(Found(made, classes.astype(np.int64), likely), settings)
+    return regions, classes + 1
+
+
+def in_image(boxes: Boxes, labels: Places, scores: Array, size: tuple[int, int]) -> Found:
+    """Boxes cut to the image (height, width), without those of which nothing is left."""
+    boxes = clip(boxes, *size)
+    large = (boxes[:, 2:] - boxes[:, :2] >= 1e-2).all(axis=1)
+    return Found(boxes[large], labels[large], scores[large])
 
 
 def best_of_each_class(found: Found, settings: Settings) -> Found:

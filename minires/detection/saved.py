@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common.files import atomic
+from ..models import make_again
 from .backbones import faster_rcnn
 from .network import FasterRCNN
 from .settings import Settings
@@ -25,6 +26,8 @@ def make_detector(made_as: dict[str, Any], classes: list[str], settings: Setting
     backbone = options.pop("backbone")
     if backbone in NAMES:
         return SMALL[backbone.removeprefix("small-")](classes, settings=settings, **options)
+    if "network" in options:
+        options["network"] = make_again(options["network"], classes=1, seed="zeros")
     return faster_rcnn(backbone, classes, settings=settings, seed="zeros", **options)
 
 

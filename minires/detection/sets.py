@@ -14,8 +14,8 @@ from ..data.images import open_image
 from ..data.prefetch import Prefetch
 from ..kernels.devices import move
 from .annotations import Annotations
-from .boxes import Array, Boxes, resized
-from .detecting import Pixels, enlarge, normalised
+from .boxes import Array, Boxes, clip, resized
+from .detecting import Pixels, enlarge, normalised, padded
 from .matching import Places
 from .network import Size
 from .settings import Settings
@@ -41,7 +41,7 @@ class DetectionSet:
             return np.asarray(self.images[place])
         image = self.annotations.images[place]
         if image.path is None:
-            raise ValueError(f"the file of {image.name} is missing: nothing can be learnt from it")
+            raise ValueError(f"the file of {image.name} is missing: put it where it belongs")
         return np.asarray(open_image(image.path))
 
     def objects(self, place: int) -> tuple[Boxes, Places]:
@@ -157,8 +157,9 @@ class DetectionBatches:
 
     def example(self, place: int, mirrored: bool, shorter: int) -> tuple[Array, Boxes, Places]:
         """An image as the network sees it, and its objects there."""
-        pixels, (boxes, labels) = self.data.pixels(place), self.data.objects(place)
+        pixels = self.data.pixels(place)
         old = np.array(pixels.shape[:2])
+        boxes, labels = cut(*self.data.objects(place), *old)
         new = resized(old, shorter, self.settings.longer)
         image = normalised(pixels, self.dtype)
         image = enlarge(image, tuple(new.tolist())) if (new != old).any() else image
@@ -170,21 +171,22 @@ class DetectionBatches:
         return np.random.default_rng([self.seed, DRAWS, step])
 
 
+def cut(boxes: Boxes, labels: Places, height: float, width: float) -> tuple[Boxes, Places]:
+    """Boxes cut to their image, and their labels; what lies outside is left out.
+
+    Nobody can see how far a box reaches beyond the edge: a slip of a digit would be a target.
+    """
+    boxes = clip(boxes, height, width)
+    there = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes[there], labels[there]
+
+
 def mirror(image: Array, boxes: Boxes) -> tuple[Array, Boxes]:
     """An image (H, W, 3) and its boxes, left to right; twice is as it was."""
     width = image.shape[1]
     flipped = boxes.copy()
     flipped[:, [0, 2]] = width - boxes[:, [2, 0]]
     return np.ascontiguousarray(image[:, ::-1]), flipped
-
-
-def padded(images: tuple[Array, ...], multiple: int) -> Array:
-    """Images as one array (N, H, W, 3), of zeros where a smaller one ends."""
-    sides = (-(-max(image.shape[a] for image in images) // multiple) * multiple for a in (0, 1))
-    batch = np.zeros((len(images), *sides, 3), images[0].dtype)
-    for target, image in zip(batch, images, strict=True):
-        target[: image.shape[0], : image.shape[1]] = image
-    return batch
 
 
 def first(data: DetectionSet, count: int | None) -> DetectionSet:

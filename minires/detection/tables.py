@@ -80,7 +80,7 @@ def anchor_lines(result: Check) -> list[str]:
         f"side: median of sqrt(width x height), images scaled to {view.shorter} pixels, at most "
         f"{view.longer}",
         f"IoU: share of the objects with such an anchor, of {with_commas(view.sizes)} pixels x "
-        f"{len(RATIOS)} ratios every {view.stride}",
+        f"{len(RATIOS)} ratios every {view.stride}{'' if view.border else ', inside the image'}",
     ]
     if len(sides):
         low, high = np.percentile(sides, (5, 95))

@@ -3,12 +3,12 @@
 In its records `loss` is the sum of the four losses, `training_error` the share of sampled regions
 whose class is wrong, and the test's error is 1 - mAP at an overlap of .5, by VOC's rules since
 2010; lines of the kind "losses" hold the four, and lines of the kind "detection" mAP@.5 and
-mAP@[.5,.95].
+mAP@[.5,.95], the latter also of small, medium and large objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..training.recipes import Recipe
 from ..training.replay import NoReplay
 from ..training.schedules import LinearDecay, LinearWarmUp, StepDecay
 from ..training.trainer import Trainer, run_all
-from .coco_metric import evaluate_coco
+from .coco_metric import AREAS, evaluate_coco
 from .detecting import Pixels, detect
 from .detections import Detection, Detections
 from .network import FasterRCNN, Losses
@@ -81,7 +81,9 @@ class DetectorTrainer(Trainer):
     """Trains a detector; arguments and files are those of `Trainer`.
 
     `scales` are shorter sides of training images in pixels, one of which is drawn for each; left
-    out, all are as the detector will see them.
+    out, all are as the detector will see them. `conditions` are what else makes a run another one,
+    by name: texts, numbers, None for what is usual.
+
     On a GPU the maps and all gradients are made there. The host draws the samples and picks the
     proposals, for which it waits once in each step. Steps are not replayed: regions come in other
     numbers each time.
@@ -98,12 +100,13 @@ class DetectorTrainer(Trainer):
         recipe: Recipe,
         *,
         scales: Sequence[int] = (),
+        conditions: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.scales = tuple(scales)
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
-        self.identity["scales"] = list(scales) or None
+        self.identity |= {"scales": list(scales) or None, **(conditions or {})}
         self.replay = NoReplay(model, self.optimizer, self.batches, self.name)
 
     def make_batches(self, seed: int, **place: Any) -> Any:
@@ -141,14 +144,20 @@ class DetectorTrainer(Trainer):
 
 
 def mean_precisions(model: FasterRCNN, data: DetectionSet) -> dict[str, float]:
-    """mAP@.5 by VOC's rules (area), and COCO's mAP@[.5,.95], of a detector on a set; shares."""
+    """mAP@.5 by VOC's rules (area) and COCO's mAP@[.5,.95] of a detector on a set, as shares.
+
+    The latter also of small, medium and large objects, where there are some.
+    """
     return precisions(data, detect_all(model, data))
 
 
 def precisions(data: DetectionSet, found: Detections) -> dict[str, float]:
     """The same of what was found."""
     coco = evaluate_coco(data.annotations, found)
-    return {"mAP50": evaluate_voc(data.annotations, found).mean, "mAP": coco.average_precision()}
+    sizes = {f"mAP {area}": coco.average_precision(area=area) for area in AREAS[1:]}
+    known = {name: value for name, value in sizes.items() if value >= 0}
+    voc = evaluate_voc(data.annotations, found).mean
+    return {"mAP50": voc, "mAP": coco.average_precision(), **known}
 
 
 def detect_all(

@@ -2,7 +2,7 @@
 
     launcher.py  who am I, from the environment alone
     alone.py     one process: what a world can do, at no cost
-    world.py     several, through MPI: the one file that imports mpi4py
+    mpi.py       several, through MPI: the one file that imports mpi4py
     nccl.py      the same sums between GPUs, on them
     watch.py     nobody waits for ever: a rank that fails, leaves or hangs ends all of them
     shards.py    a batch in parts, each with batch statistics of its own
@@ -12,6 +12,14 @@ Nothing here is loaded, and MPI is never imported, in a process that no launcher
 """
 
 from .alone import ALONE, Alone
-from .launcher import place, rank_name, silence_other_ranks, world
+from .launcher import one_process_only, place, rank_name, silence_other_ranks, world
 
-__all__ = ["ALONE", "Alone", "place", "rank_name", "silence_other_ranks", "world"]
+__all__ = [
+    "ALONE",
+    "Alone",
+    "one_process_only",
+    "place",
+    "rank_name",
+    "silence_other_ranks",
+    "world",
+]

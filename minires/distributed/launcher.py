@@ -7,9 +7,11 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..environment import available_cores
 from .alone import ALONE, Alone
 
 # Size, rank and number on the machine, as launchers name them: Open MPI, then MPICH and Intel MPI,
@@ -46,6 +48,8 @@ def world() -> Alone:
     """
     here = place()
     if here.size == 1:
+        if "OMPI_COMM_WORLD_SIZE" in os.environ:  # Open MPI ties even one to a core
+            tell_of_unused_cores([available_cores()])
         return ALONE
     take_gpu(here.local_rank)
     try:
@@ -55,7 +59,7 @@ def world() -> Alone:
             f"a launcher has started {here.size} processes, but mpi4py can't be used ({error}): "
             "pip install mpi4py and an MPI, such as mpich; or start one process, without a launcher"
         ) from None
-    from .world import whole_world
+    from .mpi import whole_world
 
     return whole_world(here)
 
@@ -65,6 +69,17 @@ def rank_name(size: int = 1) -> str:
     here = place()
     which = f"rank {here.rank}" if size == 1 else f"ranks {here.rank} to {here.rank + size - 1}"
     return f"{which} on {platform.node()}" if here.size > 1 else ""
+
+
+def tell_of_unused_cores(cores: Sequence[set[int]]) -> None:
+    """Say so where a machine's processes may use one core each, and more than that are left."""
+    unused = (os.cpu_count() or 1) - len(set().union(*cores))
+    if len(cores[0]) == 1 and unused >= len(cores):
+        print(
+            f"minires: the launcher has tied each process to one core and leaves {unused} unused: "
+            "mpiexec --bind-to none",
+            file=sys.stderr,
+        )
 
 
 def take_gpu(local_rank: int) -> None:
@@ -80,3 +95,16 @@ def silence_other_ranks() -> None:
     """Let the first process alone print; what makes another one fail is told all the same."""
     if place().rank:
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def one_process_only(what: str) -> None:
+    """See that no launcher has started several processes for what a single one does.
+
+    Raises: ValueError, on all of them; the first one tells it.
+    """
+    if (size := place().size) > 1:
+        silence_other_ranks()
+        raise ValueError(
+            f"{what} runs in one process, but a launcher has started {size}: leave mpiexec, or "
+            "srun, away"
+        )

@@ -170,7 +170,7 @@ def is_power_of_two(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
-def refuse_what_does_not_fit(shards: int, batch_size: int, ranks: int) -> None:
+def refuse_what_does_not_fit(shards: int, batch_size: int, ranks: int = 1) -> None:
     """Shards are cut from batches, and ranks take as many shards each."""
     if not is_power_of_two(shards):
         raise ValueError(f"shards must be a power of two (1, 2, 4, ...), but is {shards}")

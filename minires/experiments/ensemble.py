@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data import DatasetImages, Preprocessing
+from ..distributed import world
 from ..evaluation import ENSEMBLE, Evaluation, evaluate
 from ..training import Trainer
 from .catalogue import SIX
@@ -22,7 +23,7 @@ def run(setting: Setting) -> Result:
     dataset = trainers[0].dataset
     models = {f"{t.name}, seed {t.batches.seed}": t.model for t in trainers}
     images, preprocessing = DatasetImages(dataset), Preprocessing.of(dataset)
-    result = evaluate(models, images, preprocessing=preprocessing, batch_size=250)
+    result = evaluate(models, images, preprocessing=preprocessing, batch_size=250, world=world())
     rows = [
         ["paper: best single network", "4.49", "-", "-"],
         *([name, "-", *errors(result, name)] for name in models),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..data import Dataset, DatasetImages, Preprocessing
+from ..distributed import world
 from ..evaluation import MultiScale, Score, SingleCrop, TenCrop, evaluate
 from ..evaluation.protocols import SCALES, Protocol
 from ..report.tables import over_seeds
@@ -81,6 +82,7 @@ def measure(trainer: Trainer, dataset: Dataset, protocol: Protocol, limit: int) 
     preprocessing = Preprocessing.of(dataset, resize=resized(dataset.train_images.shape[1]))
     models = {trainer.name: trainer.model}
     options = {"protocol": protocol, "preprocessing": preprocessing, "batch_size": 100}
+    options["world"] = world()
     return evaluate(models, images, **options).scores[trainer.name]  # type: ignore[arg-type]
 
 

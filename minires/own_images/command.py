@@ -14,6 +14,7 @@ from rich.console import Console
 from ..common.output import tell
 from ..data import Photographs, find_photographs
 from ..data.own_folders import class_weights, refuse_broken
+from ..distributed import one_process_only
 from ..evaluation.commands import progress
 from ..evaluation.networks import about
 from ..kernels.devices import choose
@@ -44,8 +45,9 @@ def train_on(
 ) -> None:
     """Train as `asked`, or go on with the run in the folder `resume`; everything goes there.
 
-    Raises: SystemExit(130) after Ctrl-C, when everything is saved.
+    Raises: SystemExit(130) after Ctrl-C, when everything is saved; ValueError under a launcher.
     """
+    one_process_only("minires train")
     folder, options = open_folder(asked, out, resume)
     command = ["minires", "train", "--resume", str(folder)]
     command += ["--device", device] if device != "auto" else []

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from ..common.expecting import expects
+from ..distributed.shards import refuse_what_does_not_fit
 from .schedules import ConstantWarmUp, LinearDecay, LinearWarmUp, Schedule, StepDecay
 
 OF_THE_PAPER = 64_000  # iterations
@@ -72,6 +73,8 @@ class Recipe:
                 raise ValueError(f"recipe: {field} must be at least 1, not {value}")
         if self.optimizer not in ("sgd", "adamw"):
             raise ValueError(f"recipe: optimizer must be 'sgd' or 'adamw', not {self.optimizer!r}")
+        if self.shards > 1:
+            refuse_what_does_not_fit(self.shards, self.batch_size)
         if self.mixup and self.shards > 1:
             raise ValueError("recipe: mixup mixes whole batches, so that shards must be 1")
 

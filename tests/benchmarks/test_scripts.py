@@ -164,7 +164,7 @@ def test_the_improvements_of_a_detector_are_measured_and_kept(tmp_path):
     assert "12.5 ± 17.7" in done.stdout
     record = json.loads(figures.read_text())
     assert list(record["seeds"]) == ["0", "1"]
-    assert record["ensemble"].keys() == {"mAP50", "mAP"}
+    assert record["ensemble"].keys() == {"mAP50", "mAP", "mAP small"}
     names = {path.name for path in tmp_path.glob("resnet-*seed1")}
     assert names == {"resnet-seed1", "resnet-context-seed1"}
 

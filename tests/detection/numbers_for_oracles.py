@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from minires.detection import Settings, faster_rcnn, faster_rcnn_fpn, pyramid
+from minires.models import VGG
 from minires.weights.torchvision import slots_of
 
 CLASSES = ("a", "b", "c", "d")
@@ -27,7 +28,10 @@ NUMBERS = Settings(
     nms=0.5,
 )
 POOL = 4  # pixels of a region, instead of 14
+DETECTORS = (("align",), ("max",), ("max", "vgg16"))
+HIDDEN = 32  # features of a region of VGG-16, instead of 4096
 FIXED = ("trunk.conv1.", "trunk.bn1.", "trunk.layer1.")  # not trained
+FIXED += tuple(f"trunk.features.{number}." for number in (0, 2, 5, 7))
 OF_PYRAMID = replace(pyramid.SETTINGS, after_nms=(40, 40))
 PREFIXES = {
     "trunk.fpn.": "backbone.fpn.",
@@ -107,11 +111,14 @@ def filled(model):
     return model
 
 
-def detector(pooling):
-    """ResNet-18 in the form C4, with small regions, float64."""
+def detector(pooling, backbone="resnet18"):
+    """ResNet-18 in the form C4, with small regions, or VGG-16 with few features; float64."""
     options = {"settings": NUMBERS, "pooling": pooling, "softmax": False, "dtype": np.float64}
-    model = filled(faster_rcnn("resnet18", CLASSES, seed="zeros", **options))
-    model.pool.size = POOL
+    if backbone == "vgg16":
+        own = {"batch_norm": False, "dropout": 0.0, "hidden": HIDDEN, "dtype": np.float64}
+        options["network"] = VGG(16, classes=1, seed="zeros", **own)
+    model = filled(faster_rcnn(backbone, CLASSES, seed="zeros", **options))
+    model.pool.size = POOL if backbone == "resnet18" else 7
     return model
 
 

@@ -22,7 +22,7 @@ from .numbers_for_oracles import in_torchvision, noise, values
 
 torchvision_on_cpu.load(Path(sys.argv[1]))
 from torchvision import ops  # noqa: E402
-from torchvision.models import detection, resnet18  # noqa: E402
+from torchvision.models import detection, resnet18, vgg16  # noqa: E402
 from torchvision.models.detection import _utils, anchor_utils, rpn  # noqa: E402
 
 PLACE = Path(__file__).with_name("torchvision.npz")
@@ -99,27 +99,55 @@ class Head(nn.Module):
         return self.layer4(x).mean((2, 3))
 
 
+class VggTrunk(nn.Module):
+    """The convolutions, without the last pooling."""
+
+    out_channels = 512
+
+    def __init__(self):
+        super().__init__()
+        self.features = vgg16().features[:-1]
+
+    def forward(self, x):
+        return {"0": self.features(x)}
+
+
+def vgg_head():
+    """fc6 and fc7, with few features."""
+    first, second = nn.Linear(49 * 512, cases.HIDDEN), nn.Linear(cases.HIDDEN, cases.HIDDEN)
+    after = nn.ReLU(), nn.Identity()  # without dropout
+    return nn.Sequential(nn.Flatten(), first, *after, second, *after)
+
+
 class Pool(nn.Module):
     """RoI align or RoI max pooling of the only map."""
 
-    def __init__(self, pooling):
+    def __init__(self, pooling, size):
         super().__init__()
-        self.pooling = pooling
+        self.pooling, self.size = pooling, size
 
     def forward(self, maps, boxes, sizes):
-        settings = {"output_size": cases.POOL, "spatial_scale": 1 / 16}
+        settings = {"output_size": self.size, "spatial_scale": 1 / 16}
         if self.pooling == "max":
             return ops.roi_pool(maps["0"], boxes, **settings)
         return ops.roi_align(maps["0"], boxes, **settings, sampling_ratio=0, aligned=True)
 
 
-def detector(pooling):
-    """torchvision's FasterRCNN of the parts that ours has."""
+def parts_of(backbone):
+    """Trunk, head, the features of a region and its size."""
+    if backbone == "vgg16":
+        return VggTrunk(), vgg_head(), cases.HIDDEN, 7
     network = resnet18(norm_layer=ops.FrozenBatchNorm2d)
+    return Trunk(network), Head(network), 512, cases.POOL
+
+
+def detector(pooling, backbone="resnet18"):
+    """torchvision's FasterRCNN of the parts that ours has."""
+    trunk, head, features, size = parts_of(backbone)
     numbers = cases.NUMBERS
     sizes, classes = numbers.sizes, len(cases.CLASSES) + 1
     model = detection.FasterRCNN(
-        Trunk(network),
+        trunk,
         rpn_anchor_generator=anchor_utils.AnchorGenerator(sizes, (numbers.ratios,)),
         rpn_pre_nms_top_n_train=numbers.before_nms[0],
         rpn_pre_nms_top_n_test=numbers.before_nms[1],
@@ -127,14 +155,14 @@ def detector(pooling):
         rpn_post_nms_top_n_test=numbers.after_nms[1],
         rpn_batch_size_per_image=numbers.anchor_sample,
         box_batch_size_per_image=numbers.region_sample,
-        box_head=Head(network),
-        box_predictor=detection.faster_rcnn.FastRCNNPredictor(512, classes),
+        box_head=head,
+        box_predictor=detection.faster_rcnn.FastRCNNPredictor(features, classes),
         **as_it_is(),
     )
     # what the class does not let one choose: RoI pooling, and the paper's width
-    model.roi_heads.box_roi_pool = Pool(pooling)
-    model.rpn.head = Proposals(256, 512, len(sizes[0]) * len(numbers.ratios))
-    return filled(model, slots_of(cases.detector(pooling)))
+    model.roi_heads.box_roi_pool = Pool(pooling, size)
+    model.rpn.head = Proposals(trunk.out_channels, 512, len(sizes[0]) * len(numbers.ratios))
+    return filled(model, slots_of(cases.detector(pooling, backbone)))
 
 
 class Proposals(rpn.RPNHead):
@@ -164,9 +192,9 @@ def filled(model, slots):
     return model
 
 
-def training(pooling):
+def training(*what):
     """The four losses, and the traces of the gradients that ours has."""
-    model, slots = detector(pooling).train(), slots_of(cases.detector(pooling))
+    model, slots = detector(*what).train(), slots_of(cases.detector(*what))
     targets = [
         {"boxes": torch.tensor(boxes), "labels": torch.tensor(labels)}
         for boxes, labels in zip(cases.OBJECTS, cases.LABELS, strict=True)
@@ -200,9 +228,10 @@ def pyramid_detector():
 
 def main():
     record = dict(operations())
-    for pooling in ("align", "max"):
-        record[f"training {pooling}"] = training(pooling)
-        record[f"found {pooling}"] = [*inference(detector(pooling))]
+    for what in cases.DETECTORS:
+        name = " ".join(what)
+        record[f"training {name}"] = training(*what)
+        record[f"found {name}"] = [*inference(detector(*what))]
     record["found pyramid"] = [*inference(pyramid_detector())]
     arrays = {f"{key} {i}": a for key, parts in record.items() for i, a in enumerate(parts)}
     np.savez_compressed(PLACE, **arrays)

@@ -104,17 +104,17 @@ def test_matching():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["align", "max"])
-def test_losses_and_all_gradients(pooling):
+@pytest.mark.parametrize("what", cases.DETECTORS, ids=" ".join)
+def test_losses_and_all_gradients(what):
     """Everything is sampled, so that nothing is drawn; one of the images has no objects.
 
     A trace is the norm of a gradient and its product with noise.
     """
-    model = cases.detector(pooling).train()
+    model = cases.detector(*what).train()
     x = Tensor(cases.images())
     losses = model.losses(x, cases.OBJECTS, cases.LABELS, np.random.default_rng(0))
     losses.total.backward()
-    right, right_traces = recorded(f"training {pooling}")
+    right, right_traces = recorded(f"training {' '.join(what)}")
     made = [losses.objectness, losses.proposal_boxes, losses.classes, losses.boxes]
     np.testing.assert_allclose([loss.item() for loss in made], right, rtol=1e-6)
     named, slots = dict(model.named_parameters()), slots_of(model)
@@ -137,13 +137,13 @@ def compare(model, key):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pooling", ["align", "max"])
-def test_detections_of_random_weights(pooling):
-    model = cases.detector(pooling).eval()
-    compare(model, f"found {pooling}")
+@pytest.mark.parametrize("what", cases.DETECTORS, ids=" ".join)
+def test_detections_of_random_weights(what):
+    model, key = cases.detector(*what).eval(), f"found {' '.join(what)}"
+    compare(model, key)
     levels = model.rpn(model.trunk(Tensor(cases.images())), cases.IMAGE)
     proposed = propose(levels, [cases.IMAGE] * 2, cases.NUMBERS, training=False)
-    for made, right in zip(proposed, recorded(f"found {pooling}")[::4], strict=True):
+    for made, right in zip(proposed, recorded(key)[::4], strict=True):
         np.testing.assert_allclose(made, right, rtol=0, atol=1e-6)
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from minires.detection.anchors import best_iou, grid, paper_shapes, shapes
 from minires.detection.boxes import iou
+from minires.detection.matching import inside
 
 TORCHVISION = [
     (-91, -45, 91, 45),
@@ -58,3 +59,18 @@ def test_the_best_overlap_is_that_of_the_whole_grid(seed, anchors):
         for box, size in zip(boxes, maps, strict=True)
     ]
     np.testing.assert_allclose(best_iou(boxes, maps, anchors, stride=8), expected, rtol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_best_overlap_of_anchors_inside_the_image(seed):
+    rng, anchors = np.random.default_rng(seed), shapes((8, 24))
+    maps = rng.integers(1, 6, (12, 2))
+    images = 8 * maps - rng.integers(0, 8, (12, 2))
+    corners = rng.integers(0, 30, (12, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(1, 30, (12, 2))], axis=1)
+    grids = [grid(anchors, *size, stride=8) for size in maps]
+    allowed = [g[inside(g, *image)] for g, image in zip(grids, images, strict=True)]
+    pairs = zip(boxes, allowed, strict=True)
+    expected = [iou(box[None], some).max(initial=0) for box, some in pairs]
+    made = best_iou(boxes, maps, anchors, 8, images)
+    np.testing.assert_allclose(made, expected, rtol=1e-12)

@@ -8,6 +8,7 @@ from minires.detection import read_coco, read_voc
 from minires.detection.anchors import grid, shapes
 from minires.detection.boxes import iou
 from minires.detection.check import Viewing, check
+from minires.detection.tables import anchor_lines
 from tests.detection.sets import coco, voc_folder, write, xml
 
 DOG = ("dog", 11, 6, 30, 25)
@@ -138,12 +139,23 @@ class TestAnchors:
         """60 x 40 pixels become 90 x 60, on a map of 6 x 4."""
         view = Viewing((16, 32), shorter=60, longer=100, stride=16)
         made = checked(tmp_path, DOG, ("dog", 3, 3, 9, 50), viewing=view)
-        seen = np.array([[15, 7.5, 45, 37.5], [3, 3, 13.5, 75]])
+        seen = np.array([[15, 7.5, 45, 37.5], [3, 3, 13.5, 60]])  # the image ends there
         np.testing.assert_allclose(made.seen[0], seen)
         np.testing.assert_array_equal(made.seen[1], [[4, 6]] * 2)
         expected = iou(seen, grid(shapes((16, 32)), 4, 6)).max(axis=1)
         np.testing.assert_allclose(made.overlap(), expected)
         assert made.sides[0] == 30
+
+    def test_anchors_across_the_edge_count_where_they_are_trained(self, tmp_path):
+        """Of 800 pixels none lies inside an image of 900 x 600."""
+        shares = []
+        for border in (True, False):
+            view = Viewing((800,), border=border)
+            made = checked(tmp_path / str(border), ("dog", 1, 1, 60, 40), viewing=view)
+            shares.append(made.overlap()[0])
+            assert any("inside the image" in line for line in anchor_lines(made)) != border
+        assert shares[0] > 0.5
+        assert shares[1] == 0
 
     def test_crowds_and_boxes_without_area_are_left_out(self, tmp_path):
         crowd = (1, 1, [0, 0, 5, 5], {"iscrowd": 1})

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minires import Tensor, no_grad
-from minires.detection import FasterRCNN, Settings, faster_rcnn, network
-from minires.detection.boxes import HEAD_WEIGHTS, encode
+from minires.detection import FasterRCNN, Settings, detect, faster_rcnn, network
+from minires.detection.anchors import grid, shapes
+from minires.detection.boxes import HEAD_WEIGHTS, encode, iou
+from minires.detection.detecting import padded, pixels_of
 from minires.detection.pooling import RegionPooling
-from minires.detection.proposals import Predictions, ProposalNetwork, propose
+from minires.detection.proposals import Predictions, ProposalNetwork, proposal_losses, propose
 from minires.detection.regions import Regions, detections, region_losses, suppressed_by_class
 from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from minires.models import resnet
@@ -86,7 +89,7 @@ class Trunk(Sequential):
         return [super().forward(x)]
 
 
-def tiny(frozen=True, **changes):
+def tiny(frozen=True, classes=2, **changes):
     """A detector in float64 whose samples take everything, so that nothing is drawn."""
     changes = {"anchor_sample": 10**6, "region_sample": 10**6, "sizes": ((16, 32),), **changes}
     settings = Settings(border=True, after_nms=(20, 10), least_side=1.0, beta=0.5, **changes)
@@ -104,7 +107,7 @@ def tiny(frozen=True, **changes):
         channels=8,
         width=8,
         features=12,
-        classes=VOC[:2],
+        classes=VOC[:classes],
         settings=settings,
         frozen=frozen,
         fixed=[first] if frozen else [],
@@ -189,6 +192,22 @@ def test_from_scratch_everything_is_trained(images, rng):
     model = tiny(frozen=False)
     model.losses(images, OBJECTS, LABELS, rng).total.backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_single_class_is_learnt(images):
+    """Its label is 1: as 0 it would be background."""
+    samples = {"anchor_sample": 16, "region_sample": 16}
+    model, rng = tiny(frozen=False, classes=1, **samples), np.random.default_rng(0)
+    x, labels = Tensor(images.data[:1]), [np.array([1])]
+    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.losses(x, [OBJECTS[0][:1]], labels, rng).total.backward()
+        optimizer.step()
+    (found,) = model.eval()(x)
+    assert found.labels[0] == 1
+    assert found.scores[0] > 0.5
+    assert iou(OBJECTS[0][:1], found.boxes)[0, 0] > 0.5
 
 
 @pytest.mark.parametrize("labels", [[0], [3]])
@@ -276,3 +295,91 @@ def test_small_detectors_see_stride_8(build):
     assert maps.shape == (1, 6, 8, 64)
     assert SETTINGS.sizes == ((14, 28, 56),)
     assert all(len(column) == len(found.boxes) for found in model(x) for column in found)
+
+
+@pytest.mark.parametrize(("build", "height"), [(small_resnet, 60), (small_vgg, 47)])
+def test_anchors_keep_the_stride_of_the_map(build, height):
+    """60 pixels have 8 rows, rounded up, and 47 have 5, rounded down: 7 and 9 pixels for each."""
+    model = build(VOC[:1])
+    x = Tensor(np.zeros((1, height, 32, 3), np.float32))
+    with no_grad():
+        (level,) = model.rpn(model.trunk(x), x.shape[1:3])
+    middles = (level.anchors[:, 1] + level.anchors[:, 3]) / 2
+    assert sorted(set(middles.tolist())) == [8 * row for row in range(8 if height == 60 else 5)]
+
+
+@pytest.mark.parametrize("border", [True, False])
+def test_anchors_of_the_padding_are_no_examples(border):
+    """An image of 32 x 32 pixels in a batch of 32 x 64: half of the map's columns are its own.
+
+    The object at its edge is overlapped most by an anchor of a place in the padding.
+    """
+    settings = Settings(sizes=((8,),), ratios=(1.0,), border=border, anchor_sample=10**6)
+    anchors = grid(shapes((8,), (1.0,)), 4, 8, 8)
+    truth = np.array([[26.0, 4, 32, 12]])
+    assert iou(truth, anchors).argmax() == 12  # row 1, column 4
+    said = Predictions(leaf(np.zeros((1, 32))), leaf(np.zeros((1, 32, 4))), anchors)
+    losses = proposal_losses([said], [truth], [(32, 32)], settings, np.random.default_rng(0))
+    (losses[0] + losses[1]).backward()
+    logits, codes = said.logits.grad.reshape(4, 8), said.codes.grad.reshape(4, 8, 4)
+    assert (logits[:, 4:] == 0).all()
+    assert (codes[:, 4:] == 0).all()
+    assert np.argwhere(logits < 0).tolist() == [[1, 3]]  # the only one that shall be an object
+    assert np.abs(codes[1, 3]).sum() > 0
+
+
+def test_images_of_several_sizes_are_a_batch(images, rng):
+    """One of 64 x 80 and one of 40 x 33 pixels, with an object at its edge."""
+    sizes, edge = [(64, 80), (40, 33)], np.array([[20.0, 20, 33, 40]])
+    for model in (tiny(), tiny(frozen=False)):
+        losses = model.losses(images, [OBJECTS[0], edge], [LABELS[0], np.array([1])], rng, sizes)
+        assert np.isfinite(losses.total.item())
+        found = model.eval()(images, sizes)
+        assert len(found[1].boxes)
+        assert (found[1].boxes.max(axis=0) <= [33, 40, 33, 40]).all()
+
+
+def test_random_layers_that_would_be_fixed_are_told():
+    with pytest.warns(UserWarning, match="random weights are frozen: give `network`"):
+        faster_rcnn("resnet18", VOC[:1])
+
+
+def test_a_classifier_of_grey_images_is_refused():
+    with pytest.raises(ValueError, match="3 channels"):
+        faster_rcnn("resnet18", VOC, network=resnet(18, channels=1, seed="zeros"))
+
+
+@pytest.mark.parametrize("objects", [OBJECTS, [OBJECTS[1]] * 2])
+def test_broken_weights_have_broken_losses(objects, images, rng):
+    """The trainer says so, with the layer: it must get that far."""
+    model = tiny()
+    model.rpn.conv.weight[...] = np.nan
+    labels = [np.ones(len(boxes), int) for boxes in objects]
+    with np.errstate(all="ignore"):
+        assert np.isnan(model.losses(images, objects, labels, rng).total.item())
+
+
+@pytest.mark.parametrize("size", [(400, 3), (2, 300), (1, 1)])
+@pytest.mark.parametrize("build", [small_resnet, small_vgg])
+def test_images_of_any_shape_are_seen(build, size):
+    found = detect(build(VOC[:2]), np.zeros((*size, 3), np.uint8))
+    assert (found.boxes <= [size[1], size[0]] * 2).all()
+
+
+def test_the_smallest_image_has_a_map_of_vgg():
+    seen = padded([np.zeros((1, 3, 3), np.float32)], 1)
+    model = faster_rcnn("vgg16", VOC, seed="zeros")
+    with no_grad():
+        (conv5,) = model.trunk(Tensor(seen))
+    assert conv5.shape == (1, 1, 1, 512)
+
+
+def test_images_are_grey_or_coloured_but_bytes(rng):
+    """Of Pillow's any kind; of arrays RGB alone."""
+    grey = Image.fromarray(rng.integers(0, 255, (40, 30), np.uint8))
+    assert (pixels_of(grey) == np.asarray(grey)[..., None]).all()
+    assert pixels_of(grey.convert("RGBA")).shape == (40, 30, 3)
+    levels = np.zeros((40, 30, 3))
+    for wrong in (np.asarray(grey), levels, levels.astype(np.uint8)[..., :1], levels[None]):
+        with pytest.raises(ValueError, match=r"array of bytes \(uint8\)"):
+            detect(small_resnet(VOC[:2]), wrong)

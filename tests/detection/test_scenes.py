@@ -131,6 +131,18 @@ def test_crowds_and_boxes_without_area_are_not_trained():
     assert labels.tolist() == [1]
 
 
+def test_boxes_are_cut_to_their_image():
+    """One reaches a billion pixels beyond it, one lies outside, one is half outside."""
+    boxes = ((2.0, -4.0, 1e9, 10.0), (30.0, 4.0, 40.0, 9.0), (19.5, 4.0, 21.0, 9.0))
+    objects = [Object(0, n, box, 60, 60) for n, box in enumerate(boxes, 1)]
+    images = [AnnotatedImage(0, "0", None, (20, 20))]
+    annotations = Annotations.of("one", ["a", "b", "c"], images, objects)
+    wide = DetectionSet(annotations, np.ones((1, 20, 20, 3), "u1"))
+    batch = DetectionBatches(wide, 1, 0, Settings(shorter=40), flips=False).batch(0)
+    assert batch.boxes[0].tolist() == [[4, 0, 40, 20], [39, 8, 40, 18]]
+    assert batch.labels[0].tolist() == [1, 3]
+
+
 def test_boxes_are_scaled_with_their_image():
     view = Settings(shorter=40, longer=80, multiple=32)
     batch = DetectionBatches(small_set(), 2, 0, view, flips=False).batch(0)

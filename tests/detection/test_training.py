@@ -1,24 +1,30 @@
 """Training of detectors: through the trainer's loop, resumed, saved, by command."""
 
+import io
 import json
 from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from minires import cli
 from minires.detection import DetectorTrainer, detect, load_detector, scenes, train_detector
 from minires.detection.backbones import faster_rcnn
-from minires.detection.own_data import recipe_of
+from minires.detection.own_data import finish, recipe_of
 from minires.detection.pretraining import pretraining
-from minires.detection.saved import load_saved, save_detector, take_over
+from minires.detection.saved import load_saved, make_detector, save_detector, take_over
 from minires.detection.sets import DetectionData
 from minires.detection.small import SETTINGS, small_resnet, small_vgg
 from minires.detection.training import TERMS, toy
+from minires.models import plain18, resnext50_32x4d, vgg16
 from minires.training.dealing import hands_of
+from minires.training.divergence import DivergedError
+from minires.training.interrupt import InterruptedTraining
 from minires.training.recipes import Recipe
 from minires.training.records import read_records
 from minires.training.schedules import LinearDecay, LinearWarmUp
@@ -123,6 +129,26 @@ def test_large_detectors_are_made_again_from_their_file(tmp_path):
     np.testing.assert_array_equal(ours.data, theirs.data)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "make", "options"),
+    [
+        ("resnet18", plain18, {}),
+        ("resnet50", resnext50_32x4d, {}),
+        ("vgg16", vgg16, {"batch_norm": True}),
+    ],
+)
+def test_detectors_of_all_kinds_of_networks_are_made_again(backbone, make, options):
+    network = make(seed="zeros", **options)
+    model = faster_rcnn(backbone, ["cat"], network=network, seed="zeros")
+    made_as = json.loads(json.dumps(model.made_as))
+    again = make_detector(made_as, ["cat"], model.numbers)
+    shapes = ({n: p.shape for n, p in one.named_parameters()} for one in (model, again))
+    assert next(shapes) == next(shapes)
+    assert again.name == model.name
+    trained = ({n for n, p in m.named_parameters() if p.requires_grad} for m in (model, again))
+    assert next(trained) == next(trained)
+
+
 def test_files_that_do_not_say_how_to_make_a_detector_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"x": np.zeros(1)}, path)
@@ -164,6 +190,16 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     assert found.exit_code == 0, found.output
     assert "objects" in found.output
     assert picture.exists()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side
+    Image.new("RGB", (60, 40)).save(tmp_path / "phone.jpg", exif=exif)
+    invoke("detect", tmp_path / "phone.jpg", *arguments[1:])
+    assert Image.open(picture).size == (40, 60)
+    command = ("train-detector", "--data", folder, "--out", tmp_path / "run")
+    for other in (("--sizes", "8,16"), ("--longer", "81")):  # of options twice the last one counts
+        again = invoke(*command, *options, *other)
+        assert "belongs to another run" in str(again.exception)
+    assert invoke(*command, *options).exit_code == 0
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -182,6 +218,35 @@ def test_images_that_cannot_be_seen_are_named_before_training(split, content, tm
     what = "images that can't be read" if content else "images whose files are missing"
     assert f"{split}: 1 {what}, such as" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("objects", [(), (("dog", 5, 5, 40, 30, "<difficult>1</difficult>"),)])
+def test_sets_of_nothing_to_find_are_refused(objects, tmp_path):
+    """Their mAP is no number."""
+    train = voc_folder(tmp_path / "train", {"0": xml(("dog", 5, 5, 40, 30))})
+    test = voc_folder(tmp_path / "test", {"1": xml(*objects)})
+    for data in (("--data", train, "--test", test), ("--data", test)):
+        result = invoke("train-detector", *data, "--out", tmp_path / "run", "--preset", "toy")
+        assert "test has no object that counts" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_that_ends_early_says_why():
+    """After Ctrl-C how to go on, after divergence what to try."""
+    console = Console(file=io.StringIO(), width=200)
+
+    def ended(by):
+        def train(trainers):
+            raise by
+
+        finish(console, train=train, again="once more")
+
+    with pytest.raises(SystemExit) as ending:
+        ended(InterruptedTraining("stopped after 3"))
+    assert ending.value.code == 130
+    assert console.file.getvalue() == "stopped after 3\nTo go on: once more\n"
+    with pytest.raises(ValueError, match="a smaller learning rate"):
+        ended(DivergedError("try a smaller learning rate"))
 
 
 def test_a_pretrained_trunk_is_the_detectors_own(tmp_path):
@@ -220,6 +285,7 @@ def test_a_detector_begins_with_another_one_of_its_kind(data, tmp_path):
         (("--backbone", "alexnet"), "backbone must be one of small-resnet"),
         (("--backbone", "resnet50"), "begins with the weights of a classifier"),
         (("--sizes", "a"), "sizes of anchors 'a'"),
+        (("--shorter", 300), "300 pixels on the shorter side and at most 128 on the longer"),
         (("--preset", "paper"), "preset must be one of toy, quick"),
     ],
 )

@@ -1,17 +1,22 @@
 """What ranks do in the tests, as `mpiexec -n 2 python -m tests.distributed.job NAME FOLDER`."""
 
+import dataclasses
+import importlib
 import os
+import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minires.distributed
 from minires.distributed import place, silence_other_ranks, world
 from minires.distributed.tree import tree_sum
-from minires.training import InterruptedTraining, run_all, run_side_by_side
+from minires.training import InterruptedTraining, LinearDecay, run_all, run_side_by_side
 from tests.training.small import dataset, trainer
 
 SHARDED = {"shards": 4, "iterations": 6, "record_every": 2, "evaluate_every": 6}
@@ -19,13 +24,19 @@ SHARDED |= {"checkpoint_every": 2, "test_images": None}
 TINY = {"iterations": 4, "batch_size": 4, "record_every": 2, "evaluate_every": 4}
 TINY |= {"checkpoint_every": 2, "test_images": 4}
 LIMIT = 100  # seconds after which mpiexec ends its ranks, and leaves none behind
+OFTEN = {"iterations": 60, "record_every": 20, "evaluate_every": 60, "shards": 2}
+OFTEN |= {"schedule": LinearDecay(peak=0.05, start=5, stop=60), "batch_size": 4}
 HARM_DONE = "harm done"  # a file that tells when
 HARMED = {**TINY, "iterations": 8, "record_every": 4, "shards": 2}
 
 
-def sharded(folder, watch=None):
-    """A run in four shards, tested on 505 images: three batches, the last one short."""
-    return trainer(folder, data=dataset(test=505), watch=watch, **SHARDED)
+def sharded(folder, watch=None, **changes):
+    """A run in four shards, tested on 505 images: three batches, the last one short.
+
+    Other ranks than the first have a folder without any file, as on a disk of their own.
+    """
+    own = folder if place().rank == 0 else folder / "elsewhere"
+    return trainer(own, data=dataset(test=505), watch=watch, **SHARDED | changes)
 
 
 def stopped(folder):
@@ -44,6 +55,27 @@ def stopped(folder):
 
 def whole(folder):
     sharded(folder).finish()
+
+
+def often(folder):
+    """A run in two shards, whose ranks are asked to stop again and again, at any moment."""
+    ranks, moments = world(), random.Random(place().rank)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # between two runs
+    steps = []
+    for _ in range(6):
+        run = sharded(folder, **OFTEN)
+        asking = threading.Timer(moments.uniform(0.05, 0.3), signal.raise_signal, [signal.SIGUSR1])
+        asking.start()
+        try:
+            run.finish()
+            break
+        except InterruptedTraining:
+            ranks.agree("the step after which they stop", run.step)
+            steps.append(run.step)
+        finally:
+            asking.cancel()
+    sharded(folder, **OFTEN).finish()
+    print(f"rank {place().rank} was stopped {len(steps)} times, after {steps}", flush=True)
 
 
 def drill(folder, **harm):
@@ -72,6 +104,16 @@ def hang(run):
 
 def diverge(run):
     run.batches.prepare.mean[...] = np.nan
+
+
+def experiment(folder):
+    """An experiment at toy size, with a last sentence by rank 0 alone."""
+    from minires.experiments import Setting, depths
+
+    depths.DEEPEST = 20
+    depths.DEPTHS = dataclasses.replace(depths.DEPTHS, members=depths.DEPTHS.members[:2])
+    result = depths.run(Setting(folder, "toy"))
+    print(f"rank {place().rank} has {len(result.findings)} findings", flush=True)
 
 
 def runs(folder):
@@ -108,6 +150,7 @@ def calls(folder):
     """Everything that a world of four can do."""
     ranks, order = world(), folder / "order"
     assert (ranks.rank, ranks.size) == (place().rank, 4)
+    assert minires.distributed.world() is ranks
     rows = np.random.default_rng(0).standard_normal((4, 1001)).astype(np.float32)
     rows *= 10.0 ** np.arange(4)[:, None]
     assert ranks.sum(rows[ranks.rank]).tobytes() == tree_sum(rows).tobytes()
@@ -131,6 +174,8 @@ def calls(folder):
     ranks.wait(lambda: heard.extend(ranks.reports()))
     assert sorted(heard) == ([] if ranks.rank else [1, 2, 3])
     assert os.environ["NUMBA_NUM_THREADS"] == "1" or os.cpu_count() > 4
+    threads = importlib.import_module("numba").config.NUMBA_NUM_THREADS
+    assert str(threads) == os.environ["NUMBA_NUM_THREADS"]
     print(f"rank {ranks.rank} is right", flush=True)
 
 
@@ -153,6 +198,8 @@ def missing_on_2():
 JOBS = {
     "stopped": stopped,
     "whole": whole,
+    "often": often,
+    "experiment": experiment,
     "dealt": dealt,
     "calls": calls,
     "side_by_side": side_by_side,

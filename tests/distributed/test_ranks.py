@@ -1,8 +1,10 @@
 """Several ranks, as mpiexec starts them: never pytest inside ranks, always with a time limit."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,13 +27,31 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _no_orphans(tmp_path):
+    """Whatever happens to ranks, none of them is left."""
+    yield
+    deadline = time.monotonic() + 5
+    while left := [command for command in commands() if str(tmp_path) in command]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def commands():
+    """The command lines of all processes, where the system tells them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            yield path.read_bytes().decode(errors="replace").replace("\0", " ")
+
+
 def start(ranks, *command, **settings):
-    """Exit status and output of so many ranks of a Python program."""
+    """Exit status and output of so many ranks of a Python program; 0: without a launcher."""
     settings = {"MPIEXEC_TIMEOUT": str(job.LIMIT), "OMPI_ALLOW_RUN_AS_ROOT": "1"} | settings
     settings |= {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "COLUMNS": "100", "NO_COLOR": "1"}
     settings |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
     done = subprocess.run(
-        [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, command)],
+        [*launcher, sys.executable, *map(str, command)],
         cwd=ROOT,
         env=os.environ | settings,
         stdout=subprocess.PIPE,
@@ -65,8 +85,38 @@ def test_shards_have_the_same_bits_on_1_2_and_4_ranks_stopped_and_resumed_betwee
         assert f"rank {rank} stopped after 3" in text
     code, text = run(2, "whole", tmp_path / "parts")
     assert code == 0, text
-    assert same(files_arrays(tmp_path / "whole"), files_arrays(tmp_path / "parts"))
-    assert records(tmp_path / "whole") == records(tmp_path / "parts")
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+    assert not (tmp_path / "parts" / "elsewhere").exists()
+
+
+def same_runs(one, other):
+    assert same(files_arrays(one), files_arrays(other))
+    assert records(one) == records(other)
+
+
+def test_ranks_that_are_asked_to_stop_at_any_moment_stop_after_the_same_step(tmp_path):
+    job.sharded(tmp_path / "whole", **job.OFTEN).finish()
+    code, text = run(2, "often", tmp_path / "parts")
+    assert code == 0, text
+    assert int(re.findall(r"rank 1 was stopped (\d+) times", text)[0]) > 1, text
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_damaged_checkpoint_ends_all_ranks_with_one_sentence(tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"damaged")
+    code, text = run(2, "whole", tmp_path, MINIRES_KERNELS="reference")
+    assert code not in (0, 255), text
+    assert text.count("ValueError: ") == 1, text
+    assert "is not a whole safetensors file" in text
+
+
+def test_a_launcher_of_another_mpi_gets_a_sentence(tmp_path):
+    """Such as srun, whose processes then are N times rank 0 of 1."""
+    settings = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}
+    code, text = run(0, "whole", tmp_path, **settings)
+    assert code == 1
+    assert "the launcher says that there are 2 processes, but mpi4py's MPI (" in text
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["dealt", "side_by_side"])
@@ -77,8 +127,7 @@ def test_dealt_runs_are_those_of_one_process(name, tmp_path):
     assert (code, text.splitlines()) == (0, compiling[:1])
     for seed in range(3):
         alone, dealt = (tmp_path / name / f"run{seed}" for name in ("alone", "ranks"))
-        assert same(files_arrays(alone), files_arrays(dealt))
-        assert records(alone) == records(dealt)
+        same_runs(alone, dealt)
 
 
 def test_a_dealt_run_that_diverges_is_told_and_the_others_are_finished(tmp_path):
@@ -131,6 +180,10 @@ def test_a_rank_that_hangs_is_named_and_all_are_ended(tmp_path):
     assert "minires: a call took more than 4 s (MINIRES_TIMEOUT)" in text
 
 
+def files_in(folder):
+    return sorted(path.relative_to(folder) for path in folder.rglob("*"))
+
+
 def test_the_main_job_prints_and_writes_once(tmp_path):
     script = "examples/cifar_plain_vs_resnet.py"
     options = ("--preset", "toy", "--data", "builtin", "--depths", "8", "--out", tmp_path / "out")
@@ -141,7 +194,39 @@ def test_the_main_job_prints_and_writes_once(tmp_path):
     config = json.loads((tmp_path / "out/plain-8-seed0/config.json").read_text())
     assert config["recipe"]["shards"] == 2
     assert config["made with"]["ranks"].startswith("2, ")
+    code, text = start(0, script, *options[:-1], tmp_path / "alone", "--shards", 2)
+    assert code == 0, text
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    assert files_in(out) == files_in(alone)
+    for name in ("plain-8-seed0", "ResNet-8-seed0"):
+        same_runs(out / name, alone / name)
     code, text = start(2, script, *options)
     assert code == 1
     assert " ".join(text.split()).count("already holds something") == 1
     assert "Traceback" not in text
+
+
+def test_an_experiment_trains_its_last_network_on_one_rank(tmp_path):
+    code, text = run(2, "experiment", tmp_path)
+    assert code == 0, text
+    assert "rank 0 has 2 findings" in text
+    assert "rank 1 has 1 findings" in text
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "once"),
+    [
+        (
+            "table6",
+            ("--networks", "plain-8,ResNet-8", "--iterations", 2, "--data", "builtin"),
+            ("Data: built-in", "| ResNet-8 |", "Report: "),
+        ),
+        ("detection_resnet_vs_vgg", ("--preset", "toy"), ("one seed says little", "Report: ")),
+    ],
+)
+def test_scripts_deal_their_networks_and_print_once(script, options, once, tmp_path):
+    code, text = start(2, f"examples/{script}.py", *options, "--out", tmp_path)
+    assert code == 0, text
+    for sentence in once:
+        assert text.count(sentence) == 1, text
+    assert len(list(tmp_path.glob("*/checkpoint.safetensors"))) == 2

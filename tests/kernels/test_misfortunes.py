@@ -3,6 +3,10 @@
 import errno
 import importlib.util
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,13 @@ from minires.kernels import dispatch
 
 numba = pytest.importorskip("numba")
 from minires.kernels.cpu import compiling  # noqa: E402
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+needs_locks = pytest.mark.skipif(fcntl is None, reason="this system does not lock files")
 
 TWICE = """
 from minires.kernels.cpu import compiling
@@ -74,6 +85,68 @@ def test_a_disk_that_takes_nothing_costs_only_time(number, twice, tmp_path, monk
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._open_for_write", refuse)
     assert twice()(3) == 6
     assert not files(tmp_path)
+
+
+# ------------------------------------------------------------------- one compiles, others wait
+
+
+HOLD = """
+import fcntl, sys, time
+file = open(sys.argv[1], "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def lock_of(kernel):
+    """The file that whoever compiles a kernel locks."""
+    return Path(kernel._cache.cache_path) / f"{kernel._cache._impl.filename_base}.lock"
+
+
+@needs_locks
+def test_the_lock_of_a_process_that_is_killed_ends_with_it(twice):
+    kernel = twice()
+    command = [sys.executable, "-c", HOLD, lock_of(kernel)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        threading.Timer(0.5, holder.kill).start()
+        began = time.monotonic()
+        assert kernel(3) == 6
+    assert 0.4 < time.monotonic() - began < compiling.PATIENCE / 2
+
+
+@needs_locks
+def test_whoever_compiles_for_too_long_is_not_waited_for(twice, monkeypatch):
+    monkeypatch.setattr(compiling, "PATIENCE", 0.2)
+    kernel = twice()
+    with lock_of(kernel).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert kernel(3) == 6
+        assert twice()(3) == 6
+
+
+@needs_locks
+def test_after_compiling_the_lock_is_free_whether_or_not_it_succeeded(twice):
+    kernel, began = twice(), time.monotonic()
+    with pytest.raises(numba.TypingError):
+        kernel(None)
+    assert kernel(3) == 6
+    assert time.monotonic() - began < compiling.PATIENCE / 2
+    with lock_of(kernel).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@needs_locks
+def test_where_nothing_can_be_locked_code_is_kept_all_the_same(twice, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert twice()(3) == 6
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    assert twice()(2.5) == 5
+    assert len(files(tmp_path)) == 3  # an index and two kernels
 
 
 def test_without_a_home_nothing_is_kept(monkeypatch):

@@ -46,6 +46,16 @@ def test_compiling_is_announced_once_and_kept(tmp_path):
     assert run("-c", RELU, **cache)[1] == ""
 
 
+@pytest.mark.slow
+def test_of_two_processes_that_start_together_one_compiles(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    settings = {"env": environment, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", RELU], **settings) for _ in range(2)]
+    texts = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum(text.count(MESSAGE) for text in texts) == 1
+
+
 STEP = """
 import numpy as np
 from minires import Tensor

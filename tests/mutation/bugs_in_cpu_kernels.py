@@ -4,6 +4,7 @@ from .mutants import planted_in
 
 CONTRACT, CONVOLUTION = "tests/kernels/test_contract.py", "tests/kernels/test_convolution.py"
 MANY_BLOCKS = f"{CONVOLUTION}::test_many_blocks_give_what_one_gives"
+MISFORTUNES = "tests/kernels/test_misfortunes.py"
 PROCESSES, FUSED = "tests/kernels/test_processes.py", "tests/kernels/test_fused.py"
 NAN = f"{CONTRACT}::test_relu_of_a_nan_is_a_nan[cpu]"
 
@@ -19,6 +20,36 @@ MUTANTS = [
             "cache: named after one file alone": (
                 'sorted(folder.glob("*.py"))',
                 "[Path(__file__)]",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/compiling.py",
+        f"{PROCESSES}::test_of_two_processes_that_start_together_one_compiles",
+        {
+            "cache: all processes compile": (
+                "            if (found := self.read(*what)) is not None:",
+                "            if found is not None:",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/compiling.py",
+        f"{MISFORTUNES}::test_after_compiling_the_lock_is_free_whether_or_not_it_succeeded",
+        {
+            "cache: who has compiled keeps the lock": (
+                "            super().save_overload(*what)\n        self.turn.close()\n",
+                "            super().save_overload(*what)\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/compiling.py",
+        f"{MISFORTUNES}::test_where_nothing_can_be_locked_code_is_kept_all_the_same",
+        {
+            "cache: a disk without locks ends the program": (
+                "suppress(ImportError, OSError):\n        import fcntl",
+                "suppress(ImportError):\n        import fcntl",
             ),
         },
     ),

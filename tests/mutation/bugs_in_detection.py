@@ -110,8 +110,16 @@ MUTANTS = [
                 "x, y = np.mgrid[:width, :height]",
             ),
             "anchors: beyond the edge of the map": (
-                "np.clip(nearest, 0, places[:, None] - 1)",
-                "np.clip(nearest, 0, places[:, None])",
+                "np.zeros(len(anchors)), places[:, None] - 1.0",
+                "np.zeros(len(anchors)), places[:, None]",
+            ),
+            "anchors: one side of the image for the other": (
+                "(images[:, 1 - axis, None] -",
+                "(images[:, axis, None] -",
+            ),
+            "anchors: those too large for the image overlap": (
+                "            shared *= first <= last\n",
+                "",
             ),
             "anchors: rows for columns in the best overlap": (
                 "((0, maps[:, 1]), (1, maps[:, 0]))",
@@ -387,8 +395,16 @@ MUTANTS = [
                 'return image.size, Fault("images of another',
             ),
             "check: crowds want anchors": (
-                "(self.image_sizes[a.image, 0] > 0) & ~a.crowd",
-                "(self.image_sizes[a.image, 0] > 0)",
+                "(area(self.cut) > 0) & ~self.annotations.crowd",
+                "area(self.cut) > 0",
+            ),
+            "check: anchors across the edge count always": (
+                "None if view.border else images",
+                "None",
+            ),
+            "check: boxes reach beyond their image": (
+                "clip_each(self.annotations.box, self.image_sizes[self.annotations.image])",
+                "self.annotations.box",
             ),
             "check: boxes are scaled by the other side": (
                 "(new / sizes)[:, ::-1]",

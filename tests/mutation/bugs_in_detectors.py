@@ -58,6 +58,11 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/detection/matching.py",
+        f"{NETWORK} -k padding",
+        {"anchors on the edge of the padding are examples": (" / 2 < limits", " / 2 <= limits")},
+    ),
+    *planted_in(
         "minires/detection/proposals.py",
         NETWORK,
         {
@@ -73,6 +78,14 @@ MUTANTS = [
                 "boxes, order = np.ascontiguousarray(boxes[large]), order[large]",
                 "boxes = np.ascontiguousarray(boxes)",
             ),
+            "proposals: anchors of the padding are examples": (
+                "(centred if settings.border else inside)(anchors, *size)",
+                "(centred if settings.border else inside)(anchors, 9e9, 9e9)",
+            ),
+            "proposals: the stride is the size of the image over that of the map": (
+                "self.stride or (size[0]",
+                "(size[0]",
+            ),
         },
     ),
     *planted_in(
@@ -87,7 +100,10 @@ MUTANTS = [
                 "codes[yes, regions.labels[yes]]",
                 "codes[yes, regions.labels[yes] * 0]",
             ),
-            "detections: labels count from 0": ("classes = classes + 1", "classes = classes + 0"),
+            "detections: labels count from 0": (
+                "return regions, classes + 1",
+                "return regions, classes",
+            ),
             "detections: classes suppress each other": (
                 "np.flatnonzero(classes == one)",
                 "np.flatnonzero(classes == classes)",
@@ -144,6 +160,26 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/detection/backbones.py",
+        f"{RECORD} -k vgg16",
+        {
+            "VGG's fc7 has no ReLU": (
+                "list(network.classifier)[:-1])",
+                "list(network.classifier)[:-3])",
+            )
+        },
+    ),
+    *planted_in(
+        "minires/detection/backbones.py",
+        f"{TRAINING} -k all_kinds",
+        {
+            "detectors: files forget what network they are made of": (
+                "if network is not None else {}",
+                "if network is None else {}",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/detection/pooling.py",
         PYRAMID,
         {
@@ -169,6 +205,34 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/detection/detecting.py",
+        NETWORK,
+        {
+            "detecting: narrow images have no map": ("max(LEAST_SIDE, *(", "max(1, *("),
+            "detecting: levels from 0 to 1 are bytes": ("pixels.dtype != np.uint8 or ", ""),
+        },
+    ),
+    *planted_in(
+        "minires/detection/commands.py",
+        f"{TRAINING}::test_own_images_are_learnt_and_found_by_command",
+        {"detecting: photographs lie on their side": (", upright=True)", ")")},
+    ),
+    *planted_in(
+        "minires/detection/own_data.py",
+        f"{TRAINING}::test_own_images_are_learnt_and_found_by_command "
+        f"{TRAINING}::test_sets_of_nothing_to_find_are_refused",
+        {
+            "own images: runs with other anchors are gone on with": (
+                '"anchors": sizes',
+                '"anchors": None',
+            ),
+            "own images: difficult objects are enough": (
+                "(~annotations.difficult & ~annotations.crowd)",
+                "(~annotations.crowd)",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/detection/weights.py",
         PYRAMID,
         {"weights: frozen norms have an epsilon": ("1e-5 if trained else 0.0", "1e-5")},
@@ -189,6 +253,10 @@ MUTANTS = [
             "batches: an image has the scale of the one before": (
                 "size=len(chosen))].tolist()",
                 "size=len(chosen))].tolist()[-1:] * len(chosen)",
+            ),
+            "batches: boxes leave their image": (
+                "    boxes = clip(boxes, height, width)\n    there",
+                "    there",
             ),
             "batches: crowds are learnt": ("~self.annotations.crowd[part] & ", ""),
             "batches: boxes are not scaled": (

@@ -38,6 +38,10 @@ MUTANTS = [
         {
             "shards: the sum for the mean": ("mean /= self.count", "mean /= 1"),
             "shards: divided twice": ("mean /= self.count", "mean /= self.count**2"),
+            "shards: weights decay twice": (
+                "                parameter.grad = view\n",
+                "                parameter.grad = view + 0.1 * parameter.data\n",
+            ),
             "shards: frozen statistics move": (
                 "            if norm.training:\n                follow",
                 "            if True:\n                follow",
@@ -77,10 +81,14 @@ MUTANTS = [
                 "range(world.rank * per_rank, (world.rank + 1) * per_rank)",
                 "range(per_rank)",
             ),
+            "shards: only the own losses count": (
+                "return self.world.gather(rows)",
+                "return rows",
+            ),
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         SAME_BITS,
         {
             "world: only the own wish to stop counts": (
@@ -125,7 +133,7 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         CALLS,
         {
             "world: rank 0 alone sees its error": (
@@ -224,14 +232,14 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         f"{GPUS}::test_a_world_of_gpus",
         {
             "world: a GPU's array comes to MPI": ("on_host = to_host(array)", "on_host = array"),
         },
     ),
     *planted_in(
-        "minires/distributed/world.py",
+        "minires/distributed/mpi.py",
         f"{GPUS}::test_two_gpus_have_the_bits_of_one_stopped_and_resumed_between",
         {
             "world: GPUs stay connected": (
@@ -319,6 +327,31 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "minires/distributed/mpi.py",
+        f"{RANKS}::test_a_launcher_of_another_mpi_gets_a_sentence",
+        {"world: N processes are N times rank 0": ("if comm.size != here.size:", "if False:")},
+    ),
+    *planted_in(
+        "minires/experiments/depths.py",
+        f"{RANKS}::test_an_experiment_trains_its_last_network_on_one_rank",
+        {
+            "experiments: all ranks train in one folder": (
+                "if world().rank == 0 else []",
+                "if True else []",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/training/recipes.py",
+        f"{PIECES}::test_numbers_that_do_not_fit_get_a_sentence",
+        {
+            "recipe: whether shards fit is seen in the first step": (
+                "            refuse_what_does_not_fit(self.shards, self.batch_size)\n",
+                "            pass\n",
+            ),
+        },
+    ),
+    *planted_in(
         "minires/distributed/launcher.py",
         PIECES,
         {
@@ -329,6 +362,18 @@ MUTANTS = [
             "launcher: MPI is imported for a single process": (
                 "if here.size == 1:",
                 "if False:",
+            ),
+            "launcher: without mpi4py all are rank 0 of 1": (
+                "except (ImportError, RuntimeError) as error:\n",
+                "except (ImportError, RuntimeError) as error:\n        return ALONE\n",
+            ),
+            "launcher: several processes train one network": (
+                "if (size := place().size) > 1:",
+                "if (size := place().size) > 9:",
+            ),
+            "launcher: a single process that is tied to a core is not told": (
+                "tell_of_unused_cores([available_cores()])",
+                "pass",
             ),
         },
     ),

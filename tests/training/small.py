@@ -39,9 +39,19 @@ def dataset(train=100, test=40, seed=0):
     return Dataset("noise", *split(train), *split(test), tuple("abcdefghij"))
 
 
-def trainer(folder, *, depth=8, shortcut="A", seed=0, watch=None, data=None, **changes):
+def trainer(
+    folder,
+    *,
+    depth=8,
+    shortcut="A",
+    seed=0,
+    watch=None,
+    data=None,
+    dtype=np.float32,
+    **changes,
+):
     return Trainer(
-        cifar_resnet(depth, shortcut=shortcut, seed=seed),
+        cifar_resnet(depth, shortcut=shortcut, seed=seed, dtype=dtype),
         data or dataset(),
         dataclasses.replace(RECIPE, **changes),
         folder=folder,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -21,7 +20,7 @@ from mpi4py import MPI
 from ..environment import available_cores
 from ..kernels.devices import is_cuda, move, to_host
 from .alone import ALONE, Alone
-from .launcher import Place
+from .launcher import Place, tell_of_unused_cores
 from .nccl import Nccl
 from .tree import sum_over_ranks
 from .watch import Watch
@@ -173,11 +172,6 @@ def share_cores(comm: MPI.Intracomm) -> None:
     ranks = [cores for name, cores in comm.allgather((machine, own)) if name == machine]
     sharing = [cores for cores in ranks if cores & own]
     threads = max(1, len(set().union(*sharing)) // len(sharing))
-    unused = (os.cpu_count() or 1) - len(set().union(*ranks))
-    if len(own) == 1 and unused >= len(ranks) and comm.rank == 0:
-        print(
-            f"minires: the launcher has tied each process to one core and leaves {unused} unused: "
-            "mpiexec --bind-to none",
-            file=sys.stderr,
-        )
+    if comm.rank == 0:
+        tell_of_unused_cores(ranks)
     os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
