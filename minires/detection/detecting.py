@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor
-from ..data.images import IMAGENET_MEAN, IMAGENET_STD
+from ..common.expecting import as_kind, expects
+from ..data.images import IMAGENET_MEAN, IMAGENET_STD, as_rgb
 from ..kernels.devices import move, to_host
 from ..nn import evaluating
 from .boxes import Array, clip, resized
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
+@expects(model=FasterRCNN)
 def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     """What is in an RGB image: boxes in its own pixels, labels 1 .. K, scores, best first.
 
-    Raises: ValueError where the network's numbers are broken.
+    Raises: ValueError for an array of something else, or where the network's numbers are broken.
     """
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
     with evaluating(model):
         (found,) = model(Tensor(move(x, model.device)), [size])
@@ -35,6 +37,21 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     ratio = np.array([pixels.shape[1] / size[1], pixels.shape[0] / size[0]] * 2)
     boxes = clip(found.boxes * ratio.astype(found.boxes.dtype), *pixels.shape[:2])
     return found._replace(boxes=boxes)
+
+
+def pixels_of(image: Any) -> Pixels:
+    """An image as bytes (H, W, 3). Raises: TypeError, ValueError for what is no RGB image."""
+    from PIL.Image import Image
+
+    if isinstance(image, Image):
+        image = image if image.mode == "RGB" else as_rgb(image, image.format)
+    pixels = np.asarray(as_kind((Image, np.ndarray), image, "detect: the image"))
+    if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
+        raise ValueError(
+            f"detect: an image's pixels must be bytes, uint8 (H, W, 3), but are {pixels.dtype} "
+            f"{pixels.shape}"
+        )
+    return pixels
 
 
 def prepare(pixels: Pixels, settings: Settings, dtype: npt.DTypeLike) -> tuple[Array, Size]:

@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import no_grad
 from ..nn import evaluating
 from .boxes import Boxes
-from .detecting import Pixels, refuse_broken
+from .detecting import Pixels, pixels_of, refuse_broken
 from .network import FasterRCNN
 from .refinement import VOTE, likeliest_boxes, vote
 from .regions import Found, Judged, best_of_each_class
@@ -61,7 +61,7 @@ def detect_improved(
     detectors differ in their classes, or their numbers are broken.
     """
     refuse_other_classes(models)
-    pixels = np.asarray(image)
+    pixels = pixels_of(image)
     with no_grad(), ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))

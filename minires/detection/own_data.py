@@ -113,6 +113,9 @@ def checked(
     tested = read_annotations(held_out, split=splits[1], classes=list(train.classes))
     tested.refuse_faults()
     refuse_unseen(tested.name, image_sizes(tested, iter)[1])
+    both = {i.path for i in train.images if i.path} & {i.path for i in tested.images if i.path}
+    if both:
+        tell(console, f"{len(both):,} of the test images are training images, too.")
     return train, tested
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..distributed import world
 from ..kernels.devices import to_host
 from ..nn import Module, Sequential, evaluating
@@ -91,6 +92,7 @@ class DetectorTrainer(Trainer):
     dataset: DetectionData
     tally: DetectionTally
 
+    @expects(model=FasterRCNN, data=DetectionData, scales=Each(COUNT))
     def __init__(
         self,
         model: FasterRCNN,
@@ -100,6 +102,7 @@ class DetectorTrainer(Trainer):
         scales: Sequence[int] = (),
         **options: Any,
     ) -> None:
+        must_share_classes(model, data.train)
         self.scales = tuple(scales)
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
@@ -140,8 +143,21 @@ class DetectorTrainer(Trainer):
         return Meter(0.0, 1 - results["mAP50"], 1)
 
 
+def must_share_classes(model: FasterRCNN, data: DetectionSet) -> None:
+    """Raises: ValueError where labels mean something else to a detector than in a set."""
+    if model.classes != (names := data.annotations.classes):
+        raise ValueError(
+            f"{model.name} has the classes {', '.join(model.classes)}, but "
+            f"{data.annotations.name} {', '.join(names)}: both need the same, in the same order"
+        )
+
+
 def mean_precisions(model: FasterRCNN, data: DetectionSet) -> dict[str, float]:
-    """mAP@.5 by VOC's rules (area), and COCO's mAP@[.5,.95], of a detector on a set; shares."""
+    """mAP@.5 by VOC's rules (area), and COCO's mAP@[.5,.95], of a detector on a set; shares.
+
+    Raises: ValueError where their classes are not the same.
+    """
+    must_share_classes(model, data)
     return precisions(data, detect_all(model, data))
 
 
@@ -210,6 +226,7 @@ DETECTION_PRESETS: dict[str, Callable[[int | None], Recipe]] = {"toy": toy, "qui
 SCENES = {"toy": (16, 4), "quick": (2000, 500)}  # training and test scenes of the built-in set
 
 
+@expects(trainers=Each(DetectorTrainer, SOME))
 def train_detectors(trainers: Sequence[DetectorTrainer]) -> list[Path]:
     """Train to the end, from the folders' checkpoints if they have some; the files of weights.
 
@@ -223,6 +240,7 @@ def train_detectors(trainers: Sequence[DetectorTrainer]) -> list[Path]:
     return paths
 
 
+@expects(trainer=DetectorTrainer)
 def train_detector(trainer: DetectorTrainer) -> Path:
     """The same of one."""
     return train_detectors([trainer])[0]

@@ -150,6 +150,7 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     trained = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
     assert trained.exit_code == 0, trained.output
     assert "There is no test set" in trained.output
+    assert "training images, too" not in trained.output
     assert "nothing is wrong" in trained.output
     assert "On 3 test images: mAP@.5" in trained.output
     assert "4 iterations in" in trained.output
@@ -244,3 +245,14 @@ def test_a_float64_detector_sees_photographs(data):
     model = small_resnet(data.classes, settings=VIEW, dtype=np.float64)
     found = detect(model, data.test.pixels(0))
     assert found.boxes.shape == (len(found.labels), 4)
+
+
+def test_a_test_on_training_images_is_said(tmp_path):
+    folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30)), "1": xml()})
+    lists = folder / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "test.txt").write_text("0")
+    options = ("--preset", "toy", "--iterations", 1, "--test-split", "test")
+    made = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
+    assert made.exit_code == 0, made.output
+    assert "1 of the test images are training images, too." in made.output

@@ -104,6 +104,17 @@ class TestFolders:
             write(root / "Annotations" / "a.xml", text)
             assert read_voc(root).images[0].path == root / "JPEGImages" / "b.jpg"
 
+    def test_of_two_images_of_one_name_the_one_that_the_file_names(self, tmp_path):
+        """Such as a photograph and its mask."""
+        root = voc_folder(tmp_path, {"a": xml(DOG)})
+        Image.new("RGB", (60, 40)).save(root / "JPEGImages" / "a.png")
+        assert read_voc(root).faults == ((reader.ALIKE, "a.xml: a.jpg, a.png"),)
+        for name in ("a.png", "a.jpg", r"C:\\images\\a.png"):
+            write(root / "Annotations" / "a.xml", xml(DOG, more=f"<filename>{name}</filename>"))
+            made = read_voc(root)
+            assert made.images[0].path.name == name[-5:]
+            assert not made.faults
+
     def test_images_elsewhere(self, tmp_path):
         root = voc_folder(tmp_path / "set", {"a": xml(DOG)}, pictures=False)
         Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
