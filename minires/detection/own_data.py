@@ -190,4 +190,4 @@ def recipe_of(preset: str, iterations: int | None, batch_size: int | None) -> Re
     if preset not in DETECTION_PRESETS:
         raise ValueError(f"preset must be one of {', '.join(DETECTION_PRESETS)}, not {preset!r}")
     recipe = DETECTION_PRESETS[preset](iterations)
-    return replace(recipe, batch_size=batch_size or recipe.batch_size)
+    return recipe if batch_size is None else replace(recipe, batch_size=batch_size)

@@ -194,7 +194,7 @@ def rows_of(place: int, found: Found) -> Iterator[Detection]:
 
 def toy(iterations: int | None = None) -> Recipe:
     """Seconds: it shows that everything works, and teaches nothing."""
-    iterations = iterations or 4
+    iterations = 4 if iterations is None else iterations
     return Recipe(
         name="toy",
         iterations=iterations,
@@ -209,7 +209,7 @@ def toy(iterations: int | None = None) -> Recipe:
 
 def quick(iterations: int | None = None) -> Recipe:
     """1,200 iterations of 8 images: rate 0.02, a tenth of it for the last quarter."""
-    iterations = iterations or 1200
+    iterations = 1200 if iterations is None else iterations
     return Recipe(
         name="quick",
         iterations=iterations,

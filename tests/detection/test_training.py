@@ -256,3 +256,10 @@ def test_a_test_on_training_images_is_said(tmp_path):
     made = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
     assert made.exit_code == 0, made.output
     assert "1 of the test images are training images, too." in made.output
+
+
+@pytest.mark.parametrize("preset", ["toy", "quick"])
+@pytest.mark.parametrize("numbers", [(0, None), (None, 0)])
+def test_a_number_that_can_not_be_is_not_replaced(preset, numbers):
+    with pytest.raises(ValueError, match="0"):
+        recipe_of(preset, *numbers)
