@@ -28,6 +28,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 UNREADABLE = "files that can't be read"
 NO_BOX = "objects without a box of four finite numbers"
 NO_NAME = "objects without a name"
+NO_FLAG = "objects whose difficult is neither 0 nor 1"
 NO_FILE = "images of the split without an annotation file"
 UNKNOWN = "objects of unknown classes"
 ALIKE = "files that do not say which of several images they are of"
@@ -164,6 +165,8 @@ class VocReading:
             self.faults.append(Fault(NO_NAME, where))
         elif len(corners) < 4 or not finite(corners):
             self.faults.append(Fault(NO_BOX, f"{where} ({name})"))
+        elif text(element, "difficult").lower() not in ("", "0", "1", "false", "true"):
+            self.faults.append(Fault(NO_FLAG, f"{where} ({name})"))
         else:
             self.objects.append((where, name, self.object_of(element, *corners)))
 

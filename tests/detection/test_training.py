@@ -261,5 +261,5 @@ def test_a_test_on_training_images_is_said(tmp_path):
 @pytest.mark.parametrize("preset", ["toy", "quick"])
 @pytest.mark.parametrize("numbers", [(0, None), (None, 0)])
 def test_a_number_that_can_not_be_is_not_replaced(preset, numbers):
-    with pytest.raises(ValueError, match="0"):
+    with pytest.raises(ValueError, match="must be at least 1, not 0"):
         recipe_of(preset, *numbers)

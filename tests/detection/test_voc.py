@@ -165,6 +165,13 @@ class TestHostileFiles:
         assert made.faults == ((reader.NO_BOX, "a.xml, object 1 (dog)"),)
         assert len(made) == 1
 
+    @pytest.mark.parametrize("flag", ["2", "very", "-1"])
+    def test_a_flag_that_is_none(self, flag, tmp_path):
+        text = xml((*DOG, f"<difficult>{flag}</difficult>"), DOG)
+        made = read_voc(voc_folder(tmp_path, {"a": text}))
+        assert len(made) == 1
+        assert kinds(made) == [reader.NO_FLAG]
+
     def test_objects_without_box_or_name(self, tmp_path):
         text = "<annotation><object><name>dog</name></object><object/></annotation>"
         made = read_voc(voc_folder(tmp_path, {"a": text}))

@@ -48,6 +48,10 @@ MUTANTS = [
                 "return alike[0]",
             ),
             "VOC: images called alike pass": ("        if not named:\n", "        if False:\n"),
+            "VOC: any flag is 0": (
+                'not in ("", "0", "1", "false", "true"):',
+                "is None:",
+            ),
         },
     ),
     *planted_in(
