@@ -8,7 +8,9 @@ mAP@[.5,.95].
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,8 @@ class DetectorTrainer(Trainer):
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
         self.identity["scales"] = list(scales) or None
+        about = {"labels": model.classes, "numbers": asdict(model.numbers)}
+        self.identity |= json.loads(json.dumps(about))  # lists for tuples, as files have them
         self.replay = NoReplay(model, self.optimizer, self.batches, self.name)
 
     def make_batches(self, seed: int, **place: Any) -> Any:

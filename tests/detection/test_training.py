@@ -97,6 +97,24 @@ def test_a_run_with_other_scales_is_not_gone_on_with(data, tmp_path):
         DetectorTrainer(model, data, toy(2), **options).resume()
 
 
+def test_a_run_with_other_anchors_or_classes_is_not_gone_on_with(data, tmp_path):
+    """Of the same number, so that all weights fit."""
+    trainer_of(data, tmp_path, toy(2)).run()
+    trainer_of(data, tmp_path, toy(2)).resume()
+    anchors = small_resnet(data.classes, settings=replace(VIEW, sizes=((10, 20),)))
+    options = {"folder": tmp_path, "seed": 0, "name": "small ResNet"}
+    with pytest.raises(ValueError, match=r"belongs to another run.*\n  numbers: saved .*12, 24"):
+        DetectorTrainer(anchors, data, toy(2), **options).resume()
+    turned = [replace(one, annotations=renamed(one.annotations)) for one in (data.train, data.test)]
+    other = DetectionData(data.name, *turned)
+    with pytest.raises(ValueError, match=r"belongs to another run.*\n  labels: saved "):
+        trainer_of(other, tmp_path, toy(2)).resume()
+
+
+def renamed(annotations):
+    return replace(annotations, classes=annotations.classes[::-1])
+
+
 def test_one_scene_is_learnt_by_heart(tmp_path):
     """The test of everything: all objects of an image found after 200 iterations."""
     drawn = scenes(train=1, test=0, size=96).train

@@ -141,4 +141,13 @@ MUTANTS = [
             "weights: eps asked for is lost": ("if eps is not None:", "if False:"),
         },
     ),
+    *planted_in(
+        "minires/detection/training.py",
+        "tests/detection/test_training.py::"
+        "test_a_run_with_other_anchors_or_classes_is_not_gone_on_with",
+        {
+            "training: other anchors go on": ("asdict(model.numbers)}", "{}}"),
+            "training: other classes go on": ('{"labels": model.classes, ', "{"),
+        },
+    ),
 ]
