@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import SOME, Each, expects
 from ..models import VGG, ResNet, names, resnet, vgg
 from ..nn import Flatten, Module, Sequential
 from ..nn.init import Seed, generators
@@ -71,6 +72,17 @@ class VGGTrunk(Module):
         return [self.features(x)]
 
 
+@expects(
+    backbone=str,
+    classes=Each(str, SOME),
+    network=Module,
+    settings=Settings,
+    pooling=str,
+    softmax=bool,
+    context=bool,
+    frozen=bool,
+    version=str,
+)
 def faster_rcnn(
     backbone: str,
     classes: Sequence[str],
