@@ -216,7 +216,7 @@ DETECTION = {
             pooling="max",
             softmax=True,
             context=False,
-            frozen=True,
+            frozen=False,
             version="v1",
             seed="zeros",
         ),

@@ -111,7 +111,7 @@ def faster_rcnn(
     """
     if backbone not in NAMES:
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, but is {backbone!r}")
-    if frozen and network is None and seed != "zeros":
+    if frozen and network is None and str(seed) != "zeros":
         advice = "give `network`, a pretrained one, or frozen=False"
         warnings.warn(f"faster_rcnn: random weights are frozen: {advice}", stacklevel=2)
     options: dict[str, Any] = {

@@ -119,7 +119,7 @@ def test_an_image_is_rgb_whatever_its_file_was(model):
 )
 def test_other_pixels_get_a_sentence(pixels, model):
     """Numbers from 0 to 1 would be seen as black."""
-    with pytest.raises(ValueError, match=r"must be bytes, uint8 \(H, W, 3\), but are "):
+    with pytest.raises(ValueError, match=r"an array of bytes \(uint8\), height x width x 3"):
         detect(model, pixels)
 
 
