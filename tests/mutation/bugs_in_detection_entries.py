@@ -108,8 +108,8 @@ MUTANTS = [
         {
             "detecting: numbers from 0 to 1 are bytes": ("pixels.dtype != np.uint8 or ", ""),
             "detecting: pixels of any kind are seen": (
-                'if image.mode == "RGB" else as_rgb(image, image.format)',
-                "if image.mode else as_rgb(image, image.format)",
+                "as_rgb(image, image.format) if isinstance(image, Image) else image",
+                "image",
             ),
         },
     ),
