@@ -35,7 +35,7 @@ from minires.report import (
 from minires.training import PRESETS, DivergedError, run_all
 from minires.training.dealing import plan
 from minires.training.display import Display
-from minires.training.going_on import command_to_resume, keep_command
+from minires.training.going_on import command_to_resume, keep_command, refuse_changes
 from minires.training.main_job import Options, make_trainer, plain_and_residual
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
@@ -99,7 +99,9 @@ def main(
 def open_folder(asked: Options, out: Path | None, resume: Path | None) -> tuple[Path, Options]:
     """Where the results go, and the options that hold there."""
     if resume:
-        return resume, read_options(resume)
+        kept = read_options(resume)
+        refuse_changes(resume, asked, kept, Options("quick", "auto", None, [20, 56], [0]))
+        return resume, kept
     folder = out or Path("runs") / time.strftime(f"{asked.preset}-%Y%m%d-%H%M%S")
     refuse_overwriting(folder)
     return folder, asked

@@ -21,7 +21,8 @@ ADVICE: dict[str, dict[str, str]] = {
             ("tensor", "from_numpy", "as_tensor", "zeros", "ones", "rand", "randn", "arange"), MAKE
         ),
         **dict.fromkeys(("relu", "sigmoid", "tanh", "exp", "log", "sqrt", "abs"), METHOD),
-        **dict.fromkeys(("max", "min", "sum", "mean", "argmax", "clip", "flatten"), METHOD),
+        **dict.fromkeys(("sum", "mean", "argmax", "clip", "flatten"), METHOD),
+        **dict.fromkeys(("max", "min"), "x.max(axis) gives values alone, x.argmax(axis) places"),
         "cat": "minires.concatenate(tensors, axis)",
         "clamp": "x.clip(low, high)",
         "matmul": "a @ b",

@@ -89,6 +89,11 @@ class TestMainJob:
         assert code == 0, text
         assert "ResNet-14" in text
 
+    def test_resuming_keeps_the_options(self, toy):
+        code, text = run("--resume", toy[0], "--preset", "paper", "--depths", "8,20")
+        assert code == 1
+        assert "was begun with other options (preset, depths)" in " ".join(text.split())
+
     def test_ctrl_c_saves_and_says_how_to_go_on(self, toy, tmp_path):
         folder = tmp_path / "stopped"
         process = start(*TOY, "--precision", "tf32", "--device", "cpu", "--out", folder)

@@ -14,7 +14,7 @@ import minires
 from minires import Tensor, models, nn, optim
 from minires.nn import functional as F
 
-from .test_every_argument import is_a_sentence
+from .arguments import is_a_sentence
 
 DOCS = Path(__file__).parents[1] / "docs" / "from-pytorch.md"
 

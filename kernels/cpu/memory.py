@@ -34,7 +34,7 @@ NO_BITS: Any = np.empty(0, np.uint16)  # instead of maps
 def empty(shape: Shape, dtype: np.dtype[Any] = FLOAT32) -> Array:
     """An uninitialised array at the start of a cache line, so that no vector crosses two lines."""
     size, line = math.prod(shape) * dtype.itemsize, 4 * LINE
-    buffer = np.empty(size + line, np.uint8)
+    buffer: Any = np.empty(size + line, np.uint8)
     # the array's own `ctypes.data` takes five times as long; a step comes here hundreds of times
     skip = -ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % line
     return buffer[skip : skip + size].view(dtype).reshape(shape)

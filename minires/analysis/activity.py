@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import Module, ReLU, Shortcut
@@ -34,6 +35,7 @@ NETWORKS: dict[str, tuple[Shortcut, Callable[[CifarResNet], CifarResNet]]] = {
 }
 
 
+@expects(model=Module, images=np.ndarray)
 def dead_shares(model: Module, images: Array) -> Array:
     """For each ReLU in order: the share of its channels that are 0 everywhere on all images.
 
@@ -49,6 +51,7 @@ def dead_share(y: Array) -> float:
     return float(np.mean(y.max(axis=tuple(range(y.ndim - 1))) <= 0))
 
 
+@expects(before=Mapping, model=Module)
 def update_ratios(before: dict[str, Array], model: Module) -> Array:
     """Norm of the change over norm of the weight, for each weight of `before` in order."""
     after = dict(model.named_parameters())

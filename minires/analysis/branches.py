@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
@@ -37,6 +38,7 @@ VARIANTS: dict[str, Callable[[CifarResNet], CifarResNet]] = {
 }
 
 
+@expects(model=Module, images=np.ndarray)
 def branch_to_skip(model: Module, images: Array) -> Array:
     """Variance of each block's branch over that of its shortcut, (blocks,).
 
@@ -60,7 +62,8 @@ def branch_variance(block: BasicBlock, x: Tensor) -> float:
     """Var F(x) / Var shortcut(x) of one block."""
     between = block.relu(block.bn1(block.conv1(x)))
     branch = block.bn2(block.conv2(between))
-    assert block.downsample is not None
+    if block.downsample is None:
+        raise ValueError("branch_to_skip: a plain network has no shortcuts to compare with")
     return channel_variance(branch.data) / channel_variance(block.downsample(x).data)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet, cifar_resnet
 from ..nn import BasicBlock, BatchNorm2d, Conv2d, Sequential
@@ -33,6 +34,7 @@ SHALLOW, DEEP = 20, 56
 STAGES = ("layer1", "layer2", "layer3")
 
 
+@expects(small=CifarResNet, depth=int, images=np.ndarray)
 def embed(small: CifarResNet, depth: int, images: Array) -> CifarResNet:
     """A plain network of `depth` layers that computes what the plain network `small` computes.
 

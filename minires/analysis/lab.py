@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import SEED, expects
 from ..data import Dataset, evaluation_batches, load
 from ..models import CifarResNet, cifar_resnet
 from ..nn import Module, Shortcut
@@ -19,6 +20,7 @@ from ..training.main_job import Entry, Options, make_trainer
 Batch = tuple[np.ndarray, np.ndarray]
 
 
+@expects(folder=Path, data=str, data_dir=Path, preset=str, seed=SEED, watch=Callable)
 @dataclasses.dataclass
 class Lab:
     """One folder with one data set, one preset and one seed.
@@ -34,6 +36,8 @@ class Lab:
         preset: how networks are trained.
         seed: of initial weights, batches and crops.
         watch: called with the trainer after every training step.
+
+    Raises: ValueError for another preset.
     """
 
     folder: Path
@@ -42,6 +46,10 @@ class Lab:
     preset: str = "quick"
     seed: int = 0
     watch: Callable[[Trainer], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
 
     @classmethod
     def like(cls, folder: Path, **given: Any) -> Lab:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import COUNT, PAIR, SEED, Each, expects
 from ..common.pictures import COLOURS, new_figure
 from ..nn import Module, Shortcut
 from ..nn import functional as F
@@ -32,6 +33,7 @@ HIGHEST = 100.0  # contours end at this loss
 NETWORKS: tuple[tuple[int, Shortcut], ...] = ((56, None), (56, "A"))
 
 
+@expects(model=Module, rng=np.random.Generator)
 def filter_normalised_direction(model: Module, rng: np.random.Generator) -> Direction:
     """Normal noise for every weight, each filter of it as long as the network's own filter.
 
@@ -102,6 +104,16 @@ class Landscape:
         return self.lines[:, np.isclose(np.abs(self.line), distance)].ravel()
 
 
+@expects(
+    model=Module,
+    batch=Each(np.ndarray, PAIR),
+    points=COUNT,
+    directions=COUNT,
+    size=COUNT,
+    plane_images=COUNT,
+    reach=float,
+    seed=SEED,
+)
 def loss_surface(
     model: Module,
     batch: Batch,

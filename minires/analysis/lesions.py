@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.expecting import COUNT, expects
 from ..common.pictures import COLOURS, new_figure
 from ..data import Dataset
 from ..models import CifarResNet
@@ -66,6 +67,7 @@ class Lesions:
     pairs: Array
 
 
+@expects(model=Module, dataset=Dataset, images=COUNT)
 def lesion_errors(model: CifarResNet, dataset: Dataset, *, images: int = 1000) -> Lesions:
     """Test errors on the first `images` test images, in evaluation mode.
 

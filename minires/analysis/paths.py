@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import COUNT, SEED, Each, expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module
@@ -48,10 +49,14 @@ class OneWay(Module):
 
     def skip(self, x: Tensor) -> Tensor:
         """The shortcut, a constant to the gradient unless it is the way."""
-        assert self.block.downsample is not None, "a plain network has one path alone"
+        if self.block.downsample is None:
+            raise ValueError(
+                "paths: a plain network has one alone, for its blocks have no shortcut"
+            )
         return self.block.downsample(x.detach() if self.through_branch else x)
 
 
+@expects(model=Module, images=np.ndarray, labels=np.ndarray, through=Each(str))
 def path_gradient(
     model: CifarResNet, images: Array, labels: Array, through: Collection[str]
 ) -> Array:
@@ -60,11 +65,13 @@ def path_gradient(
     The path takes the branch of the blocks that `through` names and the shortcut of the others.
     Forward, nothing changes; so the gradients of all 2^n paths sum up to the usual one. Training
     mode. Shape: that of the map behind the first convolution.
+
+    Raises: ValueError for a name that no block has, or a plain network.
     """
-    ways = {
-        name: OneWay(block, through_branch=name in through)
-        for name, block in blocks_by_name(model).items()
-    }
+    blocks = blocks_by_name(model)
+    if unknown := [name for name in through if name not in blocks]:
+        raise ValueError(f"path_gradient: no block is called {unknown[0]!r}: {', '.join(blocks)}")
+    ways = {name: OneWay(block, through_branch=name in through) for name, block in blocks.items()}
     with untouched(model), replaced(model, ways):
         model.train()
         return gradient_behind_stem(model, images, labels)
@@ -112,6 +119,7 @@ def count_shares(blocks: int) -> Array:
     return np.array([comb(blocks, k) / 2**blocks for k in range(blocks + 1)])
 
 
+@expects(model=Module, images=np.ndarray, labels=np.ndarray, samples=COUNT, seed=SEED)
 def measure_paths(
     model: CifarResNet, images: Array, labels: Array, *, samples: int = 5, seed: int = 0
 ) -> Paths:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BasicBlock, Module, Sequential, Shortcut
@@ -59,6 +60,7 @@ class Propagation:
         return float(self.gradient[1:].max() / self.gradient[1:].min())
 
 
+@expects(model=Module, x=np.ndarray, start_backward=Callable)
 def propagate(model: Module, x: Array, start_backward: Callable[[Tensor], None]) -> Propagation:
     """Run `x` (N, H, W, C) forward and a gradient backward, and measure at every block.
 
@@ -67,7 +69,8 @@ def propagate(model: Module, x: Array, start_backward: Callable[[Tensor], None])
     with untouched(model), watching(model, BasicBlock, output=rms, gradient=norm) as seen:
         tensor = Tensor(x, requires_grad=True)
         start_backward(model(tensor))
-    assert tensor.grad is not None
+    if tensor.grad is None:
+        raise ValueError("propagate: start_backward must call backward() on what it is given")
     return Propagation(
         signal=np.array([rms(x), *(sight.output for sight in seen)]),
         gradient=np.array([norm(tensor.grad), *(sight.gradient for sight in seen)]),

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import Tensor, no_grad
 from ..autograd.function import Array
+from ..common.expecting import expects
 from ..common.pictures import COLOURS, new_figure
 from ..models import CifarResNet
 from ..nn import BatchNorm2d, Module, Shortcut
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NETWORKS: tuple[tuple[int, Shortcut], ...] = ((20, None), (56, None), (20, "A"), (56, "A"))
 
 
+@expects(model=Module, images=np.ndarray)
 def response_stds(model: Module, images: Array) -> Array:
     """Standard deviation of every 3x3 layer's response, in order of the layers.
 

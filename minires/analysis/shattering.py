@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.function import Array
+from ..common.expecting import COUNT, SEED, expects
 from ..common.pictures import COLOURS, new_figure
 from ..nn import functional as F
 from .lab import Lab
@@ -67,6 +68,7 @@ def normalised(h: Tensor) -> Tensor:
     return (h - Tensor(h.data.mean(0))) / Tensor(np.sqrt(h.data.var(0) + EPS))
 
 
+@expects(depth=COUNT, kind=Kind, seed=SEED, points=COUNT)
 def gradient_curve(depth: int, kind: Kind, seed: int, *, points: int = 256) -> Array:
     """df/dx of one random network at `points` numbers from -2 to 2, (points,)."""
     x = Tensor(np.linspace(-2, 2, points)[:, None], requires_grad=True)
@@ -75,8 +77,13 @@ def gradient_curve(depth: int, kind: Kind, seed: int, *, points: int = 256) -> A
     return x.grad[:, 0]
 
 
+@expects(curve=np.ndarray, lags=SEED)
 def autocorrelation(curve: Array, lags: int = LAGS) -> Array:
     """Correlation of a curve with itself, shifted by 0, 1, ... `lags` points, (lags + 1,)."""
+    if curve.ndim != 1 or lags >= len(curve):
+        raise ValueError(
+            f"autocorrelation: {lags} lags need a curve (N,) of more points, not {curve.shape}"
+        )
     centred = curve - curve.mean()
     products = [centred[lag:] @ centred[: len(centred) - lag] for lag in range(lags + 1)]
     return np.array(products) / products[0]

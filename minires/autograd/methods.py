@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import dis
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +73,8 @@ class Methods:
     def __iter__(self: Tensor) -> Iterator[Tensor]:
         if not self.ndim:
             raise TypeError("a tensor without axes can't be iterated: .item() is its value")
+        caller = sys._getframe(1)
+        refuse_unpacking(len(self), *caller.f_code.co_code[caller.f_lasti : caller.f_lasti + 2])
         return (self[i] for i in range(len(self)))
 
     def __getattr__(self, name: str) -> Any:
@@ -162,3 +166,15 @@ class Methods:
 def is_comparable(other: Any) -> bool:
     """Whether `==` asks about values; of anything else, whether it is the same object."""
     return is_array(other) or is_tensor(other) or isinstance(other, int | float | np.generic)
+
+
+def refuse_unpacking(rows: int, instruction: int, count: int) -> None:
+    """Refuse `values, places = x.max(1)` of Python code that unpacks other than all rows.
+
+    PyTorch's `max` gives a pair, and Python's own words would not say that this one doesn't.
+    """
+    if dis.opname[instruction] == "UNPACK_SEQUENCE" and count != rows:
+        raise ValueError(
+            f"a tensor of {rows} rows can't be unpacked into {count}: if it comes from x.max(axis) "
+            "or x.min(axis), these are values alone, and x.argmax(axis) says where they are"
+        )

@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +14,20 @@ import numpy as np
 
 from ..from_pytorch import ARGUMENTS
 
-Kind = Any  # a class, a tuple of classes, or a range of whole numbers
+Kind = Any  # a class, a tuple of classes, a range of whole numbers, or Each of them
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+
+@dataclass(frozen=True)
+class Each:
+    """A list whose entries are all of one kind, and how many there may be."""
+
+    kind: Kind
+    counts: range = range(2**63)
+
+
 COUNT, SEED = range(1, 2**63), range(2**63)
+SOME, PAIR, TRIPLE = COUNT, range(2, 3), range(3, 4)  # entries of a list
 ALSO: dict[Any, tuple[type, ...]] = {
     float: (int, float),
     range: (int,),
@@ -33,8 +44,10 @@ WORDS: dict[Any, str] = {
     Path: "a path",
     Callable: "a function",
     Iterable: "a list",
+    list: "a list",
     Sequence: "a list",
     np.random.Generator: "a generator such as np.random.default_rng(0)",
+    np.ndarray: "an array",
 }
 
 
@@ -48,6 +61,8 @@ def as_kind(kind: Kind, given: Any, what: str) -> Any:
 
     Raises: TypeError that says what was expected and what came; ValueError beyond a range.
     """
+    if isinstance(kind, Each):
+        return entries(kind, given, what)
     plain = given.item() if isinstance(given, np.generic) else given
     kinds = kind if isinstance(kind, tuple) else (range if isinstance(kind, range) else kind,)
     is_flag = isinstance(plain, bool) and (int in kinds or range in kinds)
@@ -58,6 +73,18 @@ def as_kind(kind: Kind, given: Any, what: str) -> Any:
     if isinstance(kind, range) and plain not in kind:
         raise ValueError(f"{what} must be at least {kind.start}, but is {plain}")
     return Path(plain) if Path in kinds and isinstance(plain, str) else plain
+
+
+def entries(each: Each, given: Any, what: str) -> Any:
+    """The entries of a list as they should be; a text is no list of its letters."""
+    found = list(as_kind(list if isinstance(given, str | bytes) else Iterable, given, what))
+    if len(found) not in each.counts:
+        least = "" if each.counts.stop == each.counts.start + 1 else "at least "
+        raise ValueError(f"{what} must hold {least}{each.counts.start}, but holds {len(found)}")
+    is_plain = isinstance(each.kind, type) and each.kind not in WORDS
+    if not is_plain or not all(isinstance(one, each.kind) for one in found):
+        found = [as_kind(each.kind, one, f"{what}: each") for one in found]
+    return tuple(found) if isinstance(given, tuple) else found
 
 
 def expects(**kinds: Kind) -> Callable[[Decorated], Decorated]:

@@ -31,9 +31,11 @@ def new_figure(
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure, whole or not at all."""
+    """Write a figure, whole or not at all. Raises: ValueError for a name of another kind."""
     from .files import atomic
 
+    if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+        raise ValueError(f"{path} is no name of a picture: expected one that ends in .png, say")
     with atomic(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:])
     return path

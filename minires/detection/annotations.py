@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import Each, expects
 from .boxes import Boxes
 from .numbers import columns
 
@@ -73,7 +74,20 @@ class Annotations:
     crowd: npt.NDArray[np.bool_]
     faults: tuple[Fault, ...] = ()
 
+    def __post_init__(self) -> None:
+        if twice := [name for name in self.classes if self.classes.count(name) > 1]:
+            raise ValueError(f"{self.name}: the class {twice[0]!r} is named twice: name each once")
+        refuse_others(self.name, self, len(self.images), len(self.classes))
+
     @classmethod
+    @expects(
+        name=str,
+        classes=Each(str),
+        images=Each(AnnotatedImage),
+        objects=Each(Object),
+        categories=Each(int),
+        faults=Each(Fault),
+    )
     def of(
         cls,
         name: str,
@@ -120,6 +134,17 @@ class Annotations:
             )
 
 
+def refuse_others(name: str, record: Any, images: int, classes: int) -> None:
+    """Raises: ValueError where a record has images or labels beyond those that there are."""
+    for column, first, count in (("image", 0, images), ("label", 1, classes)):
+        numbers = getattr(record, column)
+        if len(numbers) and not (numbers.min() >= first and numbers.max() < first + count):
+            raise ValueError(
+                f"{name}: {column}s must lie in {first} .. {first + count - 1}, but reach from "
+                f"{numbers.min()} to {numbers.max()}"
+            )
+
+
 class ImageFolder:
     """Finds image files by the names that annotations give them, in one of several folders.
 
@@ -131,17 +156,22 @@ class ImageFolder:
         self.folders = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
     @cached_property
-    def by_stem(self) -> dict[str, Path]:
-        """The images directly in the folders by their names without suffix; the first counts."""
-        files = [Path(entry) for folder in self.folders for entry in images_in(folder)]
-        return {path.stem: path for path in reversed(files)}
+    def by_stem(self) -> dict[str, list[Path]]:
+        """The images directly in the first folder that has some, by names without suffix."""
+        found: dict[str, list[Path]] = {}
+        for folder in reversed(self.folders):
+            here: dict[str, list[Path]] = {}
+            for path in map(Path, images_in(folder)):
+                here.setdefault(path.stem, []).append(path)
+            found |= here
+        return found
 
     def find(self, name: str) -> Path | None:
         """The file of this name, below or in one of the folders."""
         inner = Path(name.replace("\\", "/"))
         inner = Path(inner.name) if inner.is_absolute() or ".." in inner.parts else inner
         parts = dict.fromkeys((inner, Path(inner.name)))
-        candidates = (folder / part for folder in self.folders for part in parts)
+        candidates = (folder / part for part in parts for folder in self.folders)
         return next((path for path in candidates if is_file(path)), None) if name else None
 
 

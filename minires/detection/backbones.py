@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import SOME, Each, expects
 from ..models import VGG, ResNet, names, resnet, vgg
 from ..nn import Flatten, Module, Sequential
 from ..nn.init import Seed, generators
@@ -71,6 +72,17 @@ class VGGTrunk(Module):
         return [self.features(x)]
 
 
+@expects(
+    backbone=str,
+    classes=Each(str, SOME),
+    network=Module,
+    settings=Settings,
+    pooling=str,
+    softmax=bool,
+    context=bool,
+    frozen=bool,
+    version=str,
+)
 def faster_rcnn(
     backbone: str,
     classes: Sequence[str],
@@ -99,7 +111,7 @@ def faster_rcnn(
     """
     if backbone not in NAMES:
         raise ValueError(f"backbone must be one of {', '.join(NAMES)}, but is {backbone!r}")
-    if frozen and network is None and seed != "zeros":
+    if frozen and network is None and str(seed) != "zeros":
         advice = "give `network`, a pretrained one, or frozen=False"
         warnings.warn(f"faster_rcnn: random weights are frozen: {advice}", stacklevel=2)
     options: dict[str, Any] = {

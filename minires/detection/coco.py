@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import SOME, Each, expects
 from .annotations import AnnotatedImage, Annotations, Fault, ImageFolder, Key, Object
 from .numbers import finite, whole_size
 from .voc import NO_BOX, NO_SIZE, UNKNOWN
@@ -18,8 +19,11 @@ IMAGES = "images without an id of their own"
 CATEGORIES = "categories without an id and a name of their own"
 NO_IMAGE = "objects of images that are not listed"
 NO_AREA = "objects whose area is not a number"
+NO_CROWD = "objects whose iscrowd is neither 0 nor 1"
+SHARED = "images of several names that lead to one file"
 
 
+@expects(path=Path, images=Path, classes=Each(str, SOME))
 def read_coco(
     path: Path, *, images: Path | None = None, classes: Sequence[str] | None = None
 ) -> Annotations:
@@ -126,6 +130,10 @@ class CocoReading:
                 found[key] = self.image(key, entry)
         self.images = [found[key] for key in sorted(found, key=in_order)]
         self.places = {image.key: place for place, image in enumerate(self.images)}
+        names: dict[Path, str] = {}
+        for image in self.images:
+            if image.path and names.setdefault(image.path, image.name) != image.name:
+                self.fault(SHARED, f"{names[image.path]}, {image.name}: {image.path}")
 
     def image(self, key: Key, entry: dict[str, Any]) -> AnnotatedImage:
         """An image, its file and its size where there are such."""
@@ -141,7 +149,7 @@ class CocoReading:
         if not isinstance(entry, dict):
             return self.fault(NO_BOX, f"annotation {number}: {entry!r}")
         key, category = entry.get("image_id"), entry.get("category_id")
-        box, area = entry.get("bbox"), entry.get("area")
+        box, area, crowd = entry.get("bbox"), entry.get("area"), entry.get("iscrowd") or 0
         if not is_key(key) or key not in self.places:
             return self.fault(NO_IMAGE, f"annotation {number}: image_id {key!r}")
         where = f"{self.images[self.places[key]].name}, annotation {number}"
@@ -151,11 +159,13 @@ class CocoReading:
             return self.fault(NO_BOX, f"{where}: {box!r}")
         if area is not None and not (type(area) in (int, float) and abs(area) <= 1e18):
             return self.fault(NO_AREA, f"{where}: {area!r}")
+        if crowd not in (0, 1):
+            return self.fault(NO_CROWD, f"{where}: {crowd!r}")
         x, y, width, height = box
         own = width * height
         corners = (x, y, x + width, y + height)
         row = (self.places[key], self.labels[category], corners, own, own if area is None else area)
-        self.objects.append(Object(*row, crowd=bool(entry.get("iscrowd"))))
+        self.objects.append(Object(*row, crowd=bool(crowd)))
         return None
 
     def annotations(self, name: str) -> Annotations:

@@ -7,8 +7,8 @@ taken only where nothing else is left, and what takes them counts neither way; n
 outside the range that takes nothing. Average precision is the mean of the precision, made monotone,
 at 101 recalls, average recall the recall of all the detections.
 
-Differences to pycocotools: ids may be 0; `max_detections` may be any numbers, the last of which
-counts for average precision.
+Differences to pycocotools: ids may be 0; `max_detections` may be any rising numbers, the last of
+which counts for average precision.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .annotations import Annotations
+from ..common.expecting import COUNT, SOME, Each, expects
+from .annotations import Annotations, refuse_others
 from .detections import Detections
 from .overlaps import Overlaps, Places, groups, overlaps, ranked
 
@@ -50,14 +51,15 @@ class CocoEvaluation:
         self, *, iou: float | None = None, area: str = "all", label: int | None = None
     ) -> float:
         """Mean over thresholds (or at one), recalls and classes (or of one); -1 without objects."""
-        chosen = self.precision[at(iou), :, of(label), AREAS.index(area)]
+        chosen = self.precision[at(iou), :, of(label, len(self.classes)), number_of(area)]
         return mean_of_known(chosen)
 
     def average_recall(
         self, *, most: int = -1, area: str = "all", label: int | None = None
     ) -> float:
         """Mean over thresholds and classes (or of one) for `max_detections[most]`."""
-        return mean_of_known(self.recall[:, of(label), AREAS.index(area), most])
+        chosen = self.recall[:, of(label, len(self.classes)), number_of(area)]
+        return mean_of_known(chosen[..., most])
 
     @property
     def twelve(self) -> dict[str, float]:
@@ -72,16 +74,27 @@ class CocoEvaluation:
 
 
 def at(iou: float | None) -> slice:
-    """Where a threshold is; all without one."""
+    """Where a threshold is; all without one. Raises: ValueError for none of the ten."""
     if iou is None:
         return slice(None)
     place = int(np.argmin(abs(THRESHOLDS - iou)))
+    if not abs(THRESHOLDS[place] - iou) < 1e-6:
+        raise ValueError(f"iou must be .5, .55, ... or .95, but is {iou}")
     return slice(place, place + 1)
 
 
-def of(label: int | None) -> slice:
-    """Where a class is; all without one."""
+def of(label: int | None, classes: int) -> slice:
+    """Where a class is; all without one. Raises: ValueError for a label that is none."""
+    if label is not None and not 1 <= label <= classes:
+        raise ValueError(f"label must lie in 1 .. {classes}, but is {label}")
     return slice(None) if label is None else slice(label - 1, label)
+
+
+def number_of(area: str) -> int:
+    """Where a range of areas is. Raises: ValueError for none of the four."""
+    if area not in AREAS:
+        raise ValueError(f"area must be one of {', '.join(AREAS)}, but is {area!r}")
+    return AREAS.index(area)
 
 
 def mean_of_known(values: Floats) -> float:
@@ -90,13 +103,20 @@ def mean_of_known(values: Floats) -> float:
     return float(np.mean(there)) if len(there) else -1.0
 
 
+@expects(annotations=Annotations, detections=Detections, max_detections=Each(COUNT, SOME))
 def evaluate_coco(
     annotations: Annotations,
     detections: Detections,
     max_detections: Sequence[int] = MAX_DETECTIONS,
 ) -> CocoEvaluation:
-    """Evaluate by COCO's rules. VOC's "difficult" objects are objects as any other to COCO."""
+    """Evaluate by COCO's rules. VOC's "difficult" objects are objects as any other to COCO.
+
+    Raises: ValueError for `max_detections` that fall, or detections of other images or labels.
+    """
     classes = len(annotations.classes)
+    refuse_others("evaluate_coco: detections", detections, len(annotations.images), classes)
+    if list(max_detections) != sorted(max_detections):
+        raise ValueError(f"max_detections must rise, as in 1, 10, 100, but are {max_detections}")
     group = groups(detections, classes)
     _, rank = ranked(group, detections.score)
     few = rank < max_detections[-1]

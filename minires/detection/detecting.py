@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor
+from ..common.expecting import as_kind, expects
 from ..data.images import IMAGENET_MEAN, IMAGENET_STD, as_rgb
 from ..kernels.devices import move, to_host
 from ..nn import evaluating
@@ -25,11 +26,12 @@ Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 LEAST_SIDE = 16  # pixels from which a trunk of stride 16 makes a map
 
 
+@expects(model=FasterRCNN)
 def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
     """What is in an image: boxes in its own pixels, labels 1 .. K, scores, best first.
 
-    `image` is one of Pillow's, or bytes (H, W, 3), RGB. Raises: ValueError for an array that is
-    none, and where the network's numbers are broken.
+    `image` is one of Pillow's, or bytes (H, W, 3), RGB. Raises: TypeError for anything else;
+    ValueError for another array, and where the network's numbers are broken.
     """
     pixels = pixels_of(image)
     x, size = prepare(pixels, model.numbers, model.parameters()[0].dtype)
@@ -42,15 +44,19 @@ def detect(model: FasterRCNN, image: Image | Pixels) -> Found:
 
 
 def pixels_of(image: Any) -> Pixels:
-    """An image's bytes, RGB; grey levels become equal channels.
+    """An image's bytes, RGB; grey levels of Pillow's images become equal channels.
 
-    Raises: ValueError for an array that is no image of bytes: levels from 0 to 1 would be black.
+    Raises: TypeError for what is no image; ValueError for an array that is none of bytes: levels
+        from 0 to 1 would be black.
     """
-    pixels = np.asarray(as_rgb(image, image.format) if hasattr(image, "convert") else image)
+    from PIL.Image import Image
+
+    image = as_kind((Image, np.ndarray), image, "detect: the image")
+    pixels = np.asarray(as_rgb(image, image.format) if isinstance(image, Image) else image)
     if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,) or not pixels.size:
         raise ValueError(
-            "expected an image as an array of bytes (uint8), height x width x 3 (RGB), but got "
-            f"{pixels.dtype}, {' x '.join(map(str, pixels.shape))}: open its file with Pillow"
+            "detect: expected an image as an array of bytes (uint8), height x width x 3 (RGB), but "
+            f"got {pixels.dtype}, {' x '.join(map(str, pixels.shape))}: open its file with Pillow"
         )
     return pixels
 

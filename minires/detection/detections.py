@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import Each, expects
 from ..common.files import read_text
 from .annotations import Annotations
 from .boxes import Boxes
@@ -43,6 +45,7 @@ class Detections:
     left_out: int = 0
 
     @classmethod
+    @expects(rows=Each(Detection), left_out=int)
     def of(cls, rows: Sequence[Detection], left_out: int = 0) -> Detections:
         """From rows to columns."""
         return cls(left_out=left_out, **columns(rows, Detection))
@@ -55,6 +58,7 @@ class Detections:
         return replace(self, **{name: getattr(self, name)[chosen] for name in Detection._fields})
 
 
+@expects(path=Path, annotations=Annotations)
 def read_detections(path: Path, annotations: Annotations) -> Detections:
     """Detections on the annotated images, from one of these files:
 
@@ -74,9 +78,10 @@ def read_detections(path: Path, annotations: Annotations) -> Detections:
     images: dict[Any, int] = by_key(annotations)
     classes: dict[Any, int] = {c: label for label, c in enumerate(annotations.categories, 1)}
     if isinstance(content, dict):
-        images = listed_images(path, content, ImageNames(annotations)) or images
-        names = {name: label for label, name in enumerate(annotations.classes, 1)}
-        classes = listed_classes(path, content, names) or classes
+        if listed := listed_names(path, content, "images", "file_name"):
+            images = places_of_listed(path, listed, ImageNames(annotations))
+        if listed := listed_names(path, content, "categories", "name"):
+            classes = labels_of_listed(path, listed, annotations.classes)
         content = content.get("annotations")
     if not isinstance(content, list):
         raise ValueError(
@@ -86,10 +91,15 @@ def read_detections(path: Path, annotations: Annotations) -> Detections:
 
 
 def by_key(annotations: Annotations) -> dict[Any, int]:
-    """Places of images by their ids; images that are called by numbers, also by these."""
+    """Places of images by their ids; images that are called by numbers, also by these.
+
+    A number that two names have, as 7 and 007, is none of an image.
+    """
     keys = [image.key for image in annotations.images]
-    numbers = {int(k): p for p, k in enumerate(keys) if isinstance(k, str) and k.isdecimal()}
-    return numbers | {key: place for place, key in enumerate(keys)}
+    numbers = [(int(k), p) for p, k in enumerate(keys) if isinstance(k, str) and k.isdecimal()]
+    times = Counter(number for number, _ in numbers)
+    once = {number: place for number, place in numbers if times[number] == 1}
+    return once | {key: place for place, key in enumerate(keys)}
 
 
 class ImageNames:
@@ -115,23 +125,40 @@ class ImageNames:
 
 
 def listed_names(path: Path, content: dict[str, Any], table: str, field: str) -> dict[Any, str]:
-    """The names that a list gives its ids. Raises: ValueError for what is no list."""
+    """The names that a list gives its ids; entries without a name don't count.
+
+    Raises: ValueError for what is no list, or an id with two names.
+    """
     entries = content.get(table) or []
     if not isinstance(entries, list):
         raise ValueError(f"{path}: expected a list of {table}, but got {shortened(entries)}")
-    listed = [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str | int)]
-    return {entry["id"]: str(entry.get(field)) for entry in listed}
+    names: dict[Any, str] = {}
+    for entry in entries:
+        key, name = (entry.get(f) if isinstance(entry, dict) else None for f in ("id", field))
+        if not (isinstance(key, str | int) and isinstance(name, str)):
+            continue
+        if names.setdefault(key, name) != name:
+            raise ValueError(
+                f"{path}: the id {key!r} of {table} stands for {shortened(names[key])} and "
+                f"{shortened(name)}: give each one of its own"
+            )
+    return names
 
 
-def listed_classes(path: Path, content: dict[str, Any], labels: dict[str, int]) -> dict[Any, int]:
-    """Labels by the ids of the file's own classes."""
-    names = listed_names(path, content, "categories", "name")
-    return {key: labels[name] for key, name in names.items() if name in labels}
+def labels_of_listed(path: Path, names: dict[Any, str], classes: Sequence[str]) -> dict[Any, int]:
+    """Labels by the ids of the file's own classes. Raises: ValueError where none is known."""
+    labels = {name: label for label, name in enumerate(classes, 1)}
+    known = {key: labels[name] for key, name in names.items() if name in labels}
+    if not known:
+        raise ValueError(
+            f"{path} lists the categories {shortened(', '.join(names.values()))}, but annotated "
+            f"are {shortened(', '.join(classes))}: call them alike"
+        )
+    return known
 
 
-def listed_images(path: Path, content: dict[str, Any], images: ImageNames) -> dict[Any, int]:
+def places_of_listed(path: Path, names: dict[Any, str], images: ImageNames) -> dict[Any, int]:
     """Places by the ids of the file's own images; ValueError where two have the same place."""
-    names = listed_names(path, content, "images", "file_name")
     places = {key: images.find(path, name, Path(name).stem) for key, name in names.items()}
     found = {key: place for key, place in places.items() if place >= 0}
     last = {place: key for key, place in found.items()}
@@ -231,6 +258,13 @@ def read_texts(path: Path, annotations: Annotations) -> Detections:
             f"{path}: expected a text file a class, such as "
             f"comp4_det_test_{annotations.classes[0] if annotations.classes else 'dog'}.txt"
         )
+    for label, times in Counter(filter(None, files.values())).items():
+        if times > 1:
+            names = ", ".join(p.name for p in paths if files[p] == label)
+            raise ValueError(
+                f"{path} holds several files of {annotations.classes[label - 1]} ({names}): leave "
+                "those of one detector there"
+            )
     images = ImageNames(annotations)
     rows = [row for p, label in files.items() if label for row in text_rows(p, label, images)]
     left_out = sum(len(read_text(p).splitlines()) for p, label in files.items() if not label)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..autograd import no_grad
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..nn import evaluating
 from .boxes import Boxes
 from .detecting import Pixels, pixels_of, refuse_broken
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+@expects(refine=bool, scales=Each(COUNT), least_vote=float)
 @dataclass(frozen=True)
 class Improvements:
     """What is done at test time: refinement with voting; shorter sides, in pixels, rising.
@@ -52,6 +54,7 @@ class Improvements:
             )
 
 
+@expects(models=Each(FasterRCNN, SOME), options=Improvements)
 def detect_improved(
     models: Sequence[FasterRCNN], image: Image | Pixels, options: Improvements
 ) -> Found:

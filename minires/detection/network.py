@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..kernels.devices import to_host
 from ..nn import Module
 from ..nn.init import Rng
@@ -67,6 +68,22 @@ class FasterRCNN(Module):
         made_as: what a file of weights says of how to make it, see `saved.py`.
     """
 
+    @expects(
+        name=str,
+        trunk=Module,
+        pool=Module,
+        head=Module,
+        channels=COUNT,
+        width=COUNT,
+        features=COUNT,
+        classes=Each(str, SOME),
+        settings=Settings,
+        softmax=bool,
+        context=bool,
+        frozen=bool,
+        fixed=Each(Module),
+        made_as=Mapping,
+    )
     def __init__(
         self,
         name: str,

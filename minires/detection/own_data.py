@@ -118,6 +118,9 @@ def checked(
     tested.refuse_faults()
     refuse_unseen(tested.name, image_sizes(tested, iter)[1])
     refuse_nothing(tested)
+    both = {i.path for i in train.images if i.path} & {i.path for i in tested.images if i.path}
+    if both:
+        tell(console, f"{len(both):,} of the test images are training images, too.")
     return DetectionData(train.name, DetectionSet(train), DetectionSet(tested))
 
 
@@ -243,4 +246,4 @@ def recipe_of(preset: str, iterations: int | None, batch_size: int | None) -> Re
     if preset not in DETECTION_PRESETS:
         raise ValueError(f"preset must be one of {', '.join(DETECTION_PRESETS)}, not {preset!r}")
     recipe = DETECTION_PRESETS[preset](iterations)
-    return replace(recipe, batch_size=batch_size or recipe.batch_size)
+    return recipe if batch_size is None else replace(recipe, batch_size=batch_size)

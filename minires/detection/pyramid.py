@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..common.expecting import SOME, Each, expects
 from ..models import ResNet, resnet
 from ..nn import BatchNorm2d, Conv2d, Flatten, Linear, Module, ModuleList, ReLU, Sequential
 from ..nn.init import Rng, Seed, generators
@@ -103,6 +104,7 @@ class PyramidHead(Sequential):
         self.relu7 = ReLU()
 
 
+@expects(classes=Each(str, SOME), settings=Settings, eps=float)
 def faster_rcnn_fpn(
     classes: Sequence[str],
     *,

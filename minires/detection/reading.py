@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..common.expecting import SOME, Each, expects
 from .annotations import Annotations
 from .coco import read_coco
 from .voc import read_voc, xml_files, year_of
 
 
+@expects(path=Path, split=str, images=Path, classes=Each(str, SOME))
 def read_annotations(
     path: Path,
     *,

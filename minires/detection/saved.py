@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import expects
 from ..common.files import atomic
 from ..models import make_again
 from .backbones import faster_rcnn
@@ -31,6 +32,7 @@ def make_detector(made_as: dict[str, Any], classes: list[str], settings: Setting
     return faster_rcnn(backbone, classes, settings=settings, seed="zeros", **options)
 
 
+@expects(model=FasterRCNN, path=Path)
 def save_detector(model: FasterRCNN, path: Path) -> Path:
     """Write weights, classes and settings, whole or not at all."""
     from safetensors.numpy import save_file

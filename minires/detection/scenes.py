@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import COUNT, SEED, expects
 from ..data.builtin import CLASSES, OBJECTS, _bar, _blob, _surroundings
 from ..data.drawing import Array, Canvas, Colour
 from .annotations import AnnotatedImage, Annotations, Object
@@ -50,6 +51,7 @@ class MaskedCanvas(Canvas):
         super().paint(distance, colour)
 
 
+@expects(train=SEED, test=SEED, seed=SEED, size=COUNT)
 def scenes(*, train: int = 2000, test: int = 500, seed: int = 0, size: int = SIZE) -> DetectionData:
     """Draw `train` and `test` scenes of size x size pixels.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..common.expecting import expects
 from ..data.batches import epoch_order
 from ..data.images import open_image
 from ..data.prefetch import Prefetch
@@ -25,12 +26,23 @@ AHEAD = 4  # batches that threads make while a GPU computes
 ENDLESS = 1 << 62  # steps: more than any training has
 
 
+@expects(annotations=Annotations, images=np.ndarray)
 @dataclass(frozen=True, eq=False)
 class DetectionSet:
     """Annotated images, and their pixels (N, H, W, 3) where they are in memory."""
 
     annotations: Annotations
     images: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        count, pixels = len(self.annotations.images), self.images
+        if pixels is not None and (
+            pixels.dtype != np.uint8 or pixels.shape[::3] != (count, 3) or pixels.ndim != 4
+        ):
+            raise ValueError(
+                f"the pixels of {self.annotations.name} must be bytes, uint8 ({count}, H, W, 3), "
+                f"but are {pixels.dtype} {pixels.shape}"
+            )
 
     def __len__(self) -> int:
         return len(self.annotations.images)
@@ -52,6 +64,7 @@ class DetectionSet:
         return boxes[chosen], labels[chosen]
 
 
+@expects(name=str, train=DetectionSet, test=DetectionSet)
 @dataclass(frozen=True, eq=False)
 class DetectionData:
     """Two sets of the same classes, to train on and to test."""
@@ -59,6 +72,14 @@ class DetectionData:
     name: str
     train: DetectionSet
     test: DetectionSet
+
+    def __post_init__(self) -> None:
+        train, test = self.train.annotations, self.test.annotations
+        if train.classes != test.classes:
+            raise ValueError(
+                f"{train.name} has the classes {', '.join(train.classes)}, but {test.name} "
+                f"{', '.join(test.classes)}: read both with the same classes=[...]"
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:

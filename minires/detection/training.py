@@ -8,13 +8,16 @@ mAP@[.5,.95], the latter also of small, medium and large objects.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..distributed import world
 from ..kernels.devices import to_host
 from ..nn import Module, Sequential, evaluating
@@ -93,6 +96,7 @@ class DetectorTrainer(Trainer):
     dataset: DetectionData
     tally: DetectionTally
 
+    @expects(model=FasterRCNN, data=DetectionData, scales=Each(COUNT))
     def __init__(
         self,
         model: FasterRCNN,
@@ -103,10 +107,13 @@ class DetectorTrainer(Trainer):
         conditions: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        must_share_classes(model, data.train)
         self.scales = tuple(scales)
         super().__init__(model, data, recipe, **options)  # type: ignore[arg-type]
         self.tally = DetectionTally()
         self.identity |= {"scales": list(scales) or None, **(conditions or {})}
+        about = {"labels": model.classes, "numbers": asdict(model.numbers)}
+        self.identity |= json.loads(json.dumps(about))  # lists for tuples, as files have them
         self.replay = NoReplay(model, self.optimizer, self.batches, self.name)
 
     def make_batches(self, seed: int, **place: Any) -> Any:
@@ -143,11 +150,22 @@ class DetectorTrainer(Trainer):
         return Meter(0.0, 1 - results["mAP50"], 1)
 
 
+def must_share_classes(model: FasterRCNN, data: DetectionSet) -> None:
+    """Raises: ValueError where labels mean something else to a detector than in a set."""
+    if model.classes != (names := data.annotations.classes):
+        raise ValueError(
+            f"{model.name} has the classes {', '.join(model.classes)}, but "
+            f"{data.annotations.name} {', '.join(names)}: both need the same, in the same order"
+        )
+
+
 def mean_precisions(model: FasterRCNN, data: DetectionSet) -> dict[str, float]:
     """mAP@.5 by VOC's rules (area) and COCO's mAP@[.5,.95] of a detector on a set, as shares.
 
-    The latter also of small, medium and large objects, where there are some.
+    The latter also of small, medium and large objects, where there are some. Raises: ValueError
+    where their classes are not the same.
     """
+    must_share_classes(model, data)
     return precisions(data, detect_all(model, data))
 
 
@@ -187,7 +205,7 @@ def rows_of(place: int, found: Found) -> Iterator[Detection]:
 
 def toy(iterations: int | None = None) -> Recipe:
     """Seconds: it shows that everything works, and teaches nothing."""
-    iterations = iterations or 4
+    iterations = 4 if iterations is None else iterations
     return Recipe(
         name="toy",
         iterations=iterations,
@@ -202,7 +220,7 @@ def toy(iterations: int | None = None) -> Recipe:
 
 def quick(iterations: int | None = None) -> Recipe:
     """1,200 iterations of 8 images: rate 0.02, a tenth of it for the last quarter."""
-    iterations = iterations or 1200
+    iterations = 1200 if iterations is None else iterations
     return Recipe(
         name="quick",
         iterations=iterations,
@@ -219,6 +237,7 @@ DETECTION_PRESETS: dict[str, Callable[[int | None], Recipe]] = {"toy": toy, "qui
 SCENES = {"toy": (16, 4), "quick": (2000, 500)}  # training and test scenes of the built-in set
 
 
+@expects(trainers=Each(DetectorTrainer, SOME))
 def train_detectors(trainers: Sequence[DetectorTrainer]) -> list[Path]:
     """Train to the end, from the folders' checkpoints if they have some; the files of weights.
 
@@ -232,6 +251,7 @@ def train_detectors(trainers: Sequence[DetectorTrainer]) -> list[Path]:
     return paths
 
 
+@expects(trainer=DetectorTrainer)
 def train_detector(trainer: DetectorTrainer) -> Path:
     """The same of one."""
     return train_detectors([trainer])[0]

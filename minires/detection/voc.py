@@ -18,6 +18,7 @@ from typing import NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from ..common.expecting import SOME, Each, expects
 from ..common.files import read_text
 from .annotations import AnnotatedImage, Annotations, Fault, ImageFolder, Object
 from .numbers import finite, whole_size
@@ -27,11 +28,14 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 UNREADABLE = "files that can't be read"
 NO_BOX = "objects without a box of four finite numbers"
 NO_NAME = "objects without a name"
+NO_FLAG = "objects whose difficult is neither 0 nor 1"
 NO_FILE = "images of the split without an annotation file"
 UNKNOWN = "objects of unknown classes"
+ALIKE = "files that do not say which of several images they are of"
 NO_SIZE = "sizes of images that are not whole numbers of pixels"
 
 
+@expects(folder=Path, split=str, images=Path, classes=Each(str, SOME))
 def read_voc(
     folder: Path,
     *,
@@ -50,6 +54,8 @@ def read_voc(
     What can't be read is left out and is one of the result's `faults`. Raises: FileNotFoundError,
     or ValueError where there is nothing to read.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
     folder = year_of(folder)
     place = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
     paths = files_of_split(folder, place, split) if split else xml_files(place)
@@ -123,11 +129,23 @@ class VocReading:
         except (ValueError, OSError) as error:
             self.faults.append(Fault(UNREADABLE, f"{path.name}: {error}"))
             return
-        file = self.files.by_stem.get(path.stem) or self.files.find(text(root, "filename"))
+        file = self.file_of(root, path.stem)
         name = file.name if file else path.stem
         self.images.append(AnnotatedImage(path.stem, name, file, self.size(root, path)))
         for number, element in enumerate(root.findall("object"), 1):
             self.read_object(element, f"{path.name}, object {number}")
+
+    def file_of(self, root: Element, stem: str) -> Path | None:
+        """The image that is called as the XML file; of several, the one that it names."""
+        said = text(root, "filename")
+        alike: Sequence[Path | None] = self.files.by_stem.get(stem) or [self.files.find(said)]
+        if len(alike) == 1:
+            return alike[0]
+        named = [path for path in alike if path and path.name == Path(said.replace("\\", "/")).name]
+        if not named:
+            names = ", ".join(path.name for path in alike if path)
+            self.faults.append(Fault(ALIKE, f"{stem}.xml: {names}"))
+        return (named or alike)[0]
 
     def size(self, root: Element, path: Path) -> tuple[int, int] | None:
         """Height and width, where the file says them."""
@@ -147,6 +165,8 @@ class VocReading:
             self.faults.append(Fault(NO_NAME, where))
         elif len(corners) < 4 or not finite(corners):
             self.faults.append(Fault(NO_BOX, f"{where} ({name})"))
+        elif text(element, "difficult").lower() not in ("", "0", "1", "false", "true"):
+            self.faults.append(Fault(NO_FLAG, f"{where} ({name})"))
         else:
             self.objects.append((where, name, self.object_of(element, *corners)))
 

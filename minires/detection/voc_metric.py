@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .annotations import Annotations
+from ..common.expecting import expects
+from .annotations import Annotations, refuse_others
 from .detections import Detections
 from .overlaps import overlaps
 
@@ -79,10 +80,18 @@ def mean_of_numbers(values: list[float]) -> float:
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
+@expects(annotations=Annotations, detections=Detections, threshold=float)
 def evaluate_voc(
     annotations: Annotations, detections: Detections, threshold: float = 0.5
 ) -> VocEvaluation:
-    """Evaluate by VOC's rules; crowds, which VOC does not know, are taken as difficult."""
+    """Evaluate by VOC's rules; crowds, which VOC does not know, are taken as difficult.
+
+    Raises: ValueError for a threshold beyond 0 .. 1, or detections of other images or labels.
+    """
+    images, classes = len(annotations.images), len(annotations.classes)
+    refuse_others("evaluate_voc: detections", detections, images, classes)
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must be more than 0, at most 1, but is {threshold}")
     counting = ~(annotations.difficult | annotations.crowd)
     order = np.lexsort((-detections.score, detections.label))  # stable: equals as in the file
     true, false = (

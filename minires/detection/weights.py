@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import SOME, Each, expects
 from ..weights.torchvision import COUNTER, misfits, numbers_of, read_state, slots_of
 from .network import FasterRCNN
 from .pyramid import faster_rcnn_fpn
@@ -49,12 +50,14 @@ COCO_NAMES = (  # by COCO's ids, 1 .. 90
 # fmt: on
 
 
+@expects(path=Path, classes=Each(str, SOME), eps=float)
 def load_detector(
     path: Path | str, *, classes: Sequence[str] | None = None, eps: float | None = None
 ) -> FasterRCNN:
     """The detector of a file of torchvision's `fasterrcnn_resnet50_fpn`, or of one trained here.
 
-    It comes in evaluation mode; what follows is about torchvision's files.
+    It comes in evaluation mode. One trained here knows its classes; `classes` are other names for
+    them. What follows is about torchvision's files.
 
     `.pth` or `.safetensors`, with the older names or today's. `classes` are the names of labels 1
     .. K; without them 90 labels are COCO's, others "class 1" and so on. `eps` of batch norm is 0,
@@ -66,7 +69,7 @@ def load_detector(
     """
     path = Path(path).expanduser()
     if path.suffix == ".safetensors" and path.is_file() and (own := load_saved(path)):
-        return own
+        return renamed(own, path, classes, eps)
     entries = {ours(name): entry for name, entry in read_state(path).items()}
     if SCORES not in entries or "trunk.fpn.inner_blocks.0.weight" not in entries:
         raise ValueError(
@@ -86,6 +89,26 @@ def load_detector(
         state[name] = slot.from_torch(numbers).astype(state[name].dtype)
     model.load_state_dict(state)
     return model
+
+
+def renamed(
+    model: FasterRCNN, path: Path, classes: Sequence[str] | None, eps: float | None
+) -> FasterRCNN:
+    """A detector trained here, whose labels are called as asked for; its eps stays."""
+    if eps is not None:
+        raise ValueError(f"{path} was trained here and knows its own eps: leave it out")
+    if classes is not None:
+        refuse_count(path, len(model.classes), classes)
+        model.classes = tuple(classes)
+    return model
+
+
+def refuse_count(path: Path, count: int, classes: Sequence[str]) -> None:
+    """Raises: ValueError where other than all classes are named."""
+    if len(classes) != count:
+        raise ValueError(
+            f"{path} has {count} classes beside the background, but {len(classes)} are named"
+        )
 
 
 def ours(name: str) -> str:
@@ -109,8 +132,5 @@ def names_of(
             if count == len(COCO_NAMES)
             else tuple(f"class {i + 1}" for i in range(count))
         )
-    if len(classes) != count:
-        raise ValueError(
-            f"{path} has {count} classes beside the background, but {len(classes)} are named"
-        )
+    refuse_count(path, count, classes)
     return tuple(classes)

@@ -83,10 +83,10 @@ def tell_of_unused_cores(cores: Sequence[set[int]]) -> None:
 
 
 def take_gpu(local_rank: int) -> None:
-    """Let this process see one of the machine's GPUs: CuPy is not imported yet."""
+    """Let this process see one of the GPUs that it may, or none: CuPy is not imported yet."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     there = sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia[0-9]*"))
-    names = given.split(",") if given else [str(number) for number in there]
+    names = [str(number) for number in there] if given is None else given.split(",")
     if names:
         os.environ["CUDA_VISIBLE_DEVICES"] = names[local_rank % len(names)]
 

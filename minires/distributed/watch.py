@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import threading
 import time
@@ -38,7 +39,7 @@ class Watch:
         self.states: dict[int, str] = {}
         self.asked = 0.0  # when the others were, in this call
         self.told = self.over = False
-        self.limit = float(os.environ.get("MINIRES_TIMEOUT", LIMIT))
+        self.limit = seconds_of(os.environ.get("MINIRES_TIMEOUT", ""))
         self.sent: list[Any] = []
         self.thread = threading.Thread(target=self.look_on, daemon=True, name="watch")
         sys.excepthook = self.fail
@@ -140,3 +141,10 @@ class Watch:
                 file=sys.__stderr__,
                 flush=True,
             )
+
+
+def seconds_of(text: str) -> float:
+    """What MINIRES_TIMEOUT says, or the usual. Raises: ValueError for what is no time."""
+    if not re.fullmatch(r"\d*\.?\d+|", text):
+        raise ValueError(f"MINIRES_TIMEOUT must be a number of seconds, but is {text!r}")
+    return float(text or LIMIT)

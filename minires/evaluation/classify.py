@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..common.expecting import expects, must_be
+from ..common.expecting import COUNT, SOME, Each, expects, must_be
 from ..data import Classes, Preprocessing
+from ..data.images import as_rgb
 from ..nn import Module
 from .evaluate import refuse_nan, refuse_none
 from .predict import Probabilities, predict
@@ -28,7 +29,9 @@ class Guess:
     probability: float
 
 
-@expects(models=Sequence)
+@expects(
+    models=Sequence, classes=Classes, top=COUNT, protocol=Protocol, preprocessing=Preprocessing
+)
 def classify(
     models: Sequence[Module],
     image: Image,
@@ -38,7 +41,7 @@ def classify(
     protocol: Protocol | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> list[Guess]:
-    """The most likely classes of an RGB image, by one network or the mean of several.
+    """The most likely classes of an image, by one network or the mean of several.
 
     Without `classes` the outputs are called by their numbers. Raises ValueError where outputs and
     classes, or the outputs of several networks, differ in number, and for broken weights.
@@ -48,6 +51,7 @@ def classify(
     refuse_none(models)
     must_be(Image, image, "classify: the image")
     protocol = protocol or SingleCrop()
+    image = image if image.mode == "RGB" else as_rgb(image, image.format)
     views = protocol.views(image, preprocessing or Preprocessing())
     dense = protocol.fully_convolutional
     outputs = [predict(model, views, fully_convolutional=dense).mean(axis=0) for model in models]
@@ -77,12 +81,15 @@ def refuse_mixture(models: Sequence[Module], outputs: Sequence[Probabilities]) -
         refuse_nan(name, probabilities)
 
 
+@expects(guesses=Each(Guess, SOME), path=Path)
 def draw_guesses(image: Image, guesses: list[Guess], path: Path) -> Path:
     """A picture of the image beside the bars of its most likely classes."""
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from ..common.pictures import save
 
+    must_be(Image, image, "draw_guesses: the image")
     figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=150)
     photo, chart = figure.subplots(1, 2, width_ratios=(1, 1.4))
     photo.imshow(image)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import expects, must_be
+from ..common.expecting import COUNT, expects, must_be
 from ..data import BrokenImageError, LabelledImages, Prefetch, Preprocessing
 from ..data.images import View
 from ..distributed import ALONE, Alone
@@ -102,7 +102,16 @@ class ViewPreparation:
         return Example(number, label, views)
 
 
-@expects(models=Mapping)
+@expects(
+    models=Mapping,
+    protocol=Protocol,
+    preprocessing=Preprocessing,
+    batch_size=COUNT,
+    workers=COUNT,
+    broken=str,
+    watch=Callable,
+    world=Alone,
+)
 def evaluate(
     models: Mapping[str, Module],
     images: LabelledImages,
@@ -136,6 +145,8 @@ def evaluate(
     """
     refuse_none(models)
     must_be(LabelledImages, images, "evaluate: images")
+    if broken not in get_args(Broken):
+        raise ValueError(f"broken must be one of {', '.join(get_args(Broken))}, not {broken!r}")
     protocol, preprocessing = protocol or SingleCrop(), preprocessing or Preprocessing()
     for model in models.values():
         must_be(Module, model, "evaluate: each network")

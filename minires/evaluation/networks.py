@@ -41,10 +41,20 @@ def taken(weights: Sequence[Path]) -> list[str]:
 
 
 def find_classes(weights: Sequence[Path], file: Path | None) -> Classes | None:
-    """What the outputs mean: a file's word, else that of the first weights that know; or None."""
+    """What the outputs mean: a file's word, else that of the weights that know; or None.
+
+    Raises: ValueError where the weights say different things.
+    """
     if file:
         return read_classes(file)
-    return next((known.classes for known in map(about, weights) if known.classes), None)
+    known = [(path, found) for path in weights if (found := about(path).classes)]
+    for path, found in known:
+        if found != known[0][1]:
+            raise ValueError(
+                f"{known[0][0]} and {path} name other classes, or in another order: use them one "
+                "by one, or name a file with --classes if they mean the same"
+            )
+    return known[0][1] if known else None
 
 
 def find_preprocessing(

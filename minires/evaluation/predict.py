@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..autograd import Tensor, no_grad
-from ..common.expecting import expects, must_be
+from ..common.expecting import COUNT, expects, must_be
 from ..data.images import View
 from ..kernels.devices import to_host
 from ..nn import Module, evaluating
@@ -19,7 +19,7 @@ Probabilities = npt.NDArray[np.float64]
 BATCH_PIXELS = 32 * 224 * 224  # what a network sees at once, to limit memory
 
 
-@expects(views=Sequence)
+@expects(views=Sequence, fully_convolutional=bool, batch_pixels=COUNT)
 def predict(
     model: Module,
     views: Sequence[View],

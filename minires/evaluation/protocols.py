@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..data.images import Preprocessing, View, center_crop, five_crops, mirror, resize
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class TenCrop(Protocol):
         return five_crops(whole, size) + five_crops(mirror(whole), size)
 
 
+@expects(scales=Each(COUNT, SOME))
 @dataclass(frozen=True)
 class MultiScale(Protocol):
     """The whole image, as it is and mirrored, at each of these lengths of its shorter side."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..common.expecting import COUNT, Each, expects
+from .classify import Guess
 from .evaluate import Evaluation, Score
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .classify import Guess
 
-
+@expects(result=Evaluation)
 def evaluation_table(result: Evaluation) -> Table:
     """One row a network, and one for the ensemble."""
     from rich.table import Table
@@ -32,6 +33,7 @@ def evaluation_table(result: Evaluation) -> Table:
     return table
 
 
+@expects(result=Evaluation)
 def share_waited(result: Evaluation) -> float:
     """Share of the time in which the networks waited for images."""
     return result.waited / result.seconds
@@ -42,6 +44,7 @@ def top5(score: Score, classes: int) -> str:
     return f"{score.top5_error:.2%}" if classes > 5 else "-"
 
 
+@expects(guesses=Each(Guess), width=COUNT)
 def bars(guesses: list[Guess], width: int = 40) -> Table:
     """A bar for each class, as long as its probability."""
     from rich.bar import Bar

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import SEED, expects
 from .comparing import is_numeric, problem_with
 from .diagnosing import Answer, diagnose
 from .student import Printed, Problem, Trouble, call, fresh, function_of, load
@@ -93,6 +94,7 @@ def prepare(task: Task, seed: int) -> list[tuple[Case, dict[str, Any]]]:
     return [(case, task.answers(case)) for case in cases]
 
 
+@expects(function=str, number=int, seed=SEED)
 def example(function: str, number: int, *, seed: int = 0) -> tuple[Any, ...]:
     """The arguments of a call that the check makes, counted from 1: to try things out yourself.
 

@@ -14,9 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import expects
 from .grading import Grade, Part
 from .race import RaceResult
 from .student import Problem
+from .student_folder import find
 from .tasks import exercise
 from .worker import RESULT, TRACEBACK
 
@@ -26,8 +28,15 @@ COMPILING = 180.0  # for a race, whose first one may compile kernels
 FRAME = re.compile(r'^ +File "(.+)", line (\d+) in (.+)$', re.M)
 
 
+@expects(name=str, path=Path, seconds=float)
 def grade_file(name: str, path: Path, *, seconds: float = SECONDS) -> Grade:
-    """Grade the student's file; an endless loop or a crash becomes a sentence in the grade."""
+    """Grade the student's file; an endless loop or a crash becomes a sentence in the grade.
+
+    Raises: ValueError for no exercise's name, or no time.
+    """
+    name = find(name)
+    if seconds <= 0:
+        raise ValueError(f"grade_file: seconds must be more than 0, but is {seconds:g}")
     with tempfile.TemporaryDirectory(prefix="minires-exercises-") as temporary:
         folder = Path(temporary)
         code = run_worker("grade", name, path, folder, seconds)

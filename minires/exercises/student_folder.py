@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import expects
 from ..common.json_files import read_json, write_json
 from .tasks import NAMES
 
@@ -31,6 +32,7 @@ def test_{name}(part):
 '''
 
 
+@expects(text=str)
 def find(text: str) -> str:
     """The name of the exercise that a user means: by its name, its number or its file's path."""
     wish = Path(text).stem if text.endswith(".py") else text
@@ -70,11 +72,13 @@ def placeholder(fence: re.Match[str]) -> str:
     )
 
 
+@expects(name=str, folder=Path)
 def start(name: str, folder: Path) -> Path:
     """Put the stub and its test into a folder; nothing that is there already is touched.
 
-    Raises: ValueError if the exercise has been started.
+    Raises: ValueError if the exercise has been started, or there is none of this name.
     """
+    name = find(name)
     path = folder / f"{name}.py"
     folder.mkdir(parents=True, exist_ok=True)
     write_new(folder / f"test_{name}.py", TEST.format(name=name))

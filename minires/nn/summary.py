@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..autograd import Tensor, no_grad
-from ..common.expecting import expects
+from ..common.expecting import COUNT, SOME, Each, expects
 from ..kernels.devices import may_share_memory
 from .modes import evaluating
 from .module import Hook, Module
@@ -81,7 +81,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-@expects(model=Module)
+@expects(model=Module, input_shape=Each(COUNT, SOME))
 def summary(model: Module, input_shape: tuple[int, int, int] = (32, 32, 3)) -> Summary:
     """Run one image of zeros (H, W, C) through the network and note every layer that has no parts.
 

@@ -23,7 +23,7 @@ from ..report import write_report
 from ..training import DivergedError, run_all
 from ..training.checkpoints import CHECKPOINT
 from ..training.display import Display
-from ..training.going_on import keep_command
+from ..training.going_on import keep_command, refuse_changes
 from ..weights import export_onnx, load_torchvision
 from .options import TrainingOptions
 from .recipes import recipe_of
@@ -78,7 +78,11 @@ def open_folder(
 ) -> tuple[Path, TrainingOptions]:
     """Where the results go, and the options that hold there."""
     if resume:
-        return resume, TrainingOptions.load(resume)
+        kept = TrainingOptions.load(resume)
+        refuse_changes(resume, asked, kept, TrainingOptions(data=""))
+        if out:
+            raise ValueError(f"--resume goes on in {resume}: leave out --out, or --resume")
+        return resume, kept
     if not asked.data:
         raise ValueError("name the images with --data FOLDER, or an earlier run with --resume")
     folder = out or Path("runs") / time.strftime(f"{Path(asked.data).name}-%Y%m%d-%H%M%S")

@@ -6,11 +6,27 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import COUNT, SEED, expects
 from ..common.json_files import read_json, write_json
 
 FILE = "training.json"
 
 
+@expects(
+    data=str,
+    share=float,
+    network=str,
+    weights=str,
+    freeze=str,
+    image_size=COUNT,
+    preset=str,
+    epochs=COUNT,
+    batch_size=COUNT,
+    lr=float,
+    balance=bool,
+    onnx=bool,
+    seed=SEED,
+)
 @dataclass(frozen=True)
 class TrainingOptions:
     """The options of the command line; None stands for what the others suggest."""
@@ -45,6 +61,6 @@ class TrainingOptions:
         kept: Any = read_json(path, "begin a new run")
         try:
             return cls(**kept)
-        except TypeError:
+        except (TypeError, ValueError):
             names = ", ".join(field.name for field in fields(cls))
             raise ValueError(f"{path} is damaged: expected an object with {names}") from None

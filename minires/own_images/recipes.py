@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from ..common.expecting import COUNT, expects
@@ -27,7 +28,7 @@ PRESETS_OF_EPOCHS = {
 }
 
 
-@expects(preset=str, images=COUNT)
+@expects(preset=str, images=COUNT, epochs=COUNT, batch_size=COUNT, lr=float)
 def recipe_of(
     preset: str,
     images: int,
@@ -41,10 +42,12 @@ def recipe_of(
     The rate rises to `lr` during the first twentieth, and falls to 0 in a straight line. The test
     images are looked at after each epoch, but at most 50 times.
 
-    Raises: ValueError for another preset.
+    Raises: ValueError for another preset, or a rate that is not positive.
     """
     if preset not in PRESETS_OF_EPOCHS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS_OF_EPOCHS)}, not {preset!r}")
+    if lr is not None and not 0 < lr < math.inf:
+        raise ValueError(f"lr must be more than 0, but is {lr}")
     usual = PRESETS_OF_EPOCHS[preset]
     batch_size = batch_size or min(usual.batch_size, images)
     epoch = max(1, images // batch_size)

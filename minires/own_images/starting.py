@@ -101,3 +101,14 @@ def freeze_layers(model: Module, names: Sequence[str], batch_size: int, pretrain
 def usual_size(model: Module) -> int:
     """Pixels of the images that a network was made for."""
     return 32 if isinstance(model, CifarResNet) else 224
+
+
+def must_fit(model: Module, classes: Sequence[str]) -> None:
+    """Raises: ValueError where the last linear layer has other than one output a class."""
+    heads = [module for module in model.modules() if isinstance(module, Linear)]
+    outputs = heads[-1].weight.shape[1] if heads else len(classes)
+    if outputs != len(classes):
+        raise ValueError(
+            f"the network has {outputs} outputs, but the images are of {len(classes)} classes: "
+            "begin(network, weights, classes) makes one that fits"
+        )

@@ -6,11 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import expects
 from ..data import Photographs
 from ..nn import Module
 from ..training import Meter, Recipe, Trainer
 from ..training.records import read_records
 from .results import save_network
+from .starting import must_fit
 
 BEST = "best.safetensors"
 
@@ -24,6 +26,7 @@ class PhotographTrainer(Trainer):
 
     dataset: Photographs
 
+    @expects(data=Photographs, about=dict)
     def __init__(
         self,
         model: Module,
@@ -34,6 +37,7 @@ class PhotographTrainer(Trainer):
         **options: Any,
     ) -> None:
         super().__init__(model, data, recipe, **options)
+        must_fit(model, data.classes)
         self.identity |= {"class_names": list(data.classes), "image_size": data.size}
         self.identity |= about or {}
 

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from ..autograd import Tensor, no_grad
+from ..common.expecting import COUNT, SOME, TRIPLE, Each, expects
 from ..common.files import atomic
 from ..nn import (
     AvgPool2d,
@@ -53,6 +54,7 @@ class Box:
     kind: str = "conv"  # or "pool", "fc", "left out"
 
 
+@expects(models=Each(Module, SOME), path=Path, input_shape=Each(COUNT, TRIPLE))
 def draw_architectures(
     models: Sequence[Module], path: Path, input_shape: tuple[int, int, int] = (224, 224, 3)
 ) -> Path:

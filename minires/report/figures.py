@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..common.expecting import SOME, Each, expects
 from ..common.pictures import COLOURS, new_figure, save
 from .curves import common_curve, layer_gradients
 from .runs import Group
@@ -44,6 +45,7 @@ def split_kinds(groups: list[Group]) -> list[tuple[str, list[Group]]]:
     return [(title, members) for title, members in kinds if members]
 
 
+@expects(groups=Each(Group, SOME), path=Path)
 def draw_error_curves(groups: list[Group], path: Path) -> Path:
     """Save the picture of `error_curves`."""
     return save(error_curves(groups), path)
@@ -75,6 +77,7 @@ def draw_mean(axis: Axes, group: Group, value: str, colour: str, style: str, wha
     axis.fill_between(curve.steps, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
+@expects(groups=Each(Group, SOME), path=Path)
 def draw_gradient_norms(groups: list[Group], path: Path) -> Path:
     """Save the picture of `gradient_norms`."""
     return save(gradient_norms(groups), path)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..common.expecting import SOME, Each, expects
 from ..common.files import atomic
 from ..common.json_files import read_json
 from .runs import REQUIRED, Run, lacking
@@ -19,6 +20,7 @@ CURVE = ("step", "training_error", "test_error")
 ADVICE = "make the file anew from the runs"
 
 
+@expects(runs=Each(Run, SOME), path=Path)
 def keep_runs(runs: Iterable[Run], path: Path) -> Path:
     """Write finished runs into a file, a line each."""
     lines = [json.dumps(kept(run)) for run in runs]
@@ -37,11 +39,14 @@ def kept(run: Run) -> dict[str, Any]:
     }
 
 
+@expects(path=Path)
 def kept_runs(path: Path) -> list[Run]:
     """The runs of such a file.
 
     Raises: FileNotFoundError, or ValueError for a file that is damaged or of another kind.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file of kept runs {path}")
     try:
         runs = [restored(run) for run in read_json(path, ADVICE)]
     except (AttributeError, IndexError, KeyError, TypeError):

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.expecting import SOME, Each, expects
 from ..common.files import atomic
 from ..environment import version
 from .figures import error_curves, gradient_norms
@@ -43,6 +44,7 @@ class Report:
     notes: list[str]
 
 
+@expects(folders=Each(Path, SOME), path=Path)
 def write_report(folders: Sequence[Path], path: Path | None = None) -> tuple[Path, list[str]]:
     """Write the page about all runs in these folders; returns where, and what was left out.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.expecting import Each, expects
 from ..common.json_files import read_json
 from ..training.records import read_records
 
@@ -22,6 +23,7 @@ NUMBERS = ("seconds", "epoch", "lr", "gradient_norm")
 LOSSES_AND_ERRORS = ("loss", "test_loss", "training_error", "test_error")
 
 
+@expects(config=dict, records=list, folder=Path)
 @dataclass(frozen=True)
 class Run:
     """One training: its configuration and its records; see `Trainer` for what they hold."""
@@ -73,6 +75,7 @@ class Run:
         return f"{state}; {faults[-1]}" if faults else state
 
 
+@expects(name=str, runs=Each(Run))
 @dataclass(frozen=True)
 class Group:
     """Finished runs of one network that differ only in the seed."""
@@ -116,6 +119,7 @@ class Group:
         return "resnet" in self.name.lower()
 
 
+@expects(folder=Path)
 def load_runs(folder: Path) -> list[Run]:
     """All finished runs in the folders below `folder`.
 
@@ -244,6 +248,7 @@ def conditions(run: Run) -> dict[str, Any]:
     return {**data, **{f"recipe {k}": v for k, v in recipe.items() if k != "test_images"}}
 
 
+@expects(runs=Each(Run))
 def group_runs(runs: list[Run]) -> list[Group]:
     """Runs gathered by network: plain ones first, by depth."""
     names = {run.config["network"] for run in runs}

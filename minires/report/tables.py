@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from ..common.expecting import SOME, Each, expects
 from ..training.pace import duration
 from .curves import layer_gradients
 from .runs import Group
@@ -21,6 +22,7 @@ GRADIENT_HEADINGS = (
 )
 
 
+@expects(groups=Each(Group, SOME))
 def results_table(groups: list[Group]) -> Table:
     """One row a network: training loss and error over the last eighth, test error, time."""
     config = groups[0].runs[0].config

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 
+from ..common.expecting import SOME, Each, expects
 from .runs import Group
 from .tables import precision_of
 
 WITHOUT_SPREAD = 0.06
 
 
+@expects(groups=Each(Group, SOME))
 def verdict(groups: list[Group]) -> str:
     """A few sentences about degradation and its cure, for the shallowest and deepest networks.
 

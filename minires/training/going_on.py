@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..common.files import atomic
 
@@ -45,3 +47,17 @@ def moved(command: str, folder: Path) -> str:
         return command
     after = words.index("--resume") + 1
     return shlex.join([*words[:after], str(folder), *words[after + 1 :]])
+
+
+def refuse_changes(folder: Path, asked: Any, kept: Any, usual: Any) -> None:
+    """Options given beside --resume are those that the folder keeps; `usual` ones were left out.
+
+    Raises: ValueError that names the others.
+    """
+    wish, begun, default = (asdict(options) for options in (asked, kept, usual))
+    others = [name for name in wish if wish[name] not in (begun[name], default[name])]
+    if others:
+        raise ValueError(
+            f"{folder} was begun with other options ({', '.join(others)}): leave them out beside "
+            "--resume, or begin a new run"
+        )

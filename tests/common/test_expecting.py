@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minires import nn
-from minires.common.expecting import COUNT, as_kind, expects
+from minires.common.expecting import COUNT, PAIR, SOME, Each, as_kind, expects
 from minires.training import PRESETS
 from minires.training.recipes import Recipe
 
@@ -57,3 +57,32 @@ def test_a_recipe_of_numpys_numbers_can_be_written_down():
     numbers = {"iterations": np.int64(3), "batch_size": np.int32(4), "mixup": np.float32(0.5)}
     given = vars(toy) | numbers
     assert json.dumps(Recipe(**given).settings())
+
+
+@expects(names=Each(str, SOME), pair=Each(COUNT, PAIR), layers=Each(nn.Module))
+def listed(names, pair=(1, 2), layers=()):
+    return names, pair, layers
+
+
+def test_the_entries_of_a_list_become_plain_ones():
+    assert listed(("a", np.str_("b")), [np.int64(3), 4]) == (("a", "b"), [3, 4], ())
+    assert type(listed(["a"], (np.int64(3), 4))[1][0]) is int
+    layer = nn.ReLU()
+    assert listed(["a"], layers=(one for one in [layer]))[2] == [layer]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: listed("ab"), r"listed: names must be a list, but is str \('ab'\)"),
+        (lambda: listed(3), r"listed: names must be a list, but is int \(3\)"),
+        (lambda: listed([]), "listed: names must hold at least 1, but holds 0"),
+        (lambda: listed(["a", 1]), r"listed: names: each must be text, but is int \(1\)"),
+        (lambda: listed(["a"], (1,)), "listed: pair must hold 2, but holds 1"),
+        (lambda: listed(["a"], (0, 1)), "listed: pair: each must be at least 1, but is 0"),
+        (lambda: listed(["a"], layers=[nn.ReLU]), "layers: each must be a Module, but is type"),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_said(call, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        call()

@@ -39,11 +39,12 @@ class TestSubFolders:
     ):
         folder_by_class(tmp_path, rng, classes=("ant",), each=1)
         save(tmp_path / "ant/more/x.JPEG", photograph(rng, 9, 9))
+        save(tmp_path / "ant/more/y.jfif", photograph(rng, 9, 9))
         (tmp_path / "ant/._x.jpg").write_bytes(b"of a Mac")
         (tmp_path / "ant/notes.txt").write_text("none")
         (tmp_path / ".git/objects").mkdir(parents=True)
         images = find_images(tmp_path)
-        assert [path.name for path in images.paths] == ["ant0.jpg", "x.JPEG"]
+        assert [path.name for path in images.paths] == ["ant0.jpg", "x.JPEG", "y.jfif"]
 
     def test_an_image_counts_once_whatever_links_lead_to_it(self, tmp_path, rng):
         folder_by_class(tmp_path / "zoo", rng, classes=("ant", "bee"), each=1)

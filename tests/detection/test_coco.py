@@ -52,6 +52,27 @@ class TestContent:
         [image] = read_annotations(tmp_path).images
         assert image.path == (tmp_path / place / "1.png").resolve()
 
+    def test_a_name_counts_with_its_folder(self, tmp_path):
+        """Images of one name in several folders are several, and never the same file."""
+        content = coco([1, 2])
+        for entry, name in zip(content["images"], ("a/0.png", "b/0.png"), strict=True):
+            entry["file_name"] = name
+        for folder in ("images", "a"):
+            (tmp_path / folder).mkdir()
+            Image.new("RGB", (60, 40)).save(tmp_path / folder / "0.png")
+        made = read(tmp_path, content)
+        places = [image.path.relative_to(tmp_path.resolve()) for image in made.images]
+        assert [str(place) for place in places] == ["a/0.png", "images/0.png"]
+        assert not made.faults
+        (tmp_path / "a" / "0.png").unlink()
+        [fault] = read(tmp_path, content).faults
+        assert fault.kind == reader.SHARED
+        assert fault.text.startswith("a/0.png, b/0.png: ")
+
+    def test_a_class_that_is_named_twice_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="a: the class 'dog' is named twice"):
+            read(tmp_path, coco(), classes=["dog", "cat", "dog"])
+
     def test_several_files_in_a_folder_get_a_sentence(self, tmp_path):
         for name in ("a.json", "b.json"):
             write(tmp_path / name, coco())
@@ -110,6 +131,8 @@ class TestHostileFiles:
             ("annotations", {"bbox": [1, 2, 10**400, 4]}, reader.NO_BOX),
             ("annotations", {"area": float("nan")}, reader.NO_AREA),
             ("annotations", {"area": "400"}, reader.NO_AREA),
+            ("annotations", {"iscrowd": "0"}, reader.NO_CROWD),
+            ("annotations", {"iscrowd": 2}, reader.NO_CROWD),
         ],
     )
     def test_each_fault_is_named_and_the_rest_is_read(self, table, fields, kind, tmp_path):

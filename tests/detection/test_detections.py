@@ -85,6 +85,33 @@ class TestJson:
         made = read(tmp_path, [result(12, 1, BOX, 0.5), result("a b", 2, BOX, 0.5)], folder)
         assert [folder.images[place].key for place in made.image] == ["000012", "a b"]
 
+    def test_a_number_that_two_names_have_is_no_images(self, tmp_path):
+        files = {name: xml(DOG) for name in ("7", "007")}
+        twins = read_voc(voc_folder(tmp_path / "twins", files, pictures=False))
+        assert read(tmp_path, [result("007", 1, BOX, 0.5)], twins).image == 0
+        with pytest.raises(ValueError, match="entry 1 is of image 7, which is not annotated"):
+            read(tmp_path, [result(7, 1, BOX, 0.5)], twins)
+
+    def test_listed_images_are_no_others(self, tmp_path, annotations):
+        """Their ids are those of annotated images, their names are not."""
+        found = coco([3], [(18, "dog")]) | {"annotations": [result(3, 18, BOX, 0.5)]}
+        assert read(tmp_path, found, annotations).image == 0
+        found["images"][0]["file_name"] = "z.jpg"
+        with pytest.raises(ValueError, match="entry 1 is of image 3, which is not annotated"):
+            read(tmp_path, found, annotations)
+        del found["images"][0]["file_name"]
+        assert read(tmp_path, found, annotations).image == 0
+
+    def test_listed_classes_are_no_others(self, tmp_path, annotations):
+        found = coco([3], [(18, "wolf")]) | {"annotations": [result(3, 18, BOX, 0.5)]}
+        with pytest.raises(ValueError, match="lists the categories wolf, but annotated are cat, d"):
+            read(tmp_path, found, annotations)
+
+    def test_an_id_stands_for_one_name(self, tmp_path, annotations):
+        found = coco([3], [(18, "dog"), (18, "cat")]) | {"annotations": []}
+        with pytest.raises(ValueError, match="the id 18 of categories stands for dog and cat"):
+            read(tmp_path, found, annotations)
+
     def test_unknown_classes_are_counted(self, tmp_path, annotations):
         found = [result(3, 18, BOX, 0.5), result(3, 12, BOX, 0.5), result(3, None, BOX, 0.5)]
         made = read(tmp_path, found, annotations)
@@ -153,6 +180,14 @@ class TestText:
         np.testing.assert_array_equal(made.box[0], [10, 5, 30, 25])
         assert made.box_area[0] == 400
         assert made.left_out == 1
+
+    def test_files_of_two_detectors_are_no_one_result(self, tmp_path, folder):
+        root = tmp_path / "results"
+        root.mkdir()
+        for name in ("comp3_det_test_dog.txt", "comp4_det_test_dog.txt"):
+            write(root / name, "000012 0.5 1 1 2 2")
+        with pytest.raises(ValueError, match=r"files of dog \(comp3_det_test_dog\.txt, comp4_det"):
+            read_detections(root, folder)
 
     def test_of_two_classes_that_fit_the_longer_one(self, tmp_path):
         text = xml(("light", 1, 1, 9, 9), ("traffic_light", 1, 1, 9, 9))

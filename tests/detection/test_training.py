@@ -103,6 +103,24 @@ def test_a_run_with_other_scales_is_not_gone_on_with(data, tmp_path):
         DetectorTrainer(model, data, toy(2), **options).resume()
 
 
+def test_a_run_with_other_anchors_or_classes_is_not_gone_on_with(data, tmp_path):
+    """Of the same number, so that all weights fit."""
+    trainer_of(data, tmp_path, toy(2)).run()
+    trainer_of(data, tmp_path, toy(2)).resume()
+    anchors = small_resnet(data.classes, settings=replace(VIEW, sizes=((10, 20),)))
+    options = {"folder": tmp_path, "seed": 0, "name": "small ResNet"}
+    with pytest.raises(ValueError, match=r"belongs to another run.*\n  numbers: saved .*12, 24"):
+        DetectorTrainer(anchors, data, toy(2), **options).resume()
+    turned = [replace(one, annotations=renamed(one.annotations)) for one in (data.train, data.test)]
+    other = DetectionData(data.name, *turned)
+    with pytest.raises(ValueError, match=r"belongs to another run.*\n  labels: saved "):
+        trainer_of(other, tmp_path, toy(2)).resume()
+
+
+def renamed(annotations):
+    return replace(annotations, classes=annotations.classes[::-1])
+
+
 def test_one_scene_is_learnt_by_heart(tmp_path):
     """The test of everything: all objects of an image found after 200 iterations."""
     drawn = scenes(train=1, test=0, size=96).train
@@ -176,6 +194,7 @@ def test_own_images_are_learnt_and_found_by_command(tmp_path):
     trained = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
     assert trained.exit_code == 0, trained.output
     assert "There is no test set" in trained.output
+    assert "training images, too" not in trained.output
     assert "nothing is wrong" in trained.output
     assert "On 3 test images: mAP@.5" in trained.output
     assert "4 iterations in" in trained.output
@@ -310,3 +329,21 @@ def test_a_float64_detector_sees_photographs(data):
     model = small_resnet(data.classes, settings=VIEW, dtype=np.float64)
     found = detect(model, data.test.pixels(0))
     assert found.boxes.shape == (len(found.labels), 4)
+
+
+def test_a_test_on_training_images_is_said(tmp_path):
+    folder = voc_folder(tmp_path / "data", {"0": xml(("dog", 5, 5, 40, 30)), "1": xml()})
+    lists = folder / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "test.txt").write_text("0")
+    options = ("--preset", "toy", "--iterations", 1, "--test-split", "test")
+    made = invoke("train-detector", "--data", folder, "--out", tmp_path / "run", *options)
+    assert made.exit_code == 0, made.output
+    assert "1 of the test images are training images, too." in made.output
+
+
+@pytest.mark.parametrize("preset", ["toy", "quick"])
+@pytest.mark.parametrize("numbers", [(0, None), (None, 0)])
+def test_a_number_that_can_not_be_is_not_replaced(preset, numbers):
+    with pytest.raises(ValueError, match="must be at least 1, not 0"):
+        recipe_of(preset, *numbers)

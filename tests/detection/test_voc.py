@@ -104,6 +104,17 @@ class TestFolders:
             write(root / "Annotations" / "a.xml", text)
             assert read_voc(root).images[0].path == root / "JPEGImages" / "b.jpg"
 
+    def test_of_two_images_of_one_name_the_one_that_the_file_names(self, tmp_path):
+        """Such as a photograph and its mask."""
+        root = voc_folder(tmp_path, {"a": xml(DOG)})
+        Image.new("RGB", (60, 40)).save(root / "JPEGImages" / "a.png")
+        assert read_voc(root).faults == ((reader.ALIKE, "a.xml: a.jpg, a.png"),)
+        for name in ("a.png", "a.jpg", r"C:\\images\\a.png"):
+            write(root / "Annotations" / "a.xml", xml(DOG, more=f"<filename>{name}</filename>"))
+            made = read_voc(root)
+            assert made.images[0].path.name == name[-5:]
+            assert not made.faults
+
     def test_images_elsewhere(self, tmp_path):
         root = voc_folder(tmp_path / "set", {"a": xml(DOG)}, pictures=False)
         Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
@@ -153,6 +164,13 @@ class TestHostileFiles:
         made = read_voc(voc_folder(tmp_path, {"a": xml(("dog", 1, 1, value, 9), DOG)}))
         assert made.faults == ((reader.NO_BOX, "a.xml, object 1 (dog)"),)
         assert len(made) == 1
+
+    @pytest.mark.parametrize("flag", ["2", "very", "-1"])
+    def test_a_flag_that_is_none(self, flag, tmp_path):
+        text = xml((*DOG, f"<difficult>{flag}</difficult>"), DOG)
+        made = read_voc(voc_folder(tmp_path, {"a": text}))
+        assert len(made) == 1
+        assert kinds(made) == [reader.NO_FLAG]
 
     def test_objects_without_box_or_name(self, tmp_path):
         text = "<annotation><object><name>dog</name></object><object/></annotation>"

@@ -1,8 +1,10 @@
 """What can be known of several ranks with one process alone."""
 
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from minires.distributed import ALONE, launcher, place, rank_name, world
 from minires.distributed.launcher import LAUNCHERS, Place
 from minires.distributed.shards import Shards, largest_group
 from minires.distributed.tree import Tree, tree_sum
+from minires.distributed.watch import seconds_of
 from minires.models import cifar_resnet
 from minires.nn import BatchNorm2d, Dropout, Linear, Sequential
 from minires.training import evaluate_split
@@ -301,3 +304,21 @@ def test_a_single_process_is_a_world():
     assert ALONE.group(1) is ALONE
     assert ALONE.exchange("x") == ["x"]
     assert not list(ALONE.reports())
+
+
+@pytest.mark.parametrize(("given", "taken"), [("", ""), ("-1", "-1"), ("4,7", "7")])
+def test_a_process_takes_no_gpu_that_it_may_not(given, taken, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    monkeypatch.setattr(launcher.Path, "glob", lambda *_: iter([Path("/dev/nvidia0")]))
+    launcher.take_gpu(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == taken
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    launcher.take_gpu(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "1 h"])
+def test_patience_is_a_number_of_seconds(text):
+    assert (seconds_of(""), seconds_of("90"), seconds_of("0.5")) == (1800, 90, 0.5)
+    with pytest.raises(ValueError, match=f"must be a number of seconds, but is '{text}'"):
+        seconds_of(text)

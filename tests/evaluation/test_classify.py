@@ -71,3 +71,17 @@ def test_a_picture_shows_the_image_beside_the_bars(tmp_path):
     with Image.open(path) as picture:
         assert picture.size == (1350, 540)
         assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_an_image_of_another_kind_is_seen_as_rgb(mode):
+    image = GREY.convert(mode)
+    assert classify([Brightness()], image, NAMES, preprocessing=PLAIN) == classify(
+        [Brightness()], image.convert("RGB"), NAMES, preprocessing=PLAIN
+    )
+
+
+def test_a_picture_has_a_name_of_one(tmp_path):
+    guesses = classify([Brightness()], GREY, NAMES, preprocessing=PLAIN)
+    with pytest.raises(ValueError, match="is no name of a picture: expected one that ends in"):
+        draw_guesses(GREY, guesses, tmp_path / "guess.txt")

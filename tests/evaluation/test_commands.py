@@ -118,6 +118,18 @@ class TestClassify:
         assert code == 0, error
         assert sum(f"{name} " in text for name in CLASSES) == 1
 
+    def test_an_ensemble_is_of_one_list_of_classes(self, weights, zoo, tmp_path):
+        """Outputs in another order would be averaged with those of other classes."""
+        files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+        for path, names in zip(files, (CLASSES, CLASSES[::-1]), strict=True):
+            save_file(load_file(weights), path, metadata={"classes": json.dumps(names)})
+        both = ("--weights", files[0], "--weights", files[1], *SMALL)
+        code, _, error = run("classify", zoo / "ant" / "ant0.jpg", *both)
+        assert code == 1
+        assert "name other classes, or in another order: use them one by one" in str(error)
+        alike = ("--weights", files[0], "--weights", files[0], *SMALL)
+        assert run("classify", zoo / "ant" / "ant0.jpg", *alike)[0] == 0
+
     def test_classes_are_called_as_they_are(self, weights, zoo, tmp_path):
         names = ["cell[/x]", "[red]bee", ":cat:"]
         (tmp_path / "classes.json").write_text(json.dumps(names))

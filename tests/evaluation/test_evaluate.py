@@ -141,6 +141,10 @@ class TestBrokenImages:
                 broken="refuse",
             )
 
+    def test_there_is_no_third_way(self, tmp_path):
+        with pytest.raises(ValueError, match="broken must be one of skip, refuse, not 'raise'"):
+            evaluate({"grey": Brightness()}, self.images(tmp_path), broken="raise")
+
     def test_if_all_are_there_is_no_result(self, tmp_path):
         images = greys(tmp_path, [0], [0])
         images.paths[0].write_bytes(b"")

@@ -191,7 +191,7 @@ MUTANTS = [
             ),
             "COCO: images in the order of the file": ("sorted(found, key=in_order)", "found"),
             "COCO: the mask's area is not read": ("own if area is None else area", "own"),
-            "COCO: nothing is a crowd": ('crowd=bool(entry.get("iscrowd"))', "crowd=False"),
+            "COCO: nothing is a crowd": ("crowd=bool(crowd)", "crowd=False"),
             "COCO: the same image twice": ("not is_key(key) or key in found", "not is_key(key)"),
             "COCO: files of any size are read": (
                 "(size := path.stat().st_size) > LARGEST",
@@ -217,7 +217,7 @@ MUTANTS = [
                 "fitting[min(fitting)]",
             ),
             "detections: ids count where names are listed": (
-                "listed_classes(path, content, names) or classes",
+                "classes = labels_of_listed(path, listed, annotations.classes)",
                 "classes",
             ),
             "detections: of images called alike the first counts": (

@@ -377,4 +377,14 @@ MUTANTS = [
             ),
         },
     ),
+    *planted_in(
+        "minires/distributed/launcher.py",
+        f"{PIECES}::test_a_process_takes_no_gpu_that_it_may_not",
+        {
+            "launcher: an empty list of GPUs is all of them": (
+                "if given is None else given.split",
+                "if not given else given.split",
+            ),
+        },
+    ),
 ]

@@ -73,4 +73,42 @@ MUTANTS = [
             ),
         },
     ),
+    *planted_in(
+        "kernels/dispatch.py",
+        "tests/kernels/test_seterr.py",
+        {
+            "entries: what underflows in a kernel is an error": (
+                'with np.errstate(under="ignore"):',
+                "with np.errstate():",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/autograd/methods.py",
+        "tests/test_first_lines.py",
+        {
+            "entries: a tensor is unpacked as Python does it": (
+                'dis.opname[instruction] == "UNPACK_SEQUENCE" and count != rows',
+                "count < 0",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/common/expecting.py",
+        "tests/common/test_expecting.py",
+        {
+            "entries: a text is a list of its letters": (
+                "list if isinstance(given, str | bytes) else Iterable",
+                "Iterable",
+            ),
+            "entries: a list may be as long as it is": (
+                "if len(found) not in each.counts:",
+                "if False:",
+            ),
+            "entries: what is in a list is not looked at": (
+                "if not is_plain or not all(isinstance(one, each.kind) for one in found):",
+                "if False:",
+            ),
+        },
+    ),
 ]

@@ -152,4 +152,24 @@ MUTANTS = [
             ),
         },
     ),
+    *planted_in(
+        "minires/evaluation/networks.py",
+        "tests/evaluation/test_commands.py",
+        {
+            "evaluation: an ensemble's outputs in another order": (
+                "if found != known[0][1]:",
+                "if len(found) != len(known[0][1]):",
+            ),
+        },
+    ),
+    *planted_in(
+        "minires/evaluation/evaluate.py",
+        SCORES,
+        {
+            "evaluation: broken images may be anything": (
+                "if broken not in get_args(Broken):",
+                "if not broken:",
+            ),
+        },
+    ),
 ]

@@ -212,6 +212,16 @@ TRAINING = [
             ),
         },
     ),
+    *planted_in(
+        "minires/own_images/command.py",
+        OWN,
+        {
+            "own images: options beside --resume are lost": (
+                '        refuse_changes(resume, asked, kept, TrainingOptions(data=""))\n',
+                "",
+            ),
+        },
+    ),
 ]
 
 MUTANTS = [*DATA, *TRAINING]

@@ -1,6 +1,7 @@
 """`minires train` on small folders of drawings: what it leaves, how it goes on, what it refuses."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -189,6 +190,19 @@ class TestGoingOn:
         for name, array in load_file(trained[0] / MODEL).items():
             np.testing.assert_array_equal(before[name], array)
 
+    @pytest.mark.parametrize(
+        ("options", "sentence"),
+        [
+            (("--epochs", 9, "--lr", 0.5), r"other options \(epochs, lr\): leave them out beside"),
+            (("--network", "resnet14"), r"was begun with other options \(network\)"),
+            (("--out", "elsewhere"), "leave out --out, or --resume"),
+        ],
+    )
+    def test_what_is_asked_for_beside_a_run_is_as_it_was_begun(self, options, sentence, trained):
+        code, _, error = run("--resume", trained[0], *options)
+        assert (code, type(error)) == (1, ValueError)
+        assert re.search(sentence, str(error))
+
     def test_another_folder_of_images_is_no_resumption(self, trained, folder, tmp_path):
         out = shutil.copytree(trained[0], tmp_path / "copy")
         other = drawings(tmp_path / "other", count=31, classes=3)
@@ -318,7 +332,9 @@ class TestBadInput:
         assert code == 1
         assert "already holds something: go on with it by --resume" in str(error)
 
-    @pytest.mark.parametrize("content", ["[]", "{", '{"x": 1}', "3"])
+    @pytest.mark.parametrize(
+        "content", ["[]", "{", '{"x": 1}', "3", '{"data": 5}', '{"data": "a", "epochs": 0}']
+    )
     def test_damaged_options(self, content, tmp_path):
         (tmp_path / "training.json").write_text(content)
         code, _, error = run("--resume", tmp_path)
@@ -422,3 +438,17 @@ def test_checkpoints_say_how_images_are_seen(trained):
     arrays, state = load_checkpoint(trained[0] / "checkpoint.safetensors")
     assert state["sizes"] == {"resize": 37, "crop": 32}
     np.testing.assert_allclose(arrays["images.mean"], [0.485, 0.456, 0.406])
+
+
+def test_a_network_for_other_classes_is_refused_before_training(folder, tmp_path):
+    data = find_photographs(folder, size=24)
+    recipe = recipe_of("toy", len(data.train))
+    options = {"folder": tmp_path, "seed": 0, "name": "n"}
+    with pytest.raises(ValueError, match="has 10 outputs, but the images are of 3 classes: begin"):
+        PhotographTrainer(cifar_resnet(8), data, recipe, **options)
+
+
+@pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"lr": 0}, {"lr": -1.0}])
+def test_a_number_that_can_not_be_is_not_replaced(options):
+    with pytest.raises(ValueError, match=r"must be (at least 1|more than 0), but is "):
+        recipe_of("toy", 20, **options)

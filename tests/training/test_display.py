@@ -139,3 +139,16 @@ def test_on_a_gpu_the_clock_is_read_where_the_host_has_waited(tmp_path):
         pace.note(trainer)
     assert pace.measured[0] == 4
     assert pace.left() == pytest.approx(9, rel=0.1)
+
+
+def test_a_notebook_gets_lines(tmp_path, monkeypatch):
+    """As its cells show them; bars would need a package more."""
+    display, said = Display(Console(force_jupyter=True), clock=(clock := Clock())), []
+    monkeypatch.setattr(display, "say", said.append)
+    trainer = small.trainer(tmp_path / "net", watch=display.watch)
+    with display:
+        display.add([trainer])
+        for _ in trainer.iterations():
+            clock.now += 7
+    assert said[0].startswith("By the first iterations, about ")
+    assert said[-1].startswith("net: iteration 20 of 20, loss ")
