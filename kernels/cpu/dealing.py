@@ -59,7 +59,7 @@ def take_next(typing: Any, work: Any, owner: Any) -> Any:
 
 @intrinsic
 def thread_count(typing: Any) -> Any:
-    """How many threads share a loop. `numba.get_num_threads` can't be compiled into a cached kernel."""
+    """How many threads share a loop; a kernel that calls Numba's function for it is not cached."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(ir.IntType(64), [])

@@ -21,11 +21,9 @@ weight's, summed over all tiles, and the input's, whose tiles overlap and are ad
     dM = A dy A.T        dU += V.T @ dM,  dg = G.T dU G        dV = dM @ U.T,  dx += B dV B.T
 
 Rounding: the transforms multiply by up to 8, and large terms cancel. So errors are 10 to 20 times
-those of a plain float32 sum (root mean square: 3e-6 of the values' at 16 to 64 channels). Training
-is not affected; gradient checks run in float64, on the reference. Source: Lavin & Gray 2015, "Fast
-algorithms for convolutional neural networks", sec. 4.3.
-
-The idea with tiles of 2 x 2, forward alone: `kernels/ladder/conv6_winograd.py`.
+those of a plain float32 sum (root mean square: 3e-6 of the values' at 16 to 64 channels), which
+does not affect training. Source: Lavin & Gray 2015, "Fast algorithms for convolutional neural
+networks", sec. 4.3. With tiles of 2 x 2, forward alone: `kernels/ladder/conv6_winograd.py`.
 """
 
 from __future__ import annotations
@@ -241,14 +239,9 @@ def forward_kernel(source, w, u, channels, finish, y):
             first, last = chunk * step, min(strips, (chunk + 1) * step)
             end = last * tiles_across(w)
             for tile in range(first * tiles_across(w), end, BLOCK):
+                count = min(BLOCK, end - tile)
                 forward_block(
-                    input_pointers(source),
-                    w,
-                    pointer(u),
-                    channels,
-                    tile,
-                    min(BLOCK, end - tile),
-                    pointer(y),
+                    input_pointers(source), w, pointer(u), channels, tile, count, pointer(y)
                 )
             pixels = first_pixel(w, first), first_pixel(w, last)
             finish_chunk(finish, chunk, pointer(y), channels, *pixels, 0, channels)
@@ -350,8 +343,7 @@ def exchanged_weight_kernel(weight, depth, channels, u):
     work = divided((depth + COLUMNS - 1) // COLUMNS)
     for thread in prange(len(work)):
         for chunk in dealt(work, thread):
-            first = chunk * COLUMNS
-            count = min(COLUMNS, depth - first)
+            first, count = chunk * COLUMNS, min(COLUMNS, depth - chunk * COLUMNS)
             room = scratch((3 * EDGE + 9 * COLUMNS) * LANES)
             spare, taps = pointer(room), part(room, 3 * EDGE * LANES)
             for c in range(0, width, LANES):
@@ -379,11 +371,9 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sum
     work = divided(count)
     for thread in prange(len(work)):
         for i in dealt(work, thread):
-            first, last = i * w.images // count, (i + 1) * w.images // count
-            begin, end = first * tiles, last * tiles
-            for tile in range(
-                begin, max(end, begin + 1), BLOCK
-            ):  # a part without tiles writes zeros
+            begin, end = i * w.images // count * tiles, (i + 1) * w.images // count * tiles
+            stop = max(end, begin + 1)  # a part without tiles writes zeros
+            for tile in range(begin, stop, BLOCK):
                 grads_block(
                     input_pointers(source),
                     w,
@@ -402,13 +392,13 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sum
                 )
                 if mask.wanted:
                     block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
+                    chunk = starts[block], starts[block + 1]
                     mask_and_sum(
                         pointer(dx),
                         input_pointers(source),
                         mask_pointers(mask),
                         w.channels,
-                        starts[block],
-                        starts[block + 1],
+                        *chunk,
                         sums[0, block],
                         sums[1, block],
                     )
@@ -502,9 +492,8 @@ def weight_grad_kernel(parts, rows, channels, dweight):
             grad, spare = pointer(room), part(room, FREQUENCIES * width)
             for f in range(FREQUENCIES):
                 for c in range(0, width, LANES):
-                    panel = f * weight_step(rows, width) + c // COLUMNS * COLUMNS * rows
-                    at = panel + k * COLUMNS + c % COLUMNS
-                    store(sum_of_parts(parts, at), grad, f * width + c)
+                    row = f * weight_step(rows, width) + (c // COLUMNS * rows + k) * COLUMNS
+                    store(sum_of_parts(parts, row + c % COLUMNS), grad, f * width + c)
             for c in range(0, channels, LANES):
                 target = (k * channels + c, depth * channels)
                 transform_weight_grad(grad, c, width, pointer(dweight), target, channels - c, spare)
