@@ -1,6 +1,7 @@
 """The kernels in Numba, for float32 and for maps in bfloat16: what training uses.
 
     compiling.py    when kernels are compiled, and where the machine code is kept
+    dealing.py      how the chunks of a kernel are dealt to threads
     memory.py       arrays for results and scratch space
     simd.py         a vector of floats, as a Numba type; rounding.py: bfloat16 in memory
     tile.py         the register tile: one matrix product for every convolution

@@ -10,6 +10,24 @@ NAN = f"{CONTRACT}::test_relu_of_a_nan_is_a_nan[cpu]"
 
 MUTANTS = [
     *planted_in(
+        "kernels/cpu/dealing.py",
+        "tests/kernels/test_dealing.py",
+        {
+            "chunks: the last one is nobody's": (
+                "(thread + 1) * chunks // threads",
+                "(thread + 1) * chunks // threads - thread",
+            ),
+            "chunks: a thread that is done waits for the others": (
+                "for turn in range(len(work))",
+                "for turn in range(1)",
+            ),
+            "chunks: a share's first is done twice": (
+                "yield chunk\n",
+                "yield max(chunk - 1, 0)\n",
+            ),
+        },
+    ),
+    *planted_in(
         "kernels/cpu/compiling.py",
         f"{PROCESSES}::test_a_change_in_any_file_gives_the_machine_code_another_folder",
         {
