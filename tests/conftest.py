@@ -14,7 +14,7 @@ from hypothesis import Phase, settings
 TOOLS = Path(__file__).parent / "cuda"  # their tests are about the stand-in
 
 settings.register_profile("dev", max_examples=15, deadline=None)
-settings.register_profile("ci", max_examples=20, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=15, deadline=None, derandomize=True)
 settings.register_profile(
     "mutation",
     max_examples=25,
