@@ -27,7 +27,8 @@ ends of lines; the few positions that lie in the border are not stored:
 
 Four tiles of sums run side by side, since a product waits 52 cycles for the one before it if both
 add to the same tile: with 32 channels or more two tiles of pixels times two of the weight, so that
-each tile loaded serves twice. A weight lies in memory in the order of b: pairs of rows are interleaved.
+each tile loaded serves twice. A weight lies in memory in the order of b: pairs of rows are
+interleaved.
 
     b   row k:   w[2k, 0] w[2k+1, 0]   w[2k, 1] w[2k+1, 1]   ...   w[2k, 15] w[2k+1, 15]
 
