@@ -52,6 +52,6 @@ setup(
         "test": TEST,
         "browser": ["playwright>=1.45", "pypdf>=4"],  # and Chromium: tests of the report's page
         "dev": [*TEST, "pytest-xdist", "ruff", "mypy", "pre-commit"],
-        "bench": ["torch", "jax", "tinygrad", "onnx", "onnxruntime", "onnxscript", "pycocotools"],
+        "bench": [*ONNX, "torch", "jax", "tinygrad", "onnxscript", "openvino", "pycocotools"],
     },
 )

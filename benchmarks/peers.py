@@ -1,16 +1,18 @@
 """minires beside other engines: a training step, inference, memory.
 
-    python benchmarks/peers.py [--only train|infer|memory] [--peers torch,jax,tinygrad,onnxruntime]
+    python benchmarks/peers.py [--only train|infer|memory] [--peers torch,jax,onnxruntime,...]
                                [--precision float32|bfloat16] [--depths 20,56,110]
                                [--json FILE] [--compare FILE]
 
 `--peers torch,torch:compile,torch:bfloat16,torch:bfloat16:compile` times PyTorch in each of its
-modes; bfloat16 is autocast. `--precision` is that of minires.
+modes; bfloat16 is autocast. `--peers onnxruntime,openvino,openvino:bfloat16` infer only.
+`--precision` is that of minires.
 
 Every engine runs in a process of its own, tied to the same number of cores; each is asked how many
 threads it uses, and refused if the answer is another. The processes take turns, step by step, so
 that a machine that slows down slows all of them. The table gives medians with quartiles, and the
-number of cores that were busy. A ratio above 1 means that minires is faster, or smaller.
+number of cores that were busy. A ratio above 1 means that minires is faster, or smaller. Of several
+peers the fastest is named.
 
 The machine must have nothing else to do. If "cores busy" is below the number of threads, either
 other programs ran or the engine does not use its threads. A busy machine would not be fair either:
@@ -120,6 +122,18 @@ def show(rows: Rows, earlier: dict[tuple[str, str], float], title: str) -> Table
     return table
 
 
+def fastest(rows: Rows) -> list[str]:
+    """For each work that several peers were timed with: which of them was the fastest."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in (r for r in rows if "peer_ms" in r):
+        best[row["work"]] = min(row, best.get(row["work"], row), key=lambda r: r["ratio"])
+    several = [work for work in best if sum(row["work"] == work for row in rows) > 1]
+    return [
+        f"{work}: the fastest is {best[work]['peer']}, at {best[work]['ratio']:.2f} of our time"
+        for work in several
+    ]
+
+
 def timings(row: dict[str, Any]) -> list[str]:
     """Ours, the peer's, their ratio; of memory only the ratio."""
     if "ours_ms" not in row:
@@ -167,6 +181,8 @@ def main(
     if not rows:
         raise SystemExit("no peer to compare with: pip install torch")
     console.print(show(rows, ratios(compare), machine(threads)))
+    for line in fastest(rows):
+        console.print(line)
     write(json_file, threads, rows)
 
 

@@ -51,6 +51,9 @@ PEERS = {
     "jax": Peer(("train", "memory"), ("jax", "jaxlib")),
     "tinygrad": Peer(("train", "memory"), ("tinygrad",), ("clang",)),
     "onnxruntime": Peer(("infer",), ("onnxruntime", "onnx", "onnxscript", "torch")),
+    "openvino": Peer(
+        ("infer",), ("openvino", "onnx", "onnxscript", "onnxruntime", "torch"), modes=("bfloat16",)
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import peers
 import pytest
 import shapes
 from roofline import layers
@@ -102,6 +103,17 @@ def test_peers_times_bfloat16(tmp_path):
     assert done.returncode == 0, done.stderr
     [row] = json.loads(file.read_text())["rows"]
     assert (row["peer"], row["precision"]) == ("torch:bfloat16", "bfloat16")
+
+
+def test_peers_names_the_fastest():
+    rows = [
+        {"work": "resnet8_train_b128", "peer": peer, "peer_ms": 1.0, "ratio": ratio}
+        for peer, ratio in (("torch", 2.0), ("torch:compile", 1.5), ("jax", 3.0))
+    ]
+    alone = {"work": "resnet8_infer_b8", "peer": "torch", "peer_ms": 1.0, "ratio": 2.0}
+    memory = {"work": "resnet8_memory", "peer": "torch", "ratio": 2.0}
+    [line] = peers.fastest([*rows, alone, memory, memory])
+    assert line == "resnet8_train_b128: the fastest is torch:compile, at 1.50 of our time"
 
 
 def test_evaluations_of_detections_are_timed():
