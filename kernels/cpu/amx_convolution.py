@@ -63,6 +63,8 @@ from .simd import (
     load,
     load_lanes,
     pointer,
+    prefetch,
+    prefetch_to_write,
     store_lanes,
 )
 from .strips import (
@@ -76,6 +78,7 @@ from .strips import (
 from .window import Window, by_shape, turned_window, window
 
 GROUP = 4  # tiles of sums side by side
+BLOCK = GROUP * EDGE  # positions that get all their channels, one cache line of each after another
 
 
 # ------------------------------------------------------------------------ the calls
@@ -216,20 +219,22 @@ def multiply_strip(strip, w, s, place, packed, channels, finish, shapes, y):
     sums, positions = pointer(room), place[1] * s.lines * (s.pitch // w.stride)
     tile = w.kernel_rows * steps(w) * PAIRS  # of the weight, for 16 channels
     configure(shapes)
-    for c in range(0, channels, 2 * EDGE):
-        at, wide = c // EDGE * tile, min(2, (channels - c + EDGE - 1) // EDGE)
-        tall = GROUP // wide
-        for p in range(0, positions, tall * EDGE):
-            count = min(tall, (positions - p + EDGE - 1) // EDGE)
-            if wide == 1:
-                multiply_column(strip, w, s, p, count, packed, at, sums)
-            else:
-                multiply_square(strip, w, s, p, count, packed, at, tile, sums)
-            for t in range(count * wide):
-                position, first = p + t // wide * EDGE, c + t % wide * EDGE
-                store_pixels(
-                    sums, t * SUMS, w, s, place, position, finish, first, channels, pointer(y)
-                )
+    for start in range(0, positions, BLOCK):
+        end = min(start + BLOCK, positions)
+        for c in range(0, channels, 2 * EDGE):
+            at, wide = c // EDGE * tile, min(2, (channels - c + EDGE - 1) // EDGE)
+            tall = GROUP // wide
+            for p in range(start, end, tall * EDGE):
+                count = min(tall, (end - p + EDGE - 1) // EDGE)
+                if wide == 1:
+                    multiply_column(strip, w, s, p, count, packed, at, sums)
+                else:
+                    multiply_square(strip, w, s, p, count, packed, at, tile, sums)
+                for t in range(count * wide):
+                    position, first = p + t // wide * EDGE, c + t % wide * EDGE
+                    store_pixels(
+                        sums, t * SUMS, w, s, place, position, finish, first, channels, pointer(y)
+                    )
     release()
     keep(room)
 
@@ -325,6 +330,9 @@ def store_pixels(sums, at, w, s, place, position, finish, c, channels, y):
             pixel = ((first + image) * w.rows + first_row + row) * w.cols + col
             for q in range(count):
                 value, to = load(sums, at + (k + q) * EDGE), (pixel + q) * channels + c
+                prefetch_to_write(y, to + 2 * EDGE)  # the next cache line is next in turn
+                if finish.has_residual:
+                    prefetch(pointer(finish.residual), to + 2 * EDGE)
                 store_lanes(finished(value, finish, terms, to, lanes), y, to, lanes)
         else:
             count = min(EDGE - k, pitch - col)

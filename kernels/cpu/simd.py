@@ -236,20 +236,42 @@ def store_inside(typing_context, value, array, index, low, high):
     return types.void(vector, array, types.intp, types.intp, types.intp), codegen
 
 
+def prefetching(write, locality):
+    """An intrinsic that has the cache line of an element loaded, without waiting for it."""
+
+    @intrinsic
+    def prefetch(typing_context, array, index):
+        def codegen(context, builder, signature, arguments):
+            pointer = address(builder, *arguments, ir.IntType(8))
+            flag = ir.IntType(32)
+            signature = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
+            function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+            builder.call(function, [pointer, *(ir.Constant(flag, v) for v in (write, locality, 1))])
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp), codegen
+
+    return prefetch
+
+
+prefetch = prefetching(0, 2)  # to read it, into the L2 cache
+prefetch_to_write = prefetching(1, 3)  # into the L1 cache
+
+
 @intrinsic
-def prefetch(typing_context, array, index):
-    """Start to load the cache line of an element into the L2 cache, without waiting for it."""
+def copy_elements(typing_context, source, start, target, to, count):
+    """Copy `count` elements as they are; source and target do not overlap."""
 
     def codegen(context, builder, signature, arguments):
-        pointer = address(builder, *arguments, ir.IntType(8))
-        flag = ir.IntType(32)
-        signature = ir.FunctionType(ir.VoidType(), [pointer.type, flag, flag, flag])
-        function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-        read, second_level, data = (ir.Constant(flag, value) for value in (0, 2, 1))
-        builder.call(function, [pointer, read, second_level, data])
+        source, start, target, to, count = arguments
+        places = (
+            address(builder, *place, ir.IntType(8)) for place in ((target, to), (source, start))
+        )
+        size = 2 if source.type.pointee == ir.IntType(16) else 4
+        cgutils.raw_memcpy(builder, *places, count, size)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), codegen
+    return types.void(source, types.intp, target, types.intp, types.intp), codegen
 
 
 @intrinsic

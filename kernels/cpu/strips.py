@@ -19,9 +19,9 @@ import numpy as np
 from .amx import DEPTH
 from .compiling import LANES, helper
 from .operands import grad_terms, input_terms, load_grad, load_input
-from .simd import store_lanes
+from .simd import copy_elements, store_lanes
 from .tile import round_up
-from .window import Window, by_shape, copy, fill_zero
+from .window import Window, by_shape, fill_zero
 
 LIMIT = 1 << 16  # the most elements of a strip, unless a row has more: 128 KB, so L2 holds it
 TASKS = 32  # the fewest chunks, if the shape allows: then no thread waits long for another
@@ -122,7 +122,7 @@ def filler(copy_line):
 def copy_input_line(source, start, width, channels, strip, to):
     """A line of an input, from its first element."""
     if not source.norm_pending:
-        copy(source.x, start, strip, to, width * channels)
+        copy_elements(source.x, start, strip, to, width * channels)
         return
     for c in range(0, channels, LANES):
         lanes = channels - c
@@ -135,7 +135,7 @@ def copy_input_line(source, start, width, channels, strip, to):
 def copy_grad_line(grad, start, width, channels, strip, to):
     """A line of a gradient, from its first element."""
     if not (grad.mask_pending or grad.norm_pending):
-        copy(grad.dy, start, strip, to, width * channels)
+        copy_elements(grad.dy, start, strip, to, width * channels)
         return
     for c in range(0, channels, LANES):
         lanes = channels - c
