@@ -106,11 +106,12 @@ class Photographs:
         batches = [range(len(files))[start : start + batch_size] for start in starts]
         numbers = [number for batch in batches for number in batch]
         parts = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
-
-        def views_of(part: int) -> list[Pixels]:
-            return [self.middle(files, number) for number in parts[part]]
-
-        views = ahead(views_of, len(parts), self.workers, -(-batch_size // AT_ONCE))
+        views = ahead(
+            lambda part: [self.middle(files, number) for number in parts[part]],
+            len(parts),
+            self.workers,
+            -(-batch_size // AT_ONCE),
+        )
         prepare = Preparation(self, **place)
         for batch in batches:
             images = np.stack(list(islice(views, len(batch))))
