@@ -5,8 +5,9 @@
 writes images as PNG files into a folder for each class: CIFAR-10 from the folder that holds it,
 or the built-in drawings of 64 x 64 pixels. Then it times training steps on a batch in memory, and
 steps on batches that are read, cut at random, scaled and mirrored on the way, as `minires train`
-does it; in PyTorch by a DataLoader with Pillow, with the same random views, network and batches.
-Each engine has a process of its own, in turns. The aim is that files cost 5 % at most.
+does it after it has looked through all images; in PyTorch by a DataLoader with Pillow, with the
+same random views, network and batches. Each engine has a process of its own, in turns. The aim is
+that files cost 5 % at most.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from minires.data import Dataset, find_photographs, load
 from minires.data.augmentation import random_view
 from minires.data.builtin import generate
 from minires.data.images import IMAGENET_MEAN, IMAGENET_STD
+from minires.data.own_folders import refuse_broken
 
 ENGINES = ("minires", "torch")
 UNTIMED = 3  # steps after each change, in which threads and processes start
@@ -134,6 +136,7 @@ def of_minires(folder: Path, network: str, size: int, batch_size: int) -> tuple[
     model = NETWORKS[network].build()
     optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     data = find_photographs(folder, size=size)
+    refuse_broken(data)
     batches = data.training_batches(batch_size, 0)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:

@@ -41,11 +41,12 @@ def perhaps_mirrored(
 def random_box(width: int, height: int, rng: np.random.Generator) -> Box:
     """A part of an image; the middle where none of ten tries lies within."""
     for _ in range(TRIES):
-        area = width * height * rng.uniform(SMALLEST, 1)
-        ratio = math.exp(rng.uniform(math.log(LOW), math.log(HIGH)))
+        area = width * height * (SMALLEST + (1 - SMALLEST) * rng.random())
+        ratio = LOW * (HIGH / LOW) ** rng.random()  # its logarithm is uniform
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            return box_at(int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h)
+            left, top = (width - w + 1) * rng.random(), (height - h + 1) * rng.random()
+            return box_at(int(left), int(top), w, h)
     return middle_box(width, height)
 
 

@@ -15,8 +15,8 @@ of a network, as in torchvision. Numbers are no identifiers: folders `0`, `1`, .
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -63,7 +63,8 @@ class LabelledImages(Protocol):
 class ImageFiles:
     """Image files with their classes; none is opened before it is asked for.
 
-    Photographs that are to be `upright` are turned as their camera noted; see `open_image`.
+    Photographs that are to be `upright` are turned as their camera noted; see `open_image`, the
+    `opener` that decodes a file unless another is given.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ImageFiles:
     labels: list[int]
     classes: Classes
     upright: bool = False
+    opener: Callable[..., Image] = field(default=open_image, compare=False)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -80,7 +82,7 @@ class ImageFiles:
         return str(self.paths[number])
 
     def open(self, number: int) -> Image:
-        return open_image(self.paths[number], upright=self.upright)
+        return self.opener(self.paths[number], upright=self.upright)
 
     def first(self, count: int) -> ImageFiles:
         """Every n-th file, `count` in all, so that no class is left out where there are enough."""

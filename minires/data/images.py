@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 View = npt.NDArray[np.float32]
 
+ROOM = 2 << 30  # bytes for images that are kept: 3,800 photographs of 500 x 375 pixels
 LARGEST = 1 << 24  # pixels of a resized image; 640 on the shorter side of a 40:1 panorama fit
 IMAGE_FILE = "minires file"  # where an image's `info` says which file it comes from
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -50,6 +52,39 @@ def open_image(path: Path, *, upright: bool = False) -> Image:
         raise BrokenImageError(f"{path}: {reason(error)}") from None
     image.info[IMAGE_FILE] = path
     return image
+
+
+class KeptImages:
+    """Opens image files, and keeps what it has decoded as long as there is `room` for it, in bytes.
+
+    A file that changes afterwards is not read again. Threads may share it.
+    """
+
+    lock = Lock()  # one for all: with a lock of its own it could not be pickled
+
+    def __init__(self, room: int = ROOM) -> None:
+        self.room = room
+        self.kept: dict[tuple[Path, bool], tuple[tuple[int, int], bytes]] = {}
+
+    def open(self, path: Path, *, upright: bool = False) -> Image:
+        """What `open_image` gives; whoever changes the image changes no one else's."""
+        from PIL import Image
+
+        if kept := self.kept.get((path, upright)):
+            image = Image.frombytes("RGB", *kept)
+            image.info[IMAGE_FILE] = path
+        else:
+            image = open_image(path, upright=upright)
+            self.keep((path, upright), image)
+        return image
+
+    def keep(self, key: tuple[Path, bool], image: Image) -> None:
+        """Keep an image, 3 bytes a pixel, if there is room."""
+        needed = 3 * image.width * image.height
+        with self.lock:
+            if needed <= self.room and key not in self.kept:
+                self.room -= needed
+                self.kept[key] = image.size, image.tobytes()
 
 
 def as_rgb(image: Image, kind: str | None) -> Image:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..common.expecting import SEED, expects
 from .folders import ImageFiles, find_images
-from .images import BrokenImageError
+from .images import BrokenImageError, KeptImages
 from .photographs import Photographs
 from .prefetch import Prefetch
 
@@ -31,7 +31,7 @@ SHOWN = 20  # files that an error names
 def find_photographs(
     folder: Path, *, share: float = 0.2, seed: int = 0, **settings: Any
 ) -> Photographs:
-    """The images of a user's folder in one of the layouts above.
+    """The images of a user's folder in one of the layouts above; what is decoded is kept.
 
     Args:
         folder: what holds the classes' sub-folders, or `train` and `val` with such.
@@ -45,12 +45,14 @@ def find_photographs(
     if not 0 < share < 1:
         raise ValueError(f"the share of the test images must lie between 0 and 1, but is {share}")
     folder = Path(folder)
-    inner = folder / TRAINING
-    train = replace(find_images(inner if inner.is_dir() else folder), upright=True)
+    inner, opener = folder / TRAINING, KeptImages().open
+    found = find_images(inner if inner.is_dir() else folder)
+    train = replace(found, upright=True, opener=opener)
     refuse_one_class(folder, train)
     place = next((folder / name for name in TESTS if (folder / name).is_dir()), None)
     if inner.is_dir() and place:
-        test = replace(find_images(place, classes=train.classes), upright=True)
+        found = find_images(place, classes=train.classes)
+        test = replace(found, upright=True, opener=opener)
         refuse_missing(train, test, place)
     else:
         train, test = split(train, share, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = npt.NDArray[np.uint8]
-ENDLESS = 1 << 62  # images of a stream: more than any training sees
+AT_ONCE = 16  # views that a thread makes one after the other
+ENDLESS = 1 << 62  # parts of a stream: more than any training sees
 RESIZE = 256 / 224  # shorter side of a test image, by the side of its middle that a network sees
 TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit memory
 
@@ -104,7 +105,13 @@ class Photographs:
         starts = range(first * batch_size, len(files), every * batch_size)
         batches = [range(len(files))[start : start + batch_size] for start in starts]
         numbers = [number for batch in batches for number in batch]
-        views = iter(self.ahead(lambda n: self.middle(files, numbers[n]), len(numbers), batch_size))
+        parts = [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
+        views = ahead(
+            lambda part: [self.middle(files, number) for number in parts[part]],
+            len(parts),
+            self.workers,
+            -(-batch_size // AT_ONCE),
+        )
         prepare = Preparation(self, **place)
         for batch in batches:
             images = np.stack(list(islice(views, len(batch))))
@@ -116,9 +123,16 @@ class Photographs:
         whole: Any = np.asarray(resize(files.open(number), self.preprocessing.resize))
         return center_crop(whole, self.size)  # type: ignore[return-value]
 
-    def ahead(self, view: Callable[[int], Pixels], count: int, batch_size: int) -> Prefetch[Pixels]:
-        """Views that threads make: one batch lies ready while the next is being made."""
-        return Prefetch(view, count, workers=self.workers, ahead=2 * batch_size)
+
+def ahead(
+    views_of: Callable[[int], list[Pixels]], count: int, workers: int, parts: int
+) -> Iterator[Pixels]:
+    """The views of parts 0 .. count - 1, each part made by a thread.
+
+    A batch of so many `parts` lies ready while the next one is being made.
+    """
+    made = Prefetch(views_of, count, workers=workers, ahead=2 * parts + workers)
+    return chain.from_iterable(made)
 
 
 def preprocessing_of(size: int) -> Preprocessing:
@@ -134,6 +148,7 @@ class PhotographBatches:
     """
 
     is_replayable = True
+    at_once = AT_ONCE  # views that share a generator
 
     def __init__(
         self,
@@ -150,6 +165,7 @@ class PhotographBatches:
                 f"{data.name!r}, but is {batch_size}"
             )
         self.data, self.batch_size, self.seed, self.device = data, batch_size, seed, device
+        self.parts = -(-batch_size // self.at_once)  # of a batch
         self.prepare = Preparation(data, dtype, device)
         self.pixels = move(np.zeros((batch_size, *data.image_shape), np.uint8), device)
         self.labels = move(np.zeros(batch_size, np.int64), device)
@@ -162,8 +178,8 @@ class PhotographBatches:
 
     def batch(self, step: int) -> Batch:
         """Images (batch_size, H, W, C), normalised, and labels (batch_size,), on the device."""
-        first = step * self.batch_size
-        views = [self.view(number) for number in range(first, first + self.batch_size)]
+        first = step * self.parts
+        views = [view for n in range(first, first + self.parts) for view in self.views_of(n)]
         return self.prepare(np.stack(views), self.labels_of(step), *no_crops(self.batch_size))
 
     def seek(self, step: int) -> None:
@@ -186,14 +202,15 @@ class PhotographBatches:
 
     def stream_from(self, step: int) -> Iterator[Pixels]:
         """The views of the batch of `step` and of those that follow."""
-        first = step * self.batch_size
-        return iter(self.data.ahead(lambda n: self.view(first + n), ENDLESS, self.batch_size))
+        first = step * self.parts
+        return ahead(lambda n: self.views_of(first + n), ENDLESS, self.data.workers, self.parts)
 
-    def view(self, number: int) -> Pixels:
-        """View `number`, counted through all batches."""
-        step, place = divmod(number, self.batch_size)
-        image = self.data.train.open(int(self.chosen(step)[place]))
-        return self.cut(image, np.random.default_rng([self.seed, 1, step, place]))
+    def views_of(self, number: int) -> list[Pixels]:
+        """The views of part `number`, counted through all batches."""
+        step, part = divmod(number, self.parts)
+        rng = np.random.default_rng([self.seed, 1, step, part])
+        some = self.chosen(step)[part * self.at_once : (part + 1) * self.at_once]
+        return [self.cut(self.data.train.open(n), rng) for n in some.tolist()]
 
     def cut(self, image: Image, rng: np.random.Generator) -> Pixels:
         """A random view of an image."""

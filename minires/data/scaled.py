@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from .augmentation import random_part
 from .dataset import Dataset
 from .folders import DatasetImages
 from .photographs import PhotographBatches, Pixels
-from .prefetch import Prefetch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,6 +24,8 @@ class ScaledBatches(PhotographBatches):
     A network sees a random part of it, as large as the images are, and mirrored half of the time.
     In the paper sides are 256 to 480 and parts 224 x 224.
     """
+
+    at_once = 1
 
     def __init__(
         self, dataset: Dataset, batch_size: int, seed: int, *, sides: Sides, **place: Any
@@ -50,8 +50,4 @@ class AheadOfTime:
     def __init__(self, dataset: Dataset) -> None:
         self.name, self.image_shape = dataset.name, dataset.image_shape
         self.pixel_mean, self.channel_scale = dataset.pixel_mean, dataset.channel_scale
-        self.train = DatasetImages(dataset, "train")
-
-    def ahead(self, view: Callable[[int], Pixels], count: int, batch_size: int) -> Prefetch[Pixels]:
-        """See `Photographs.ahead`."""
-        return Prefetch(view, count, workers=os.cpu_count() or 1, ahead=2 * batch_size)
+        self.train, self.workers = DatasetImages(dataset, "train"), os.cpu_count() or 1

@@ -1,5 +1,8 @@
 """Image files as a data set: views, batches, and a user's folders in all layouts."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from PIL import Image
 from minires.data import BrokenImageError, Photographs, evaluation_batches, find_photographs
 from minires.data.augmentation import middle_box, random_box, random_view
 from minires.data.dataset import Dataset
+from minires.data.images import IMAGENET_MEAN, IMAGENET_STD, KeptImages
 from minires.data.own_folders import class_weights, refuse_broken
 from tests.data.own import drawings, save
 from tests.data.photographs import folder_by_class
@@ -95,6 +99,42 @@ class TestBatches:
         for place in range(8):
             assert not np.array_equal(one.batch(0)[0][place], one.batch(1)[0][place])
 
+    def test_all_views_of_a_batch_differ(self, photographs):
+        batches = photographs.training_batches(40, seed=3, **PLACE)
+        batches.chosen = lambda step: np.zeros(40, int)
+        images, _ = batches.batch(0)
+        assert images.shape == (40, 24, 24, 3)
+        assert len({image.tobytes() for image in images}) == 40
+
+    @pytest.mark.parametrize(("room", "workers"), [(0, 1), (20 * 3 * 32 * 32, 3), (1 << 30, 2)])
+    def test_batches_are_the_same_whatever_is_kept(self, room, workers, photographs):
+        opener = KeptImages(room).open
+        files = replace(photographs.train, opener=opener)
+        other = replace(photographs, train=files, workers=workers)
+        expected, batches = (d.training_batches(20, seed=3, **PLACE) for d in (photographs, other))
+        for step in range(5):
+            for stream in (batches, expected):
+                stream.seek(step)
+            for came, pure in zip(batches.next(), expected.batch(step), strict=True):
+                np.testing.assert_array_equal(came, pure)
+
+    def test_after_the_check_no_file_is_read_again(self, folder, tmp_path):
+        moved = shutil.copytree(folder, tmp_path / "own")
+        data = find_photographs(moved, size=24)
+        refuse_broken(data)
+        shutil.rmtree(moved)
+        data.training_batches(48, seed=3, **PLACE).seek(1)
+        assert sum(len(labels) for _, labels in data.evaluation_batches("test", 5, **PLACE)) == 12
+
+    def test_after_the_check_no_file_of_two_folders_is_read_again(self, tmp_path, rng):
+        for part in ("train", "val"):
+            folder_by_class(tmp_path / part, rng)
+        data = find_photographs(tmp_path, size=24)
+        refuse_broken(data)
+        shutil.rmtree(tmp_path)
+        for split in ("train", "test"):
+            assert [len(y) for _, y in data.evaluation_batches(split, 6, **PLACE)] == [6]
+
     def test_labels_belong_to_their_images(self, tmp_path):
         """Every class has a grey level of its own."""
         for label in range(4):
@@ -119,6 +159,16 @@ class TestBatches:
         ]
         np.testing.assert_allclose(images, views, atol=1e-5)
         np.testing.assert_array_equal(labels, photographs.test_labels)
+
+    def test_tests_see_all_images_in_order(self, photographs):
+        batches = list(photographs.evaluation_batches("train", 20, **PLACE))
+        assert [len(labels) for _, labels in batches] == [20, 20, 8]
+        middles = [photographs.middle(photographs.train, n) for n in range(48)]
+        images, labels = map(np.concatenate, zip(*batches, strict=True))
+        np.testing.assert_allclose(
+            255 * (images * IMAGENET_STD + IMAGENET_MEAN), middles, atol=1e-3
+        )
+        assert labels.tolist() == photographs.train.labels
 
     def test_ranks_share_a_test(self, photographs):
         parts = [

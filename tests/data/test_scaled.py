@@ -67,6 +67,22 @@ def test_a_batch_is_a_function_of_seed_and_step():
         assert not np.array_equal(images, batches[2].batch(step)[0])
 
 
+def test_each_view_has_a_generator_of_its_own():
+    data = dataset()
+    batches = ScaledBatches(data, 4, 7, sides=(24, 60), **PLACE)
+    for step in (0, 2):
+        views = [
+            random_part(
+                Image.fromarray(data.train_images[number]),
+                (24, 60),
+                np.random.default_rng([7, 1, step, place]),
+            )
+            for place, number in enumerate(batches.chosen(step))
+        ]
+        expected = (np.stack(views) - data.pixel_mean) * data.channel_scale
+        np.testing.assert_allclose(batches.batch(step)[0], expected, atol=1e-4)
+
+
 def test_images_are_normalised_by_the_moments_of_the_data_set():
     """At scale 1 there is one part: the image itself."""
     data = dataset()

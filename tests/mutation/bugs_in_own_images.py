@@ -12,12 +12,12 @@ DATA = [
         {
             "own images: the area is that of a side": ("math.sqrt(area * ratio)", "area * ratio"),
             "own images: ratios are not uniform in the logarithm": (
-                "math.exp(rng.uniform(math.log(LOW), math.log(HIGH)))",
-                "rng.uniform(LOW, HIGH)",
+                "LOW * (HIGH / LOW) ** rng.random()",
+                "LOW + (HIGH - LOW) * rng.random()",
             ),
             "own images: the last place is never drawn": (
-                "rng.integers(width - w + 1)",
-                "rng.integers(max(1, (width - w) // 2))",
+                "(width - w + 1) * rng.random()",
+                "(width - w) // 2 * rng.random()",
             ),
             "own images: nothing is mirrored": ("rng.random() < 0.5", "rng.random() < 0"),
             "own images: a thin image is taken whole": (
@@ -54,6 +54,29 @@ DATA = [
                 'DatasetImages(dataset, "train")',
                 "DatasetImages(dataset)",
             ),
+            "scales: views share a generator": ("at_once = 1", "at_once = 2"),
+        },
+    ),
+    *planted_in(
+        "minires/data/images.py",
+        "tests/data/test_kept_images.py",
+        {
+            "kept images: there is always room": ("            self.room -= needed\n", ""),
+            "kept images: the last byte stays free": ("needed <= self.room", "needed < self.room"),
+            "kept images: nothing is kept": (
+                "self.kept[key] = image.size, image.tobytes()",
+                "self.kept.get(key)",
+            ),
+            "kept images: turned and as it lies are one": (
+                "self.keep((path, upright), image)",
+                "self.keep((path, False), image)",
+            ),
+            "kept images: nobody knows of which file": (
+                "            image.info[IMAGE_FILE] = path\n        else:",
+                "        else:",
+            ),
+            "kept images: an image takes room each time": (" and key not in self.kept", ""),
+            "kept images: two threads take the same room": ("with self.lock:", "if self.lock:"),
         },
     ),
     *planted_in(
@@ -61,12 +84,16 @@ DATA = [
         PHOTOGRAPHS,
         {
             "own images: a view does not depend on its step": (
-                "[self.seed, 1, step, place]",
-                "[self.seed, 1, place]",
+                "[self.seed, 1, step, part]",
+                "[self.seed, 1, part]",
+            ),
+            "own images: all parts of a batch are drawn alike": (
+                "[self.seed, 1, step, part]",
+                "[self.seed, 1, step]",
             ),
             "own images: the stream begins at the first batch": (
-                "first = step * self.batch_size\n        return iter(",
-                "first = 0 * self.batch_size\n        return iter(",
+                "first = step * self.parts\n        return ahead(",
+                "first = 0 * self.parts\n        return ahead(",
             ),
             "own images: labels of another batch": (
                 "self.labels_of(step)), self.device)",
@@ -79,6 +106,10 @@ DATA = [
             "own images: tests see the whole image": (
                 "resize(files.open(number), self.preprocessing.resize)",
                 "resize(files.open(number), self.size)",
+            ),
+            "own images: a test leaves out every 16th image": (
+                "numbers[start : start + AT_ONCE]",
+                "numbers[start : start + AT_ONCE - 1]",
             ),
             "own images: each rank tests all images": (
                 "starts = range(first * batch_size, len(files), every * batch_size)",
@@ -110,14 +141,18 @@ DATA = [
                 "        refuse_missing(train, test, place)\n",
                 "        pass\n",
             ),
+            "own images: test images are read each time": (
+                "test = replace(found, upright=True, opener=opener)",
+                "test = replace(found, upright=True)",
+            ),
             "own images: one class is enough": ("if len(found) < 2:", "if not found:"),
             "own images: weights grow with the class": (
                 "len(files) / (len(counts) * counts[label])",
                 "len(counts) * counts[label] / len(files)",
             ),
             "own images: photographs lie on their side": (
-                "inner if inner.is_dir() else folder), upright=True)",
-                "inner if inner.is_dir() else folder), upright=False)",
+                "train = replace(found, upright=True",
+                "train = replace(found, upright=False",
             ),
         },
     ),
