@@ -78,9 +78,23 @@ MUTANTS = [
                 "p + t // wide * EDGE, c + t % wide * EDGE",
                 "p + t % wide * EDGE, c + t // wide * EDGE",
             ),
+            "tiles: the last pixels of a block are left out": (
+                "end = min(start + BLOCK, positions)",
+                "end = min(start + BLOCK, positions) - EDGE",
+            ),
             "tiles: the weight of the input gradient is not turned": (
                 "weight[::-1, ::-1].transpose",
                 "weight.transpose",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/simd.py",
+        STRIPS,
+        {
+            "half of a strip's line is copied": (
+                "raw_memcpy(builder, *places, count, size)",
+                "raw_memcpy(builder, *places, count, size // 2)",
             ),
         },
     ),
