@@ -1,5 +1,7 @@
 """Convolutions and their gradients on tiles, for maps in bfloat16; `amx.py` shows how.
 
+Without tiles `dots.py` multiplies; then there are no `shapes` to configure.
+
 A chunk is a strip of the map (`strips.py`). While it is in cache, its convolution is multiplied,
 finished (`finish.py`) and rounded. The gradients of the weight are made in `amx_gradients.py`.
 """

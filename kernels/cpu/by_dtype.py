@@ -1,9 +1,9 @@
 """Convolutions of maps in float32 and in bfloat16, by the dtype of the maps.
 
     float32    `convolution.py`
-    bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`), where the processor has them and
-               the shape allows; else a layer's maps are widened, and what float32 makes of them is
-               rounded
+    bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`) or in pairs (`dots.py`), where
+               the processor has them and the shape allows; else a layer's maps are widened, and
+               what float32 makes of them is rounded
 
 Either way a map in bfloat16 is rounded once, when it is made, and its moments are those of the
 rounded values. A convolution multiplies rounded weights, and what is pending before it is rounded

@@ -86,10 +86,10 @@ def fused(builder, a, b, c):
 
 
 def dotted(builder, a, b, c):
-    """a . b + c: a and b are words of two bfloat16, and both products are added, one by one.
+    """a . b + c, for words of two bfloat16: c + a[1] * b[1], rounded, + a[0] * b[0], rounded.
 
-    Products are exact and each sum is rounded, as by two `fused`; but numbers below 2**-126, of
-    operands and of sums, are zeros (Intel's manual: VDPBF16PS).
+    That is two `fused`, for a product is exact; but numbers below 2**-126, be they operands or
+    sums, are zeros (Intel's manual, VDPBF16PS, and so it is on an Emerald Rapids).
     """
     signature = ir.FunctionType(VECTOR, [VECTOR, WORDS, WORDS])
     name = "llvm.x86.avx512bf16.dpbf16ps.512"

@@ -88,6 +88,7 @@ def test_kernels_that_keep_the_size_in_pairs(way, window, filters, rng):
         ((1, 65, 63, 3), 7, 64, 2, 3),
         ((5, 14, 14, 72), 1, 40, 1, 0),
     ],
+    ids=["images", "parts", "stride", "stem", "pointwise"],
 )
 def test_many_strips(way, shape, side, filters, stride, padding, rng):
     x, weight, dy = draw(rng, shape, (side, side), filters, stride, padding)
