@@ -42,6 +42,10 @@ MUTANTS = [
                 "round_up.py_func(w.width + w.padding, w.stride)",
                 "round_up.py_func(w.width, w.stride)",
             ),
+            "strips: a tap below reads its phase's first line": (
+                "line = i // w.stride * s.pitch",
+                "line = 0 * s.pitch",
+            ),
             "strips: a phase begins a line too low": (
                 "(row + t) * w.stride + phase - w.padding",
                 "(row + t) * w.stride + phase - w.padding + 1",
@@ -166,10 +170,6 @@ MUTANTS = [
             "tiles: a border has a position too many": (
                 "count = min(EDGE - k, pitch - col)",
                 "count = min(EDGE - k, pitch - col + 1)",
-            ),
-            "tiles: a tap below reads its phase's first line": (
-                "line = i // w.stride * s.pitch",
-                "line = 0 * s.pitch",
             ),
             "tiles: two by two, both weights are the first channels'": (
                 "load7(packed, at + tile, DEPTH)",
