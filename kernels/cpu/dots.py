@@ -11,9 +11,9 @@ memory as it does for tiles.
 
 Strips, weights, borders and what is done to sums are those of tiles. Here is only what multiplies.
 
-AMD's processors do as many such instructions as multiply-adds of float32, so they multiply twice as
-fast. Intel's since Sapphire Rapids do one in two cycles, a quarter as many, and multiply half as
-fast. So they have tiles, or else float32.
+AMD's processors do as many such instructions as multiply-adds of float32 (others measured that:
+CONTRIBUTING.md), so they multiply twice as fast. Intel's since Sapphire Rapids do one in two
+cycles, a quarter as many, and multiply half as fast. So they have tiles, or else float32.
 """
 
 from __future__ import annotations

@@ -101,9 +101,9 @@ MUTANTS = [
                 'elements further."""\n    tile, step = zero_tile(), w.stride * w.channels',
                 'elements further."""\n    tile, step = zero_tile(), w.channels',
             ),
-            "dots: of 16 positions the second eight overwrite others": (
+            "dots: of 32 channels' sums the second 16 positions' overwrite others": (
                 "(q // EDGE * EDGE + q) * EDGE",
-                "2 * q * EDGE",
+                "q * EDGE",
             ),
             "dots: positions that fill no eight are left out": (
                 "range(0, count, WIDE_ROWS)",
@@ -157,10 +157,7 @@ MUTANTS = [
         "kernels/dispatch.py",
         f"{ON_CPU}::test_info_says_which_products_run",
         {
-            "dots: where there are tiles, info names them": (
-                "if not no_tiles:",
-                "if no_dots and not no_tiles:",
-            ),
+            "dots: info takes them for float32": ("if not no_dots:", "if no_dots:"),
         },
     ),
     *planted_in(
