@@ -145,8 +145,14 @@ def why_no_cpu() -> str:
 
 def products_of_bfloat16() -> str:
     """How the CPU multiplies maps in bfloat16, in words."""
-    reason = importlib.import_module(".cpu.amx", __package__).why_not()
-    return f"products in float32, because {reason}" if reason else "products on AMX tiles"
+    no_tiles, no_dots = (
+        importlib.import_module(f".cpu.{unit}", __package__).why_not() for unit in ("amx", "dots")
+    )
+    if not no_tiles:
+        return "products on AMX tiles"
+    if not no_dots:
+        return f"products by AVX512-BF16, because {no_tiles}"
+    return f"products in float32, because {no_tiles}, and {no_dots}"
 
 
 def report() -> dict[str, str]:

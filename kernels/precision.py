@@ -8,8 +8,9 @@
 - "tf32": one product of numbers rounded to 10 mantissa bits. Sums stay float32.
 - "bfloat16": maps and their gradients are stored in 16 bits, 7 of them mantissa, and convolutions
   multiply such numbers; linear layers, which read no maps, as "tf32". Half as many bytes move.
-  A CPU multiplies on the tiles of AMX where it has them, else in float32
-  (`kernels/cpu/by_dtype.py`); what is rounded where, `kernels/reference_bfloat16.py` says.
+  A CPU multiplies on the tiles of AMX where it has them, else by AVX512-BF16 where that is fast,
+  else in float32 (`kernels/cpu/by_dtype.py`); what is rounded where, says
+  `kernels/reference_bfloat16.py`.
 
 All other values are float32 always: weights, statistics, sums, logits, loss, steps (Micikevicius et
 al. 2018). Gradients need no loss scaling: bfloat16 has the exponents of float32, so what is no zero

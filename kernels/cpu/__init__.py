@@ -15,6 +15,7 @@
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three algorithms runs
     amx.py          the same on a matrix unit's tiles, in bfloat16: picture and instructions
+    dots.py         the same without a matrix unit: pairs of bfloat16, multiplied on vectors
     amx_convolution.py   amx_gradients.py   strips.py   convolutions of maps in bfloat16
     by_dtype.py     a convolution of float32, or of bfloat16
     batch_norm.py   statistics, normalising, gradients; per_channel.py

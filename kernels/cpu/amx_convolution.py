@@ -1,16 +1,20 @@
 """Convolutions and their gradients on tiles, for maps in bfloat16; `amx.py` shows how.
 
+Without tiles `dots.py` multiplies; then there are no `shapes` to configure.
+
 A chunk is a strip of the map (`strips.py`). While it is in cache, its convolution is multiplied,
 finished (`finish.py`) and rounded. The gradients of the weight are made in `amx_gradients.py`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
 from ..dtypes import bfloat16
-from . import amx
+from . import amx, dots
 from .amx import (
     DEPTH,
     EDGE,
@@ -44,6 +48,7 @@ from .amx import (
 from .batch_norm import chunk_moments
 from .compiling import LANES, helper, kernel, parallel_kernel
 from .dealing import dealt, divided
+from .dots import multiply_positions
 from .finish import Finish
 from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
@@ -73,6 +78,8 @@ from .strips import (
     fill_with_input,
     first_pixels,
     phases,
+    run_start,
+    steps,
     strip,
 )
 from .window import Window, by_shape, turned_window, window
@@ -84,9 +91,21 @@ BLOCK = GROUP * EDGE  # positions that get all their channels, one cache line of
 # ------------------------------------------------------------------------ the calls
 
 
-def possible(kernel_size: Shape, padding: int) -> bool:
-    """Whether tiles can multiply here, and the border is no wider than windows reach over it."""
-    return not amx.why_not() and padding < min(kernel_size)
+def shapes() -> Any:
+    """What each thread configures its tiles with; None where vectors multiply pairs instead."""
+    return None if amx.why_not() else SHAPES
+
+
+def possible(weight_shape: Shape, stride: int, padding: int) -> bool:
+    """Whether pairs are multiplied, and the border is no wider than windows reach over it."""
+    return padding < min(weight_shape[:2]) and multiplies_pairs(weight_shape, stride, padding)
+
+
+def multiplies_pairs(weight_shape: Shape, stride: int, padding: int) -> bool:
+    """Whether on tiles or by dots, that is."""
+    if amx.why_not():
+        return not dots.why_not() and dots.are_fastest(weight_shape, stride, padding)
+    return True
 
 
 def conv2d(source: Input, weight: Array, stride: int, padding: int, finish: Finish) -> Array:
@@ -94,7 +113,7 @@ def conv2d(source: Input, weight: Array, stride: int, padding: int, finish: Fini
     w = window(source.x.shape, weight.shape[:2], stride, padding)
     y = empty((w.images, w.rows, w.cols, weight.shape[3]), bfloat16())
     packed = packed_weight(weight)
-    forward_kernel(flat_input(source), w, strip(w), packed, of_bits(finish), SHAPES, flat(y))
+    forward_kernel(flat_input(source), w, strip(w), packed, of_bits(finish), shapes(), flat(y))
     return y
 
 
@@ -131,7 +150,7 @@ def conv2d_input_grad(
     """At stride 1 a convolution of dy; what is pending is applied in its strips."""
     w = turned_window(grad.dy.shape, weight.shape, 1, padding)
     dx = empty(x_shape, bfloat16())
-    settings = strip(w), packed_weight(turned(weight)), adding(add_to), SHAPES
+    settings = strip(w), packed_weight(turned(weight)), adding(add_to), shapes()
     input_grad_kernel(flat_grad(grad), w, *settings, flat(dx))
     return dx
 
@@ -218,15 +237,19 @@ def multiply_strip(strip, w, s, place, packed, channels, finish, shapes, y):
     room = scratch(GROUP * SUMS)
     sums, positions = pointer(room), place[1] * s.lines * (s.pitch // w.stride)
     tile = w.kernel_rows * steps(w) * PAIRS  # of the weight, for 16 channels
-    configure(shapes)
+    if shapes is not None:
+        configure(shapes)
     for start in range(0, positions, BLOCK):
         end = min(start + BLOCK, positions)
         for c in range(0, channels, 2 * EDGE):
             at, wide = c // EDGE * tile, min(2, (channels - c + EDGE - 1) // EDGE)
             tall = GROUP // wide
             for p in range(start, end, tall * EDGE):
-                count = min(tall, (end - p + EDGE - 1) // EDGE)
-                if wide == 1:
+                left = min(tall * EDGE, end - p)
+                count = (left + EDGE - 1) // EDGE
+                if shapes is None:
+                    multiply_positions(strip, w, s, p, left, wide, packed, at, tile, sums)
+                elif wide == 1:
                     multiply_column(strip, w, s, p, count, packed, at, sums)
                 else:
                     multiply_square(strip, w, s, p, count, packed, at, tile, sums)
@@ -235,21 +258,9 @@ def multiply_strip(strip, w, s, place, packed, channels, finish, shapes, y):
                     store_pixels(
                         sums, t * SUMS, w, s, place, position, finish, first, channels, pointer(y)
                     )
-    release()
+    if shapes is not None:
+        release()
     keep(room)
-
-
-@helper
-def steps(w):
-    """Tiles of a run: the taps of a kernel row."""
-    return (w.kernel_cols * w.channels + DEPTH - 1) // DEPTH
-
-
-@helper
-def run_start(w, s, i, p):
-    """Where a tile from position p on reads kernel row i."""
-    line = i // w.stride * s.pitch
-    return i % w.stride * s.size + (line + p * w.stride) * w.channels
 
 
 @helper

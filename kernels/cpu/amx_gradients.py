@@ -17,12 +17,10 @@ from numba import prange
 
 from ..backward_link import BackwardLink
 from ..dtypes import bfloat16
-from . import amx
 from .amx import (
     DEPTH,
     EDGE,
     PAIRS,
-    SHAPES,
     SUMS,
     add_045,
     add_146,
@@ -45,10 +43,19 @@ from .amx import (
     store3,
     transpose,
 )
-from .amx_convolution import GROUP, adding, multiply_strip, packed_weight, turned
+from .amx_convolution import (
+    GROUP,
+    adding,
+    multiplies_pairs,
+    multiply_strip,
+    packed_weight,
+    shapes,
+    turned,
+)
 from .batch_norm import chunk_grad_sums
 from .compiling import LANES, helper, parallel_kernel
 from .dealing import dealt, divided
+from .dots import add_unit
 from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
     Input,
@@ -81,7 +88,8 @@ from .window import by_shape, fill_zero, window
 def makes_both(weight_shape: Shape, stride: int, padding: int) -> bool:
     """Whether `conv2d_grads` can: strips of x and dy must have the same positions."""
     rows, cols = weight_shape[:2]
-    return stride == 1 and rows == cols == 2 * padding + 1 and not amx.why_not()
+    alike = stride == 1 and rows == cols == 2 * padding + 1
+    return alike and multiplies_pairs(weight_shape, stride, padding)
 
 
 def conv2d_grads(
@@ -112,7 +120,7 @@ def conv2d_grads(
         mask = MaskAndSum(flat(link.z), link.mean, True)
     sums = np.zeros((2, len(starts) - 1 if link else 0, x_shape[3]))
     operands = flat_input(source), w, flat_grad(grad), turned_w, *strips
-    grads_kernel(*operands, packed, adding(add_to), flat(dx), parts, mask, starts, sums, SHAPES)
+    grads_kernel(*operands, packed, adding(add_to), flat(dx), parts, mask, starts, sums, shapes())
     dweight = empty(weight_shape)
     sum_kernel(parts, *weight_shape[:3], channels, dweight.reshape(-1))
     if link:
@@ -213,17 +221,21 @@ def add_weight_grads(x, dy, w, s, channels, images, shapes, total):
     pair_up(x, w.channels, 0, last, pairs, even)
     if reach > 1:
         pair_up(x, w.channels, 1, last, pairs, odd)
-    configure(shapes)
+    if shapes is not None:
+        configure(shapes)
     units, to = w.kernel_cols * (width // EDGE), 0
     for c in range(0, channels, EDGE):
         for i in range(w.kernel_rows):
             for unit in range(0, units, GROUP):
                 taps = i * s.pitch, unit, min(GROUP, units - unit)
-                add_group(
-                    a, c // EDGE * blocks * PAIRS, blocks, even, b_size, width, taps, total, to
-                )
+                row = c // EDGE * blocks * PAIRS
+                if shapes is None:
+                    add_units(a, row, blocks, even, b_size, width, taps, total, to)
+                else:
+                    add_group(a, row, blocks, even, b_size, width, taps, total, to)
                 to += taps[2] * SUMS
-    release()
+    if shapes is not None:
+        release()
     keep(room)
 
 
@@ -243,6 +255,14 @@ def unit_place(unit, taps, width, b_size):
     position = taps[0] + unit // (width // EDGE)
     c = unit % (width // EDGE) * EDGE
     return position % 2 * b_size + (position // 2 * width + c) * 2
+
+
+@helper
+def add_units(a, at, blocks, b, b_size, width, taps, total, to):
+    """`add_group` on vectors."""
+    for k in range(taps[2]):
+        first = unit_place(taps[1] + k, taps, width, b_size)
+        add_unit(a, at, blocks, b, first, width, total, to + k * SUMS)
 
 
 @helper

@@ -1,9 +1,9 @@
 """Convolutions of maps in float32 and in bfloat16, by the dtype of the maps.
 
     float32    `convolution.py`
-    bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`), where the processor has them and
-               the shape allows; else a layer's maps are widened, and what float32 makes of them is
-               rounded
+    bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`) or in pairs (`dots.py`), where
+               the processor has them and the shape allows; else a layer's maps are widened, and
+               what float32 makes of them is rounded
 
 Either way a map in bfloat16 is rounded once, when it is made, and its moments are those of the
 rounded values. A convolution multiplies rounded weights, and what is pending before it is rounded
@@ -22,7 +22,7 @@ from numba import prange
 from ..backward_link import BackwardLink
 from ..dtypes import FLOAT32, bfloat16, is_bfloat16
 from ..records import ConvNorm
-from . import amx, amx_gradients, convolution
+from . import amx, amx_gradients, convolution, dots
 from . import amx_convolution as tiles
 from .batch_norm import moments_kernel, written, written_input
 from .compiling import parallel_kernel
@@ -86,7 +86,7 @@ def finished(
     """A convolution; `finish` is applied to each chunk of its result."""
     if not is_bfloat16(source.x.dtype):
         return convolution.finished(source, weight, stride, padding, finish, algorithm)
-    if algorithm == "auto" and tiles.possible(weight.shape[:2], padding):
+    if algorithm == "auto" and tiles.possible(weight.shape, stride, padding):
         return tiles.conv2d(source, weight, stride, padding, finish)
     x, after = widened(written_input(source)), finish._replace(moments=False)
     if finish.has_residual:
@@ -101,14 +101,14 @@ def finished(
 
 def chunk_starts(x: Array, weight_shape: Shape, stride: int, padding: int) -> Ints:
     """The output pixel that each chunk of `finished` starts at, and one past the last."""
-    if is_bfloat16(x.dtype) and tiles.possible(weight_shape[:2], padding):
+    if is_bfloat16(x.dtype) and tiles.possible(weight_shape, stride, padding):
         return tiles.chunk_starts(window(x.shape, weight_shape[:2], stride, padding))
     return convolution.chunk_starts(x.shape, weight_shape, stride, padding)
 
 
 def sum_starts(z: Array) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed, as where it is made."""
-    if is_bfloat16(z.dtype) and not amx.why_not():
+    if is_bfloat16(z.dtype) and not (amx.why_not() and dots.why_not()):
         return amx_gradients.grad_starts(z.shape)
     return convolution.sum_starts(z.shape)
 
@@ -153,7 +153,7 @@ def input_grad(
         return convolution.input_grad(grad, weight, x_shape, stride, padding, algorithm)
     rows, cols = weight.shape[:2]
     chosen = algorithm == "auto" and stride == 1 and rows == cols and from_shortcut is None
-    if chosen and tiles.possible((rows, cols), padding):
+    if chosen and tiles.possible(weight.shape, stride, padding):
         return tiles.conv2d_input_grad(grad, weight, x_shape, padding)
     wide = OutputGrad(widened(written(grad)))
     dx = convolution.input_grad(wide, rounded(weight), x_shape, stride, padding, algorithm)

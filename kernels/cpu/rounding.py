@@ -8,7 +8,7 @@ nearest, of two equally near to the even one:
     bfloat16   s eeeeeeee mmmmmmm                       then cut off the lower half
 
 A NaN stays a NaN. Processors with AVX512-BF16 have an instruction for it. That one takes numbers
-below 2**-126 as zeros, and so do the products of AMX.
+below 2**-126 as zeros, and so do the products of AMX and AVX512-BF16.
 """
 
 from __future__ import annotations

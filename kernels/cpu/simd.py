@@ -28,7 +28,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 from .compiling import LANES, helper
-from .rounding import HALVES, narrowed, widened
+from .rounding import HALVES, WORDS, narrowed, widened
 
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
@@ -69,8 +69,8 @@ def constant(value):
 
 
 def spread(builder, scalar):
-    """A vector with a run-time scalar in every lane."""
-    nothing = ir.Constant(VECTOR, ir.Undefined)
+    """A vector with a run-time scalar, of any type, in every lane."""
+    nothing = ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined)
     first = builder.insert_element(nothing, scalar, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, nothing, lanes)
@@ -85,14 +85,22 @@ def fused(builder, a, b, c):
     return builder.call(function, [a, b, c])
 
 
+def dotted(builder, a, b, c):
+    """a . b + c, for words of two bfloat16: c + a[1] * b[1], rounded, + a[0] * b[0], rounded.
+
+    That is two `fused`, for a product is exact; but numbers below 2**-126, be they operands or
+    sums, are zeros (Intel's manual, VDPBF16PS, and so it is on an Emerald Rapids).
+    """
+    signature = ir.FunctionType(VECTOR, [VECTOR, WORDS, WORDS])
+    name = "llvm.x86.avx512bf16.dpbf16ps.512"
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    return builder.call(function, [c, b, a])  # `a` may lie in memory
+
+
 def first_lanes(builder, count):
     """Mask of the lanes below `count`."""
     narrow = ir.IntType(32)  # as wide as a float: one vector comparison
-    nothing = ir.Constant(ir.VectorType(narrow, LANES), ir.Undefined)
-    count = builder.trunc(count, narrow)
-    first = builder.insert_element(nothing, count, ir.Constant(narrow, 0))
-    zeros = ir.Constant(ir.VectorType(narrow, LANES), [0] * LANES)
-    counts = builder.shuffle_vector(first, nothing, zeros)
+    counts = spread(builder, builder.trunc(count, narrow))
     numbers = ir.Constant(ir.VectorType(narrow, LANES), list(range(LANES)))
     return builder.icmp_signed("<", numbers, counts)
 

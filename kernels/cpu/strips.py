@@ -88,6 +88,19 @@ def chunk_place(w, s, chunk):
 
 
 @helper
+def steps(w):
+    """Tiles of a run: the taps of a kernel row."""
+    return (w.kernel_cols * w.channels + DEPTH - 1) // DEPTH
+
+
+@helper
+def run_start(w, s, i, p):
+    """Where a tile from position p on reads kernel row i."""
+    line = i // w.stride * s.pitch
+    return i % w.stride * s.size + (line + p * w.stride) * w.channels
+
+
+@helper
 def phases(w):
     return min(w.stride, w.kernel_rows)
 

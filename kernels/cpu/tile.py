@@ -39,7 +39,20 @@ from numba import types
 from numba.extending import intrinsic
 
 from .compiling import helper
-from .simd import ALIGNMENT, COUNT, LANES, address, constant, floats, fused, spread, vector
+from .rounding import WORDS
+from .simd import (
+    ALIGNMENT,
+    COUNT,
+    LANES,
+    VECTOR,
+    address,
+    constant,
+    dotted,
+    floats,
+    fused,
+    spread,
+    vector,
+)
 
 COLUMNS = 16
 VECTORS = COLUMNS // LANES  # of a row
@@ -130,20 +143,29 @@ def store_wide_tile(typing_context, tile, array, index, step, gap):
     return types.void(tile_type, floats, types.intp, types.intp, types.intp), codegen
 
 
+def factors(data):
+    """`(vector, number, alignment, product)` of what is multiplied: floats, or pairs of halves."""
+    if data.type.pointee == ir.IntType(16):
+        return WORDS, ir.IntType(32), 2, dotted
+    return VECTOR, ir.FloatType(), ALIGNMENT, fused
+
+
 def outer_product(context, builder, tile, a, i, step, b, row_of_b):
     """tile[row] += a[i + row * step] * a row of b, for every row.
 
     The loops run at compile time and emit one multiply-add for each vector, so the sums stay in
     registers. `step` is the distance of A's rows: 1 gives the product with A transposed.
     """
-    columns = [builder.load(address(builder, b, j), align=ALIGNMENT) for j in row_of_b]
+    kind, number, alignment, product = factors(a)
+    columns = [builder.load(address(builder, b, j, kind), align=alignment) for j in row_of_b]
     sums = []
     for row in range(ROWS * VECTORS // len(columns)):
         at = builder.add(i, builder.mul(step, ir.Constant(COUNT, row)))
-        factor = spread(builder, builder.load(address(builder, a, at, ir.FloatType())))
+        place = address(builder, a, at, number)
+        factor = spread(builder, builder.load(place, align=alignment))
         for column in columns:
             old = builder.extract_value(tile, len(sums))
-            sums.append(fused(builder, factor, column, old))
+            sums.append(product(builder, factor, column, old))
     return context.make_tuple(builder, tile_type, sums)
 
 
@@ -155,7 +177,7 @@ def add_outer_product(typing_context, tile, a, i, step, b, j):
         *others, j = arguments
         return outer_product(context, builder, *others, row_of_vectors(builder, j))
 
-    return tile_type(tile_type, floats, types.intp, types.intp, floats, types.intp), codegen
+    return tile_type(tile_type, a, types.intp, types.intp, b, types.intp), codegen
 
 
 @intrinsic
@@ -167,7 +189,7 @@ def add_wide_outer_product(typing_context, tile, a, i, step, b, j, gap):
         return outer_product(context, builder, *others, row_of_vectors(builder, j, gap))
 
     count = types.intp
-    return tile_type(tile_type, floats, count, count, floats, count, count), codegen
+    return tile_type(tile_type, a, count, count, b, count, count), codegen
 
 
 @helper

@@ -1,4 +1,4 @@
-"""Convolutions of maps in bfloat16 on the CPU, on tiles and in float32."""
+"""Convolutions of maps in bfloat16 on the CPU: on tiles, by dots of pairs, and in float32."""
 
 import numba
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from minires.kernels import cpu, dispatch
 from minires.kernels.backward_link import BackwardLink, Links
-from minires.kernels.cpu import amx, amx_gradients, rounding, simd
+from minires.kernels.cpu import amx, amx_convolution, amx_gradients, dots, rounding, simd
 from minires.kernels.dtypes import bfloat16
 from minires.kernels.records import ConvNorm, SavedNorm
 
@@ -16,10 +16,10 @@ from minires import kernels
 from .rounding import rounded
 from .suite import channels, generators, guarded, reference, wide, windows
 from .test_bfloat16 import assert_rounded, hard_numbers, maps, same
-from .ways import NO_TILES, WAYS, choose_way
+from .ways import PAIRS, WAYS, by, choose_way
 
 UNIT = 2.0**-24
-on_tiles = pytest.mark.skipif(bool(NO_TILES), reason=NO_TILES)
+in_pairs = pytest.mark.parametrize("way", PAIRS)
 
 
 @pytest.fixture(params=WAYS)
@@ -58,25 +58,27 @@ def assert_convolutions(x, weight, dy, stride, padding):
     assert (np.abs(dweight - exact) <= (dy[..., 0].size + 2) * UNIT * size).all()
 
 
-@on_tiles
+@in_pairs
 @given(window=windows(), filters=channels, rng=generators)
-def test_awkward_shapes_on_tiles(window, filters, rng):
+def test_awkward_shapes_in_pairs(way, window, filters, rng):
     """Any number of channels, kernels that are no squares, strides, borders wider than kernels."""
     shape, kernel, stride, padding = window
-    assert_convolutions(*draw(rng, shape, kernel, filters, stride, padding), stride, padding)
+    with by(way):
+        assert_convolutions(*draw(rng, shape, kernel, filters, stride, padding), stride, padding)
 
 
-@on_tiles
+@in_pairs
 @given(window=windows(square=True), filters=channels, rng=generators)
-def test_kernels_that_keep_the_size_on_tiles(window, filters, rng):
+def test_kernels_that_keep_the_size_in_pairs(way, window, filters, rng):
     """Both gradients are made from one strip."""
     shape, (side, _), _, _ = window
     assume(side % 2 and min(shape[1:3]) >= 1)
-    assert amx_gradients.makes_both((side, side), 1, side // 2)
-    assert_convolutions(*draw(rng, shape, (side, side), filters, 1, side // 2), 1, side // 2)
+    with by(way):
+        assert amx_gradients.makes_both((side, side, shape[3], filters), 1, side // 2)
+        assert_convolutions(*draw(rng, shape, (side, side), filters, 1, side // 2), 1, side // 2)
 
 
-@on_tiles
+@in_pairs
 @pytest.mark.parametrize(
     ("shape", "side", "filters", "stride", "padding"),
     [
@@ -86,13 +88,15 @@ def test_kernels_that_keep_the_size_on_tiles(window, filters, rng):
         ((1, 65, 63, 3), 7, 64, 2, 3),
         ((5, 14, 14, 72), 1, 40, 1, 0),
     ],
+    ids=["images", "parts", "stride", "stem", "pointwise"],
 )
-def test_many_strips(shape, side, filters, stride, padding, rng):
+def test_many_strips(way, shape, side, filters, stride, padding, rng):
     x, weight, dy = draw(rng, shape, (side, side), filters, stride, padding)
-    assert_convolutions(x, weight, dy, stride, padding)
+    with by(way):
+        assert_convolutions(x, weight, dy, stride, padding)
 
 
-def test_without_tiles_it_is_float32_rounded(monkeypatch, rng):
+def test_without_pairs_it_is_float32_rounded(monkeypatch, rng):
     """Bit for bit, by every algorithm."""
     choose_way("widened", monkeypatch)
     x, weight, dy = draw(rng, (9, 18, 17, 16), (3, 3), 24, 1, 1)
@@ -171,9 +175,10 @@ def test_given_statistics_are_applied_before_the_only_rounding(
     assert_rounded(y, exact, 40 * layer.weight[..., 0].size * UNIT * largest)
 
 
-@on_tiles
+@in_pairs
 @pytest.mark.parametrize("shape", [(40, 16, 16, 16), (9, 17, 15, 13), (130, 4, 4, 24)])
-def test_gathered_sums_have_the_bits_of_a_pass_of_their_own(shape, rng):
+def test_gathered_sums_have_the_bits_of_a_pass_of_their_own(way, shape, rng, monkeypatch):
+    choose_way(way, monkeypatch)
     x, z, dy = (maps(rng, *shape) for _ in range(3))
     first, second = layer_of(rng, shape, shape[3], 3, 1), layer_of(rng, shape, shape[3], 3, 1)
     mean, var = rng.standard_normal((2, shape[3]), np.float32) ** 2
@@ -198,13 +203,23 @@ def test_gathered_sums_have_the_bits_of_a_pass_of_their_own(shape, rng):
 # ------------------------------------------------------------------------ what is chosen
 
 
-def test_info_says_which_products_run(monkeypatch):
-    monkeypatch.setattr(amx, "why_not", lambda: "this processor has no AMX")
-    text = "cpu (Numba), products in float32, because this processor has no AMX"
-    assert dispatch.report()["bfloat16"] == text
+@pytest.mark.parametrize(
+    ("way", "products"),
+    [
+        ("tiles", "on AMX tiles"),
+        ("dots", "by AVX512-BF16, because this processor has no AMX"),
+        (
+            "widened",
+            "in float32, because this processor has no AMX, and this processor has no AVX512-BF16",
+        ),
+    ],
+)
+def test_info_says_which_products_run(way, products, monkeypatch):
+    for unit in (amx, dots):
+        monkeypatch.setattr(unit, "why_not", lambda: "")
+    choose_way(way, monkeypatch)
+    assert dispatch.report()["bfloat16"] == f"cpu (Numba), products {products}"
     assert "kernels for bfloat16" in minires.info()
-    monkeypatch.setattr(amx, "why_not", lambda: "")
-    assert dispatch.report()["bfloat16"] == "cpu (Numba), products on AMX tiles"
 
 
 @pytest.mark.parametrize(
@@ -227,3 +242,39 @@ def test_tiles_are_used_where_they_can_be(
     monkeypatch.setattr(amx, "LANES", lanes)
     monkeypatch.setattr(amx, "granted", lambda: grants)
     assert amx.why_not.__wrapped__() == reason
+
+
+@pytest.mark.parametrize(
+    ("wish", "features", "name", "lanes", "reason"),
+    [
+        ("0", True, "znver4", 16, "MINIRES_AVX512_BF16=0 is set"),
+        ("1", False, "znver3", 8, "this processor has no AVX512-BF16"),
+        ("", True, "znver4", 8, "AVX512-BF16 goes with 16 lanes, but MINIRES_LANES=8 is set"),
+        ("", True, "graniterapids", 16, "AVX512-BF16 is not known to be fast on this processor"),
+        ("1", True, "graniterapids", 16, ""),
+        ("", True, "znver5", 16, ""),
+    ],
+)
+def test_dots_are_used_where_they_are_fast(wish, features, name, lanes, reason, monkeypatch):
+    monkeypatch.setenv("MINIRES_AVX512_BF16", wish)
+    monkeypatch.setattr(dots.llvm, "get_host_cpu_features", lambda: {"avx512bf16": features})
+    monkeypatch.setattr(dots.llvm, "get_host_cpu_name", lambda: name)
+    monkeypatch.setattr(dots, "LANES", lanes)
+    assert dots.why_not.__wrapped__() == reason
+
+
+@pytest.mark.parametrize(
+    ("weight_shape", "stride", "fastest"),
+    [
+        ((3, 3, 16, 32), 1, True),
+        ((3, 3, 64, 64), 1, False),  # by Winograd's algorithm
+        ((3, 3, 64, 64), 2, True),
+        ((1, 1, 256, 64), 1, True),
+    ],
+)
+def test_dots_are_used_for_these_layers(weight_shape, stride, fastest, monkeypatch):
+    monkeypatch.setattr(amx, "why_not", lambda: "this processor has no AMX")
+    monkeypatch.setattr(dots, "why_not", lambda: "")
+    padding = weight_shape[0] // 2
+    assert amx_convolution.possible(weight_shape, stride, padding) == fastest
+    assert amx_gradients.makes_both(weight_shape, stride, padding) == (fastest and stride == 1)

@@ -34,9 +34,18 @@ def run(*arguments, **environment):
 
 
 def test_results_have_the_same_bits_for_any_number_of_threads():
-    program = ("-m", "tests.kernels.every_kernel")
-    hashes = {run(*program, NUMBA_NUM_THREADS=str(count))[0] for count in (1, 2, 3)}
-    assert len(hashes) == 1
+    assert len(hashes_of("tests.kernels.every_kernel")) == 1
+
+
+def test_dots_have_the_same_bits_for_any_number_of_threads():
+    by_dots = {"MINIRES_AMX": "0", "MINIRES_AVX512_BF16": "1"}
+    assert len(hashes_of("tests.kernels.every_kernel", "bfloat16", **by_dots)) == 1
+
+
+def hashes_of(*program, **environment):
+    """What a program prints with one thread, two and three."""
+    threads = ({"NUMBA_NUM_THREADS": str(count)} for count in (1, 2, 3))
+    return {run("-m", *program, **environment, **count)[0] for count in threads}
 
 
 @pytest.mark.slow

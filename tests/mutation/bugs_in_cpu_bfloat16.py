@@ -1,9 +1,15 @@
-"""Maps in bfloat16 on the CPU: rounding, tiles, strips, and what is added where."""
+"""Maps in bfloat16 on the CPU: rounding, tiles, dots, strips, and what is added where."""
 
 from .mutants import planted_in
 
 ON_CPU = "tests/kernels/test_bfloat16_on_cpu.py"
-STRIPS = f"{ON_CPU}::test_many_strips"
+STRIPS, DOTS = (
+    " ".join(
+        f"{ON_CPU}::test_many_strips[{shape}-{way}]"
+        for shape in ("images", "parts", "stride", "stem", "pointwise")
+    )
+    for way in ("tiles", "dots")
+)
 ROUNDING = f"{ON_CPU}::test_rounding_by_the_instruction_and_by_whole_numbers"
 MOMENTS = f"{ON_CPU}::test_moments_are_those_of_the_stored_map"
 SUMS = f"{ON_CPU}::test_gathered_sums_have_the_bits_of_a_pass_of_their_own"
@@ -36,6 +42,10 @@ MUTANTS = [
                 "round_up.py_func(w.width + w.padding, w.stride)",
                 "round_up.py_func(w.width, w.stride)",
             ),
+            "strips: a tap below reads its phase's first line": (
+                "line = i // w.stride * s.pitch",
+                "line = 0 * s.pitch",
+            ),
             "strips: a phase begins a line too low": (
                 "(row + t) * w.stride + phase - w.padding",
                 "(row + t) * w.stride + phase - w.padding + 1",
@@ -59,16 +69,104 @@ MUTANTS = [
         },
     ),
     *planted_in(
+        "kernels/cpu/simd.py",
+        DOTS,
+        {
+            "dots: a word is multiplied by itself": ("[c, b, a])", "[c, a, a])"),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/tile.py",
+        DOTS,
+        {
+            "dots: a tile's pairs are one element apart": (
+                "at = builder.add(i, builder.mul(step, ir.Constant(COUNT, row)))\n        place",
+                "at = builder.add(i, ir.Constant(COUNT, row))\n        place",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/dots.py",
+        DOTS,
+        {
+            "dots: of 16 channels a pair's weights are half as far apart": (
+                "tile = add_outer_product(tile, strip, run + k, step, packed, at + k * EDGE)",
+                "tile = add_outer_product(tile, strip, run + k, step, packed, at + k * EDGE // 2)",
+            ),
+            "dots: of 32 channels a kernel row meets the one before's weights": (
+                "packed, at + k * EDGE, gap)\n        at += steps(w) * PAIRS",
+                "packed, at + k * EDGE, gap)\n        at += (steps(w) - 1) * PAIRS",
+            ),
+            "dots: of 32 channels positions are one pixel apart at any stride": (
+                'elements further."""\n    tile, step = zero_tile(), w.stride * w.channels',
+                'elements further."""\n    tile, step = zero_tile(), w.channels',
+            ),
+            "dots: of 32 channels' sums the second 16 positions' overwrite others": (
+                "(q // EDGE * EDGE + q) * EDGE",
+                "q * EDGE",
+            ),
+            "dots: positions that fill no eight are left out": (
+                "range(0, count, WIDE_ROWS)",
+                "range(0, count - count % WIDE_ROWS, WIDE_ROWS)",
+            ),
+            "dots: both halves of 32 channels meet the first one's weights": (
+                "packed, at + k * EDGE, gap)",
+                "packed, at + k * EDGE, 0)",
+            ),
+            "dots: a gradient's blocks of x are half as far apart": (
+                "(block * DEPTH + k) * width",
+                "(block * EDGE + k) * width",
+            ),
+            "dots: a strip's gradient overwrites those before": (
+                "tile = load_tile(total, to, EDGE)",
+                "tile = zero_tile()",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/amx_gradients.py",
+        DOTS,
+        {
+            "dots: units of a gradient are added to the first one's sums": (
+                "total, to + k * SUMS)",
+                "total, to)",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/dots.py",
+        f"{ON_CPU}::test_dots_are_used_for_these_layers",
+        {
+            "dots: many channels are multiplied by them in any case": (
+                "return not possible or",
+                "return possible or",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/dots.py",
+        f"{ON_CPU}::test_dots_are_used_where_they_are_fast",
+        {
+            "dots: every processor that has them uses them": (
+                'wish == "1" or',
+                'wish != "1" or',
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/dispatch.py",
+        f"{ON_CPU}::test_info_says_which_products_run",
+        {
+            "dots: info takes them for float32": ("if not no_dots:", "if no_dots:"),
+        },
+    ),
+    *planted_in(
         "kernels/cpu/amx_convolution.py",
         STRIPS,
         {
             "tiles: a border has a position too many": (
                 "count = min(EDGE - k, pitch - col)",
                 "count = min(EDGE - k, pitch - col + 1)",
-            ),
-            "tiles: a tap below reads its phase's first line": (
-                "line = i // w.stride * s.pitch",
-                "line = 0 * s.pitch",
             ),
             "tiles: two by two, both weights are the first channels'": (
                 "load7(packed, at + tile, DEPTH)",
