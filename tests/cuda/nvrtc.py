@@ -20,6 +20,7 @@ from .emulator.build import cache_folder, digest
 WHEELS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12")
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 CUPY_OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")
+FIRST = 13, 1  # the first version that knows these options; PyTorch for CUDA 13 brings an older one
 STRICT_OPTIONS = ("-Werror=all-warnings", "--ptxas-options=-v")
 ENTRY = re.compile(r"Compiling entry function '(\w+)'(.*?)(?=Compiling entry function|\Z)", re.S)
 
@@ -43,6 +44,8 @@ def why_not() -> str:
     """The reason why NVRTC can't be used, or an empty string."""
     if library_path() is None:
         return "NVRTC is not installed: pip install nvidia-cuda-nvrtc"
+    if tuple(map(int, version().split("."))) < FIRST:
+        return f"NVRTC {version()} can't make errors of warnings: pip install -U nvidia-cuda-nvrtc"
     return ""
 
 

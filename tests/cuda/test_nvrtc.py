@@ -133,3 +133,11 @@ def test_a_regression_is_named():
 
     assert worse(one(32), one(32)) == worse(one(32), one(30)) == []
     assert "f on sm_75: 33 registers, was 32" in worse(one(32), one(33))
+
+
+@pytest.mark.parametrize(
+    ("version", "serves"), [("12.9", False), ("13.0", False), ("13.1", True), ("13.10", True)]
+)
+def test_a_compiler_that_is_too_old_is_named(monkeypatch, version, serves):
+    monkeypatch.setattr(nvrtc, "version", lambda: version)
+    assert (f"NVRTC {version} can't" in nvrtc.why_not()) is not serves
