@@ -57,6 +57,7 @@ from .tile import (
     SIZE,
     WIDE_COLUMNS,
     add_transposed,
+    is_wide,
     multiply,
     multiply_wide,
     round_up,
@@ -268,7 +269,7 @@ def forward_block(x, w, packed, channels, first, last, begin, end, y):
         for c in range(begin, end, WIDE_COLUMNS):
             # the rows from `start` of panel c / 16; the next panel lies a panel further
             panel, gap = c * size + start * COLUMNS, size * COLUMNS
-            wide = end - c > COLUMNS
+            wide = is_wide(end - c)
             for p in range(first, last, rows_of(wide)):
                 if start == 0:  # later slices of the window would prefetch the same input again
                     prefetch_share(x, *ahead, tiles, number_of_tiles(last - first, end - begin))
@@ -330,7 +331,7 @@ def input_grad_block(grad, w, packed, channels, first, last, dx):
     for start in range(0, size, DEPTH):
         stop = min(start + DEPTH, size)
         for k in range(start, stop, WIDE_COLUMNS):
-            wide, gap = stop - k > COLUMNS, channels * COLUMNS
+            wide, gap = is_wide(stop - k), channels * COLUMNS
             for p in range(0, last - first, rows_of(wide)):
                 # row p, column k of the slice; row p of dy's panels; panel k / 16 of the weight
                 to, row, at = p * PITCH + k - start, p * COLUMNS, k * channels
@@ -409,7 +410,7 @@ def weight_grad_block(x, w, begin, end, grad, channels, c_begin, c_end, first, l
         if (c - c_begin) % WIDTH == 0:
             stop = min(c + WIDTH, channels)
             copy_grads(grad, channels, c, stop, first, last, grads, LONG_BLOCK)
-        at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, c_end - c > COLUMNS
+        at, wide = (c - c_begin) % WIDTH * LONG_BLOCK, is_wide(c_end - c)
         for k in range(begin, end, rows_of(wide)):
             prefetch_share(x, *x_ahead, done, tiles)
             prefetch_grads(grad, dy_ahead, end_ahead * channels, done, tiles)

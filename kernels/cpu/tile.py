@@ -18,7 +18,9 @@ vector is a whole row, and there are 32 registers: 16 rows, whose numbers of A a
 
 With AVX-512 a step has 17 loads for 16 multiply-adds. The processor can do two of each per cycle,
 so it waits for its loads. So if two panels are left, a *wide* tile takes both: half the rows, 32
-columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache.
+columns, 10 loads for as many multiply-adds, and half as much of A from the L2 cache. With AVX2 it
+would have as many loads as the other, and read its two panels, 36 KB, for two rows alone: there
+all tiles are narrow.
 
 Every convolution here, forward or backward, by columns or by Winograd, is this one product of
 matrices in panels of 16 columns. (The idea: Goto & van de Geijn 2008, "Anatomy of high-performance
@@ -63,7 +65,7 @@ DEPTH = 288  # steps of a product at a time: that much of a panel, 18 KB, stays 
 PITCH = DEPTH + COLUMNS  # 19 cache lines, no power of two: rows lie in different cache sets
 tile_type = types.UniTuple(vector, ROWS * VECTORS)
 WIDE_ROWS = ROWS // 2
-WIDE_COLUMNS = COLUMNS * 2
+WIDE_COLUMNS = COLUMNS * 2 if VECTORS == 1 else COLUMNS
 
 
 def row_of_vectors(builder, index, gap=None):
@@ -291,6 +293,12 @@ def add_transposed(wide, fresh, total, to, total_gap, a, i, step, b, j, gap, dep
         tile = zero_tile() if fresh else load_tile(total, to, COLUMNS)
         tile = multiply_transposed(tile, a, i, step, b, j, depth)
         store_tile(tile, total, to, COLUMNS)
+
+
+@helper
+def is_wide(columns):
+    """Whether the next tile is a wide one, where so many columns are left."""
+    return VECTORS == 1 and columns > COLUMNS
 
 
 @helper

@@ -58,6 +58,7 @@ from .tile import (
     ROWS,
     WIDE_COLUMNS,
     add_transposed,
+    is_wide,
     round_up,
     rows_of,
     store_product,
@@ -283,7 +284,7 @@ def multiply_tiles(a, i, depth, b, j, width, count, c, k):
     """c = a @ b in panels: of BLOCK rows in a and c, of `depth` rows in b (see `tile.py`)."""
     panel = BLOCK * COLUMNS
     for n in range(0, width, WIDE_COLUMNS):
-        to, at, gap, wide = k + n * BLOCK, j + n * depth, depth * COLUMNS, width - n > COLUMNS
+        to, at, gap, wide = k + n * BLOCK, j + n * depth, depth * COLUMNS, is_wide(width - n)
         for t in range(0, count, rows_of(wide)):
             row = t * COLUMNS
             store_product(wide, c, to + row, COLUMNS, panel, a, i + row, panel, b, at, gap, depth)
@@ -447,7 +448,7 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
         prefetch_grads(grad, begin, end, f, FREQUENCIES)
         for c in range(0, width, WIDE_COLUMNS):
             b = f * frequency_step(channels) + place(0, c)
-            wide = width - c > COLUMNS
+            wide = is_wide(width - c)
             for k in range(0, rows, rows_of(wide)):
                 at = f * weight_step(rows, width) + c * rows + k * COLUMNS
                 a = f * frequency_step(depth) + place(0, k)
