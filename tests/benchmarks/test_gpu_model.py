@@ -33,8 +33,8 @@ def test_deeper_networks_launch_more_of_the_same():
     """Two blocks of a stage differ in nothing: each adds as many launches as the one before."""
     counts = []
     for depth in (8, 14, 20):
-        seen, others = gpu_model.launches_of(Network(f"ResNet-{depth}", 2, 8, 10))
-        lines = gpu_model.lines_of(seen, MACHINE)
+        seen, others = gpu_model.launches_of(Network(f"ResNet-{depth}", 2, 8, 10), "tf32")
+        lines = gpu_model.lines_of(seen, MACHINE, ["tf32"])
         assert sum(line.launches for line in lines) == len(seen)
         alone = sum(gpu_model.predict(launch, MACHINE, "tf32")[0] for launch in seen)
         total = gpu_model.total(lines, others, MACHINE, "tf32")
@@ -44,11 +44,22 @@ def test_deeper_networks_launch_more_of_the_same():
 
 
 @needs_stand_in
-def test_the_script_prints_a_table():
+def test_maps_in_bfloat16_have_half_the_bytes():
+    network = Network("ResNet-8", 8, 32, 10)
+    float32, bfloat16 = (gpu_model.launches_of(network, p)[0] for p in ("float32", "bfloat16"))
+
+    def bytes_of(seen):
+        return sum(launch.bytes for launch in seen if launch.kernel.startswith("normalise_grad"))
+
+    assert 1 < bytes_of(float32) / bytes_of(bfloat16) <= 2
+
+
+@needs_stand_in
+def test_the_script_prints_tables():
     done = run(BENCHMARKS / "gpu_model.py", "--networks", "ResNet-8", "--batch", "2")
     assert done.returncode == 0, done.stderr
     assert "ResNet-8, batch 2, predicted: 2 us a launch" in " ".join(done.stdout.split())
-    assert "together" in done.stdout
+    assert done.stdout.count("together") == len(gpu_model.TABLES)
 
 
 def test_a_wrong_network_gets_a_sentence():
