@@ -35,6 +35,7 @@ from .operands import (
     grad_terms,
     load_grad,
     masked,
+    masked_pointers,
 )
 from .per_channel import combined, follow, scale_of, terms_of_gradient
 from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
@@ -377,6 +378,14 @@ def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
     if write_dz:
         store_lanes(value, dz, at, lanes)
     return sums[0] + value, fma(value, load_lanes(x, at, lanes) - middle, sums[1])
+
+
+@helper
+def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
+    """Mask pixels first .. last of dx, which are complete, and gather batch norm's sums."""
+    grad = masked_pointers(dx, source)
+    for c in range(0, channels, LANES):
+        chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
 
 
 @parallel_kernel

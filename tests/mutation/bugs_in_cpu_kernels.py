@@ -336,9 +336,15 @@ MUTANTS = [
         "tests/nn/test_backward_link.py",
         {
             "link: a block of tiles that is not there counts": (
-                "sums = np.zeros((2, len(starts), w.channels))",
-                "sums = np.ones((2, len(starts), w.channels))",
+                "sums = np.zeros((2, len(starts) if link",
+                "sums = np.ones((2, len(starts) if link",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        "tests/nn/test_backward_link.py",
+        {
             "link: the gradient is summed, not masked": (
                 "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx,",
                 "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, False, dx,",
