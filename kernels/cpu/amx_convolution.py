@@ -192,9 +192,9 @@ def forward_kernel(source, w, s, packed, finish, shapes, y):
             if finish.moments:
                 first = (image * w.rows + row) * w.cols
                 last = first + images * rows * w.cols
-                means, squares = finish.means[chunk], finish.squares[chunk]
+                place, z = (channels, first, last), pointer(y)
                 for c in range(0, channels, LANES):
-                    chunk_moments(pointer(y), channels, first, last, c, means, squares)
+                    chunk_moments(z, z, *place, c, finish.means[chunk], finish.squares[chunk])
 
 
 @parallel_kernel

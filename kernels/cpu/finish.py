@@ -81,18 +81,14 @@ def finished(value, finish, terms, at, lanes):
 @helper
 def finish_chunk(finish, chunk, sums, y, channels, first, last, begin, end):
     """Channels begin .. end of pixels first .. last of y, from their sums (see `sums.py`)."""
-    if finish.normalise or finish.has_residual:
+    if finish.moments:
+        means, squares = finish.means[chunk], finish.squares[chunk]
+        for c in range(begin, end, LANES):
+            chunk_moments(sums, y, channels, first, last, c, means, squares)
+    elif finish.normalise or finish.has_residual or rounds(y):
         for p in range(first, last):
             for c in range(begin, end, LANES):
                 at, lanes = p * channels + c, channels - c
                 value = load_lanes(sums, at, lanes)
                 value = finished(value, finish, norm_terms(finish, c, lanes), at, lanes)
                 store_lanes(value, y, at, lanes)
-    elif rounds(y):
-        for p in range(first, last):
-            for c in range(begin, end, LANES):
-                at, lanes = p * channels + c, channels - c
-                store_lanes(load_lanes(sums, at, lanes), y, at, lanes)
-    if finish.moments:
-        for c in range(begin, end, LANES):
-            chunk_moments(y, channels, first, last, c, finish.means[chunk], finish.squares[chunk])

@@ -334,6 +334,17 @@ def rounds(typing_context, array):
 
 
 @intrinsic
+def differ(typing_context, array, other):
+    """Whether two pointers are to other types: a constant of the compiled code."""
+    differ = array.dtype != other.dtype
+
+    def codegen(context, builder, signature, arguments):
+        return context.get_constant(types.boolean, differ)
+
+    return types.boolean(array, other), codegen
+
+
+@intrinsic
 def rounded(typing_context, value):
     """A vector rounded to bfloat16, in registers."""
 

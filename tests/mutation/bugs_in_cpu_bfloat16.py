@@ -198,10 +198,10 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/amx_convolution.py",
+        "kernels/cpu/finish.py",
         f"{ON_CPU}::test_given_statistics_are_applied_before_the_only_rounding",
         {
-            "tiles: sums are normalised without their mean": (
+            "bfloat16 on the cpu: sums are normalised without their mean": (
                 "fma(value - terms[0], terms[1]",
                 "fma(value, terms[1]",
             ),
@@ -236,10 +236,10 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/amx_gradients.py",
+        "kernels/cpu/batch_norm.py",
         SUMS,
         {
-            "tiles: a linked gradient is summed but not masked": (
+            "bfloat16 on the cpu: a linked gradient is summed but not masked": (
                 "first, last, c, True, dx",
                 "first, last, c, False, dx",
             ),
@@ -300,12 +300,12 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/finish.py",
+        "kernels/cpu/batch_norm.py",
         f"{ON_CPU}::test_gathered_moments_have_the_bits_of_a_pass_of_their_own",
         {
             "bfloat16 on the cpu: moments are those of sums before their rounding": (
-                "chunk_moments(y, channels",
-                "chunk_moments(sums, channels",
+                "        value = as_stored(value, x)\n",
+                "",
             ),
         },
     ),

@@ -187,8 +187,8 @@ MUTANTS = [
         f"{CONVOLUTION}::test_winograd_weight_grad",
         {
             "winograd: dW counts what lies beyond the right edge of dy": (
-                "load_grad(grad, terms, here, lanes, j < cols)",
-                "load_grad(grad, terms, here, lanes, True)",
+                "factor_of_grad(grad, terms, here, lanes, j < cols)",
+                "factor_of_grad(grad, terms, here, lanes, True)",
             ),
         },
     ),
@@ -427,7 +427,7 @@ MUTANTS = [
         f"{CONTRACT}::test_batch_norm[cpu]",
         {
             "batch norm on the cpu: the mean leaves out pixels that are left over": (
-                "        s0 += load_lanes(x, at, lanes)\n    return",
+                "        s0 += settled(sums, x, at, lanes)\n    return",
                 "        s0 += broadcast(np.float32(0))\n    return",
             ),
             "batch norm on the cpu: the variance leaves out pixels that are left over": (
