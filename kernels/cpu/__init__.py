@@ -12,6 +12,7 @@
     transforms.py   its transforms
     packing.py      a weight in the order in which a product reads it
     partial_sums.py  the parts of a weight gradient, and their sum
+    sums.py         where the sums of a map lie until it is rounded
     matmul.py       a product as a 1 x 1 convolution
     convolution.py  which of the three algorithms runs
     amx.py          the same on a matrix unit's tiles, in bfloat16: picture and instructions

@@ -49,8 +49,8 @@ from .batch_norm import chunk_moments
 from .compiling import LANES, helper, kernel, parallel_kernel
 from .dealing import dealt, divided
 from .dots import multiply_positions
-from .finish import Finish
-from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
+from .finish import Finish, adding, finished, norm_terms, typed
+from .memory import Array, Ints, Shape, empty, flat, scratch
 from .operands import (
     Input,
     OutputGrad,
@@ -62,8 +62,6 @@ from .operands import (
 from .packing import once_for_constants
 from .simd import (
     broadcast,
-    cut_below_zero,
-    fma,
     keep,
     load,
     load_lanes,
@@ -112,14 +110,9 @@ def conv2d(source: Input, weight: Array, stride: int, padding: int, finish: Fini
     """The convolution of a map; `finish` is applied to each chunk of the result."""
     w = window(source.x.shape, weight.shape[:2], stride, padding)
     y = empty((w.images, w.rows, w.cols, weight.shape[3]), bfloat16())
-    packed = packed_weight(weight)
-    forward_kernel(flat_input(source), w, strip(w), packed, of_bits(finish), shapes(), flat(y))
+    packed, finish = packed_weight(weight), typed(finish, y)
+    forward_kernel(flat_input(source), w, strip(w), packed, finish, shapes(), flat(y))
     return y
-
-
-def of_bits(finish: Finish) -> Finish:
-    """With a residual of this dtype, be it an empty one: then kernels are compiled once."""
-    return finish if finish.has_residual else finish._replace(residual=NO_BITS)
 
 
 @by_shape
@@ -150,16 +143,10 @@ def conv2d_input_grad(
     """At stride 1 a convolution of dy; what is pending is applied in its strips."""
     w = turned_window(grad.dy.shape, weight.shape, 1, padding)
     dx = empty(x_shape, bfloat16())
-    settings = strip(w), packed_weight(turned(weight)), adding(add_to), shapes()
+    finish = typed(adding(add_to), dx)
+    settings = strip(w), packed_weight(turned(weight)), finish, shapes()
     input_grad_kernel(flat_grad(grad), w, *settings, flat(dx))
     return dx
-
-
-def adding(other: Array | None) -> Finish:
-    """What adds another map before the sum is rounded."""
-    if other is None:
-        return Finish(residual=NO_BITS)
-    return Finish(residual=flat(other), has_residual=True)
 
 
 # ------------------------------------------------------------------------ weights
@@ -205,9 +192,9 @@ def forward_kernel(source, w, s, packed, finish, shapes, y):
             if finish.moments:
                 first = (image * w.rows + row) * w.cols
                 last = first + images * rows * w.cols
-                means, squares = finish.means[chunk], finish.squares[chunk]
+                place, z = (channels, first, last), pointer(y)
                 for c in range(0, channels, LANES):
-                    chunk_moments(pointer(y), channels, first, last, c, means, squares)
+                    chunk_moments(z, z, *place, c, finish.means[chunk], finish.squares[chunk])
 
 
 @parallel_kernel
@@ -352,26 +339,3 @@ def store_pixels(sums, at, w, s, place, position, finish, c, channels, y):
             col, row = 0, row + 1
             if row == s.lines:
                 row, image = 0, image + 1
-
-
-@helper
-def norm_terms(finish, c, lanes):
-    """`(mean, scale, beta)` of the channels from c, if sums are normalised."""
-    zero = broadcast(np.float32(0))
-    if not finish.normalise:
-        return zero, zero, zero
-    return (
-        load_lanes(pointer(finish.mean), c, lanes),
-        load_lanes(pointer(finish.scale), c, lanes),
-        load_lanes(pointer(finish.beta), c, lanes),
-    )
-
-
-@helper
-def finished(value, finish, terms, at, lanes):
-    """A sum normalised, with the residual added and ReLU applied, if wanted: rounded only then."""
-    if finish.normalise:
-        value = fma(value - terms[0], terms[1], terms[2])
-    if finish.has_residual:
-        value += load_lanes(pointer(finish.residual), at, lanes)
-    return cut_below_zero(value) if finish.relu else value

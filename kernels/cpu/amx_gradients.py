@@ -45,17 +45,17 @@ from .amx import (
 )
 from .amx_convolution import (
     GROUP,
-    adding,
     multiplies_pairs,
     multiply_strip,
     packed_weight,
     shapes,
     turned,
 )
-from .batch_norm import chunk_grad_sums
+from .batch_norm import mask_and_sum
 from .compiling import LANES, helper, parallel_kernel
 from .dealing import dealt, divided
 from .dots import add_unit
+from .finish import adding, typed
 from .memory import NO_BITS, Array, Ints, Shape, empty, flat, scratch
 from .operands import (
     Input,
@@ -66,7 +66,6 @@ from .operands import (
     grad_pointers,
     input_pointers,
     mask_pointers,
-    masked_pointers,
 )
 from .partial_sums import at_most, sum_of_parts
 from .simd import (
@@ -120,7 +119,8 @@ def conv2d_grads(
         mask = MaskAndSum(flat(link.z), link.mean, True)
     sums = np.zeros((2, len(starts) - 1 if link else 0, x_shape[3]))
     operands = flat_input(source), w, flat_grad(grad), turned_w, *strips
-    grads_kernel(*operands, packed, adding(add_to), flat(dx), parts, mask, starts, sums, shapes())
+    finish = typed(adding(add_to), dx)
+    grads_kernel(*operands, packed, finish, flat(dx), parts, mask, starts, sums, shapes())
     dweight = empty(weight_shape)
     sum_kernel(parts, *weight_shape[:3], channels, dweight.reshape(-1))
     if link:
@@ -192,14 +192,6 @@ def grads_kernel(
                 fill_with_input(input_pointers(source), w, s, image, images, row, x)
                 add_weight_grads(x, dy, w, s, turned_w.channels, images, shapes, to)
                 keep(room)
-
-
-@helper
-def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
-    """Mask pixels first .. last of dx and gather batch norm's sums."""
-    grad = masked_pointers(dx, source)
-    for c in range(0, channels, LANES):
-        chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
 
 
 @helper

@@ -35,9 +35,21 @@ from .operands import (
     grad_terms,
     load_grad,
     masked,
+    masked_pointers,
 )
 from .per_channel import combined, follow, scale_of, terms_of_gradient
-from .simd import LANES, broadcast, cut_below_zero, fma, lane, load_lanes, pointer, store_lanes
+from .simd import (
+    LANES,
+    as_stored,
+    broadcast,
+    cut_below_zero,
+    differ,
+    fma,
+    lane,
+    load_lanes,
+    pointer,
+    store_lanes,
+)
 
 CHUNK = 1 << 15  # floats of a chunk: 128 KB, a quarter of an L2 cache
 
@@ -213,16 +225,21 @@ def moments_kernel(x, channels, starts, means, squares):
         for i in dealt(work, thread):
             first, last = starts[i], starts[i + 1]
             for c in range(0, channels, LANES):
-                chunk_moments(pointer(x), channels, first, last, c, means[i], squares[i])
+                chunk_moments(
+                    pointer(x), pointer(x), channels, first, last, c, means[i], squares[i]
+                )
 
 
 @helper
-def chunk_moments(x, channels, first, last, c, means, squares):
-    """The moments of LANES channels from `c` over pixels first .. last."""
+def chunk_moments(sums, x, channels, first, last, c, means, squares):
+    """The moments of LANES channels from `c` over pixels first .. last of x.
+
+    `sums` is x as well; or x is made from its sums on the way (see `sums.py`).
+    """
     lanes = min(LANES, channels - c)
     count = np.float32(last - first)
     begin, end = first * channels + c, last * channels + c
-    total = sum_of_pixels(x, begin, end, channels, lanes)
+    total = sum_of_pixels(sums, x, begin, end, channels, lanes)
     mean = total * broadcast(np.float32(1) / count)
     rest, square = sums_of_distances(x, begin, end, channels, lanes, mean)
     for i in range(lanes):  # the distances would sum to zero if the mean had no rounding error
@@ -232,7 +249,7 @@ def chunk_moments(x, channels, first, last, c, means, squares):
 
 
 @helper
-def sum_of_pixels(x, begin, end, step, lanes):
+def sum_of_pixels(sums, x, begin, end, step, lanes):
     """The sum of the vectors from `begin`, `step` floats apart, as four independent sums.
 
     An addition takes four cycles, and the next one to the same sum would wait for it. Four sums
@@ -242,13 +259,23 @@ def sum_of_pixels(x, begin, end, step, lanes):
     s1, s2, s3 = s0, s0, s0
     whole = end - (end - begin) % (4 * step)
     for at in range(begin, whole, 4 * step):
-        s0 += load_lanes(x, at, lanes)
-        s1 += load_lanes(x, at + step, lanes)
-        s2 += load_lanes(x, at + 2 * step, lanes)
-        s3 += load_lanes(x, at + 3 * step, lanes)
+        s0 += settled(sums, x, at, lanes)
+        s1 += settled(sums, x, at + step, lanes)
+        s2 += settled(sums, x, at + 2 * step, lanes)
+        s3 += settled(sums, x, at + 3 * step, lanes)
     for at in range(whole, end, step):
-        s0 += load_lanes(x, at, lanes)
+        s0 += settled(sums, x, at, lanes)
     return (s0 + s1) + (s2 + s3)
+
+
+@helper
+def settled(sums, x, at, lanes):
+    """A vector of x; it is first made from its sums, and rounded, if they lie elsewhere."""
+    value = load_lanes(sums, at, lanes)
+    if differ(sums, x):
+        store_lanes(value, x, at, lanes)
+        value = as_stored(value, x)
+    return value
 
 
 @helper
@@ -377,6 +404,14 @@ def plus_grad(sums, grad, terms, at, lanes, x, middle, write_dz, dz):
     if write_dz:
         store_lanes(value, dz, at, lanes)
     return sums[0] + value, fma(value, load_lanes(x, at, lanes) - middle, sums[1])
+
+
+@helper
+def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
+    """Mask pixels first .. last of dx, which are complete, and gather batch norm's sums."""
+    grad = masked_pointers(dx, source)
+    for c in range(0, channels, LANES):
+        chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
 
 
 @parallel_kernel

@@ -2,8 +2,8 @@
 
     float32    `convolution.py`
     bfloat16   on tiles (`amx_convolution.py`, `amx_gradients.py`) or in pairs (`dots.py`), where
-               the processor has them and the shape allows; else a layer's maps are widened, and
-               what float32 makes of them is rounded
+               the processor has them and the shape allows; else `convolution.py` as well: maps are
+               widened where they are read, and rounded where they are written
 
 Either way a map in bfloat16 is rounded once, when it is made, and its moments are those of the
 rounded values. A convolution multiplies rounded weights, and what is pending before it is rounded
@@ -24,14 +24,14 @@ from ..dtypes import FLOAT32, bfloat16, is_bfloat16
 from ..records import ConvNorm
 from . import amx, amx_gradients, convolution, dots
 from . import amx_convolution as tiles
-from .batch_norm import moments_kernel, written, written_input
+from .batch_norm import written, written_input
 from .compiling import parallel_kernel
 from .dealing import dealt, divided
 from .elementwise import CHUNK, chunk_range
 from .finish import NOTHING, Finish
 from .memory import NO_FLOATS, Array, Ints, Shape, empty, flat
 from .operands import Input, OutputGrad
-from .shortcut import add_shortcut_grad
+from .shortcut import spread
 from .simd import LANES, load_lanes, pointer, store_lanes
 from .window import window
 
@@ -84,33 +84,33 @@ def finished(
     algorithm: str = "auto",
 ) -> Array:
     """A convolution; `finish` is applied to each chunk of its result."""
-    if not is_bfloat16(source.x.dtype):
-        return convolution.finished(source, weight, stride, padding, finish, algorithm)
-    if algorithm == "auto" and tiles.possible(weight.shape, stride, padding):
+    if algorithm == "auto" and in_pairs(source.x, weight.shape, stride, padding):
         return tiles.conv2d(source, weight, stride, padding, finish)
-    x, after = widened(written_input(source)), finish._replace(moments=False)
-    if finish.has_residual:
-        after = after._replace(residual=flat(widened(finish.residual.view(bfloat16()))))
-    y = convolution.finished(Input(x), rounded(weight), stride, padding, after, algorithm)
-    y = narrowed(y)
-    if finish.moments:
-        starts = convolution.chunk_starts(x.shape, weight.shape, stride, padding)
-        moments_kernel(flat(y), y.shape[3], starts, finish.means, finish.squares)
-    return y
+    return convolution.finished(source, weight, stride, padding, finish, algorithm)
+
+
+def in_pairs(x: Array, weight_shape: Shape, stride: int, padding: int) -> bool:
+    """Whether pairs of bfloat16 are multiplied, on tiles or by dots."""
+    return is_bfloat16(x.dtype) and tiles.possible(weight_shape, stride, padding)
 
 
 def chunk_starts(x: Array, weight_shape: Shape, stride: int, padding: int) -> Ints:
     """The output pixel that each chunk of `finished` starts at, and one past the last."""
-    if is_bfloat16(x.dtype) and tiles.possible(weight_shape, stride, padding):
+    if in_pairs(x, weight_shape, stride, padding):
         return tiles.chunk_starts(window(x.shape, weight_shape[:2], stride, padding))
     return convolution.chunk_starts(x.shape, weight_shape, stride, padding)
 
 
 def sum_starts(z: Array) -> Ints:
     """Where the gradient of a map is cut into chunks to be summed, as where it is made."""
-    if is_bfloat16(z.dtype) and not (amx.why_not() and dots.why_not()):
+    if sums_in_strips(z):
         return amx_gradients.grad_starts(z.shape)
     return convolution.sum_starts(z.shape)
+
+
+def sums_in_strips(z: Array) -> bool:
+    """Whether the gradient of a map is summed in the chunks of `amx_gradients.py`."""
+    return is_bfloat16(z.dtype) and not (amx.why_not() and dots.why_not())
 
 
 def conv2d_grads(
@@ -123,19 +123,20 @@ def conv2d_grads(
     link: BackwardLink | None = None,
 ) -> tuple[Array, Array]:
     """`(dx, dweight)` of a layer's convolution, as in `convolution.py`; tiles gather sums, too."""
-    shape, geometry = layer.weight.shape, (layer.stride, layer.padding)
-    added: Settings = {"from_shortcut": from_shortcut, "link": link}
-    if not is_bfloat16(grad.dy.dtype):
-        return convolution.conv2d_grads(grad, source, layer, needs_dx=needs_dx, **added)
-    all_alike = from_shortcut is None or from_shortcut.shape == source.x.shape
-    if all_alike and amx_gradients.makes_both(shape, *geometry):
+    x, shape, geometry = source.x, layer.weight.shape, (layer.stride, layer.padding)
+    all_alike = from_shortcut is None or from_shortcut.shape == x.shape
+    if is_bfloat16(x.dtype) and all_alike and amx_gradients.makes_both(shape, *geometry):
         weight, link = (layer.weight, link) if needs_dx else (None, None)
         return amx_gradients.conv2d_grads(
             grad, source, weight, shape, add_to=from_shortcut, link=link
         )
+    if not sums_in_strips(x):
+        added: Settings = {"from_shortcut": from_shortcut, "link": link}
+        return convolution.conv2d_grads(grad, source, layer, needs_dx=needs_dx, **added)
     dz, dx = OutputGrad(written(grad)), NO_FLOATS
     if needs_dx:
-        dx = input_grad(dz, layer.weight, source.x.shape, *geometry, from_shortcut=from_shortcut)
+        add_to = spread(from_shortcut, x.shape, layer.stride)
+        dx = input_grad(dz, layer.weight, x.shape, *geometry, add_to=add_to)
     return dx, weight_grad(dz, written_input(source), shape, *geometry)
 
 
@@ -146,20 +147,14 @@ def input_grad(
     stride: int,
     padding: int,
     algorithm: str = "auto",
-    from_shortcut: Array | None = None,
+    add_to: Array | None = None,
 ) -> Array:
-    """Gradient with respect to the images; that of a shortcut around may be added."""
-    if not is_bfloat16(grad.dy.dtype):
-        return convolution.input_grad(grad, weight, x_shape, stride, padding, algorithm)
+    """Gradient with respect to the images; it is added to `add_to`, whose array may be reused."""
     rows, cols = weight.shape[:2]
-    chosen = algorithm == "auto" and stride == 1 and rows == cols and from_shortcut is None
-    if chosen and tiles.possible(weight.shape, stride, padding):
+    chosen = algorithm == "auto" and stride == 1 and rows == cols and add_to is None
+    if chosen and in_pairs(grad.dy, weight.shape, stride, padding):
         return tiles.conv2d_input_grad(grad, weight, x_shape, padding)
-    wide = OutputGrad(widened(written(grad)))
-    dx = convolution.input_grad(wide, rounded(weight), x_shape, stride, padding, algorithm)
-    if from_shortcut is not None:
-        add_shortcut_grad(dx, from_shortcut, stride)
-    return narrowed(dx)
+    return convolution.input_grad(grad, weight, x_shape, stride, padding, algorithm, add_to)
 
 
 def weight_grad(
@@ -171,12 +166,10 @@ def weight_grad(
     algorithm: str = "auto",
 ) -> Array:
     """Gradient with respect to the weight, in float32."""
-    if not is_bfloat16(x.dtype):
-        return convolution.weight_grad(grad, x, weight_shape, stride, padding, algorithm)
-    if algorithm == "auto" and amx_gradients.makes_both(weight_shape, stride, padding):
+    both = is_bfloat16(x.dtype) and amx_gradients.makes_both(weight_shape, stride, padding)
+    if algorithm == "auto" and both:
         return amx_gradients.conv2d_grads(grad, Input(x), None, weight_shape)[1]
-    wide, geometry = OutputGrad(widened(written(grad))), (stride, padding, algorithm)
-    return convolution.weight_grad(wide, widened(x), weight_shape, *geometry)
+    return convolution.weight_grad(grad, x, weight_shape, stride, padding, algorithm)
 
 
 # ------------------------------------------------------------------------ between dtypes
@@ -190,11 +183,6 @@ def widened(x: Array) -> Array:
 def narrowed(x: Array) -> Array:
     """A map in float32, rounded to bfloat16."""
     return converted(x, bfloat16())
-
-
-def rounded(weight: Array) -> Array:
-    """A weight in float32 whose values are those of bfloat16."""
-    return widened(narrowed(np.ascontiguousarray(weight)))
 
 
 def converted(x: Array, dtype: np.dtype[Any]) -> Array:

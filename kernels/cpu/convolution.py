@@ -6,6 +6,9 @@
     im2col     everything else
 
 The argument `algorithm` overrides the choice, so that algorithms can be compared.
+
+Maps are float32, or bfloat16: then they are widened where they are read, and rounded once, when
+their sums are whole. Either way sums are float32, cut and added alike.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +25,12 @@ from ..checks import winograd_is_possible
 from ..records import ConvNorm
 from . import direct, im2col, winograd
 from .batch_norm import even_starts, written, written_input
-from .finish import Finish
+from .finish import Finish, adding
 from .memory import NO_FLOATS, Array, Ints, Shape
 from .operands import Input, OutputGrad
-from .packing import panels
+from .packing import as_factor, panels
 from .partial_sums import at_most
-from .shortcut import add_shortcut_grad
+from .shortcut import spread
 from .window import by_shape, window
 
 FEW_TILES = 64
@@ -85,13 +89,23 @@ def input_grad(
     stride: int,
     padding: int,
     algorithm: str = "auto",
+    add_to: Array | None = None,
 ) -> Array:
-    """Gradient with respect to the images; the gradient of the result may have pending steps."""
+    """Gradient with respect to the images; the gradient of the result may have pending steps.
+
+    It is added to `add_to`, if that is given, whose array may be reused.
+    """
     chosen = choice(x_shape, weight.shape, stride, padding, algorithm)
     if chosen == "winograd":
-        return winograd.conv2d_grads(grad, None, weight, x_shape=x_shape, padding=padding)[0]
+        settings: dict[str, Any] = {"x_shape": x_shape, "padding": padding, "add_to": add_to}
+        return winograd.conv2d_grads(grad, None, weight, **settings)[0]
     return OTHERS[chosen].conv2d_input_grad(
-        grad, weight, x_shape=x_shape, stride=stride, padding=padding
+        grad,
+        as_factor(weight, grad.dy.dtype),
+        x_shape=x_shape,
+        stride=stride,
+        padding=padding,
+        finish=adding(add_to),
     )
 
 
@@ -125,7 +139,7 @@ def finished(
     if chosen == "winograd":
         return winograd.conv2d(source, weight, padding=padding, finish=finish)
     w = window(source.x.shape, weight.shape[:2], stride, padding)
-    packed, channels = panels(weight), weight.shape[3]
+    packed, channels = panels(weight, source.x.dtype), weight.shape[3]
     return OTHERS[chosen].product(written_input(source), w, packed, channels, finish)
 
 
@@ -200,7 +214,6 @@ def conv2d_grads(
     if needs_dx:
         if layer.stride == 1:  # windows of it overlap
             grad = OutputGrad(written(grad))
-        dx = input_grad(grad, weight, x_shape, **geometry)
-        if from_shortcut is not None:
-            add_shortcut_grad(dx, from_shortcut, layer.stride)
+        add_to = spread(from_shortcut, x_shape, layer.stride)
+        dx = input_grad(grad, weight, x_shape, **geometry, add_to=add_to)
     return dx, weight_grad(grad, written_input(source), weight.shape, **geometry)

@@ -24,6 +24,8 @@ with few channels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -31,13 +33,14 @@ from . import im2col
 from .batch_norm import written
 from .compiling import helper, kernel, parallel_kernel
 from .dealing import dealt, divided
-from .finish import NOTHING, Finish, finish_chunk
+from .finish import NOTHING, Finish, finish_chunk, typed
 from .im2col import copy_grads, sum_kernel
-from .memory import Array, Ints, Shape, empty, part, scratch
+from .memory import Array, Ints, Shape, empty, flat, part, scratch
 from .operands import OutputGrad, flat_grad, grad_pointers
 from .packing import turned
 from .partial_sums import at_most
 from .simd import keep, pointer
+from .sums import room_for, sums_of
 from .tile import (
     COLUMNS,
     ROWS,
@@ -60,8 +63,8 @@ STRIP = 1 << 16  # floats of a strip and its output rows together: 256 KB, half 
 
 def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
     """The windows of x times a matrix in panels."""
-    y = empty((w.images, w.rows, w.cols, channels))
-    forward_kernel(x.ravel(), w, packed, channels, finish, y.reshape(-1))
+    y = empty((w.images, w.rows, w.cols, channels), x.dtype)
+    forward_kernel(flat(x), w, packed, channels, typed(finish, x), flat(y))
     return y
 
 
@@ -73,14 +76,20 @@ def chunk_starts(w: Window, channels: int) -> Ints:
 
 
 def conv2d_input_grad(
-    grad: OutputGrad, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+    grad: OutputGrad,
+    weight: Array,
+    *,
+    x_shape: Shape,
+    stride: int = 1,
+    padding: int = 0,
+    finish: Finish = NOTHING,
 ) -> Array:
     """At stride 1 a convolution of dy; else im2col's, since runs of dx have gaps."""
     w = turned_window(grad.dy.shape, weight.shape, stride, padding)
     if w is None:
-        geometry = {"stride": stride, "padding": padding}
-        return im2col.conv2d_input_grad(grad, weight, x_shape=x_shape, **geometry)
-    return product(written(grad), w, turned(weight), weight.shape[2])
+        settings: dict[str, Any] = {"stride": stride, "padding": padding, "finish": finish}
+        return im2col.conv2d_input_grad(grad, weight, x_shape=x_shape, **settings)
+    return product(written(grad), w, turned(weight), weight.shape[2], finish)
 
 
 def conv2d_weight_grad(
@@ -92,7 +101,7 @@ def conv2d_weight_grad(
     rows = w.kernel_rows * round_up.py_func(width, COLUMNS)
     size = rows * round_up.py_func(channels, COLUMNS)
     parts = empty((max(1, min(at_most(size), len(chunk_starts(w, channels)) - 1)), size))
-    weight_grad_kernel(x.ravel(), w, flat_grad(grad), channels, parts)
+    weight_grad_kernel(flat(x), w, flat_grad(grad), channels, parts)
     dweight = empty((*kernel_size, w.channels, channels))
     sum_kernel(parts, channels, width, dweight.reshape(-1))
     return dweight
@@ -168,13 +177,13 @@ def forward_kernel(x, w, packed, channels, finish, y):
             room = scratch(strip_room(w, channels) + SIZE)
             strip, spare = part(room, SIZE), part(room, 0)
             copy_strip(pointer(x), w, image, first, last, strip)
-            start = (image * w.rows + first) * w.cols
-            forward_strip(
-                strip, w, pointer(packed), channels, start, last - first, pointer(y), spare
-            )
-            stop = (image * w.rows + last) * w.cols
-            finish_chunk(finish, chunk, pointer(y), channels, start, stop, 0, channels)
+            start, stop = (image * w.rows + first) * w.cols, (image * w.rows + last) * w.cols
+            sums_room = room_for(pointer(y), (stop - start) * channels)
+            sums = sums_of(pointer(y), pointer(sums_room), start * channels)
+            forward_strip(strip, w, pointer(packed), channels, start, last - first, sums, spare)
+            finish_chunk(finish, chunk, sums, pointer(y), channels, start, stop, 0, channels)
             keep(room)
+            keep(sums_room)
 
 
 @helper

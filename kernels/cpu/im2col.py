@@ -36,19 +36,20 @@ from numba import prange
 from .batch_norm import written
 from .compiling import helper, parallel_kernel
 from .dealing import dealt, divided
-from .finish import NOTHING, Finish, finish_chunk
-from .memory import Array, Ints, Shape, empty, part, scratch
+from .finish import NOTHING, Finish, finish_chunk, typed
+from .memory import Array, Ints, Shape, empty, flat, part, scratch
 from .operands import (
     OutputGrad,
+    factor_of_grad,
     flat_grad,
     grad_pointers,
     grad_terms,
-    load_grad,
     prefetch_grads,
 )
 from .packing import transposed, turned
 from .partial_sums import MAX_PARTS, at_most, sum_of_parts
 from .simd import LANES, keep, pointer, store, store_lanes
+from .sums import room_for, sums_of
 from .tile import (
     COLUMNS,
     DEPTH,
@@ -114,10 +115,10 @@ def col2im(
 
 def product(x: Array, w: Window, packed: Array, channels: int, finish: Finish = NOTHING) -> Array:
     """The windows of x times a matrix in panels."""
-    y = empty((w.images, w.rows, w.cols, channels))
-    block = block_size(w)
+    y = empty((w.images, w.rows, w.cols, channels), x.dtype)
+    block, finish = block_size(w), typed(finish, x)
     groups = number_of_groups(-(-pixels.py_func(w) // block), channels)
-    forward_kernel(x.ravel(), w, packed, channels, block, groups, finish, y.reshape(-1))
+    forward_kernel(flat(x), w, packed, channels, block, groups, finish, flat(y))
     return y
 
 
@@ -128,17 +129,23 @@ def chunk_starts(w: Window) -> Ints:
 
 
 def conv2d_input_grad(
-    grad: OutputGrad, weight: Array, *, x_shape: Shape, stride: int = 1, padding: int = 0
+    grad: OutputGrad,
+    weight: Array,
+    *,
+    x_shape: Shape,
+    stride: int = 1,
+    padding: int = 0,
+    finish: Finish = NOTHING,
 ) -> Array:
     """At stride 1 a convolution of dy; else gradient columns, each added back while in cache."""
     turned_w = turned_window(grad.dy.shape, weight.shape, stride, padding)
     if turned_w is not None:
-        return product(written(grad), turned_w, turned(weight), weight.shape[2])
+        return product(written(grad), turned_w, turned(weight), weight.shape[2], finish)
     w = window(x_shape, weight.shape[:2], stride, padding)
-    dx = empty(x_shape)
+    dx = empty(x_shape, grad.dy.dtype)
     images = -(-BLOCK // max(1, w.rows * w.cols))
-    packed, channels = transposed(weight), weight.shape[3]
-    input_grad_kernel(flat_grad(grad), w, packed, channels, images, dx.reshape(-1))
+    packed, channels, finish = transposed(weight), weight.shape[3], typed(finish, dx)
+    input_grad_kernel(flat_grad(grad), w, packed, channels, images, finish, flat(dx))
     return dx
 
 
@@ -153,7 +160,7 @@ def conv2d_weight_grad(
     rows = -(-depth // DEPTH)
     groups = min(-(-channels // WIDE_COLUMNS), -(-MAX_PARTS // (len(parts) * rows)))
     sizes = rows, groups, long_block(w)
-    weight_grad_kernel(x.ravel(), w, flat_grad(grad), channels, *sizes, parts)
+    weight_grad_kernel(flat(x), w, flat_grad(grad), channels, *sizes, parts)
     dweight = empty((*kernel_size, x.shape[3], channels))
     sum_kernel(parts, channels, depth, dweight.reshape(-1))
     return dweight
@@ -250,10 +257,11 @@ def forward_kernel(x, w, packed, channels, block, groups, finish, y):
             group, i = divmod(chunk, blocks)
             first, last = i * block, min((i + 1) * block, pixels(w))
             begin, end = share(group, groups, channels, WIDE_COLUMNS)
-            forward_block(
-                pointer(x), w, pointer(packed), channels, first, last, begin, end, pointer(y)
-            )
-            finish_chunk(finish, i, pointer(y), channels, first, last, begin, end)
+            room = room_for(pointer(y), block * channels)
+            sums = sums_of(pointer(y), pointer(room), first * channels)
+            forward_block(pointer(x), w, pointer(packed), channels, first, last, begin, end, sums)
+            finish_chunk(finish, i, sums, pointer(y), channels, first, last, begin, end)
+            keep(room)
 
 
 @helper
@@ -306,19 +314,22 @@ def new_input(w, pixel):
 
 
 @parallel_kernel
-def input_grad_kernel(grad, w, packed, channels, images, dx):
+def input_grad_kernel(grad, w, packed, channels, images, finish, dx):
     """A chunk is some images: windows overlap within an image."""
-    work = divided((w.images + images - 1) // images)
+    work, size = divided((w.images + images - 1) // images), w.height * w.width
     for thread in prange(len(work)):
         for chunk in dealt(work, thread):
             first, last = chunk * images, min((chunk + 1) * images, w.images)
-            clear_images(pointer(dx), w, first, last)
-            first, last = first * w.rows * w.cols, last * w.rows * w.cols
-            for p in range(first, last, BLOCK):
-                stop = min(p + BLOCK, last)
-                input_grad_block(
-                    grad_pointers(grad), w, pointer(packed), channels, p, stop, pointer(dx)
-                )
+            room = room_for(pointer(dx), images * size * w.channels)
+            sums = sums_of(pointer(dx), pointer(room), first * size * w.channels)
+            clear_images(sums, w, first, last)
+            begin, end = first * w.rows * w.cols, last * w.rows * w.cols
+            for p in range(begin, end, BLOCK):
+                stop = min(p + BLOCK, end)
+                input_grad_block(grad_pointers(grad), w, pointer(packed), channels, p, stop, sums)
+            place = first * size, last * size, 0, w.channels
+            finish_chunk(finish, chunk, sums, pointer(dx), w.channels, *place)
+            keep(room)
 
 
 @helper
@@ -349,7 +360,7 @@ def copy_grads(grad, channels, begin, end, first, last, grads, block):
         lanes, panel = channels - c, (c - begin) // COLUMNS * block
         terms = grad_terms(grad, c, lanes)
         for p in range(first, last):
-            run = load_grad(grad, terms, p * channels + c, lanes, True)
+            run = factor_of_grad(grad, terms, p * channels + c, lanes, True)
             store(run, grads, (panel + p - first) * COLUMNS + c % COLUMNS)
 
 

@@ -46,6 +46,11 @@ def flat(array: Array) -> Any:
     return line.view(np.uint16) if is_bfloat16(array.dtype) else line
 
 
+def no_map(dtype: np.dtype[Any]) -> Any:
+    """For a map that is left out, where kernels take others of this dtype."""
+    return NO_BITS if is_bfloat16(dtype) else NO_FLOATS
+
+
 @helper
 def scratch(size):
     """`empty` for kernels: scratch space of a chunk, in floats."""

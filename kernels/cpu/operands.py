@@ -8,18 +8,27 @@ pending (`../backward_link.py` defines the terms). Each value is made in registe
     input = relu((x - mean) * scale + beta)
     grad  = scale * dz + slope * (z - mean) + shift,  dz = dy where y > 0     (see `batch_norm.py`)
 
-`mean`, `scale`, `beta`, `slope` and `shift` hold one value per channel.
+`mean`, `scale`, `beta`, `slope` and `shift` hold one value per channel. Where maps are bfloat16, a
+convolution multiplies pending values rounded, as if they had been maps (`factor_of_input`).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .compiling import helper
-from .memory import NO_BITS, NO_FLOATS, Array, flat
-from .simd import broadcast, cut_below_zero, fma, load_lanes, pointer, where_positive
+from .memory import NO_FLOATS, Array, flat, no_map
+from .simd import (
+    as_stored,
+    broadcast,
+    cut_below_zero,
+    fma,
+    load_lanes,
+    pointer,
+    where_positive,
+)
 from .window import prefetch_share
 
 
@@ -31,9 +40,6 @@ class Input(NamedTuple):
     mean: Array = NO_FLOATS
     scale: Array = NO_FLOATS
     beta: Array = NO_FLOATS
-
-
-NO_INPUT = Input(NO_FLOATS)
 
 
 class OutputGrad(NamedTuple):
@@ -74,10 +80,10 @@ def flat_input(source: Input) -> Input:
 
 def flat_grad(grad: OutputGrad) -> OutputGrad:
     """The same with flat arrays, as kernels take them."""
-    dy = flat(grad.dy)
-    nothing: Any = NO_BITS if dy.dtype == np.uint16 else NO_FLOATS  # one type, so one compilation
+    nothing = no_map(grad.dy.dtype)  # one type, so one compilation
     y = flat(grad.y) if grad.mask_pending else nothing
-    return grad._replace(dy=dy, y=y, z=flat(grad.z) if grad.norm_pending else nothing)
+    z = flat(grad.z) if grad.norm_pending else nothing
+    return grad._replace(dy=flat(grad.dy), y=y, z=z)
 
 
 @helper
@@ -151,6 +157,13 @@ def load_input(source, terms, at, lanes, exists):
 
 
 @helper
+def factor_of_input(source, terms, at, lanes, exists):
+    """`load_input` as it is multiplied."""
+    value = load_input(source, terms, at, lanes, exists)
+    return as_stored(value, source.x) if source.norm_pending else value
+
+
+@helper
 def mask_source(grad):
     """The y that masks a gradient, as an Input."""
     return Input(grad.y, grad.y_norm_pending, grad.y_mean, grad.y_scale, grad.y_beta)
@@ -184,6 +197,13 @@ def load_grad(grad, terms, at, lanes, exists):
         rest = fma(slope, load_lanes(grad.z, at, lanes) - mean, shift)
         value = fma(scale, value, rest)
     return value
+
+
+@helper
+def factor_of_grad(grad, terms, at, lanes, exists):
+    """`load_grad` as it is multiplied. (A mask alone changes no digits.)"""
+    value = load_grad(grad, terms, at, lanes, exists)
+    return as_stored(value, grad.dy) if grad.norm_pending else value
 
 
 @helper

@@ -18,42 +18,55 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numba import prange
 
+from ..dtypes import FLOAT32, is_bfloat16
 from .compiling import helper, parallel_kernel
 from .dealing import dealt, divided
 from .memory import Array, Ints, empty
-from .simd import LANES, pointer, store
+from .simd import LANES, load_lanes, pointer, rounded, store, store_lanes
 from .tile import COLUMNS, round_up
 from .window import load_between
 
 PACKED_ROWS = 32  # rows of the weight that are packed together
+RUN = 1 << 12  # floats of it that are rounded together
 Starts = Iterable[tuple[int, int]]
 
 
-def once_for_constants(pack: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def once_for_constants(pack: Callable[[Array], Array]) -> Callable[..., Array]:
     """Let a function that reorders a weight keep its results for constant weights.
 
     An array is constant if it lies in a bytes object, such as a folded network's weight: nobody can
     make it writable, while the flag of other read-only arrays may be set and taken back. A result
-    is dropped together with its weight.
+    is dropped together with its weight. Called with the dtype of maps, the function gets the weight
+    as their factor.
     """
-    kept: dict[int, Array] = {}
+    kept: dict[tuple[int, np.dtype[Any]], Array] = {}
 
     @functools.wraps(pack)
-    def packed(weight: Array) -> Array:
+    def packed(weight: Array, dtype: np.dtype[Any] = FLOAT32) -> Array:
         if not isinstance(weight.base, bytes):
-            return pack(weight)
-        key = id(weight)
+            return pack(as_factor(weight, dtype))
+        key = id(weight), dtype
         if key not in kept:
             writable = weight.copy()  # kernels are compiled for writable arrays
-            kept[key] = pack(writable)
+            kept[key] = pack(as_factor(writable, dtype))
             weakref.finalize(weight, kept.pop, key, None)
         return kept[key]
 
     return packed
+
+
+def as_factor(weight: Array, dtype: np.dtype[Any]) -> Array:
+    """A weight as maps of this dtype are multiplied by it: in float32, rounded to their digits."""
+    if not is_bfloat16(dtype):
+        return weight
+    rounded = empty(weight.shape)
+    round_kernel(weight.ravel(), rounded.reshape(-1))
+    return rounded
 
 
 @once_for_constants
@@ -89,6 +102,18 @@ def packed_transposed(weight: Array, starts: Starts) -> Array:
     packed = empty((len(rows) * weight.shape[3] * COLUMNS,))
     pack_transposed_kernel(weight.ravel(), rows, weight.shape[3], packed)
     return packed
+
+
+@parallel_kernel
+def round_kernel(weight, result):
+    """A weight rounded to bfloat16; a chunk is a run of it."""
+    work = divided((len(weight) + RUN - 1) // RUN)
+    for thread in prange(len(work)):
+        for chunk in dealt(work, thread):
+            last = min(len(weight), (chunk + 1) * RUN)
+            for i in range(chunk * RUN, last, LANES):
+                value = rounded(load_lanes(pointer(weight), i, last - i))
+                store_lanes(value, pointer(result), i, last - i)
 
 
 @parallel_kernel

@@ -39,6 +39,13 @@ def shortcut(x: Array, shape: Shape, stride: int) -> Array:
     return x if x.shape == shape else subsample_and_pad(x, channels=shape[3], stride=stride)
 
 
+def spread(dy: Array | None, x_shape: Shape, stride: int) -> Array | None:
+    """dy, the gradient of the shortcut's result, if any, as that of its input."""
+    if dy is None or dy.shape == tuple(x_shape):
+        return dy
+    return subsample_and_pad_grad(dy, x_shape=x_shape, stride=stride)
+
+
 def add_shortcut_grad(dx: Array, dy: Array, stride: int) -> None:
     """Add dy, the gradient of the shortcut's result, to dx, that of its input."""
     add_kernel(flat(dy), picked(dx.shape, stride), dy.shape[3], flat(dx))

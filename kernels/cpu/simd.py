@@ -33,6 +33,7 @@ from .rounding import HALVES, WORDS, narrowed, widened
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
 COUNT = ir.IntType(64)
+NONE = ir.Constant(COUNT, 0)
 ALIGNMENT = 4  # bytes: all that LLVM may assume of an address, so it uses unaligned loads
 
 
@@ -107,7 +108,40 @@ def first_lanes(builder, count):
 
 def lanes_between(builder, low, high):
     """Mask of the lanes low .. high, without `high`."""
-    return builder.and_(first_lanes(builder, high), builder.not_(first_lanes(builder, low)))
+    mask = first_lanes(builder, high)
+    return mask if low is NONE else builder.and_(mask, builder.not_(first_lanes(builder, low)))
+
+
+def copied_halves(builder, data, index, low, high):
+    """`masked_load` without an instruction for it: LLVM would have a branch for each lane."""
+    buffer = cgutils.alloca_once(builder, HALVES)
+    builder.store(ir.Constant(HALVES, None), buffer)
+    inside, outside, count = halves_between(builder, buffer, data, index, low, high)
+    cgutils.raw_memcpy(builder, inside, outside, count, 2)
+    return builder.load(buffer)
+
+
+def copy_halves(builder, value, data, index, low, high):
+    """`masked_store` without an instruction for it."""
+    buffer = cgutils.alloca_once(builder, HALVES)
+    builder.store(value, buffer)
+    inside, outside, count = halves_between(builder, buffer, data, index, low, high)
+    cgutils.raw_memcpy(builder, outside, inside, count, 2)
+
+
+def halves_between(builder, buffer, data, index, low, high):
+    """Lanes low .. high that a vector has: `(where in a buffer, where in memory, how many)`."""
+    low, high = (within(builder, end) for end in (low, high))
+    count = builder.select(builder.icmp_signed("<", low, high), builder.sub(high, low), NONE)
+    start = builder.bitcast(buffer, data.type)
+    return builder.gep(start, [low]), builder.gep(data, [builder.add(index, low)]), count
+
+
+def within(builder, lane):
+    """A lane's number, not below 0 and not above LANES."""
+    lane = builder.select(builder.icmp_signed("<", lane, NONE), NONE, lane)
+    most = ir.Constant(COUNT, LANES)
+    return builder.select(builder.icmp_signed("<", lane, most), lane, most)
 
 
 def memory_type(data):
@@ -131,20 +165,26 @@ def plain_store(builder, value, data, index):
     builder.store(value, address(builder, data, index, kind), align=alignment)
 
 
-def masked_load(builder, data, index, mask):
-    """A vector from `index`, with zeros in the lanes outside of the mask."""
+def masked_load(builder, data, index, low, high):
+    """Lanes low .. high of a vector from `index`, zeros in the others."""
     kind, _, alignment = memory_type(data)
+    if kind is HALVES and LANES < 16:
+        return widened(builder, copied_halves(builder, data, index, low, high))
     place = address(builder, data, index, kind), ir.Constant(ir.IntType(32), alignment)
     zeros = ir.Constant(kind, [0 if kind is HALVES else 0.0] * LANES)
-    value = masked(builder, "load", data, kind, [*place, mask, zeros])
+    value = masked(builder, "load", data, kind, [*place, lanes_between(builder, low, high), zeros])
     return widened(builder, value) if kind is HALVES else value
 
 
-def masked_store(builder, value, data, index, mask):
-    """Write the lanes of the mask from `index`."""
+def masked_store(builder, value, data, index, low, high):
+    """Write lanes low .. high of a vector from `index`."""
     kind, _, alignment = memory_type(data)
     value = narrowed(builder, value) if kind is HALVES else value
+    if kind is HALVES and LANES < 16:
+        copy_halves(builder, value, data, index, low, high)
+        return
     place = address(builder, data, index, kind), ir.Constant(ir.IntType(32), alignment)
+    mask = lanes_between(builder, low, high)
     masked(builder, "store", data, ir.VoidType(), [value, *place, mask])
 
 
@@ -194,7 +234,7 @@ def load_some(typing_context, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         data, index, count = arguments
-        return masked_load(builder, data, index, first_lanes(builder, count))
+        return masked_load(builder, data, index, NONE, count)
 
     return vector(array, types.intp, types.intp), codegen
 
@@ -205,7 +245,7 @@ def load_inside(typing_context, array, index, low, high):
 
     def codegen(context, builder, signature, arguments):
         data, index, low, high = arguments
-        return masked_load(builder, data, index, lanes_between(builder, low, high))
+        return masked_load(builder, data, index, low, high)
 
     return vector(array, types.intp, types.intp, types.intp), codegen
 
@@ -226,7 +266,7 @@ def store_some(typing_context, value, array, index, count):
 
     def codegen(context, builder, signature, arguments):
         value, data, index, count = arguments
-        masked_store(builder, value, data, index, first_lanes(builder, count))
+        masked_store(builder, value, data, index, NONE, count)
         return context.get_dummy_value()
 
     return types.void(vector, array, types.intp, types.intp), codegen
@@ -238,7 +278,7 @@ def store_inside(typing_context, value, array, index, low, high):
 
     def codegen(context, builder, signature, arguments):
         value, data, index, low, high = arguments
-        masked_store(builder, value, data, index, lanes_between(builder, low, high))
+        masked_store(builder, value, data, index, low, high)
         return context.get_dummy_value()
 
     return types.void(vector, array, types.intp, types.intp, types.intp), codegen
@@ -280,6 +320,38 @@ def copy_elements(typing_context, source, start, target, to, count):
         return context.get_dummy_value()
 
     return types.void(source, types.intp, target, types.intp, types.intp), codegen
+
+
+@intrinsic
+def rounds(typing_context, array):
+    """Whether what is stored to a pointer is rounded: a constant of the compiled code."""
+    rounds = array.dtype != types.float32
+
+    def codegen(context, builder, signature, arguments):
+        return context.get_constant(types.boolean, rounds)
+
+    return types.boolean(array), codegen
+
+
+@intrinsic
+def differ(typing_context, array, other):
+    """Whether two pointers are to other types: a constant of the compiled code."""
+    differ = array.dtype != other.dtype
+
+    def codegen(context, builder, signature, arguments):
+        return context.get_constant(types.boolean, differ)
+
+    return types.boolean(array, other), codegen
+
+
+@intrinsic
+def rounded(typing_context, value):
+    """A vector rounded to bfloat16, in registers."""
+
+    def codegen(context, builder, signature, arguments):
+        return widened(builder, narrowed(builder, *arguments))
+
+    return vector(vector), codegen
 
 
 @intrinsic
@@ -348,6 +420,12 @@ def define_operator(symbol, instruction):
 for name in ("add", "sub", "mul"):
     define_operator(getattr(operator, name), f"f{name}")
     define_operator(getattr(operator, f"i{name}"), f"f{name}")
+
+
+@helper
+def as_stored(value, array):
+    """What a load would give after a store to this array."""
+    return rounded(value) if rounds(array) else value
 
 
 @helper

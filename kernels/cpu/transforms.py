@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from .compiling import helper
-from .operands import grad_terms, input_terms, load_grad, load_input
+from .operands import factor_of_grad, factor_of_input, grad_terms, input_terms
 from .simd import LANES, broadcast, fma, load, load_lanes, store, store_lanes
 from .tile import COLUMNS
 
@@ -159,29 +159,29 @@ def transform_input(source, w, tile, v, t, step, spare):
             across = 0 <= col + j < w.width
             if down and across and lanes >= LANES:
                 column = input_transform(
-                    load_input(source, terms, here, LANES, True),
-                    load_input(source, terms, here + line, LANES, True),
-                    load_input(source, terms, here + 2 * line, LANES, True),
-                    load_input(source, terms, here + 3 * line, LANES, True),
-                    load_input(source, terms, here + 4 * line, LANES, True),
-                    load_input(source, terms, here + 5 * line, LANES, True),
+                    factor_of_input(source, terms, here, LANES, True),
+                    factor_of_input(source, terms, here + line, LANES, True),
+                    factor_of_input(source, terms, here + 2 * line, LANES, True),
+                    factor_of_input(source, terms, here + 3 * line, LANES, True),
+                    factor_of_input(source, terms, here + 4 * line, LANES, True),
+                    factor_of_input(source, terms, here + 5 * line, LANES, True),
                 )
             else:
                 column = input_transform(
-                    load_input(source, terms, here, lanes, across and 0 <= row < w.height),
-                    load_input(
+                    factor_of_input(source, terms, here, lanes, across and 0 <= row < w.height),
+                    factor_of_input(
                         source, terms, here + line, lanes, across and 0 <= row + 1 < w.height
                     ),
-                    load_input(
+                    factor_of_input(
                         source, terms, here + 2 * line, lanes, across and 0 <= row + 2 < w.height
                     ),
-                    load_input(
+                    factor_of_input(
                         source, terms, here + 3 * line, lanes, across and 0 <= row + 3 < w.height
                     ),
-                    load_input(
+                    factor_of_input(
                         source, terms, here + 4 * line, lanes, across and 0 <= row + 4 < w.height
                     ),
-                    load_input(
+                    factor_of_input(
                         source, terms, here + 5 * line, lanes, across and 0 <= row + 5 < w.height
                     ),
                 )
@@ -301,10 +301,10 @@ def transform_output_grad(grad, w, tile, channels, d, t, step, spare):
         for j in range(TILE):
             here = start + j * channels + c
             column = output_grad_transform(
-                load_grad(grad, terms, here, lanes, j < cols),
-                load_grad(grad, terms, here + line, lanes, j < cols and rows > 1),
-                load_grad(grad, terms, here + 2 * line, lanes, j < cols and rows > 2),
-                load_grad(grad, terms, here + 3 * line, lanes, j < cols and rows > 3),
+                factor_of_grad(grad, terms, here, lanes, j < cols),
+                factor_of_grad(grad, terms, here + line, lanes, j < cols and rows > 1),
+                factor_of_grad(grad, terms, here + 2 * line, lanes, j < cols and rows > 2),
+                factor_of_grad(grad, terms, here + 3 * line, lanes, j < cols and rows > 3),
             )
             store_six(column, spare, j * LANES, TILE * LANES)
         for i in range(EDGE):

@@ -32,13 +32,12 @@ import numpy as np
 from numba import prange
 
 from ..backward_link import BackwardLink
-from .batch_norm import chunk_grad_sums
+from .batch_norm import mask_and_sum
 from .compiling import helper, parallel_kernel
 from .dealing import dealt, divided
-from .finish import NOTHING, Finish, finish_chunk
-from .memory import NO_FLOATS, Array, Ints, Shape, empty, part, scratch
+from .finish import NOTHING, Finish, finish_chunk, typed
+from .memory import NO_FLOATS, Array, Ints, Shape, empty, flat, no_map, part, scratch
 from .operands import (
-    NO_INPUT,
     Input,
     MaskAndSum,
     OutputGrad,
@@ -47,12 +46,12 @@ from .operands import (
     grad_pointers,
     input_pointers,
     mask_pointers,
-    masked_pointers,
     prefetch_grads,
 )
-from .packing import once_for_constants
+from .packing import as_factor, once_for_constants
 from .partial_sums import at_most, sum_of_parts
-from .simd import LANES, keep, pointer, store
+from .simd import LANES, keep, pointer, rounds, store
+from .sums import move, room_for, round_sums, sums_of
 from .tile import (
     COLUMNS,
     ROWS,
@@ -81,7 +80,6 @@ from .transforms import (
 )
 from .window import Window, by_shape, fill_zero, prefetch_share, window
 
-NO_STARTS = np.empty(0, np.int64)
 # Floats between frequencies. A transform writes to all 36 matrices; at a distance of whole
 # multiples of 2 KB their lines would share few sets of the cache, so each lies one line further.
 SKEW = 16
@@ -93,9 +91,9 @@ SKEW = 16
 def conv2d(source: Input, weight: Array, *, padding: int = 1, finish: Finish = NOTHING) -> Array:
     w = window(source.x.shape, (3, 3), 1, padding)
     channels = weight.shape[3]
-    y = empty((w.images, w.rows, w.cols, channels))
-    u = transformed(weight)
-    forward_kernel(flat_input(source), w, u, channels, finish, y.reshape(-1))
+    y = empty((w.images, w.rows, w.cols, channels), source.x.dtype)
+    u = transformed(weight, y.dtype)
+    forward_kernel(flat_input(source), w, u, channels, typed(finish, y), flat(y))
     return y
 
 
@@ -129,20 +127,24 @@ def conv2d_grads(
     rows = round_up.py_func(w.channels, ROWS)
     size = 0 if source is None else part_size(w.channels, channels)
     parts = empty((number_of_parts(w, size), size))
-    dx = NO_FLOATS
+    dtype = grad.dy.dtype
+    u, dx = NO_FLOATS, empty((0,), dtype)
     if weight is not None:
-        dx = empty(x_shape) if add_to is None else add_to
-    mask = MaskAndSum(link.z.ravel(), link.mean, True) if link else MaskAndSum()
-    starts = sum_starts(w, len(parts)) if link else NO_STARTS
-    sums = np.zeros((2, len(starts), w.channels))  # empty blocks are not visited
+        u = transformed_exchanged(as_factor(weight, dtype))
+        dx = empty(x_shape, dtype) if add_to is None else add_to
+    mask = MaskAndSum(no_map(dtype))
+    if link:
+        mask = MaskAndSum(flat(link.z), link.mean, True)
+    starts = sum_starts(w, len(parts))
+    sums = np.zeros((2, len(starts) if link else 0, w.channels))  # empty blocks are not visited
     grads_kernel(
-        flat_input(source or NO_INPUT),
+        flat_input(source or Input(empty((0,), dtype))),
         w,
         flat_grad(grad),
-        NO_FLOATS if weight is None else transformed_exchanged(weight),
+        u,
         channels,
         add_to is not None,
-        dx.reshape(-1),
+        flat(dx),
         parts,
         mask,
         starts,
@@ -238,18 +240,19 @@ def forward_kernel(source, w, u, channels, finish, y):
     for thread in prange(len(work)):
         for chunk in dealt(work, thread):
             first, last = chunk * step, min(strips, (chunk + 1) * step)
-            end = last * tiles_across(w)
+            pixels = first_pixel(w, first), first_pixel(w, last)
+            room = room_for(pointer(y), (pixels[1] - pixels[0]) * channels)
+            sums = sums_of(pointer(y), pointer(room), pixels[0] * channels)
+            end, operands = last * tiles_across(w), (input_pointers(source), w, pointer(u))
             for tile in range(first * tiles_across(w), end, BLOCK):
                 count = min(BLOCK, end - tile)
-                forward_block(
-                    input_pointers(source), w, pointer(u), channels, tile, count, pointer(y)
-                )
-            pixels = first_pixel(w, first), first_pixel(w, last)
-            finish_chunk(finish, chunk, pointer(y), channels, *pixels, 0, channels)
+                forward_block(*operands, channels, tile, count, pointer(y), sums)
+            finish_chunk(finish, chunk, sums, pointer(y), channels, *pixels, 0, channels)
+            keep(room)
 
 
 @helper
-def forward_block(source, w, u, channels, first, count, y):
+def forward_block(source, w, u, channels, first, count, y, sums):
     """Transform, 36 products, transform back, for `count` tiles from `first`."""
     width = round_up(channels, COLUMNS)
     v_step, m_step = frequency_step(w.channels), frequency_step(channels)
@@ -265,7 +268,7 @@ def forward_block(source, w, u, channels, first, count, y):
         panel = f * weight_step(w.channels, width)
         multiply_tiles(v, f * v_step, w.channels, u, panel, width, count, m, f * m_step)
     for t in range(count):
-        transform_output(m, t, m_step, w, first + t, channels, y, spare)
+        transform_output(m, t, m_step, w, first + t, channels, sums, spare)
     keep(room)
 
 
@@ -310,6 +313,12 @@ def reached(w, tile):
     image, strip = divmod(strips, tiles_down(w))
     rows = strip * TILE - w.padding + EDGE - TILE if strip > 0 else 0
     return (image * w.height + min(rows, w.height)) * w.width * w.channels
+
+
+@helper
+def room_size(w):
+    """The most sums of dx that are not yet whole, or become so in a block: its strips and rows."""
+    return (BLOCK // tiles_across(w) + 3) * EDGE * w.width * w.channels
 
 
 @helper
@@ -374,57 +383,39 @@ def grads_kernel(source, w, grad, u, channels, add, dx, parts, mask, starts, sum
         for i in dealt(work, thread):
             begin, end = i * w.images // count * tiles, (i + 1) * w.images // count * tiles
             stop = max(end, begin + 1)  # a part without tiles writes zeros
+            operands = input_pointers(source), w, grad_pointers(grad), pointer(u), channels
+            room = room_for(pointer(dx), room_size(w))
             for tile in range(begin, stop, BLOCK):
-                grads_block(
-                    input_pointers(source),
-                    w,
-                    grad_pointers(grad),
-                    pointer(u),
-                    channels,
-                    tile,
-                    min(BLOCK, end - tile),
-                    len(dx) > 0,
-                    add,
-                    pointer(dx),
-                    parts.size > 0,
-                    tile == begin,
-                    pointer(parts[i]),
-                    mask_pointers(mask),
-                )
+                block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
+                chunk = starts[block], starts[block + 1]
+                so_far = sums_of(pointer(dx), pointer(room), chunk[0] * w.channels)
+                place = tile, min(BLOCK, end - tile), len(dx) > 0, add, pointer(dx), so_far
+                total = parts.size > 0, tile == begin, pointer(parts[i])
+                grads_block(*operands, *place, *total, mask_pointers(mask))
+                if len(dx) > 0 and rounds(pointer(dx)):
+                    first, last = chunk[0] * w.channels, chunk[1] * w.channels
+                    round_sums(so_far, first, last, add, pointer(dx))
+                    move(so_far, last, reached(w, min(tile + BLOCK, end)), pointer(room))
                 if mask.wanted:
-                    block = i * ((len(starts) - 1) // count) + (tile - begin) // BLOCK
-                    chunk = starts[block], starts[block + 1]
+                    gathered = w.channels, *chunk, sums[0, block], sums[1, block]
                     mask_and_sum(
-                        pointer(dx),
-                        input_pointers(source),
-                        mask_pointers(mask),
-                        w.channels,
-                        *chunk,
-                        sums[0, block],
-                        sums[1, block],
+                        pointer(dx), input_pointers(source), mask_pointers(mask), *gathered
                     )
-
-
-@helper
-def mask_and_sum(dx, source, mask, channels, first, last, sums, products):
-    """Mask pixels first .. last of dx, which are complete, and gather batch norm's sums."""
-    grad = masked_pointers(dx, source)
-    for c in range(0, channels, LANES):
-        chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx, sums, products)
+            keep(room)
 
 
 @helper
 def grads_block(
-    source, w, grad, u, channels, first, count, want_dx, add, dx, want_parts, fresh, total, mask
+    source, w, grad, u, channels, first, count, want_dx, add, dx, sums, want, fresh, total, mask
 ):
-    """Add both gradients of `count` tiles from `first` to dx and to the partial sum."""
+    """Add both gradients of `count` tiles from `first` to the sums of dx and to the partial sum."""
     v_step, d_step = frequency_step(w.channels), frequency_step(channels)
     room = scratch(FREQUENCIES * (v_step + d_step + LANES))
     v, d = part(room, 0), part(room, FREQUENCIES * v_step)
     spare = part(room, FREQUENCIES * (v_step + d_step))
     for t in range(count):
         transform_output_grad(grad, w, first + t, channels, d, t, d_step, spare)
-    if want_parts:
+    if want:
         for t in range(count):
             transform_input(source, w, first + t, v, t, v_step, spare)
         ahead = output_range(w, first + BLOCK, channels)
@@ -432,11 +423,11 @@ def grads_block(
     if want_dx:
         ahead, here = input_range(w, first + BLOCK), input_range(w, first)
         input_grads(source.x, *ahead, dx, *here, mask, d, channels, u, count, v, w.channels)
-        if not add:
+        if rounds(dx) or not add:
             begin, end = reached(w, first), reached(w, first + count)
-            fill_zero(dx, begin, end - begin)
+            fill_zero(sums, begin, end - begin)
         for t in range(count):
-            add_input_grad(v, t, v_step, w, first + t, dx, spare)
+            add_input_grad(v, t, v_step, w, first + t, sums, spare)
     keep(room)
 
 
@@ -450,22 +441,9 @@ def add_weight_grads(grad, begin, end, v, depth, d, channels, count, fresh, tota
             b = f * frequency_step(channels) + place(0, c)
             wide = is_wide(width - c)
             for k in range(0, rows, rows_of(wide)):
-                at = f * weight_step(rows, width) + c * rows + k * COLUMNS
-                a = f * frequency_step(depth) + place(0, k)
-                add_transposed(
-                    wide,
-                    fresh,
-                    total,
-                    at,
-                    rows * COLUMNS,
-                    v,
-                    a,
-                    COLUMNS,
-                    d,
-                    b,
-                    BLOCK * COLUMNS,
-                    count,
-                )
+                at, gap = f * weight_step(rows, width) + c * rows + k * COLUMNS, rows * COLUMNS
+                a = v, f * frequency_step(depth) + place(0, k), COLUMNS
+                add_transposed(wide, fresh, total, at, gap, *a, d, b, BLOCK * COLUMNS, count)
 
 
 @helper

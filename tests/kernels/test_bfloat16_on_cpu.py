@@ -6,7 +6,19 @@ import pytest
 from hypothesis import assume, given
 from minires.kernels import cpu, dispatch
 from minires.kernels.backward_link import BackwardLink, Links
-from minires.kernels.cpu import amx, amx_convolution, amx_gradients, dots, rounding, simd
+from minires.kernels.cpu import (
+    amx,
+    amx_convolution,
+    amx_gradients,
+    by_dtype,
+    dots,
+    rounding,
+    simd,
+)
+from minires.kernels.cpu.batch_norm import moments_kernel, written, written_input
+from minires.kernels.cpu.finish import NOTHING
+from minires.kernels.cpu.operands import Input, OutputGrad
+from minires.kernels.cpu.per_channel import combined
 from minires.kernels.dtypes import bfloat16
 from minires.kernels.records import ConvNorm, SavedNorm
 
@@ -20,6 +32,7 @@ from .ways import PAIRS, WAYS, by, choose_way
 
 UNIT = 2.0**-24
 in_pairs = pytest.mark.parametrize("way", PAIRS)
+compiled = pytest.mark.parametrize("way", [*PAIRS, "widened"])
 
 
 @pytest.fixture(params=WAYS)
@@ -131,6 +144,27 @@ def test_rounding_by_the_instruction_and_by_whole_numbers(instruction, rng, monk
     same(bits.view(bfloat16()), numbers.astype(bfloat16()))
 
 
+@pytest.mark.parametrize("low", [-9, 0, 1, 5])
+@pytest.mark.parametrize("high", [-1, 0, 3, simd.LANES, 40])
+def test_parts_of_a_vector(low, high, rng):
+    """The other lanes are zeros when they are loaded, and are not stored."""
+    lanes, here = simd.LANES, slice(max(low, 0), max(low, 0, min(high, simd.LANES)))
+    x, y = (np.zeros(lanes, np.uint16) for _ in range(2))
+    x[:] = maps(rng, lanes).view(np.uint16)
+
+    @numba.njit
+    def copy(x, y, z, low, high):
+        part = simd.load_inside(simd.pointer(x), 0, low, high)
+        simd.store(part, simd.pointer(z), 0)
+        simd.store_inside(simd.load(simd.pointer(x), 0), simd.pointer(y), 0, low, high)
+
+    z, expected = np.ones(lanes, np.float32), np.zeros(lanes, np.uint16)
+    copy(x, y, z, low, high)
+    expected[here] = x[here]
+    np.testing.assert_array_equal(y, expected)
+    same(z.astype(bfloat16()), expected.view(bfloat16()))
+
+
 # ------------------------------------------------------------------------ what is fused
 
 
@@ -159,6 +193,70 @@ def test_moments_are_those_of_the_stored_map(way, shape, filters, side, stride, 
     assert (np.abs(var - values.var((0, 1, 2))) <= (count + 8) * UNIT * 4 * size**2).all()
 
 
+@compiled
+@pytest.mark.parametrize(("shape", "filters", "side", "stride"), LAYERS)
+def test_gathered_moments_have_the_bits_of_a_pass_of_their_own(
+    way, shape, filters, side, stride, rng, monkeypatch
+):
+    choose_way(way, monkeypatch)
+    x, layer = maps(rng, *shape), layer_of(rng, shape, filters, side, stride)
+    _, (z, mean, var, _) = kernels.conv2d_batch_norm(x, layer, relu=True)
+    starts = by_dtype.chunk_starts(x, layer.weight.shape, stride, layer.padding)
+    means, squares = np.empty((2, len(starts) - 1, filters))
+    moments_kernel(z.reshape(-1).view(np.uint16), filters, starts, means, squares)
+    for ours, expected in zip((mean, var), combined(means, squares, starts), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@compiled
+@pytest.mark.parametrize(("shape", "filters", "side", "stride"), LAYERS)
+def test_what_is_pending_is_multiplied_as_if_it_were_a_map(
+    way, shape, filters, side, stride, rng, monkeypatch
+):
+    choose_way(way, monkeypatch)
+    layer, terms = (
+        layer_of(rng, shape, filters, side, stride),
+        rng.random((3, shape[3]), np.float32),
+    )
+    pending = Input(maps(rng, *shape), True, *terms)
+    written_x = Input(written_input(pending))
+    geometry = (layer.weight, stride, layer.padding, NOTHING)
+    z, expected = (by_dtype.finished(one, *geometry) for one in (pending, written_x))
+    same(z, expected)
+    mean, scale, slope, shift = rng.random((4, filters), np.float32)
+    settings = {"norm_pending": True, "mean": mean, "scale": scale, "slope": slope, "shift": shift}
+    grad = OutputGrad(maps(rng, *z.shape), True, maps(rng, *z.shape), z=z, **settings)
+    cases = ((grad, pending), (OutputGrad(written(grad)), written_x))
+    ours, expected = (by_dtype.conv2d_grads(*case, layer) for case in cases)
+    same(ours[0], expected[0])
+    np.testing.assert_array_equal(ours[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "stride"),
+    [
+        ((40, 16, 16, 16), 16, 1),
+        ((3, 9, 8, 24), 24, 1),
+        ((9, 17, 15, 13), 24, 2),
+        ((5, 6, 7, 8), 9, 1),
+    ],
+    ids=["winograd", "columns", "stride", "more channels"],
+)
+def test_a_shortcuts_gradient_is_added_before_the_only_rounding(
+    shape, filters, stride, rng, monkeypatch
+):
+    """Bit for bit what float32 gives."""
+    choose_way("widened", monkeypatch)
+    x, layer = maps(rng, *shape), layer_of(rng, shape, filters, 3, stride)
+    y_shape = kernels.conv2d(x, layer.weight, **layer.geometry).shape
+    dy, around = maps(rng, *y_shape), maps(rng, *y_shape)
+    geometry = {"x_shape": shape, **layer.geometry}
+    exact = cpu.conv2d_input_grad(dy.astype(np.float32), rounded(layer.weight), **geometry)
+    exact += reference.subsample_and_pad_grad(wide(around)[0], x_shape=shape, stride=stride)
+    dx, _ = by_dtype.conv2d_grads(OutputGrad(dy), Input(x), layer, from_shortcut=around.copy())
+    same(dx, exact.astype(bfloat16()))
+
+
 @pytest.mark.parametrize(("shape", "filters", "side", "stride"), LAYERS)
 def test_given_statistics_are_applied_before_the_only_rounding(
     way, shape, filters, side, stride, rng
@@ -175,7 +273,7 @@ def test_given_statistics_are_applied_before_the_only_rounding(
     assert_rounded(y, exact, 40 * layer.weight[..., 0].size * UNIT * largest)
 
 
-@in_pairs
+@compiled
 @pytest.mark.parametrize("shape", [(40, 16, 16, 16), (9, 17, 15, 13), (130, 4, 4, 24)])
 def test_gathered_sums_have_the_bits_of_a_pass_of_their_own(way, shape, rng, monkeypatch):
     choose_way(way, monkeypatch)

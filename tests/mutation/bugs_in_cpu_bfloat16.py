@@ -12,6 +12,7 @@ STRIPS, DOTS = (
 )
 ROUNDING = f"{ON_CPU}::test_rounding_by_the_instruction_and_by_whole_numbers"
 MOMENTS = f"{ON_CPU}::test_moments_are_those_of_the_stored_map"
+WIDENED = f"{ON_CPU}::test_without_pairs_it_is_float32_rounded"
 SUMS = f"{ON_CPU}::test_gathered_sums_have_the_bits_of_a_pass_of_their_own"
 BLOCK = "tests/kernels/test_bfloat16.py::test_a_block_rounds_where_its_parts_do"
 
@@ -197,10 +198,10 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/amx_convolution.py",
+        "kernels/cpu/finish.py",
         f"{ON_CPU}::test_given_statistics_are_applied_before_the_only_rounding",
         {
-            "tiles: sums are normalised without their mean": (
+            "bfloat16 on the cpu: sums are normalised without their mean": (
                 "fma(value - terms[0], terms[1]",
                 "fma(value, terms[1]",
             ),
@@ -235,32 +236,86 @@ MUTANTS = [
         },
     ),
     *planted_in(
-        "kernels/cpu/amx_gradients.py",
+        "kernels/cpu/batch_norm.py",
         SUMS,
         {
-            "tiles: a linked gradient is summed but not masked": (
+            "bfloat16 on the cpu: a linked gradient is summed but not masked": (
                 "first, last, c, True, dx",
                 "first, last, c, False, dx",
             ),
         },
     ),
     *planted_in(
-        "kernels/cpu/by_dtype.py",
-        f"{ON_CPU}::test_without_tiles_it_is_float32_rounded",
+        "kernels/cpu/packing.py",
+        WIDENED,
         {
             "bfloat16 on the cpu: weights are not rounded": (
-                "return widened(narrowed(np.ascontiguousarray(weight)))",
-                "return np.ascontiguousarray(weight)",
+                "    if not is_bfloat16(dtype):\n        return weight\n",
+                "    return weight\n",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/winograd.py",
+        WIDENED,
+        {
+            "bfloat16 on the cpu: sums that a block leaves unfinished are lost": (
+                "move(so_far, last, reached(w, min(tile + BLOCK, end)), pointer(room))",
+                "move(so_far, last, last, pointer(room))",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/sums.py",
+        f"{ON_CPU}::test_a_shortcuts_gradient_is_added_before_the_only_rounding",
+        {
+            "bfloat16 on the cpu: a shortcut's gradient is overwritten": (
+                "value += load_lanes(y, i, last - i)",
+                "value += broadcast(np.float32(0))",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/operands.py",
+        f"{ON_CPU}::test_what_is_pending_is_multiplied_as_if_it_were_a_map",
+        {
+            "bfloat16 on the cpu: a pending input is multiplied with all digits": (
+                "return as_stored(value, source.x) if source.norm_pending else value",
+                "return value",
+            ),
+            "bfloat16 on the cpu: a pending gradient is multiplied with all digits": (
+                "return as_stored(value, grad.dy) if grad.norm_pending else value",
+                "return value",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/simd.py",
+        f"{ON_CPU}::test_parts_of_a_vector",
+        {
+            "bfloat16 on the cpu: the lanes of a part begin at the first": (
+                "return builder.gep(start, [low]), builder",
+                "return builder.gep(start, [NONE]), builder",
+            ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        f"{ON_CPU}::test_gathered_moments_have_the_bits_of_a_pass_of_their_own",
+        {
+            "bfloat16 on the cpu: moments are those of sums before their rounding": (
+                "        value = as_stored(value, x)\n",
+                "",
             ),
         },
     ),
     *planted_in(
         "kernels/cpu/by_dtype.py",
-        MOMENTS,
+        SUMS,
         {
-            "bfloat16 on the cpu: moments of widened maps are left as they were": (
-                "    if finish.moments:\n",
-                "    if finish.normalise:\n",
+            "bfloat16 on the cpu: nothing is linked": (
+                "if not sums_in_strips(x):",
+                "if not is_bfloat16(x.dtype):",
             ),
         },
     ),

@@ -187,8 +187,8 @@ MUTANTS = [
         f"{CONVOLUTION}::test_winograd_weight_grad",
         {
             "winograd: dW counts what lies beyond the right edge of dy": (
-                "load_grad(grad, terms, here, lanes, j < cols)",
-                "load_grad(grad, terms, here, lanes, True)",
+                "factor_of_grad(grad, terms, here, lanes, j < cols)",
+                "factor_of_grad(grad, terms, here, lanes, True)",
             ),
         },
     ),
@@ -336,9 +336,15 @@ MUTANTS = [
         "tests/nn/test_backward_link.py",
         {
             "link: a block of tiles that is not there counts": (
-                "sums = np.zeros((2, len(starts), w.channels))",
-                "sums = np.ones((2, len(starts), w.channels))",
+                "sums = np.zeros((2, len(starts) if link",
+                "sums = np.ones((2, len(starts) if link",
             ),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/batch_norm.py",
+        "tests/nn/test_backward_link.py",
+        {
             "link: the gradient is summed, not masked": (
                 "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, True, dx,",
                 "chunk_grad_sums(grad, mask.z, mask.mean, channels, first, last, c, False, dx,",
@@ -421,7 +427,7 @@ MUTANTS = [
         f"{CONTRACT}::test_batch_norm[cpu]",
         {
             "batch norm on the cpu: the mean leaves out pixels that are left over": (
-                "        s0 += load_lanes(x, at, lanes)\n    return",
+                "        s0 += settled(sums, x, at, lanes)\n    return",
                 "        s0 += broadcast(np.float32(0))\n    return",
             ),
             "batch norm on the cpu: the variance leaves out pixels that are left over": (
