@@ -3,9 +3,10 @@
     python benchmarks/detectors.py [--rounds 3] [--cases nms,roi_align] [--threads 2] [--json FILE]
 
 Each case runs in a process of its own, once a round for each engine, so that what slows one slows
-the other, and peaks of memory are those of the case alone. Where torchvision can't be imported that
-is said, and ours alone is timed. `--torchvision FOLDER` is an unpacked wheel for CUDA beside a
-PyTorch for the CPU: see `tests/detection/torchvision_on_cpu.py`. `--small` shows that all runs.
+the other, and peaks of memory are those of the case alone. The table shows medians, FILE has all
+runs. Where torchvision can't be imported that is said, and ours alone is timed. `--torchvision
+FOLDER` is an unpacked wheel for CUDA beside a PyTorch for the CPU: see
+`tests/detection/torchvision_on_cpu.py`. `--small` shows that all runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from tables import console, machine, new_table
+
+from minires.environment import environment
 
 sys.path.append(str(Path(__file__).parents[1]))  # for `tests`, whose loader of torchvision is used
 
@@ -56,19 +59,22 @@ def main(
         for _ in range(rounds):
             for engine in engines:
                 runs[engine].append(child(engine, case, threads, torchvision, small))
-        rows.append({"case": case, "engines": {e: middle(parts) for e, parts in runs.items()}})
+        engines_of_case = {e: middle(parts) | {"runs": parts} for e, parts in runs.items()}
+        rows.append({"case": case, "engines": engines_of_case})
     show(rows, engines, threads)
     if out:
-        out.write_text(json.dumps({"machine": machine(threads), "rows": rows}, indent=1))
+        made_on = {"machine": machine(threads), "versions": environment()}
+        out.write_text(json.dumps(made_on | {"rows": rows}, indent=1) + "\n")
 
 
 def why_not(folder: Path | None) -> str:
-    """Why torchvision can't be imported, or an empty string."""
-    try:
-        load(folder)
-    except (ImportError, OSError, RuntimeError) as error:
-        return str(error).splitlines()[0]
-    return ""
+    """Why torchvision can't be imported, or an empty string.
+
+    A child tries: the most memory that a process ever held counts as that of its children, too.
+    """
+    words = [sys.executable, __file__, "--try", str(folder or "")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
 def load(folder: Path | None) -> Any:
@@ -82,6 +88,11 @@ def load(folder: Path | None) -> Any:
     return torchvision
 
 
+def load_from(folder: str) -> Any:
+    """The same, with the folder, or nothing, as a text."""
+    return load(Path(folder) if folder else None)
+
+
 def child(
     engine: str, case: str, threads: int, folder: Path | None, small: bool
 ) -> dict[str, float]:
@@ -92,7 +103,7 @@ def child(
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def middle(runs: list[dict[str, float]]) -> dict[str, float]:
+def middle(runs: list[dict[str, float]]) -> dict[str, Any]:
     """Medians over the rounds."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
@@ -117,7 +128,7 @@ def show(rows: list[dict[str, Any]], engines: list[str], threads: int) -> None:
 def run_child(engine: str, case: str, folder: str, small: str) -> None:
     """Print the figures of a case: the best of three calls after one that warms up."""
     if engine == "torchvision":
-        load(Path(folder) if folder else None)
+        load_from(folder)
     work = (OURS if engine == "minires" else THEIRS)[case](small == "1")
     times = []
     for _ in range(4):
@@ -385,5 +396,7 @@ THEIRS: dict[str, Callable[[bool], Work]] = dict(
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         run_child(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--try"]:
+        load_from(sys.argv[2])
     else:
         typer.run(main)
