@@ -156,23 +156,32 @@ def our_inference(backbone: str) -> Callable[[bool], Work]:
     """A detector of the paper's on an image of 600 x 800 pixels."""
 
     def make(small: bool) -> Work:
-        from minires import Tensor
+        from minires import Tensor, no_grad
         from minires.detection import faster_rcnn
 
         model = faster_rcnn(backbone, VOC).eval()
         damp(model.named_parameters(), lambda weight: weight.data.__imul__(0.2))
         side = (64, 80) if small else (600, 800)
-        x = np.random.default_rng(0).standard_normal((1, *side, 3)).astype(np.float32)
-        return lambda: model(Tensor(x))
+        x = Tensor(np.random.default_rng(0).standard_normal((1, *side, 3)).astype(np.float32))
+        if not small:
+            with no_grad():
+                must_be_all(model.proposed(model.trunk(x), side, [side])[0])
+        return lambda: model(x)
 
     return make
 
 
-def damp(parameters: Any, shrink: Callable[[Any], object]) -> None:
+def damp(weights: Any, shrink: Callable[[Any], object]) -> None:
     """A small scale at the end of each block: random networks with held norms overflow."""
-    for name, weight in parameters:
+    for name, weight in weights:
         if name.endswith("bn3.weight"):
             shrink(weight)
+
+
+def must_be_all(proposals: Any) -> None:
+    """Raises: RuntimeError for few: a head without regions takes no time, and would be praised."""
+    if len(proposals) != REGIONS:
+        raise RuntimeError(f"{len(proposals)} regions reach the head, not {REGIONS}")
 
 
 def our_step(small: bool) -> Work:
@@ -235,9 +244,11 @@ def their_inference(backbone: str) -> Callable[[bool], Work]:
         import torch
 
         model = their_resnet() if backbone == "resnet101" else their_vgg()
-        damp(model.eval().named_parameters(), lambda weight: weight.data.mul_(0.2))
+        damp(model.eval().state_dict().items(), lambda weight: weight.mul_(0.2))
         side = (64, 80) if small else (600, 800)
         x = [torch.randn(3, *side, generator=torch.Generator().manual_seed(0))]
+        if not small:
+            model.rpn.register_forward_hook(lambda *call: must_be_all(call[2][0][0]))
 
         def run() -> None:
             with torch.inference_mode():
