@@ -216,6 +216,25 @@ def our_roi_align_grad(small: bool) -> Work:
     return lambda: kernels.roi_align_grad(dy, boxes, images, x_shape=x.shape, scale=1 / 16)
 
 
+def our_roi_max_pool(small: bool) -> Work:
+    """The paper's pooling, of as many bins."""
+    from minires import kernels
+
+    x, boxes = regions(small)
+    images = np.zeros(len(boxes), np.int64)
+    return lambda: kernels.roi_max_pool(x, boxes, images, size=(14, 14), scale=1 / 16)
+
+
+def our_roi_max_pool_grad(small: bool) -> Work:
+    from minires import kernels
+
+    x, boxes = regions(small)
+    images = np.zeros(len(boxes), np.int64)
+    y, argmax = kernels.roi_max_pool(x, boxes, images, size=(14, 14), scale=1 / 16)
+    dy = np.ones_like(y)
+    return lambda: kernels.roi_max_pool_grad(dy, argmax, images, x_shape=x.shape)
+
+
 def our_nms(small: bool) -> Work:
     """Random boxes: a hard case, as most of them stay."""
     from minires import kernels
@@ -230,6 +249,8 @@ OURS: dict[str, Callable[[bool], Work]] = {
     "step": our_step,
     "roi_align": our_roi_align,
     "roi_align_grad": our_roi_align_grad,
+    "roi_max_pool": our_roi_max_pool,
+    "roi_max_pool_grad": our_roi_max_pool_grad,
     "nms": our_nms,
 }
 
@@ -379,6 +400,23 @@ def their_roi_align_grad(small: bool) -> Work:
     return lambda: torch.autograd.grad(y, x, ones, retain_graph=True)
 
 
+def their_roi_max_pool(small: bool) -> Work:
+    from torchvision import ops
+
+    x, boxes = their_regions(small)
+    return lambda: ops.roi_pool(x, boxes, 14, 1 / 16)
+
+
+def their_roi_max_pool_grad(small: bool) -> Work:
+    import torch
+    from torchvision import ops
+
+    x, boxes = their_regions(small)
+    y = ops.roi_pool(x.requires_grad_(), boxes, 14, 1 / 16)
+    ones = torch.ones_like(y)
+    return lambda: torch.autograd.grad(y, x, ones, retain_graph=True)
+
+
 def their_nms(small: bool) -> Work:
     import torch
     from torchvision import ops
@@ -397,6 +435,8 @@ THEIRS: dict[str, Callable[[bool], Work]] = dict(
             their_step,
             their_roi_align,
             their_roi_align_grad,
+            their_roi_max_pool,
+            their_roi_max_pool_grad,
             their_nms,
         ],
         strict=True,

@@ -22,8 +22,7 @@ from .memory import Array, Ints, Shape, empty, scratch
 from .pooling import keep_larger
 from .simd import broadcast, fma, load, load_lanes, pointer, store, store_lanes
 
-BLOCK = 4 * LANES  # channels of a chunk of max pooling, backward
-WIDE = 128  # the same of RoI align: eight cache lines of a bin's gradient are read at once
+WIDE = 128  # channels of a chunk, backward: eight cache lines of a bin are read at once
 GROUP = 64  # boxes that are compared with one before it is known whether one of them suppresses it
 
 # ------------------------------------------------------------------------ RoI align
@@ -199,17 +198,6 @@ def deal_down(line, low, high, share, dx, begin, end):
             store_lanes(total, target, to + k, end - k)
 
 
-@helper
-def copy_block(own, dx, begin):
-    """Put the channels from `begin` of all pixels where they belong."""
-    width, channels = dx.shape[1], dx.shape[2]
-    count = min(BLOCK, channels - begin)
-    for pixel in range(dx.shape[0] * width):
-        h, w = divmod(pixel, width)
-        for c in range(count):
-            dx[h, w, begin + c] = own[pixel * BLOCK + c]
-
-
 # ------------------------------------------------------------------------ RoI max pooling
 
 
@@ -226,7 +214,8 @@ def roi_max_pool(
 def roi_max_pool_grad(dy: Array, argmax: Ints, images: Ints, *, x_shape: Shape) -> Array:
     dx = np.zeros(x_shape, np.float32)
     places = np.ascontiguousarray(argmax, np.int32)
-    pool_grad_kernel(dy, places, images.astype(np.int64), dx)
+    pixels = dx.reshape(x_shape[0], x_shape[1] * x_shape[2], x_shape[3])
+    pool_grad_kernel(dy, places, images.astype(np.int64), pixels)
     return dx
 
 
@@ -271,15 +260,14 @@ def pool_kernel(x, corners, images, y, argmax):
 
 @parallel_kernel
 def pool_grad_kernel(dy, argmax, images, dx):
-    """A chunk is an image and some channels, whose gradient it gathers in a place of its own."""
-    channels = dx.shape[3]
-    blocks = (channels + BLOCK - 1) // BLOCK
+    """As in `align_grad_kernel`; dx is (N, pixels, C)."""
+    channels = dx.shape[2]
+    blocks = (channels + WIDE - 1) // WIDE
     work = divided(len(dx) * blocks)
     for thread in prange(len(work)):
         for task in dealt(work, thread):
             n, block = divmod(task, blocks)
-            begin, end = block * BLOCK, min(channels, (block + 1) * BLOCK)
-            own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
+            begin, end = block * WIDE, min(channels, (block + 1) * WIDE)
             for r in range(len(dy)):
                 if images[r] == n:
                     for p in range(dy.shape[1]):
@@ -287,8 +275,7 @@ def pool_grad_kernel(dy, argmax, images, dx):
                             for c in range(begin, end):
                                 place = argmax[r, p, q, c]
                                 if place >= 0:
-                                    own[place * BLOCK + c - begin] += dy[r, p, q, c]
-            copy_block(own, dx[n], begin)
+                                    dx[n, place, c] += dy[r, p, q, c]
 
 
 # ------------------------------------------------------------------------ suppression

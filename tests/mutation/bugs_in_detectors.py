@@ -48,6 +48,10 @@ MUTANTS = [
                 "columns[:, 1].max()",
                 "columns[:, 1].max() - 1",
             ),
+            "RoI max pooling's gradient: of overlapping regions the last one counts": (
+                "dx[n, place, c] += dy[r, p, q, c]",
+                "dx[n, place, c] = dy[r, p, q, c]",
+            ),
             "RoI align's gradient: regions of all images count": (
                 "if images[r] == n:\n                    for p in range(dy.shape[1]):\n"
                 "                        low",
