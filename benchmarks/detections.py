@@ -137,15 +137,22 @@ def theirs(annotations: Path, detections: Path) -> tuple[Times, Any]:
 
 
 def show(runs: dict[str, list[Times]], images: int) -> None:
-    """Medians in seconds."""
-    table = Table(title=f"{images:,} images, {DETECTIONS * images:,} detections; medians, seconds")
+    """Medians in seconds, and all runs."""
+    title = f"{images:,} images, {DETECTIONS * images:,} detections: seconds, median (all runs)"
+    table = Table(title=title)
     table.add_column("")
     for name in runs:
         table.add_column(name, justify="right")
     for part in next(iter(runs.values()))[0]:
         times = [[run[part] for run in some if part in run] for some in runs.values()]
-        table.add_row(part, *(f"{statistics.median(t):.2f}" if t else "-" for t in times))
+        table.add_row(part, *map(in_words, times))
     console.print(table)
+
+
+def in_words(times: list[float]) -> str:
+    """The median of some seconds, and all of them; of none a dash."""
+    runs = ", ".join(f"{seconds:.2f}" for seconds in times)
+    return f"{statistics.median(times):.2f} ({runs})" if times else "-"
 
 
 if __name__ == "__main__":

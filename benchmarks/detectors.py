@@ -3,9 +3,10 @@
     python benchmarks/detectors.py [--rounds 3] [--cases nms,roi_align] [--threads 2] [--json FILE]
 
 Each case runs in a process of its own, once a round for each engine, so that what slows one slows
-the other, and peaks of memory are those of the case alone. Where torchvision can't be imported that
-is said, and ours alone is timed. `--torchvision FOLDER` is an unpacked wheel for CUDA beside a
-PyTorch for the CPU: see `tests/detection/torchvision_on_cpu.py`. `--small` shows that all runs.
+the other, and peaks of memory are those of the case alone. The table shows medians, FILE has all
+runs. Where torchvision can't be imported that is said, and ours alone is timed. `--torchvision
+FOLDER` is an unpacked wheel for CUDA beside a PyTorch for the CPU: see
+`tests/detection/torchvision_on_cpu.py`. `--small` shows that all runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from tables import console, machine, new_table
+
+from minires.environment import environment
 
 sys.path.append(str(Path(__file__).parents[1]))  # for `tests`, whose loader of torchvision is used
 
@@ -56,19 +59,22 @@ def main(
         for _ in range(rounds):
             for engine in engines:
                 runs[engine].append(child(engine, case, threads, torchvision, small))
-        rows.append({"case": case, "engines": {e: middle(parts) for e, parts in runs.items()}})
+        engines_of_case = {e: middle(parts) | {"runs": parts} for e, parts in runs.items()}
+        rows.append({"case": case, "engines": engines_of_case})
     show(rows, engines, threads)
     if out:
-        out.write_text(json.dumps({"machine": machine(threads), "rows": rows}, indent=1))
+        made_on = {"machine": machine(threads), "versions": environment()}
+        out.write_text(json.dumps(made_on | {"rows": rows}, indent=1) + "\n")
 
 
 def why_not(folder: Path | None) -> str:
-    """Why torchvision can't be imported, or an empty string."""
-    try:
-        load(folder)
-    except (ImportError, OSError, RuntimeError) as error:
-        return str(error).splitlines()[0]
-    return ""
+    """Why torchvision can't be imported, or an empty string.
+
+    A child tries: the most memory that a process ever held counts as that of its children, too.
+    """
+    words = [sys.executable, __file__, "--try", str(folder or "")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
 def load(folder: Path | None) -> Any:
@@ -82,6 +88,11 @@ def load(folder: Path | None) -> Any:
     return torchvision
 
 
+def load_from(folder: str) -> Any:
+    """The same, with the folder, or nothing, as a text."""
+    return load(Path(folder) if folder else None)
+
+
 def child(
     engine: str, case: str, threads: int, folder: Path | None, small: bool
 ) -> dict[str, float]:
@@ -92,7 +103,7 @@ def child(
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def middle(runs: list[dict[str, float]]) -> dict[str, float]:
+def middle(runs: list[dict[str, float]]) -> dict[str, Any]:
     """Medians over the rounds."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
@@ -117,7 +128,7 @@ def show(rows: list[dict[str, Any]], engines: list[str], threads: int) -> None:
 def run_child(engine: str, case: str, folder: str, small: str) -> None:
     """Print the figures of a case: the best of three calls after one that warms up."""
     if engine == "torchvision":
-        load(Path(folder) if folder else None)
+        load_from(folder)
     work = (OURS if engine == "minires" else THEIRS)[case](small == "1")
     times = []
     for _ in range(4):
@@ -145,23 +156,32 @@ def our_inference(backbone: str) -> Callable[[bool], Work]:
     """A detector of the paper's on an image of 600 x 800 pixels."""
 
     def make(small: bool) -> Work:
-        from minires import Tensor
+        from minires import Tensor, no_grad
         from minires.detection import faster_rcnn
 
         model = faster_rcnn(backbone, VOC).eval()
         damp(model.named_parameters(), lambda weight: weight.data.__imul__(0.2))
         side = (64, 80) if small else (600, 800)
-        x = np.random.default_rng(0).standard_normal((1, *side, 3)).astype(np.float32)
-        return lambda: model(Tensor(x))
+        x = Tensor(np.random.default_rng(0).standard_normal((1, *side, 3)).astype(np.float32))
+        if not small:
+            with no_grad():
+                must_be_all(model.proposed(model.trunk(x), side, [side])[0])
+        return lambda: model(x)
 
     return make
 
 
-def damp(parameters: Any, shrink: Callable[[Any], object]) -> None:
+def damp(weights: Any, shrink: Callable[[Any], object]) -> None:
     """A small scale at the end of each block: random networks with held norms overflow."""
-    for name, weight in parameters:
+    for name, weight in weights:
         if name.endswith("bn3.weight"):
             shrink(weight)
+
+
+def must_be_all(proposals: Any) -> None:
+    """Raises: RuntimeError for few: a head without regions takes no time, and would be praised."""
+    if len(proposals) != REGIONS:
+        raise RuntimeError(f"{len(proposals)} regions reach the head, not {REGIONS}")
 
 
 def our_step(small: bool) -> Work:
@@ -196,6 +216,25 @@ def our_roi_align_grad(small: bool) -> Work:
     return lambda: kernels.roi_align_grad(dy, boxes, images, x_shape=x.shape, scale=1 / 16)
 
 
+def our_roi_max_pool(small: bool) -> Work:
+    """The paper's pooling, of as many bins."""
+    from minires import kernels
+
+    x, boxes = regions(small)
+    images = np.zeros(len(boxes), np.int64)
+    return lambda: kernels.roi_max_pool(x, boxes, images, size=(14, 14), scale=1 / 16)
+
+
+def our_roi_max_pool_grad(small: bool) -> Work:
+    from minires import kernels
+
+    x, boxes = regions(small)
+    images = np.zeros(len(boxes), np.int64)
+    y, argmax = kernels.roi_max_pool(x, boxes, images, size=(14, 14), scale=1 / 16)
+    dy = np.ones_like(y)
+    return lambda: kernels.roi_max_pool_grad(dy, argmax, images, x_shape=x.shape)
+
+
 def our_nms(small: bool) -> Work:
     """Random boxes: a hard case, as most of them stay."""
     from minires import kernels
@@ -210,6 +249,8 @@ OURS: dict[str, Callable[[bool], Work]] = {
     "step": our_step,
     "roi_align": our_roi_align,
     "roi_align_grad": our_roi_align_grad,
+    "roi_max_pool": our_roi_max_pool,
+    "roi_max_pool_grad": our_roi_max_pool_grad,
     "nms": our_nms,
 }
 
@@ -224,9 +265,11 @@ def their_inference(backbone: str) -> Callable[[bool], Work]:
         import torch
 
         model = their_resnet() if backbone == "resnet101" else their_vgg()
-        damp(model.eval().named_parameters(), lambda weight: weight.data.mul_(0.2))
+        damp(model.eval().state_dict().items(), lambda weight: weight.mul_(0.2))
         side = (64, 80) if small else (600, 800)
         x = [torch.randn(3, *side, generator=torch.Generator().manual_seed(0))]
+        if not small:
+            model.rpn.register_forward_hook(lambda *call: must_be_all(call[2][0][0]))
 
         def run() -> None:
             with torch.inference_mode():
@@ -357,6 +400,23 @@ def their_roi_align_grad(small: bool) -> Work:
     return lambda: torch.autograd.grad(y, x, ones, retain_graph=True)
 
 
+def their_roi_max_pool(small: bool) -> Work:
+    from torchvision import ops
+
+    x, boxes = their_regions(small)
+    return lambda: ops.roi_pool(x, boxes, 14, 1 / 16)
+
+
+def their_roi_max_pool_grad(small: bool) -> Work:
+    import torch
+    from torchvision import ops
+
+    x, boxes = their_regions(small)
+    y = ops.roi_pool(x.requires_grad_(), boxes, 14, 1 / 16)
+    ones = torch.ones_like(y)
+    return lambda: torch.autograd.grad(y, x, ones, retain_graph=True)
+
+
 def their_nms(small: bool) -> Work:
     import torch
     from torchvision import ops
@@ -375,6 +435,8 @@ THEIRS: dict[str, Callable[[bool], Work]] = dict(
             their_step,
             their_roi_align,
             their_roi_align_grad,
+            their_roi_max_pool,
+            their_roi_max_pool_grad,
             their_nms,
         ],
         strict=True,
@@ -385,5 +447,7 @@ THEIRS: dict[str, Callable[[bool], Work]] = dict(
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         run_child(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--try"]:
+        load_from(sys.argv[2])
     else:
         typer.run(main)

@@ -6,7 +6,7 @@
 looks at the built-in scenes with the small ResNet and the small VGG of each seed in FOLDER: what
 their proposals cover, what is wrong with their detections, what becomes of both when one network
 judges the other's proposals, and how well a linear classifier tells the classes from the maps of
-each depth.
+each depth. What was seen of a seed is kept in FOLDER and not looked at anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lesson_figures import LESSON, shrink, with_measurements
 from minires.kernels.devices import choose, move, to_host
 
 from minires import Tensor, no_grad
-from minires.common.json_files import write_json
+from minires.common.json_files import read_json, write_json
 from minires.common.output import escape_what_cannot_be_printed
 from minires.common.pictures import COLOURS, new_figure, save
 from minires.detection import FasterRCNN, load_detector, scenes
@@ -309,7 +309,15 @@ def main(
 
 
 def of_seed(folder: Path, seed: int, data: DetectionData, device: str) -> Values:
-    """All figures of one seed."""
+    """All figures of one seed, kept in a file."""
+    path = folder / f"figures-seed{seed}-{len(data.train)}-{len(data.test)}.json"
+    if not path.exists():
+        write_json(path, measured(folder, seed, data, device))
+    return dict(read_json(path, "delete it to look anew"))
+
+
+def measured(folder: Path, seed: int, data: DetectionData, device: str) -> Values:
+    """The same, from the seed's detectors."""
     paths = {kind: folder / f"{kind}-seed{seed}" / "detector.safetensors" for kind in SHORT}
     models = {kind: load_detector(path).to(device) for kind, path in paths.items()}
     known = {kind: probe(model, data) for kind, model in models.items()}
@@ -320,8 +328,6 @@ def of_seed(folder: Path, seed: int, data: DetectionData, device: str) -> Values
 
 def read_steps(folder: Path, seed: str) -> int:
     """How long the detectors were trained."""
-    from minires.common.json_files import read_json
-
     config = read_json(folder / f"resnet-seed{seed}" / "config.json", "train it anew")
     return int(config["recipe"]["iterations"])
 

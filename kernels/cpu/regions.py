@@ -4,7 +4,8 @@ The samples of a bin form a grid, so a pixel's weight in its mean is a weight of
 of its column: each pixel is read once a bin, however many samples touch it. In (H, W, C) a pixel is
 a run of channels, which vectors walk. A chunk of the forward pass is a row of bins. Backward, a
 chunk owns some channels of an image's gradient and walks all regions in order: nothing is written
-by two threads, and bits do not depend on their number.
+by two threads, and bits do not depend on their number. There RoI align deals a row of bins out to
+a line of pixels first, across, and the line to the rows of the map then, down.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from numba import prange
 
 from .compiling import LANES, helper, kernel, parallel_kernel
 from .dealing import dealt, divided
-from .memory import Array, Ints, Shape, empty
+from .memory import Array, Ints, Shape, empty, scratch
 from .pooling import keep_larger
 from .simd import broadcast, fma, load, load_lanes, pointer, store, store_lanes
 
-BLOCK = 4 * LANES  # channels of a chunk, backward
+WIDE = 128  # channels of a chunk, backward: eight cache lines of a bin are read at once
 GROUP = 64  # boxes that are compared with one before it is known whether one of them suppresses it
 
 # ------------------------------------------------------------------------ RoI align
@@ -152,49 +153,49 @@ def align_kernel(x, images, down, rows, across, columns, y):
 
 @parallel_kernel
 def align_grad_kernel(dy, images, down, rows, across, columns, dx):
-    """A chunk is an image and some channels, whose gradient it gathers in a place of its own."""
+    """A chunk is an image and some channels of its gradient, to which no other one writes."""
     channels = dx.shape[3]
-    blocks = (channels + BLOCK - 1) // BLOCK
+    blocks = (channels + WIDE - 1) // WIDE
     work = divided(len(dx) * blocks)
     for thread in prange(len(work)):
         for task in dealt(work, thread):
             n, block = divmod(task, blocks)
-            own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
-            own_shape = (1, dx.shape[1], dx.shape[2], BLOCK)
+            begin, end = block * WIDE, min(channels, (block + 1) * WIDE)
+            line = scratch(dx.shape[2] * WIDE)
             for r in range(len(dy)):
                 if images[r] == n:
-                    room = longest_reach(r, rows, columns)
-                    offsets, weights = np.empty(room, np.int64), np.empty(room, np.float32)
                     for p in range(dy.shape[1]):
-                        for q in range(dy.shape[2]):
-                            count = terms_of_bin(
-                                r, p, q, down, rows, across, columns, own_shape, offsets, weights
-                            )
-                            grad = pointer(dy[r, p, q])
-                            spread_bin(grad, block * BLOCK, channels, count, offsets, weights, own)
-            copy_block(own, dx[n], block * BLOCK)
+                        low, high = deal_across(dy[r, p], across[r], columns[r], begin, end, line)
+                        for h in range(rows[r, p, 0], rows[r, p, 1]):
+                            deal_down(line, low, high, down[r, p, h], dx[n, h], begin, end)
 
 
 @helper
-def spread_bin(grad, begin, channels, count, offsets, weights, own):
-    """Add a bin's gradient, of the channels from `begin`, to its pixels."""
-    target = pointer(own)
-    for k in range(0, min(BLOCK, channels - begin), LANES):
-        value = load_lanes(grad, begin + k, channels - begin - k)
-        for t in range(count):
-            total = fma(broadcast(weights[t]), value, load(target, offsets[t] + k))
-            store(total, target, offsets[t] + k)
+def deal_across(dy, across, columns, begin, end, line):
+    """Give a row of bins to the pixels of a line; returns from where to where they lie."""
+    low, high = columns[:, 0].min(), columns[:, 1].max()
+    line[low * WIDE : high * WIDE] = 0.0
+    sums = pointer(line)
+    for q in range(len(dy)):
+        grad = pointer(dy[q])
+        for w in range(columns[q, 0], columns[q, 1]):
+            weight, place = broadcast(across[q, w]), w * WIDE - begin
+            for k in range(begin, end, LANES):
+                total = fma(weight, load_lanes(grad, k, end - k), load(sums, place + k))
+                store(total, sums, place + k)
+    return low, high
 
 
 @helper
-def copy_block(own, dx, begin):
-    """Put the channels from `begin` of all pixels where they belong."""
-    width, channels = dx.shape[1], dx.shape[2]
-    count = min(BLOCK, channels - begin)
-    for pixel in range(dx.shape[0] * width):
-        h, w = divmod(pixel, width)
-        for c in range(count):
-            dx[h, w, begin + c] = own[pixel * BLOCK + c]
+def deal_down(line, low, high, share, dx, begin, end):
+    """Add a line, times its share, to a row of the map."""
+    sums, target, weight = pointer(line), pointer(dx), broadcast(share)
+    for w in range(low, high):
+        place, to = w * WIDE - begin, w * dx.shape[1]
+        for k in range(begin, end, LANES):
+            before = load_lanes(target, to + k, end - k)
+            total = fma(weight, load(sums, place + k), before)
+            store_lanes(total, target, to + k, end - k)
 
 
 # ------------------------------------------------------------------------ RoI max pooling
@@ -213,7 +214,8 @@ def roi_max_pool(
 def roi_max_pool_grad(dy: Array, argmax: Ints, images: Ints, *, x_shape: Shape) -> Array:
     dx = np.zeros(x_shape, np.float32)
     places = np.ascontiguousarray(argmax, np.int32)
-    pool_grad_kernel(dy, places, images.astype(np.int64), dx)
+    pixels = dx.reshape(x_shape[0], x_shape[1] * x_shape[2], x_shape[3])
+    pool_grad_kernel(dy, places, images.astype(np.int64), pixels)
     return dx
 
 
@@ -258,15 +260,14 @@ def pool_kernel(x, corners, images, y, argmax):
 
 @parallel_kernel
 def pool_grad_kernel(dy, argmax, images, dx):
-    """A chunk is an image and some channels, whose gradient it gathers in a place of its own."""
-    channels = dx.shape[3]
-    blocks = (channels + BLOCK - 1) // BLOCK
+    """As in `align_grad_kernel`; dx is (N, pixels, C)."""
+    channels = dx.shape[2]
+    blocks = (channels + WIDE - 1) // WIDE
     work = divided(len(dx) * blocks)
     for thread in prange(len(work)):
         for task in dealt(work, thread):
             n, block = divmod(task, blocks)
-            begin, end = block * BLOCK, min(channels, (block + 1) * BLOCK)
-            own = np.zeros(dx.shape[1] * dx.shape[2] * BLOCK, np.float32)
+            begin, end = block * WIDE, min(channels, (block + 1) * WIDE)
             for r in range(len(dy)):
                 if images[r] == n:
                     for p in range(dy.shape[1]):
@@ -274,8 +275,7 @@ def pool_grad_kernel(dy, argmax, images, dx):
                             for c in range(begin, end):
                                 place = argmax[r, p, q, c]
                                 if place >= 0:
-                                    own[place * BLOCK + c - begin] += dy[r, p, q, c]
-            copy_block(own, dx[n], begin)
+                                    dx[n, place, c] += dy[r, p, q, c]
 
 
 # ------------------------------------------------------------------------ suppression

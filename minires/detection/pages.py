@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SHOWN, MISSES, THRESHOLD = 6, 8, 0.5  # images; misses of either kind; least score that is shown
 NAMED = 12  # classes whose curves are named
+DASHES = ("-", "--", ":")  # each once through the colours, so that no two of them look alike
 
 
 class Miss(NamedTuple):
@@ -131,8 +132,9 @@ def draw_curves(evaluation: VocEvaluation) -> Figure:
         label = f"{name} {curve.average_precision():.0%} of {curve.objects:,}"
         recall = np.concatenate([[0], curve.recall])
         precision = np.concatenate([curve.precision[:1], curve.precision])
-        colour = COLOURS[place % len(COLOURS)]  # that of the boxes
-        axis.plot(recall[: len(precision)], precision, color=colour, label=label)
+        turn, number = divmod(place, len(COLOURS))
+        colour, dashes = COLOURS[number], DASHES[turn % len(DASHES)]  # the colour of the boxes
+        axis.plot(recall[: len(precision)], precision, dashes, color=colour, label=label)
     if len(curves) <= NAMED:
         axis.legend(fontsize=7, title="average precision", title_fontsize=7)
     return figure

@@ -269,11 +269,14 @@ def test_detections_of_one_image():
     assert only.scores.tolist() == [0.7]
 
 
-def test_boxes_suppress_those_of_their_class_alone():
-    """80 classes at coordinates near 4,000: classes kept apart by shifting would lose digits."""
-    boxes = np.tile(np.array([[4000.1, 4000.1, 4010.1, 4010.1]], np.float32), (160, 1))
-    classes = np.arange(160) % 80
-    assert suppressed_by_class(boxes, classes, 0.5).tolist() == list(range(80))
+@pytest.mark.parametrize(("apart", "kept"), [(3.332, 80), (3.335, 160)])
+def test_boxes_suppress_those_of_their_class_alone(apart, kept):
+    """80 classes at coordinates near 4,000, two boxes each, which overlap by a little more than one
+    half, or a little less: classes kept apart by shifting would lose the digits that tell."""
+    first = np.array([4000.1, 4000.1, 4010.1, 4010.1])
+    pair = np.stack([first, first + np.array([apart, 0, apart, 0])]).astype(np.float32)
+    boxes, classes = np.repeat(pair, 80, axis=0), np.tile(np.arange(80), 2)
+    assert suppressed_by_class(boxes, classes, 0.5).tolist() == list(range(kept))
 
 
 def test_padding_does_not_change_what_is_found(rng):

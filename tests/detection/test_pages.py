@@ -10,6 +10,7 @@ from minires.detection.annotations import AnnotatedImage, Annotations, Object
 from minires.detection.detections import Detection, Detections
 from minires.detection.sets import DetectionSet
 from minires.detection.small import SETTINGS, small_resnet
+from minires.detection.voc_metric import evaluate_voc
 
 CLASSES = ("cat", "dog")
 
@@ -58,6 +59,17 @@ def test_the_largest_objects_that_no_box_of_their_class_finds_come_first(data):
 def test_the_surest_boxes_that_are_wrong_come_first(data):
     false = pages.false_alarms(data, LIKELY)
     assert [one.text for one in false] == ["cat: 80%", "cat: 60%"]
+
+
+def test_no_two_of_the_named_curves_look_alike():
+    classes, labels = [f"class {n}" for n in range(pages.NAMED)], range(1, pages.NAMED + 1)
+    objects = [annotated(0, label, box_of(0, 0, 20)) for label in labels]
+    images = [AnnotatedImage(0, "0", None, (64, 64))]
+    annotations = Annotations.of("a", classes, images, objects)
+    some = Detections.of([found(0, label, box_of(0, 0, 20), 0.9) for label in labels])
+    lines = pages.draw_curves(evaluate_voc(annotations, some)).axes[0].lines
+    looks = {(line.get_color(), line.get_linestyle()) for line in lines}
+    assert len(looks) == len(lines) == pages.NAMED
 
 
 @pytest.mark.parametrize("least", [0.0, 2.0])

@@ -7,6 +7,7 @@ PYRAMID, SCENES = "tests/detection/test_pyramid.py", "tests/detection/test_scene
 TRAINING = "tests/detection/test_training.py"
 RECORD = "tests/detection/test_against_torchvision.py"
 REFERENCE = "tests/kernels/test_regions.py -k reference"
+OF_CPU = "tests/kernels/test_regions.py -k cpu"
 
 MUTANTS = [
     *planted_in(
@@ -33,6 +34,30 @@ MUTANTS = [
                 "first + (i + 1) * length // bins",
             ),
             "NMS: an overlap on the threshold is too much": ("<= threshold]", "< threshold]"),
+        },
+    ),
+    *planted_in(
+        "kernels/cpu/regions.py",
+        OF_CPU,
+        {
+            "RoI align's gradient: a line keeps what the row of bins before it left": (
+                "    line[low * WIDE : high * WIDE] = 0.0\n",
+                "",
+            ),
+            "RoI align's gradient: the last column of a region gets nothing": (
+                "columns[:, 1].max()",
+                "columns[:, 1].max() - 1",
+            ),
+            "RoI max pooling's gradient: of overlapping regions the last one counts": (
+                "dx[n, place, c] += dy[r, p, q, c]",
+                "dx[n, place, c] = dy[r, p, q, c]",
+            ),
+            "RoI align's gradient: regions of all images count": (
+                "if images[r] == n:\n                    for p in range(dy.shape[1]):\n"
+                "                        low",
+                "if True:\n                    for p in range(dy.shape[1]):\n"
+                "                        low",
+            ),
         },
     ),
     *planted_in(
@@ -103,6 +128,12 @@ MUTANTS = [
             "detections: labels count from 0": (
                 "return regions, classes + 1",
                 "return regions, classes",
+            ),
+            "detections: classes are kept apart by shifting": (
+                "    for one in np.unique(classes):",
+                "    boxes = boxes + (classes[:, None] * boxes.max()).astype(boxes.dtype)\n"
+                "    classes = classes * 0\n"
+                "    for one in np.unique(classes):",
             ),
             "detections: classes suppress each other": (
                 "np.flatnonzero(classes == one)",
