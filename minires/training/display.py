@@ -118,6 +118,24 @@ class Display:
         self.progress.stop()
 
 
+def plain_lines(console: Console) -> Callable[[Trainer], None]:
+    """A `watch` that shows trainers which nobody knows beforehand, one by one and in plain lines.
+
+    In a terminal it shows nothing.
+    """
+    displays: dict[Trainer, Display] = {}
+
+    def watch(trainer: Trainer) -> None:
+        if console.is_terminal:
+            return
+        if trainer not in displays:
+            displays[trainer] = Display(console)
+            displays[trainer].add([trainer])
+        displays[trainer].watch(trainer)
+
+    return watch
+
+
 def loss(trainer: Trainer) -> str:
     """The latest mean loss; "" before the first record."""
     return "" if trainer.loss is None else f"loss {trainer.loss:.2f}"
