@@ -79,7 +79,8 @@ class Display:
         self.progress.update(self.everything, completed=self.pace.done())
         if not self.is_estimated and self.pace.measured[0] >= FIRST:
             self.is_estimated = True
-            self.say(self.estimate())
+            if self.pace.left() >= FIRST:
+                self.say(self.estimate())
         is_finished = trainer.step == trainer.recipe.iterations
         if not self.console.is_terminal and (is_finished or self.clock() - self.told >= EVERY):
             self.told = self.clock()
