@@ -20,6 +20,7 @@ from typing import Annotated
 
 import typer
 from PIL import Image
+from rich.console import Console
 
 from minires.analysis import PROBES, Lab
 from minires.common.files import atomic
@@ -27,6 +28,7 @@ from minires.common.json_files import read_json
 from minires.common.output import errors_as_sentences
 from minires.report import draw_error_curves, group_runs, load_runs
 from minires.training import DivergedError
+from minires.training.display import plain_lines
 
 LESSON = Path(__file__).parents[1] / "docs" / "lesson"
 
@@ -49,7 +51,7 @@ def main(
 
 def experiments(data_dir: Path | None, out: Path, pages: Path) -> None:
     """The networks of the main job, and every probe."""
-    lab = Lab.like(out, data="cifar10", data_dir=data_dir)
+    lab = Lab.like(out, data="cifar10", data_dir=data_dir, watch=plain_lines(Console()))
     for depth in (20, 56):
         for shortcut in (None, "A"):
             lab.trained(depth, shortcut)

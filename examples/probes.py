@@ -26,6 +26,7 @@ from minires.common.json_files import read_json
 from minires.common.output import errors_as_sentences
 from minires.distributed import one_process_only
 from minires.training import PRESETS, DivergedError, Trainer
+from minires.training.display import plain_lines
 
 Preset = Enum("Preset", {name: name for name in PRESETS}, type=str)
 Data = Enum("Data", {name: name for name in ("auto", "cifar10", "builtin")}, type=str)
@@ -85,8 +86,10 @@ def show(probe: Probe, lab: Lab) -> None:
     console.rule(probe.title, align="left")
     started = time.perf_counter()
     with console.status("measuring") as status:
+        lines = plain_lines(console)
 
         def watch(trainer: Trainer) -> None:
+            lines(trainer)
             iterations = trainer.recipe.iterations
             status.update(f"training {trainer.name}: {trainer.step} of {iterations}")
             if trainer.step == iterations:

@@ -38,9 +38,14 @@ def windows(x, kernel_size, stride):
 
 
 def pad(x, padding, value=0.0):
-    """Images with a border of `padding` pixels of `value` on every side."""
-    margins = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-    return np.pad(x, margins, constant_values=value)
+    """Images with a border of `padding` pixels of `value` on every side.
+
+    `np.pad` does the same, but takes more than ten times as long for small images.
+    """
+    n, height, width, channels = x.shape
+    padded = np.full((n, height + 2 * padding, width + 2 * padding, channels), value, x.dtype)
+    padded[:, padding : padding + height, padding : padding + width] = x
+    return padded
 
 
 def col2im(columns, *, x_shape, kernel_size, stride=1, padding=0):

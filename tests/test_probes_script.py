@@ -52,6 +52,8 @@ def test_a_probe_prints_what_it_found_and_where_the_picture_is(tmp_path):
     code, text = run("responses", "--preset", "toy", "--out", tmp_path)
     assert code == 0, text
     assert re.search(r"plain-56: \d", text)
+    for name in ("plain-20", "plain-56", "ResNet-20", "ResNet-56"):  # as the output is a pipe
+        assert re.search(rf"^{name}-seed0: iteration 16 of 16, loss ", text, re.MULTILINE)
     assert "Source: He et al. 2015" in text
     found = json.loads((tmp_path / "probes" / "responses.json").read_text())["found"]
     assert len(found) == 4

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom: pixels, the last two behind the box
+Sides = tuple[int, int]  # the least and the most, in pixels
 SMALLEST = 0.08  # of the area
 LOW, HIGH = 3 / 4, 4 / 3  # width by height
 TRIES = 10
@@ -61,9 +62,9 @@ def box_at(left: int, top: int, width: int, height: int) -> Box:
 
 
 def random_part(
-    image: Image, sides: tuple[int, int], rng: np.random.Generator
+    image: Image, size: int, sides: Sides, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """A random part of an RGB image, (H, W, 3) as the image is, perhaps mirrored.
+    """A random part of an RGB image, (size, size, 3), perhaps mirrored.
 
     Before it is cut, the image is scaled so that its shorter side has a random length, from the
     first of `sides` to the last. Scaling and cutting are one step here.
@@ -72,8 +73,8 @@ def random_part(
 
     width, height = image.size
     zoom = rng.integers(sides[0], sides[1], endpoint=True) / min(height, width)
-    w, h = width / zoom, height / zoom  # of the part, in pixels of the image as it was
-    left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
-    box = left, top, left + w, top + h
-    view = np.asarray(image.resize((width, height), Resampling.BILINEAR, box=box))
+    side = size / zoom  # of the part, in pixels of the image as it was
+    left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+    box = left, top, left + side, top + side
+    view = np.asarray(image.resize((size, size), Resampling.BILINEAR, box=box))
     return perhaps_mirrored(view, rng)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -86,13 +87,19 @@ class ImageFiles:
 
     def first(self, count: int) -> ImageFiles:
         """Every n-th file, `count` in all, so that no class is left out where there are enough."""
-        return self.chosen([i * len(self) // count for i in range(min(count, len(self)))])
+        return self.chosen(evenly(len(self), count))
 
     def chosen(self, numbers: Iterable[int]) -> ImageFiles:
         """These files, in this order."""
         pairs = [(self.paths[number], self.labels[number]) for number in numbers]
         paths, labels = map(list, zip(*pairs, strict=True))
         return replace(self, paths=paths, labels=labels)
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """`count` of the numbers below `length`, evenly chosen; all of them if there are fewer."""
+    count = min(count, length)
+    return [number * length // count for number in range(count)]
 
 
 class DatasetImages:
@@ -107,6 +114,12 @@ class DatasetImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> DatasetImages:
+        """Every n-th image, `count` in all, or all of them if there are fewer."""
+        some, numbers = copy(self), evenly(len(self), count)
+        some.images, some.labels = self.images[numbers], [self.labels[n] for n in numbers]
+        return some
 
     def title(self, number: int) -> str:
         """The data set's name and the place in it."""

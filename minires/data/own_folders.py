@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..common.expecting import SEED, expects
-from .folders import ImageFiles, find_images
+from .folders import ImageFiles, LabelledImages, find_images
 from .images import BrokenImageError, KeptImages
 from .photographs import Photographs
 from .prefetch import Prefetch
@@ -100,7 +100,7 @@ def split(files: ImageFiles, share: float, seed: int) -> tuple[ImageFiles, Image
     return files.chosen(sorted(train)), files.chosen(sorted(test))
 
 
-def class_weights(files: ImageFiles) -> list[float]:
+def class_weights(files: LabelledImages) -> list[float]:
     """A weight for each class, such that all count alike: N / (K * images of the class)."""
     counts = Counter(files.labels)
     return [len(files) / (len(counts) * counts[label]) for label in range(len(counts))]

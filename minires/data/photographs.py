@@ -1,4 +1,4 @@
-"""Image files as a data set for training: decoded by threads while the network computes."""
+"""Images to be opened as a data set for training, by threads while the network computes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from ..common.expecting import COUNT, expects
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
-from .augmentation import random_view
+from .augmentation import Sides, random_part, random_view
 from .batches import PADDING, Batch, Preparation, epoch_order, no_crops
-from .folders import ImageFiles
+from .folders import DatasetImages, ImageFiles
 from .images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, center_crop, resize
 from .prefetch import Prefetch
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = npt.NDArray[np.uint8]
-AT_ONCE = 16  # views that a thread makes one after the other
+AT_ONCE = 16  # views that a thread makes one after the other, with one generator
 ENDLESS = 1 << 62  # parts of a stream: more than any training sees
 RESIZE = 256 / 224  # shorter side of a test image, by the side of its middle that a network sees
 TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit memory
@@ -33,18 +33,27 @@ TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit 
 @expects(name=str, size=COUNT)
 @dataclass(frozen=True, eq=False)
 class Photographs:
-    """Files for training and testing, which networks see as size x size pixels.
+    """Images for training and testing, which networks see as size x size pixels.
 
-    Training sees random parts (`augmentation.py`), a test the middle. All are normalised by the
-    moments of ImageNet, as torchvision's weights expect. `Trainer` takes it in place of a
-    `Dataset`.
+    Training sees random parts, a test the middle. With `sides`, two lengths in pixels, those are
+    He et al.'s: an image's shorter side gets a random length out of them, and a part is cut out.
+    Without, they are torchvision's (`augmentation.py`). All are normalised by the moments of
+    ImageNet, as torchvision's weights expect. `Trainer` takes it in place of a `Dataset`.
     """
 
     name: str
-    train: ImageFiles
-    test: ImageFiles
+    train: ImageFiles | DatasetImages
+    test: ImageFiles | DatasetImages
     size: int = 224
+    sides: Sides | None = None
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def __post_init__(self) -> None:
+        if self.sides and not self.size <= self.sides[0] <= self.sides[1]:
+            raise ValueError(
+                f"sides must be two lengths in rising order, from {self.size} on, the pixels that "
+                f"networks see, but are {self.sides}"
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -52,7 +61,7 @@ class Photographs:
         return self.train.classes.names
 
     @property
-    def train_images(self) -> ImageFiles:
+    def train_images(self) -> ImageFiles | DatasetImages:
         """What a run's configuration counts."""
         return self.train
 
@@ -118,7 +127,13 @@ class Photographs:
             labels = np.array([files.labels[number] for number in batch])
             yield prepare(images, labels, *no_crops(len(batch)))
 
-    def middle(self, files: ImageFiles, number: int) -> Pixels:
+    def cut(self, image: Image, rng: np.random.Generator) -> Pixels:
+        """A random view of an image, as training sees it."""
+        if self.sides:
+            return random_part(image, self.size, self.sides, rng)
+        return random_view(image, self.size, rng)
+
+    def middle(self, files: ImageFiles | DatasetImages, number: int) -> Pixels:
         """The middle of an image, as evaluations see it."""
         whole: Any = np.asarray(resize(files.open(number), self.preprocessing.resize))
         return center_crop(whole, self.size)  # type: ignore[return-value]
@@ -148,7 +163,6 @@ class PhotographBatches:
     """
 
     is_replayable = True
-    at_once = AT_ONCE  # views that share a generator
 
     def __init__(
         self,
@@ -165,7 +179,7 @@ class PhotographBatches:
                 f"{data.name!r}, but is {batch_size}"
             )
         self.data, self.batch_size, self.seed, self.device = data, batch_size, seed, device
-        self.parts = -(-batch_size // self.at_once)  # of a batch
+        self.parts = -(-batch_size // AT_ONCE)  # of a batch
         self.prepare = Preparation(data, dtype, device)
         self.pixels = move(np.zeros((batch_size, *data.image_shape), np.uint8), device)
         self.labels = move(np.zeros(batch_size, np.int64), device)
@@ -209,12 +223,8 @@ class PhotographBatches:
         """The views of part `number`, counted through all batches."""
         step, part = divmod(number, self.parts)
         rng = np.random.default_rng([self.seed, 1, step, part])
-        some = self.chosen(step)[part * self.at_once : (part + 1) * self.at_once]
-        return [self.cut(self.data.train.open(n), rng) for n in some.tolist()]
-
-    def cut(self, image: Image, rng: np.random.Generator) -> Pixels:
-        """A random view of an image."""
-        return random_view(image, self.data.size, rng)
+        some = self.chosen(step)[part * AT_ONCE : (part + 1) * AT_ONCE]
+        return [self.data.cut(self.data.train.open(n), rng) for n in some.tolist()]
 
     def chosen(self, step: int) -> npt.NDArray[np.int64]:
         """The numbers of a batch's images."""

@@ -7,33 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import must_be
 from ..kernels import epoch_batch
 from ..kernels.devices import free_bytes, move, upload
 from ..kernels.records import Epoch
 from .batches import PADDING, Batch, Batches, epoch_order
 from .dataset import Dataset
 from .photographs import PhotographBatches, Photographs
-from .scaled import ScaledBatches, Sides
 
 LARGEST_SHARE = 0.25  # of the GPU's free memory: the rest is for what a network computes
 
 
 def training_batches(
-    dataset: Dataset | Photographs,
-    batch_size: int,
-    seed: int,
-    *,
-    sides: Sides | None = None,
-    **place: Any,
+    dataset: Dataset | Photographs, batch_size: int, seed: int, **place: Any
 ) -> Batches | PhotographBatches:
-    """Batches on a device, of images that lie there already if that is a GPU and has room.
-
-    With `sides` images in memory are seen at random scales: see `ScaledBatches`.
-    """
-    if sides:
-        must_be(Dataset, dataset, "sides: the data set")
-        return ScaledBatches(dataset, batch_size, seed, sides=sides, **place)  # type: ignore[arg-type]
+    """Batches on a device, of images that lie there already if that is a GPU and has room."""
     if isinstance(dataset, Photographs):
         return dataset.training_batches(batch_size, seed, **place)
     if place["device"] == "cuda" and dataset.train_images.nbytes <= LARGEST_SHARE * free_bytes():

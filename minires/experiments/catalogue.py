@@ -10,7 +10,7 @@ from functools import partial
 
 from ..models import cifar_resnet, plain18, plain34, resnet18, resnet34
 from .network_comparison import Member, NetworkComparison
-from .setting import SIDES
+from .setting import MANY_SCALES, ONE_SCALE
 
 SHORTCUTS = NetworkComparison(
     key="shortcuts",
@@ -79,7 +79,10 @@ DRAWINGS = NetworkComparison(
     large_images=True,
 )
 
-MANY_SCALES = replace(DRAWINGS, key="many-scales", members=DRAWINGS.members[2:], sides=SIDES)
+AT_ONE_SCALE = replace(
+    DRAWINGS, key="one-scale", members=(Member(partial(cifar_resnet, 20)),), sides=ONE_SCALE
+)
+AT_MANY_SCALES = replace(AT_ONE_SCALE, key="many-scales", sides=MANY_SCALES)
 
 SIX = NetworkComparison(
     key="ensemble",

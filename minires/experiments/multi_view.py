@@ -4,55 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..data import Dataset, DatasetImages, Preprocessing
+from ..data import LabelledImages
+from ..data.photographs import preprocessing_of
 from ..distributed import world
-from ..evaluation import MultiScale, Score, SingleCrop, TenCrop, evaluate
+from ..evaluation import MultiScale, SingleCrop, TenCrop, evaluate
 from ..evaluation.protocols import SCALES, Protocol
 from ..report.tables import over_seeds
 from ..training import Trainer
-from .catalogue import DRAWINGS, MANY_SCALES
+from .catalogue import AT_MANY_SCALES, AT_ONE_SCALE
 from .network_comparison import budget, groups_of
 from .origin import made
 from .result import Result
-from .setting import SIDES, Setting
+from .setting import MANY_SCALES, SEEN, STRIDE, Setting, in_proportion
 
 KEY = "test-time"
 IMAGES = 500
+PREPROCESSING = preprocessing_of(SEEN)
+OURS = tuple(map(in_proportion, SCALES))
+PROTOCOLS: dict[str, Protocol] = {
+    "single crop": SingleCrop(),
+    "10-crop": TenCrop(),
+    "multi-scale": MultiScale(OURS),
+    **{f"{side} alone": MultiScale((side,)) for side in (*OURS, OURS[0] + 1)},
+}
 # Errors in percent, top-1: single crop from the authors' repository, 10-crop from table 3,
 # multi-scale from table 4; the 34 layers are with shortcuts B
-PAPER = [
-    ["paper: ResNet-34 (B)", "-", "24.52", "21.84"],
-    ["paper: ResNet-50 (B)", "24.7", "22.85", "20.74"],
-    ["paper: ResNet-101 (B)", "23.6", "21.75", "19.87"],
-]
-
-
-def protocols(size: int) -> list[Protocol]:
-    """The paper's three, for networks that see so many pixels.
-
-    The paper's see 224; it tests at shorter sides of 224, 256, 384, 480 and 640.
-    """
-    scales = (round(size * side / 224) for side in SCALES)
-    return [SingleCrop(), TenCrop(), MultiScale(tuple(scales))]
+PAPER = {
+    "paper: ResNet-34 (B)": ["-", "24.52", "21.84"],
+    "paper: ResNet-50 (B)": ["24.7", "22.85", "20.74"],
+    "paper: ResNet-101 (B)": ["23.6", "21.75", "19.87"],
+}
+Errors = dict[str, list[float]]  # by network: of each seed
 
 
 def run(setting: Setting) -> Result:
-    """Evaluate residual networks that were trained at one size, and others at many."""
-    at_one_size = [t for t in DRAWINGS.train(setting) if t.model.shortcut is not None]
-    trainers = at_one_size + MANY_SCALES.train(setting)
-    dataset = trainers[0].dataset
-    size = dataset.train_images.shape[1]
-    protocol_list, limit = protocols(size), 8 if setting.size == "toy" else IMAGES
-    names = list(dict.fromkeys(trainer.name for trainer in trainers))
-    errors = {
-        name: [
-            [measure(t, dataset, protocol, limit).top1_error for t in trainers if t.name == name]
-            for protocol in protocol_list
-        ]
-        for name in names
-    }
-    scales = protocol_list[2].scales  # type: ignore[attr-defined]
-    groups = groups_of(trainers)
+    """Evaluate a network that was trained at one scale, and one at many, as the paper's are."""
+    trainers = AT_ONE_SCALE.train(setting) + AT_MANY_SCALES.train(setting)
+    images = setting.at_scales(MANY_SCALES).test.first(IMAGES)
+    errors = {name: errors_of(trainers, images, way) for name, way in PROTOCOLS.items()}
+    group = groups_of(trainers)[0]
     return Result(
         key=KEY,
         title="10-crop and multi-scale testing",
@@ -62,38 +52,47 @@ def run(setting: Setting) -> Result:
             "paper's, but from its authors' repository (KaimingHe/deep-residual-networks)."
         ),
         here=(
-            f"the residual networks of `{DRAWINGS.key}`, trained at one size, and the same "
-            f"trained at shorter sides of {SIDES[0]} to {SIDES[1]} (many scales), as the "
-            f"paper's are at 256 to 480: {budget(groups[0])}, {over_seeds(groups[0])}. Errors in "
-            f"percent on {limit:,} test images: resized to {resized(size)}, crops of {size}; fully "
-            f"convolutional at shorter sides of {', '.join(map(str, scales))}. The last map is "
-            f"{last_map(size)} in training, and up to {last_map(scales[-1])} in the test."
+            f"all lengths are about a seventh of the paper's: networks see {SEEN} pixels for its "
+            "224. In training these are a random part of the image, whose shorter side is "
+            f"{MANY_SCALES[0]} (one scale), or anything from there to {MANY_SCALES[1]} "
+            f"(many scales), as the paper's are 256 to 480: {budget(group)}, {over_seeds(group)}. "
+            f"Errors in percent on {len(images):,} test images: single crop and 10-crop at a "
+            f"shorter side of {PREPROCESSING.resize}; multi-scale, fully convolutional, at "
+            f"{', '.join(map(str, OURS))}, and at each of them alone. These are multiples of "
+            f"{STRIDE}, the network's stride, as the paper's are of 32; {OURS[0] + 1} is not."
         ),
-        columns=["network", *(protocol.name for protocol in protocol_list)],
-        rows=[*PAPER, *([name, *map(in_percent, errors[name])] for name in names)],
-        findings=[gains(protocol_list, errors)],
-        made=made(groups),
+        columns=["network", *PROTOCOLS],
+        rows=[padded([name, *figures]) for name, figures in PAPER.items()] + rows_of(errors),
+        findings=[gains(errors)],
+        made=made(groups_of(trainers)),
     )
 
 
-def measure(trainer: Trainer, dataset: Dataset, protocol: Protocol, limit: int) -> Score:
-    """The error of one trained network."""
-    images = DatasetImages(dataset, limit=limit)
-    preprocessing = Preprocessing.of(dataset, resize=resized(dataset.train_images.shape[1]))
-    models = {trainer.name: trainer.model}
-    options = {"protocol": protocol, "preprocessing": preprocessing, "batch_size": 100}
-    options["world"] = world()
-    return evaluate(models, images, **options).scores[trainer.name]  # type: ignore[arg-type]
+def errors_of(trainers: list[Trainer], images: LabelledImages, protocol: Protocol) -> Errors:
+    """The errors of trained networks in a way of testing."""
+    errors: Errors = {}
+    for trainer in trainers:
+        result = evaluate(
+            {trainer.name: trainer.model},
+            images,
+            protocol=protocol,
+            preprocessing=PREPROCESSING,
+            batch_size=100,
+            world=world(),
+        )
+        errors.setdefault(trainer.name, []).append(result.scores[trainer.name].top1_error)
+    return errors
 
 
-def last_map(side: int) -> str:
-    """The size of the last map, a 32nd of the image's."""
-    return f"{-(-side // 32)} x {-(-side // 32)}"
+def padded(row: list[str]) -> list[str]:
+    """A row of the paper's, which has no column for single scales."""
+    return row + ["-"] * (1 + len(PROTOCOLS) - len(row))
 
 
-def resized(crop: int) -> int:
-    """The shorter side of which a crop is 7/8, as 224 is of 256."""
-    return round(crop * 256 / 224)
+def rows_of(errors: dict[str, Errors]) -> list[list[str]]:
+    """A row for each network, a column for each way of testing."""
+    names = list(errors["single crop"])
+    return [[name, *(in_percent(some[name]) for some in errors.values())] for name in names]
 
 
 def in_percent(errors: list[float]) -> str:
@@ -102,16 +101,23 @@ def in_percent(errors: list[float]) -> str:
     return mean if len(errors) == 1 else f"{mean} ± {100 * np.std(errors, ddof=1):.1f}"
 
 
-def gains(protocol_list: list[Protocol], errors: dict[str, list[list[float]]]) -> str:
-    """What each network gains or loses beside a single crop, in points, by protocol."""
+def gains(errors: dict[str, Errors]) -> str:
+    """What each network gains or loses beside a single crop, in points, seed by seed."""
     sentences = []
-    for number, protocol in enumerate(protocol_list[1:], 1):
+    for way in ("10-crop", "multi-scale"):
         changes = [
-            f"{name} {100 * (np.mean(by_protocol[number]) - np.mean(by_protocol[0])):+.1f}"
-            for name, by_protocol in errors.items()
+            f"{name} {points(np.subtract(errors[way][name], single))}"
+            for name, single in errors["single crop"].items()
         ]
         sentences.append(
-            f"{protocol.name} changes the error of a single crop by so many points: "
-            f"{', '.join(changes)}."
+            f"{way} changes the error of a single crop by so many points: {', '.join(changes)}."
         )
     return " ".join(sentences)
+
+
+def points(changes: np.ndarray) -> str:
+    """Differences of errors, in points, with the standard error of several seeds."""
+    mean = f"{100 * np.mean(changes):+.1f}"
+    if len(changes) == 1:
+        return mean
+    return f"{mean} (standard error {100 * np.std(changes, ddof=1) / len(changes) ** 0.5:.1f})"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..common.json_files import read_json
-from ..data import Dataset
+from ..data import Dataset, Photographs
+from ..data.augmentation import Sides
 from ..distributed import world
 from ..nn import Module, summary
 from ..report import Group, Run
@@ -49,11 +50,13 @@ class NetworkComparison:
     heading: str  # of the column with the paper's figures
     members: tuple[Member, ...]
     large_images: bool = False
-    sides: tuple[int, int] | None = None  # of training images, if scales are random
+    sides: Sides | None = None  # of training images, if networks see parts of them
     seeds: int = 1
 
-    def dataset(self, setting: Setting) -> Dataset:
+    def dataset(self, setting: Setting) -> Dataset | Photographs:
         """What the networks are trained on."""
+        if self.sides:
+            return setting.at_scales(self.sides)
         return setting.large_images() if self.large_images else setting.small_images()
 
     def folder(self, setting: Setting) -> Path:
@@ -74,16 +77,21 @@ class NetworkComparison:
         return trainers
 
     def trainer(
-        self, member: Member, seed: int, dataset: Dataset, setting: Setting, display: Display
+        self,
+        member: Member,
+        seed: int,
+        dataset: Dataset | Photographs,
+        setting: Setting,
+        display: Display,
     ) -> Trainer:
         """The training of one network with one seed."""
         seed += member.seed_offset
         model = member.build(seed=seed, classes=len(dataset.classes))
-        name = model.name + (", many scales" if self.sides else "")
+        name = model.name + in_words(self.sides)
         return Trainer(
             model,
             dataset,
-            replace(setting.recipe(large_images=self.large_images), sides=self.sides),
+            setting.recipe(large_images=self.large_images, parts=self.sides is not None),
             folder=self.folder(setting) / folder_name(name, seed),
             seed=seed,
             name=name,
@@ -110,6 +118,13 @@ class NetworkComparison:
             findings=[ranking(groups)],
             made=made(groups),
         )
+
+
+def in_words(sides: Sides | None) -> str:
+    """How a network was trained that sees parts of images, to be added to its name."""
+    if sides is None:
+        return ""
+    return ", one scale" if sides[0] == sides[1] else ", many scales"
 
 
 def groups_of(trainers: list[Trainer]) -> list[Group]:

@@ -9,14 +9,26 @@ from typing import Literal
 
 from rich.console import Console
 
-from ..data import Dataset, load
+from ..data import Dataset, DatasetImages, Photographs, load
+from ..data.augmentation import Sides
 from ..data.builtin import generate
-from ..training import LinearDecay, LinearWarmUp, Recipe
+from ..training import PRESETS, LinearDecay, LinearWarmUp, Recipe
 
 Size = Literal["toy", "default", "long"]
 LARGE = 64  # pixels
-# The paper's shorter sides of training images, 256 to 480, of which networks see 224 pixels
-SIDES = round(LARGE * 256 / 224), round(LARGE * 480 / 224)
+SEEN = 32  # of them at random scales, as the paper's networks see 224
+
+
+STRIDE = 4  # of a last map in pixels: the paper's sides are multiples of its 32
+
+
+def in_proportion(side: int) -> int:
+    """A shorter side of the paper's, 224 pixels of which its networks see, for ours."""
+    return STRIDE * round(SEEN * side / 224 / STRIDE)
+
+
+ONE_SCALE = in_proportion(256), in_proportion(256)  # shorter sides of training images
+MANY_SCALES = in_proportion(256), in_proportion(480)
 
 # The main job's quick recipe at half its length, tested at the end alone: many networks, and few
 # questions to each
@@ -90,12 +102,15 @@ class Setting:
         precision = f" --precision {self.precision}" if self.precision != "float32" else ""
         return size + seeds + data + place + device + precision
 
-    def recipe(self, *, large_images: bool) -> Recipe:
-        """How every network is trained; larger images in smaller batches."""
+    def recipe(self, *, large_images: bool, parts: bool = False) -> Recipe:
+        """How every network is trained; larger images in smaller batches, unless parts are seen."""
         if self.size == "toy":
             return TOY
+        if self.size == "long" and parts:
+            return PRESETS["depth"](20, 12_000)
         if self.size == "long":
             return LONG_ON_LARGE if large_images else LONG
+        large_images = large_images and not parts
         return replace(SHORT, batch_size=32) if large_images else SHORT
 
     def small_images(self) -> Dataset:
@@ -105,6 +120,13 @@ class Setting:
     def large_images(self) -> Dataset:
         """The built-in drawings at 64 x 64."""
         return drawings(LARGE, *((100, 40) if self.size == "toy" else (12_000, 2_000)))
+
+    def at_scales(self, sides: Sides) -> Photographs:
+        """The same, of which networks see 32 x 32 at random scales within `sides`."""
+        whole = self.large_images()
+        name = f"{whole.name}, parts of {SEEN} x {SEEN}"
+        train, test = DatasetImages(whole, "train"), DatasetImages(whole)
+        return Photographs(name, train, test, size=SEEN, sides=sides)
 
 
 @lru_cache(maxsize=1)

@@ -79,7 +79,8 @@ class Display:
         self.progress.update(self.everything, completed=self.pace.done())
         if not self.is_estimated and self.pace.measured[0] >= FIRST:
             self.is_estimated = True
-            self.say(self.estimate())
+            if self.pace.left() >= FIRST:
+                self.say(self.estimate())
         is_finished = trainer.step == trainer.recipe.iterations
         if not self.console.is_terminal and (is_finished or self.clock() - self.told >= EVERY):
             self.told = self.clock()
@@ -116,6 +117,24 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
+
+
+def plain_lines(console: Console) -> Callable[[Trainer], None]:
+    """A `watch` that shows trainers which nobody knows beforehand, one by one and in plain lines.
+
+    In a terminal it shows nothing.
+    """
+    displays: dict[Trainer, Display] = {}
+
+    def watch(trainer: Trainer) -> None:
+        if console.is_terminal:
+            return
+        if trainer not in displays:
+            displays[trainer] = Display(console)
+            displays[trainer].add([trainer])
+        displays[trainer].watch(trainer)
+
+    return watch
 
 
 def loss(trainer: Trainer) -> str:

@@ -40,8 +40,7 @@ class Recipe:
     `class_weights` are those of `nn.functional.cross_entropy`, for the training loss only. `mixup`
     is alpha: see `data.mixup`; the training error then counts the images' own labels. With
     `average`, a decay such as 0.999, evaluations and checkpoints have the weights' moving average
-    as well: see `nn.WeightAverage`. With `sides`, two lengths in pixels, training sees images at
-    random scales: see `data.scaled`.
+    as well: see `nn.WeightAverage`.
     """
 
     name: str
@@ -63,7 +62,6 @@ class Recipe:
     class_weights: tuple[float, ...] | None = None
     mixup: float = 0.0
     average: float = 0.0
-    sides: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         rhythms = "record_every", "evaluate_every", "checkpoint_every"
@@ -93,8 +91,6 @@ class Recipe:
         settings = asdict(self) | {"schedule": repr(self.schedule)}
         if self.class_weights is not None:
             settings["class_weights"] = [float(weight) for weight in self.class_weights]
-        if self.sides is not None:
-            settings["sides"] = list(self.sides)
         names = [field.name for field in fields(self)]
         seldom = {f.name: f.default for f in fields(self)[names.index("shards") :]}
         return {k: v for k, v in settings.items() if k not in seldom or v != seldom[k]}

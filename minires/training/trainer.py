@@ -216,8 +216,7 @@ class Trainer:
 
     def make_batches(self, seed: int, **place: Any) -> Any:
         """The stream of training batches, of a dtype on a device."""
-        batch_size, sides = self.recipe.batch_size, self.recipe.sides
-        return training_batches(self.dataset, batch_size, seed, sides=sides, **place)
+        return training_batches(self.dataset, self.recipe.batch_size, seed, **place)
 
     def evaluate(self) -> Meter:
         """Loss and error on the test set."""

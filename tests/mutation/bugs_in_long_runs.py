@@ -40,6 +40,14 @@ MUTANTS = [
                 "",
             ),
             "display: the end is not told": ("(is_finished or", "(False or"),
+            "display: nothing left is estimated": (
+                "            if self.pace.left() >= FIRST:\n",
+                "            if True:\n",
+            ),
+            "display: lines of unknown trainers in a terminal": (
+                "        if console.is_terminal:\n",
+                "        if False:\n",
+            ),
             "display: a network among others has all the time for itself": (
                 "not math.isnan(left) and not self.side_by_side:",
                 "not math.isnan(left):",

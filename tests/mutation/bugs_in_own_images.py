@@ -35,26 +35,30 @@ DATA = [
                 "rng.integers(sides[0], max(sides[1], sides[0] + 1))",
             ),
             "scales: that of the longer side": ("/ min(height, width)", "/ max(height, width)"),
-            "scales: parts begin at the left": ("rng.uniform(0, width - w)", "0"),
-            "scales: parts are squares": (
-                "box = left, top, left + w, top + h",
-                "box = left, top, left + h, top + h",
-            ),
+            "scales: parts begin at the left": ("rng.uniform(0, width - side)", "0"),
+            "scales: parts are as large as without": ("side = size / zoom", "side = size"),
         },
     ),
     *planted_in(
-        "minires/data/scaled.py",
+        "minires/data/photographs.py",
         "tests/data/test_scaled.py",
         {
             "scales: of one image for all": (
                 "self.sides, rng)",
                 "self.sides, np.random.default_rng(0))",
             ),
-            "scales: the test images": (
-                'DatasetImages(dataset, "train")',
-                "DatasetImages(dataset)",
+            "scales: the test images": ("self.data.train.open(n)", "self.data.test.open(n)"),
+        },
+    ),
+    *planted_in(
+        "minires/data/folders.py",
+        "tests/data/test_scaled.py",
+        {
+            "first images: some are taken twice": ("    count = min(count, length)\n", ""),
+            "first images: with the labels of others": (
+                "[self.labels[n] for n in numbers]",
+                "self.labels[: len(numbers)]",
             ),
-            "scales: views share a generator": ("at_once = 1", "at_once = 2"),
         },
     ),
     *planted_in(

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from minires.nn import summary
-from minires.training.display import EVERY, FIRST, Display
+from minires.training.display import EVERY, FIRST, Display, plain_lines
 from minires.training.pace import Pace, duration, images
 
 from . import small
@@ -68,6 +68,23 @@ def test_the_time_left_is_told_once_after_the_first_seconds(tmp_path):
     assert lines[0] == "By the first iterations, about 4 min are left."
     assert sum("By the first" in line for line in lines) == 1
     assert lines[1].endswith("left, 4 min left for all")
+
+
+def test_where_next_to_nothing_is_left_nothing_is_estimated(tmp_path):
+    """Three iterations of 7 s; the third is the first that counts."""
+    text = shown([small.trainer(tmp_path / "net", iterations=3)], 7.0)
+    assert "net: iteration 3 of 3" in text
+    assert "By the first" not in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_trainers_that_nobody_knows_beforehand_get_plain_lines(tmp_path, terminal):
+    file = io.StringIO()
+    watch = plain_lines(Console(file=file, force_terminal=terminal, width=100))
+    for name in "ab":
+        small.trainer(tmp_path / name, iterations=3, watch=watch).run()
+    told = re.findall(r"^(\w): iteration 3 of 3, loss \d", file.getvalue(), re.MULTILINE)
+    assert told == ([] if terminal else ["a", "b"])
 
 
 def test_a_network_among_others_has_no_speed_of_its_own(tmp_path):
