@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import COUNT, expects
+from ..common.expecting import COUNT, PAIR, Each, expects
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .augmentation import Sides, random_part, random_view
@@ -30,7 +30,7 @@ RESIZE = 256 / 224  # shorter side of a test image, by the side of its middle th
 TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit memory
 
 
-@expects(name=str, size=COUNT)
+@expects(name=str, size=COUNT, sides=Each(COUNT, PAIR))
 @dataclass(frozen=True, eq=False)
 class Photographs:
     """Images for training and testing, which networks see as size x size pixels.
