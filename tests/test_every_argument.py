@@ -134,7 +134,13 @@ CALLS = {
     "find_images": (data.find_images, lambda it: {"folder": it["images"]}),
     "find_photographs": (
         data.find_photographs,
-        lambda it: {"folder": it["images"], "size": 16, "share": 0.2, "seed": 0},
+        lambda it: {
+            "folder": it["images"],
+            "size": 16,
+            "sides": (16, 20),
+            "share": 0.2,
+            "seed": 0,
+        },
     ),
     "open_image": (data.open_image, lambda it: {"path": it["images"] / "a" / "0.png"}),
     "read_classes": (data.read_classes, lambda it: {"path": it["folder"] / "classes.txt"}),

@@ -132,6 +132,9 @@ class DatasetImages:
         return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("RGB")
 
 
+SomeImages = ImageFiles | DatasetImages  # files, or in memory
+
+
 @expects(folder=Path, labels=Path, classes=Classes)
 def find_images(
     folder: Path, *, labels: Path | None = None, classes: Classes | None = None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..common.expecting import SEED, expects
-from .folders import ImageFiles, LabelledImages, find_images
+from .folders import ImageFiles, LabelledImages, SomeImages, find_images
 from .images import BrokenImageError, KeptImages
 from .photographs import Photographs
 from .prefetch import Prefetch
@@ -135,7 +135,7 @@ def watched(results: Prefetch[str], watch: Callable[[int], None]) -> Iterator[st
         yield result
 
 
-def fault(photographs: Photographs, files: ImageFiles, number: int) -> str:
+def fault(photographs: Photographs, files: SomeImages, number: int) -> str:
     """What is wrong with an image; "" if nothing is."""
     try:
         photographs.middle(files, number)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..common.expecting import COUNT, expects
+from ..common.expecting import COUNT, PAIR, Each, expects
 from ..kernels import crop_flip
 from ..kernels.devices import move, upload
 from .augmentation import Sides, random_part, random_view
 from .batches import PADDING, Batch, Preparation, epoch_order, no_crops
-from .folders import DatasetImages, ImageFiles
+from .folders import SomeImages
 from .images import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, center_crop, resize
 from .prefetch import Prefetch
 
@@ -30,7 +30,7 @@ RESIZE = 256 / 224  # shorter side of a test image, by the side of its middle th
 TEST_PIXELS = 32 * 224 * 224  # that a network sees at once in a test, to limit memory
 
 
-@expects(name=str, size=COUNT)
+@expects(name=str, size=COUNT, sides=Each(COUNT, PAIR))
 @dataclass(frozen=True, eq=False)
 class Photographs:
     """Images for training and testing, which networks see as size x size pixels.
@@ -42,8 +42,8 @@ class Photographs:
     """
 
     name: str
-    train: ImageFiles | DatasetImages
-    test: ImageFiles | DatasetImages
+    train: SomeImages
+    test: SomeImages
     size: int = 224
     sides: Sides | None = None
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -61,7 +61,7 @@ class Photographs:
         return self.train.classes.names
 
     @property
-    def train_images(self) -> ImageFiles | DatasetImages:
+    def train_images(self) -> SomeImages:
         """What a run's configuration counts."""
         return self.train
 
@@ -108,7 +108,7 @@ class Photographs:
 
         See `batches.evaluation_batches`; batches are smaller where images are large.
         """
-        files: ImageFiles = {"train": self.train, "test": self.test}[split]
+        files: SomeImages = {"train": self.train, "test": self.test}[split]
         files = files if limit is None else files.first(limit)
         batch_size = max(1, min(batch_size, TEST_PIXELS // self.size**2))
         starts = range(first * batch_size, len(files), every * batch_size)
@@ -133,7 +133,7 @@ class Photographs:
             return random_part(image, self.size, self.sides, rng)
         return random_view(image, self.size, rng)
 
-    def middle(self, files: ImageFiles | DatasetImages, number: int) -> Pixels:
+    def middle(self, files: SomeImages, number: int) -> Pixels:
         """The middle of an image, as evaluations see it."""
         whole: Any = np.asarray(resize(files.open(number), self.preprocessing.resize))
         return center_crop(whole, self.size)  # type: ignore[return-value]

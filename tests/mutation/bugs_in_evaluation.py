@@ -81,8 +81,8 @@ MUTANTS = [
             "folders: images behind two links count twice": ("seen.add(place)", "pass"),
             "folders: hidden files are images": (' and not name.startswith("."):', ":"),
             "folders: the first images are of the first class": (
-                "[i * len(self) // count for i",
-                "[i for i",
+                "[number * length // count for number",
+                "[number for number",
             ),
         },
     ),
