@@ -275,9 +275,10 @@ def draw(rows: Sequence[Values], convolutions: Values, path: Path) -> Path:
     cover.set(title="proposals", xlabel="least overlap", ylabel="objects covered, %")
     errors.set(title="first detections", xlabel="%", yticks=[0, 1], yticklabels=SHORT.values())
     errors.set_ylim(-0.6, 2.1)
+    depth.set_ylim(top=105)  # room for the names
     depth.set(title="class told from the map", xlabel="convolutions", ylabel="objects, %")
     for axis in (cover, errors, depth):
-        axis.legend(fontsize="small", ncols=2 if axis is errors else 1)
+        axis.legend(fontsize="small", loc="upper right", ncols=1 if axis is cover else 2)
     return save(figure, path)
 
 
