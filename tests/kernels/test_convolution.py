@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from minires.kernels import cpu, reference
+from minires.kernels.cpu import tile
 
 from minires import kernels
 
@@ -98,6 +99,11 @@ def test_many_blocks_give_what_one_gives(algorithm, shape, rng):
     dweight = cpu.conv2d_weight_grad(dy, x, kernel_size=(3, 3), **settings)
     expected = reference.conv2d_weight_grad(dy_, x_, kernel_size=(3, 3), padding=1)
     assert rms_error(dweight, expected) < 3e-6
+
+
+@pytest.mark.skipif(tile.WIDE_COLUMNS == tile.COLUMNS, reason="with AVX2 all tiles are narrow")
+def test_wide_tiles_give_what_narrow_ones_give(rng):
+    test_many_blocks_give_what_one_gives("im2col", (70, 5, 4, 64), rng)
 
 
 def rms_error(actual, expected):

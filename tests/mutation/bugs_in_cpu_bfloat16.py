@@ -11,7 +11,7 @@ STRIPS, DOTS = (
     for way in ("tiles", "dots")
 )
 ROUNDING = f"{ON_CPU}::test_rounding_by_the_instruction_and_by_whole_numbers"
-MOMENTS = f"{ON_CPU}::test_moments_are_those_of_the_stored_map"
+MOMENTS = f"{ON_CPU}::test_moments_are_those_of_the_stored_map[tiles-shape3-8-3-1]"
 WIDENED = f"{ON_CPU}::test_without_pairs_it_is_float32_rounded"
 SUMS = f"{ON_CPU}::test_gathered_sums_have_the_bits_of_a_pass_of_their_own"
 BLOCK = "tests/kernels/test_bfloat16.py::test_a_block_rounds_where_its_parts_do"

@@ -4,6 +4,7 @@ from .mutants import planted_in
 
 CONTRACT, CONVOLUTION = "tests/kernels/test_contract.py", "tests/kernels/test_convolution.py"
 MANY_BLOCKS = f"{CONVOLUTION}::test_many_blocks_give_what_one_gives"
+WIDE_TILES = f"{CONVOLUTION}::test_wide_tiles_give_what_narrow_ones_give"
 MISFORTUNES = "tests/kernels/test_misfortunes.py"
 PROCESSES, FUSED = "tests/kernels/test_processes.py", "tests/kernels/test_fused.py"
 NAN = f"{CONTRACT}::test_relu_of_a_nan_is_a_nan[cpu]"
@@ -87,7 +88,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cpu/im2col.py",
-        f"{MANY_BLOCKS}[im2col-shape2]",
+        WIDE_TILES,
         {
             "im2col: the last part of a deep window replaces the sum": (
                 "write_wide(tile, y, at, channels, last - p, channels - c, start > 0, spare)",
@@ -97,7 +98,7 @@ MUTANTS = [
     ),
     *planted_in(
         "kernels/cpu/tile.py",
-        f"{MANY_BLOCKS}[im2col-shape2]",
+        WIDE_TILES,
         {
             "tile: the second panel of a wide one is the first again": (
                 "[index, builder.add(index, gap)]",
