@@ -17,8 +17,6 @@ from ..training import PRESETS, LinearDecay, LinearWarmUp, Recipe
 Size = Literal["toy", "default", "long"]
 LARGE = 64  # pixels
 SEEN = 32  # of them at random scales, as the paper's networks see 224
-
-
 STRIDE = 4  # of a last map in pixels: the paper's sides are multiples of its 32
 
 
