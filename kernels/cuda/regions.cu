@@ -79,19 +79,24 @@ __device__ bool reaches(const int* reach, index_t bin, int pixel) {
     return pixel >= bounds.at[0] && pixel < bounds.at[1];
 }
 
-// Visit the bins that touch a pixel, in order: visit(region and row of bins, region and column, bin).
+// Visit the rows of bins that touch a row of an image, in order: visit(region, row of bins).
 template <class Visit>
-__device__ void each_bin(const Regions& regions, index_t image, int h, int w, const Visit& visit) {
+__device__ void each_row(const Regions& regions, index_t image, int h, const Visit& visit) {
     for (index_t r = 0; r < regions.count; ++r) {
         if (regions.images[r] != image) continue;
-        for (index_t p = r * regions.bins_down; p < (r + 1) * regions.bins_down; ++p) {
-            if (!reaches(regions.rows, p, h)) continue;
-            for (index_t q = 0; q < regions.bins_across; ++q) {
-                const index_t column = r * regions.bins_across + q;
-                if (reaches(regions.columns, column, w))
-                    visit(p, column, p * regions.bins_across + q);
-            }
-        }
+        for (index_t p = r * regions.bins_down; p < (r + 1) * regions.bins_down; ++p)
+            if (reaches(regions.rows, p, h)) visit(r, p);
+    }
+}
+
+// Of those, the bins that touch column w: visit(region and column, bin).
+template <class Visit>
+__device__ void each_bin(
+    const Regions& regions, index_t region, index_t row, int w, const Visit& visit
+) {
+    for (index_t q = 0; q < regions.bins_across; ++q) {
+        const index_t column = region * regions.bins_across + q;
+        if (reaches(regions.columns, column, w)) visit(column, row * regions.bins_across + q);
     }
 }
 
@@ -140,11 +145,17 @@ __global__ void roi_align_grad(
     const int w = take(index, width), h = take(index, height);
     const Regions all = {images, rows, columns, regions, bins_down, bins_across};
     Pack<T, V> total = {};
-    each_bin(all, index, h, w, [&](index_t p, index_t q, index_t bin) {
-        const T weight = down[p * height + h] * across[q * width + w];
-        const Pack<T, V> grads = load<V>(dy + bin * channels + channel);
+    each_row(all, index, h, [&](index_t r, index_t p) {
+        Pack<T, V> line = {};  // across first, then down, as on the CPU: the same bits
+        each_bin(all, r, p, w, [&](index_t column, index_t bin) {
+            const T weight = across[column * width + w];
+            const Pack<T, V> grads = load<V>(dy + bin * channels + channel);
 #pragma unroll
-        for (int v = 0; v < V; ++v) total.at[v] = fma(weight, grads.at[v], total.at[v]);
+            for (int v = 0; v < V; ++v) line.at[v] = fma(weight, grads.at[v], line.at[v]);
+        });
+        const T weight = down[p * height + h];
+#pragma unroll
+        for (int v = 0; v < V; ++v) total.at[v] = fma(weight, line.at[v], total.at[v]);
     });
     store(dx + target, total);
 }
@@ -232,12 +243,14 @@ __global__ void roi_max_pool_grad(
     const int place = h * static_cast<int>(width) + w;
     const Regions all = {images, rows, columns, regions, bins_down, bins_across};
     Pack<T, V> total = {};
-    each_bin(all, index, h, w, [&](index_t, index_t, index_t bin) {
-        const Pack<int, V> winners = load<V>(argmax + bin * channels + channel);
-        const Pack<T, V> grads = load<V>(dy + bin * channels + channel);
+    each_row(all, index, h, [&](index_t r, index_t p) {
+        each_bin(all, r, p, w, [&](index_t, index_t bin) {
+            const Pack<int, V> winners = load<V>(argmax + bin * channels + channel);
+            const Pack<T, V> grads = load<V>(dy + bin * channels + channel);
 #pragma unroll
-        for (int v = 0; v < V; ++v)
-            if (winners.at[v] == place) total.at[v] += grads.at[v];
+            for (int v = 0; v < V; ++v)
+                if (winners.at[v] == place) total.at[v] += grads.at[v];
+        });
     });
     store(dx + target, total);
 }

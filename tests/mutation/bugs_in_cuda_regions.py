@@ -45,8 +45,8 @@ MUTANTS = [
                 "",
             ),
             "roi_align_grad on a GPU: a pixel's last bin is left out": (
-                "q < regions.bins_across; ++q) {\n                const",
-                "q < regions.bins_across - 1; ++q) {\n                const",
+                "q < regions.bins_across; ++q) {",
+                "q < regions.bins_across - 1; ++q) {",
             ),
             "roi_align_grad on a GPU: regions are added last to first": (
                 "    for (index_t r = 0; r < regions.count; ++r) {",
