@@ -13,7 +13,10 @@ from minires.kernels.backward_link import BackwardLink, Links
 from minires.kernels.records import ConvNorm, Epoch
 from minires.kernels.running import Running
 
-from minires import kernels
+from minires import Tensor, kernels
+from minires.models import cifar_resnet
+from minires.nn.functional import cross_entropy
+from minires.optim import SGD
 
 IMAGES = 2
 LAYERS = (  # (side, channels in, channels out, kernel, stride)
@@ -144,3 +147,15 @@ class Workload:
         order, position = self.cupy.arange(3, -1, -1), self.cupy.asarray(np.array(0))
         epoch = Epoch(moved[0], order, order, *moved[1:])
         kernels.epoch_batch(epoch, position, *moments, batch_size=4, padding=4)
+
+
+def training_step() -> None:
+    """A step of a small network on the GPU that is there: kernels of the current precision."""
+    model = cifar_resnet(8).to("cuda")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    rng = np.random.default_rng(0)
+    images = Tensor(rng.standard_normal((IMAGES, 32, 32, 3)).astype(np.float32)).to("cuda")
+    loss = cross_entropy(model(images), rng.integers(0, 10, IMAGES))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
