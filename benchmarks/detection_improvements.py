@@ -146,15 +146,21 @@ def main(
 
 
 def table(record: Record) -> Table:
-    """Our rows beside the paper's."""
+    """Our rows beside the paper's, and what each adds to the one above."""
     title = f"Built-in scenes, {record['iterations']:,} iterations, {len(record['seeds'])} seeds"
-    made = Table("", "mAP@.5", "mAP@[.5,.95]", "paper: @.5", "@[.5,.95]", title=title)
+    heads = "", "@.5", "change", "@[.5,.95]", "change", "paper", "paper"
+    caption = "mAP@.5 and mAP@[.5,.95]; change: from the row above, ± its standard error"
+    made, above = Table(*heads, title=title, caption=caption, padding=0), None
     for name, paper in PAPER.items():
         rows = [rows[name] for rows in record["seeds"].values() if name in rows]
         rows = rows or ([record["ensemble"]] if record["ensemble"] else [])
         if rows:
-            ours = [spread([row[figure] for row in rows]) for figure in ("mAP50", "mAP")]
-            made.add_row(name, *ours, *(f"{100 * figure:.1f}" for figure in paper))
+            cells = []
+            for figure in ("mAP50", "mAP"):
+                ours = [row[figure] for row in rows]
+                cells += [spread(ours), change(above and [row[figure] for row in above], ours)]
+            made.add_row(name, *cells, *(f"{100 * figure:.1f}" for figure in paper))
+        above = rows
     return made
 
 
@@ -162,6 +168,16 @@ def spread(figures: Sequence[float]) -> str:
     """Mean ± standard deviation in percent; of one the figure alone."""
     mean = f"{100 * np.mean(figures):.1f}"
     return mean if len(figures) < 2 else f"{mean} ± {100 * np.std(figures, ddof=1):.1f}"
+
+
+def change(before: Sequence[float] | None, after: Sequence[float]) -> str:
+    """The mean of seeds' differences in points ± its standard error; nothing without pairs."""
+    if not before or len(before) != len(after):
+        return ""
+    differences = 100 * np.subtract(after, before)
+    mean = f"{differences.mean():+.1f}"
+    count = len(differences)
+    return mean if count < 2 else f"{mean} ± {differences.std(ddof=1) / count**0.5:.1f}"
 
 
 if __name__ == "__main__":

@@ -174,6 +174,7 @@ def test_the_improvements_of_a_detector_are_measured_and_kept(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "+ multi-scale testing" in done.stdout
     assert "12.5 ± 17.7" in done.stdout
+    assert "+0.0 ± 0.0" in done.stdout  # what the second row adds to the first
     record = json.loads(figures.read_text())
     assert list(record["seeds"]) == ["0", "1"]
     assert record["ensemble"].keys() == {"mAP50", "mAP", "mAP small"}
