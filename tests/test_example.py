@@ -188,7 +188,7 @@ LITTLE = """
 import dataclasses, runpy, sys
 from contextlib import nullcontext
 from minires.training import PRESETS
-from tests.device import gpu
+from tests.device import quick_gpu
 
 toy = PRESETS["toy"]
 little = {"iterations": 4, "batch_size": 2, "evaluate_every": 4, "test_images": 2}
@@ -196,7 +196,7 @@ PRESETS["toy"] = lambda *a: dataclasses.replace(toy(*a), **little)
 device, folder = sys.argv[1:]
 sys.argv = ["script", "--preset", "toy", "--data", "builtin", "--depths", "8"]
 sys.argv += ["--device", device, "--out", folder]
-with gpu() if device == "cuda" else nullcontext():
+with quick_gpu() if device == "cuda" else nullcontext():
     runpy.run_path("examples/cifar_plain_vs_resnet.py", run_name="__main__")
 """
 

@@ -10,7 +10,7 @@ from minires.models import cifar_resnet
 from minires.nn import BatchNorm2d
 from minires.training.replay import Replay
 from tests.cuda import fake_cupy
-from tests.device import gpu, is_real
+from tests.device import is_real, quick_gpu
 from tests.training import small
 from tests.training.test_on_gpu import assert_same_records, tiny_data
 
@@ -44,7 +44,7 @@ def freeze_half(made):
 def test_it_is_what_the_cpu_computes(act, tmp_path):
     settings = {"dtype": np.float64, "act": act, "iterations": 2, "decay_norms": False}
     state, records = trained(tmp_path / "cpu", "cpu", **settings)
-    with gpu():
+    with quick_gpu():
         ours, our_records = trained(tmp_path / "cuda", "cuda", **settings)
     for name, array in state.items():
         if not name.startswith(("0.", "1.")):  # velocities of the CPU have other names
@@ -54,7 +54,7 @@ def test_it_is_what_the_cpu_computes(act, tmp_path):
 
 
 def test_a_replayed_run_has_the_same_bits(tmp_path, monkeypatch):
-    with gpu():
+    with quick_gpu():
         ours = trained(tmp_path / "replayed")
         graphs = is_real() or fake_cupy.machine.counts.graph_launches
         assert graphs >= 1
@@ -68,7 +68,7 @@ def test_a_replayed_run_has_the_same_bits(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(is_real(), reason="only the stand-in counts")
 def test_a_step_waits_for_nothing(tmp_path):
-    with gpu():
+    with quick_gpu():
         made = trainer(tmp_path)
         made.model.train()
         made.train_step()  # records gradients
@@ -79,6 +79,6 @@ def test_a_step_waits_for_nothing(tmp_path):
 
 
 def test_a_gpu_does_not_shard_by_itself(tmp_path):
-    with gpu():
+    with quick_gpu():
         whole, parts = (trained(tmp_path / str(k), shards=k, iterations=1)[0] for k in (1, 2))
     assert not small.same(whole, parts)

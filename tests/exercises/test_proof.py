@@ -32,8 +32,9 @@ def test_the_solution_is_right(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_solution_is_right_for_50_seeds(name):
-    for seed in range(50):
+def test_the_solution_is_right_for_ten_seeds(name):
+    """All of 0 to 49 passed when the exercises were written; these are every fifth."""
+    for seed in range(0, 50, 5):
         outcome = grade(exercise(name), SOLUTIONS / f"{name}.py", seed=seed)
         assert outcome.right, (seed, outcome.parts)
 

@@ -12,7 +12,7 @@ from minires.models import cifar_resnet
 from minires.own_images import PhotographTrainer, freeze_layers, recipe_of
 from minires.training.replay import Replay
 from tests.data.own import drawings
-from tests.device import gpu
+from tests.device import quick_gpu
 from tests.training import small
 
 pytestmark = pytest.mark.cuda
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cuda
 
 @pytest.fixture(autouse=True)
 def device():
-    with gpu() as cupy:
+    with quick_gpu() as cupy:
         yield cupy
 
 

@@ -13,7 +13,7 @@ from minires.models import cifar_resnet
 from minires.nn import WeightAverage
 from minires.training import CosineDecay, InterruptedTraining, Recipe, StepDecay, Trainer
 from minires.training.checkpoints import load_checkpoint
-from tests.device import gpu
+from tests.device import quick_gpu
 
 from . import small
 
@@ -138,7 +138,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(choices, tmp_path):
 def test_a_gpu_does_the_same(choices, tmp_path):
     on_cpu = trainer(tmp_path / "cpu", iterations=6, **choices)
     on_cpu.run()
-    with gpu():
+    with quick_gpu():
         made = trainer(tmp_path / "cuda", iterations=6, **choices)
         settings = {"folder": made.folder, "seed": 0, "name": "net-8", "device": "cuda"}
         on_gpu = Trainer(made.model, made.dataset, made.recipe, **settings)

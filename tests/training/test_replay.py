@@ -19,7 +19,7 @@ from minires.nn import functional as F
 from minires.training import DivergedError, InterruptedTraining, LinearDecay, evaluate_split
 from minires.training.replay import RESTLESS, Replay
 from tests.cuda import fake_cupy
-from tests.device import gpu, is_real
+from tests.device import is_real, products_on, quick_gpu
 
 from . import small
 from .test_on_gpu import tiny_data
@@ -56,7 +56,7 @@ def at(step, act):
 
 @pytest.fixture(autouse=True)
 def device():
-    with gpu() as cupy:
+    with quick_gpu() as cupy:
         yield cupy
 
 
@@ -104,7 +104,8 @@ def replays(monkeypatch):
 
 def test_a_run_gives_the_same_bits(both, replays):
     """Three epochs with a schedule that falls, evaluations and records in between."""
-    assert_same(both(trainer))
+    with products_on(tensor_cores=True):
+        assert_same(both(trainer))
     assert len(replays) >= 5
 
 

@@ -11,7 +11,7 @@ from minires.kernels.devices import is_cuda
 from minires.training import DivergedError, InterruptedTraining, run_side_by_side
 from minires.training.side_by_side import take_turns
 from tests.cuda import fake_cupy
-from tests.device import gpu, is_real
+from tests.device import is_real, quick_gpu
 
 from . import small
 from .test_replay import trainer
@@ -98,7 +98,7 @@ def test_divergence_is_told_at_the_end(tmp_path):
 class TestOnAGPU:
     @pytest.fixture(autouse=True)
     def device(self):
-        with gpu() as cupy:
+        with quick_gpu() as cupy:
             yield cupy
 
     def test_gives_what_each_alone_gives(self, tmp_path):
