@@ -46,8 +46,12 @@ class Canvas:
 
     def paint(self, distance: Array, colour: Colour) -> None:
         """Cover the inside of a part, (n, size, size), with a colour."""
+        self.lay(self.cover(distance), colour)
+
+    def lay(self, cover: Array, colour: Colour) -> None:
+        """Lay a colour over these shares of all pixels."""
         change = colour[:, :, None, None] - self.images
-        change *= self.cover(distance)[:, None]
+        change *= cover[:, None]
         self.images += change
 
     def cover(self, distance: Array) -> Array:

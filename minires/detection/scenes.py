@@ -45,10 +45,10 @@ class MaskedCanvas(Canvas):
         """Forget what has been painted."""
         self.covered = np.zeros((1, self.size, self.size), np.float32)
 
-    def paint(self, distance: Array, colour: Colour) -> None:
-        """Cover the inside of a part, and note where."""
-        np.maximum(self.covered, self.cover(distance), out=self.covered)
-        super().paint(distance, colour)
+    def lay(self, cover: Array, colour: Colour) -> None:
+        """Lay a colour, and note where."""
+        np.maximum(self.covered, cover, out=self.covered)
+        super().lay(cover, colour)
 
 
 @expects(train=SEED, test=SEED, seed=SEED, size=COUNT)
